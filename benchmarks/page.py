@@ -49,7 +49,7 @@ def main(words: list[str] | None = None) -> None:
     class_map = large_map(asked.classes)
     started = time.perf_counter()
     content = page([map_part(class_map)])
-    made = time.perf_counter() - started
+    encoding = time.perf_counter() - started
     with tempfile.TemporaryDirectory(prefix="netsurgery-page-") as folder:
         path = Path(folder, "map.html")
         path.write_bytes(content)
@@ -57,7 +57,7 @@ def main(words: list[str] | None = None) -> None:
     rows = {
         "map": f"{ROWS * COLUMNS:,} cells, {asked.classes} classes",
         "picture": f"{WIDTH:,} x {HEIGHT:,} pixels",
-        "made in": f"{made:.1f} s",
+        "made in": f"{encoding:.1f} s",
         "page": f"{len(content) / 1e6:.1f} MB",
         "ready in": f"{ready:.2f} s",
         "frames while hovering": f"{1000 / statistics.fmean(deltas):.1f} a second",

@@ -43,15 +43,15 @@ class Shown:
     page: Page
     problems: list[str] = field(default_factory=list)
 
-    def one(self, selector: str) -> Locator:
+    def element(self, selector: str) -> Locator:
         return self.page.locator(selector)
 
     def text(self, selector: str) -> str:
-        return self.one(selector).inner_text()
+        return self.element(selector).inner_text()
 
     def box(self, selector: str) -> tuple[float, float, float, float]:
         """x, y, width, height on the screen."""
-        box = self.one(selector).bounding_box()
+        box = self.element(selector).bounding_box()
         assert box is not None, selector
         return box["x"], box["y"], box["width"], box["height"]
 
@@ -92,25 +92,25 @@ class Shown:
 
     def press(self, *keys: str) -> None:
         """Press keys while the map has the focus."""
-        self.one("#stage").focus()
+        self.element("#stage").focus()
         for key in keys:
             self.page.keyboard.press(key)
         self.settled()
 
     def slide(self, selector: str, value: float) -> None:
-        self.one(selector).fill(str(value))
+        self.element(selector).fill(str(value))
         self.settled()
 
     def scores(self) -> list[tuple[str, str]]:
         """The likeliest classes of the cell in hand, as they are shown."""
-        rows = self.one("#cell-classes .score:visible").all()
+        rows = self.element("#cell-classes .score:visible").all()
         return [
             (row.locator("bdi").inner_text(), row.locator(".value").inner_text()) for row in rows
         ]
 
     def lines(self) -> list[str]:
         """The names in the list of classes."""
-        return self.one("#classes .class .name").all_inner_texts()
+        return self.element("#classes .class .name").all_inner_texts()
 
     def painted(self) -> Any:
         """The alpha of every cell, row by row."""

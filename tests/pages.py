@@ -69,8 +69,8 @@ def page_of(*maps: ClassMap, **options: Any) -> str:
 
 def records(text: str) -> list[dict[str, Any]]:
     """What is said of each map in a page."""
-    found = re.findall(r'<script type="application/json" class="map">(.*?)</script>', text, re.S)
-    return [json.loads(record) for record in found]
+    parts = re.findall(r'<script type="application/json" class="map">(.*?)</script>', text, re.S)
+    return [json.loads(record) for record in parts]
 
 
 class Values:
@@ -103,7 +103,7 @@ class Values:
         assert self.at == len(self.bytes)
 
     @property
-    def kept(self) -> int:
+    def count(self) -> int:
         return int(np.isfinite(self.values).sum())
 
     def _array(self, width: int, count: int) -> Any:

@@ -64,13 +64,13 @@ def test_a_value_is_the_map_s_rounded_to_the_step(any_map: ClassMap, all_classes
     (record,) = records(page_of(any_map, all_classes=all_classes))
     values = Values(record)
     expected = any_map.values.reshape(any_map.classes, -1).astype(np.float64)
-    kept = np.isfinite(values.values)
-    off = np.abs(values.values - expected)[kept]
+    present = np.isfinite(values.values)
+    off = np.abs(values.values - expected)[present]
     assert off.max() <= values.step * (0.5 + 1e-6)
     top = any_map.top(20).reshape(-1, expected.shape[1])
-    assert kept[top, np.arange(expected.shape[1])].all()
-    assert kept.all(axis=1).sum() >= min(any_map.classes, 50)
-    assert kept.all() or not all_classes
+    assert present[top, np.arange(expected.shape[1])].all()
+    assert present.all(axis=1).sum() >= min(any_map.classes, 50)
+    assert present.all() or not all_classes
 
 
 def test_the_likeliest_classes_are_the_map_s_in_its_order(any_map: ClassMap) -> None:
@@ -78,9 +78,9 @@ def test_the_likeliest_classes_are_the_map_s_in_its_order(any_map: ClassMap) -> 
     order = Values(record).order
     assert (order == any_map.top(len(order)).reshape(order.shape)).all()
     table = any_map.summary()
-    found = [row for row in record["classes"] if row[3]]
-    found.sort(key=lambda row: (-row[3], -row[4], row[0]))
-    assert [(row[0], row[3], row[4]) for row in found] == [
+    rows = [row for row in record["classes"] if row[3]]
+    rows.sort(key=lambda row: (-row[3], -row[4], row[0]))
+    assert [(row[0], row[3], row[4]) for row in rows] == [
         (row.number, row.cells, row.best) for row in table
     ]
 
@@ -89,7 +89,7 @@ def test_the_likeliest_classes_are_the_map_s_in_its_order(any_map: ClassMap) -> 
 def test_the_text_is_within_its_bound(any_map: ClassMap, all_classes: bool) -> None:
     """Even of noise, whose step is coarser then."""
     (record,) = records(page_of(any_map, all_classes=all_classes))
-    assert len(record["values"]) <= BUDGET * Values(record).kept + OVERHEAD
+    assert len(record["values"]) <= BUDGET * Values(record).count + OVERHEAD
     assert (BUDGET, OVERHEAD) == (1.2, 1024)
 
 
@@ -175,16 +175,16 @@ def test_names_are_text() -> None:
 
 def test_the_policy_names_the_script_and_the_style_by_their_hashes() -> None:
     text = page_of(hostile_map())
-    found = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
-    assert found is not None
-    policy = dict(part.split(" ", 1) for part in found[1].split("; "))
+    match = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert match is not None
+    policy = dict(part.split(" ", 1) for part in match[1].split("; "))
     for kind in ("style", "script"):
         (content,) = re.findall(rf"<{kind}>(.*?)</{kind}>", text, re.S)
         digest = hashlib.sha256(content.encode()).digest()
         assert policy[f"{kind}-src"] == f"'sha256-{base64.b64encode(digest).decode()}'"
     assert policy["default-src"] == policy["base-uri"] == policy["form-action"] == "'none'"
     assert policy["img-src"] == "data: blob:"
-    assert "unsafe" not in found[1]
+    assert "unsafe" not in match[1]
 
 
 def test_script_and_style_are_small_and_ascii() -> None:
@@ -203,17 +203,17 @@ def test_a_script_makes_no_code_and_no_markup_of_data(path: Path) -> None:
         r"eval|Function|innerHTML|outerHTML|insertAdjacentHTML|document\.write|setTimeout\([\"'`]"
     )
     requests = r"\bfetch\(|XMLHttpRequest|WebSocket|EventSource|sendBeacon|import\(|https?:"
-    found = re.search(rf"(?<!\w)({sinks}|{requests}|srcdoc|DOMParser|javascript:|cssText)", text)
-    assert found is None, found
+    match = re.search(rf"(?<!\w)({sinks}|{requests}|srcdoc|DOMParser|javascript:|cssText)", text)
+    assert match is None, match
     assert len(text.splitlines()) <= 350
 
 
-def test_every_element_that_the_script_names_is_there() -> None:
+def test_every_element_that_the_script_names_exists() -> None:
     markup = (PAGE / "page.html").read_text()
     named = set(re.findall(r'byId\("([\w-]+)"\)', document.script()))
-    there = re.findall(r'\bid="([\w-]+)"', markup)
-    assert len(there) == len(set(there))
-    assert named <= set(there)
+    identities = re.findall(r'\bid="([\w-]+)"', markup)
+    assert len(identities) == len(set(identities))
+    assert named <= set(identities)
 
 
 def test_cells_without_places_are_refused() -> None:
@@ -241,9 +241,9 @@ def test_in_python_and_in_a_notebook() -> None:
     assert frame[1] == "folder/cat.png"
     assert "allow-same-origin" not in frame[2]
     assert "<details><summary>as a picture</summary><img" in text
-    noise = made_map(RANDOM.normal(size=(300, 180, 180)))
-    assert "<iframe" not in noise._repr_html_()
-    assert "<img" in noise._repr_html_()
+    large = made_map(np.zeros((80, 180, 180)))
+    assert "<iframe" not in large._repr_html_()
+    assert "<img" in large._repr_html_()
 
 
 PROTOTXT = """\
@@ -301,8 +301,8 @@ def test_what_fails_is_left_out(folder: Path, capsys: pytest.CaptureFixture[str]
 
 def test_on_standard_output(folder: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert run(["classify-map", "a.png", "b.png", "--html", "-", "--class", "2"]) == 0
-    found = records(capfdbinary.readouterr().out.decode())
-    assert [(each["name"], each["shown"], each["classes"][0][0]) for each in found] == [
+    maps = records(capfdbinary.readouterr().out.decode())
+    assert [(each["name"], each["shown"], each["classes"][0][0]) for each in maps] == [
         ("a.png", 0, 2),
         ("b.png", 0, 2),
     ]

@@ -287,8 +287,8 @@ class ClassMap:
         from netsurgery.maps.page.document import page
         from netsurgery.maps.page.record import map_part
 
-        found = None if number is None else self.find_class(str(number))
-        return page([map_part(self, number=found, all_classes=all_classes)]).decode("ascii")
+        chosen = None if number is None else self.find_class(str(number))
+        return page([map_part(self, number=chosen, all_classes=all_classes)]).decode("ascii")
 
     @checks_arguments()
     def to_json(self, top_k: int = 1) -> dict[str, Any]:

@@ -21,7 +21,7 @@ __all__ = ["map_html", "map_record"]
 _NUMBERS = 400
 #: Rows of the table in HTML.
 _ROWS = 8
-#: A page in a notebook: the longer side of its picture in pixels, and its bytes, at most.
+#: A page in a notebook: the longer side of its picture in pixels, and bytes of values, at most.
 _FRAME_SIDE, _FRAME_MOST = 1024, 2 << 20
 
 
@@ -104,13 +104,13 @@ def map_html(class_map: ClassMap, png: bytes | None) -> str:
 
 
 def _frame(class_map: ClassMap) -> str:
-    """The page in a frame that can reach nothing around it; "" where it is too large."""
+    """The page in a frame that can reach nothing around it; "" where it may be too large."""
     from netsurgery.maps.page.document import page
-    from netsurgery.maps.page.record import map_part
+    from netsurgery.maps.page.record import map_part, values_memory
 
-    content = page([map_part(class_map, side=_FRAME_SIDE)])
-    if len(content) > _FRAME_MOST:
+    if values_memory(class_map) > _FRAME_MOST:
         return ""
+    content = page([map_part(class_map, side=_FRAME_SIDE)])
     name, text = html.escape(class_map.picture.shown), html.escape(content.decode("ascii"))
     return (
         f'<iframe title="class map of {name}" sandbox="allow-scripts allow-downloads" '

@@ -90,18 +90,18 @@ def test_pointing_shows_the_map_s_numbers(visit: Any, shown_map: ClassMap) -> No
 
 def test_a_click_pins_a_cell(visit: Any) -> None:
     shown = visit(MAP)
-    assert shown.one("#pin").is_disabled()
+    assert shown.element("#pin").is_disabled()
     shown.point(*middle(MAP, 3, 4))
     shown.page.mouse.click(*shown.at(*middle(MAP, 3, 4)))
     shown.point(*middle(MAP, 9, 9))
     assert shown.text("#cell-place").startswith("Row 3, column 4 ")
-    assert shown.one("#pin").get_attribute("aria-pressed") == "true"
+    assert shown.element("#pin").get_attribute("aria-pressed") == "true"
     shown.page.mouse.click(*shown.at(*middle(MAP, 10, 12)))
     assert shown.text("#cell-place").startswith("Row 10, column 12 ")
     shown.page.mouse.click(*shown.at(*middle(MAP, 10, 12)))
     shown.point(*middle(MAP, 9, 9))
     assert shown.text("#cell-place").startswith("Row 9, column 9 ")
-    shown.one("#pin").click()
+    shown.element("#pin").click()
     assert shown.text("#pin") == "Unpin"
 
 
@@ -117,25 +117,25 @@ def test_the_cells_are_painted_by_class_threshold_and_background(visit: Any) -> 
     assert shown.text("#threshold-value") == as_text(level, record["step"])
     assert (np.array(shown.painted()) > 0).tolist() == (best >= level - values.step / 2).tolist()
     shown.slide("#threshold", 0)
-    found = MAP.summary()[0]
-    shown.one("#classes input").nth(1).check(force=True)
-    assert shown.text("#shown") == f"probability of {name_of(MAP, found.number)}"
-    assert shown.one("#background").is_disabled()
+    commonest = MAP.summary()[0]
+    shown.element("#classes input").nth(1).check(force=True)
+    assert shown.text("#shown") == f"probability of {name_of(MAP, commonest.number)}"
+    assert shown.element("#background").is_disabled()
     assert all(shown.painted())
     rare = record["classes"][-1][0]
-    shown.one("#search").fill(f"n{rare:08d}")
+    shown.element("#search").fill(f"n{rare:08d}")
     shown.page.keyboard.press("Enter")
-    kept = np.isfinite(values.values[rare])
-    assert ((np.array(shown.painted()) > 0) == kept).all()
-    assert 0 < kept.sum() < kept.size
+    present = np.isfinite(values.values[rare])
+    assert ((np.array(shown.painted()) > 0) == present).all()
+    assert 0 < present.sum() < present.size
 
 
 def test_the_background_is_left_free(visit: Any) -> None:
     shown = visit(GROUND)
-    assert shown.one("#background option:checked").inner_text() == "class 2"
+    assert shown.element("#background option:checked").inner_text() == "class 2"
     background = (GROUND.argmax() == 2).reshape(-1)
     assert ((np.array(shown.painted()) == 0) == background).all()
-    shown.one("#background").select_option(label="none")
+    shown.element("#background").select_option(label="none")
     assert all(shown.painted())
 
 
@@ -146,32 +146,32 @@ def test_opacity_scale_and_smoothness(visit: Any) -> None:
     assert shown.page.evaluate(f"{style}") is not None
     assert shown.page.evaluate(f"({style})().opacity") == "0.35"
     assert shown.page.evaluate(f"({style})().imageRendering") == "pixelated"
-    shown.one("#smooth").select_option(label="smooth")
+    shown.element("#smooth").select_option(label="smooth")
     shown.settled()
     assert shown.page.evaluate(f"({style})().imageRendering") == "auto"
-    assert shown.one("#scale-bar").is_hidden()
-    shown.one("#classes input").nth(2).check(force=True)
+    assert shown.element("#scale-bar").is_hidden()
+    shown.element("#classes input").nth(2).check(force=True)
     shots = set()
-    for scale in shown.one("#scale option").all_inner_texts():
-        shown.one("#scale").select_option(label=scale)
+    for scale in shown.element("#scale option").all_inner_texts():
+        shown.element("#scale").select_option(label=scale)
         shown.settled()
-        assert shown.one("#scale-bar").is_visible()
-        shots.add(shown.one("#stage").screenshot())
+        assert shown.element("#scale-bar").is_visible()
+        shots.add(shown.element("#stage").screenshot())
     assert len(shots) == 4
 
 
 def test_classes_are_sorted_by_what_was_found_and_searched(visit: Any) -> None:
     shown = visit(MAP)
-    found = [name_of(MAP, row.number) for row in MAP.summary()]
-    assert shown.lines()[: len(found)] == found
-    assert shown.text("#class-count") == f"{len(found)} of 200 found"
-    shown.one("#search").fill("THING 1 n0000001")
-    kept = [row for row in records(page_of(MAP))[0]["classes"] if row[1].startswith("n0000001")]
-    assert sorted(shown.lines()) == sorted(row[2] for row in kept)
-    shown.one("#search").fill("no such class")
+    names = [name_of(MAP, row.number) for row in MAP.summary()]
+    assert shown.lines()[: len(names)] == names
+    assert shown.text("#class-count") == f"{len(names)} of 200 found"
+    shown.element("#search").fill("THING 1 n0000001")
+    rows = [row for row in records(page_of(MAP))[0]["classes"] if row[1].startswith("n0000001")]
+    assert sorted(shown.lines()) == sorted(row[2] for row in rows)
+    shown.element("#search").fill("no such class")
     assert (shown.lines(), shown.text("#no-class")) == ([], "0 match")
     shown.page.keyboard.press("Escape")
-    assert len(shown.lines()) > len(found)
+    assert len(shown.lines()) > len(names)
     few = visit(made_map(RANDOM.random((300, 2, 2))))
     left = 300 - len(few.lines())
     assert few.text("#no-class").startswith(f"{left} classes are among the 20 likeliest of no cell")
@@ -196,7 +196,7 @@ def test_the_wheel_zooms_about_the_pointer(visit: Any) -> None:
     shown.page.mouse.wheel(0, 100_000)
     shown.settled()
     assert transform(shown)["width"] == pytest.approx(start["width"] / 2, abs=1)
-    shown.one("#zoom-fit").click()
+    shown.element("#zoom-fit").click()
     shown.settled()
     assert transform(shown) == start
 
@@ -205,14 +205,14 @@ def test_zooming_by_buttons_keeps_the_cell_in_view(visit: Any) -> None:
     shown = visit(MAP)
     shown.page.mouse.click(*shown.at(*middle(MAP, 0, 29)))
     for _ in range(8):
-        shown.one("#zoom-in").click()
+        shown.element("#zoom-in").click()
     shown.settled()
     left, top, width, height = shown.box("#stage")
     x, y = shown.at(*middle(MAP, 0, 29))
     assert left < x < left + width
     assert top < y < top + height
     for _ in range(8):
-        shown.one("#zoom-out").click()
+        shown.element("#zoom-out").click()
     shown.settled()
     assert transform(shown)["width"] <= width
 
@@ -262,7 +262,7 @@ def test_keys_do_all_that_a_pointer_does(visit: Any) -> None:
     shown.press("ArrowRight", "Enter")
     assert (place(), shown.text("#pin")) == ("Row 23, column 29", "Unpin")
     shown.press("Escape")
-    assert shown.one("#window").is_hidden()
+    assert shown.element("#window").is_hidden()
     start = transform(shown)
     shown.press("+", "+")
     zoomed = transform(shown)
@@ -282,13 +282,13 @@ def test_keys_do_all_that_a_pointer_does(visit: Any) -> None:
 
 def test_a_link_restores_the_view(visit: Any) -> None:
     shown = visit(MAP, SCORES)
-    shown.one("#pictures button").nth(1).click()
+    shown.element("#pictures button").nth(1).click()
     shown.titled("dog.png")
-    shown.one("#classes input").nth(3).check(force=True)
+    shown.element("#classes input").nth(3).check(force=True)
     shown.slide("#opacity", 41)
     shown.slide("#threshold", 700)
-    shown.one("#scale").select_option("ice")
-    shown.one("#smooth").select_option(label="smooth")
+    shown.element("#scale").select_option("ice")
+    shown.element("#smooth").select_option(label="smooth")
     left, top, width, height = shown.box("#stage")
     shown.page.mouse.move(left + width / 3, top + height / 3)
     shown.page.mouse.wheel(0, -500)
@@ -299,7 +299,7 @@ def test_a_link_restores_the_view(visit: Any) -> None:
     def state(page: Shown) -> Any:
         page.settled()
         ids = ("opacity", "threshold", "scale", "smooth", "background")
-        controls = [page.one(f"#{name}").input_value() for name in ids]
+        controls = [page.element(f"#{name}").input_value() for name in ids]
         chosen = page.page.evaluate("document.querySelector('#classes :checked').value")
         return [*controls, chosen, page.text("#shown"), page.text("#cell-place"), page.text("h1")]
 
@@ -307,12 +307,12 @@ def test_a_link_restores_the_view(visit: Any) -> None:
     again = visit(path, fragment="#" + link.partition("#")[2])
     assert state(again) == state(shown)
     assert "Unpin" in (shown.text("#pin"), again.text("#pin"))
-    for one, other in zip(transform(shown).values(), transform(again).values(), strict=True):
-        assert one == pytest.approx(other, abs=1.5)
-    first = visit(path)
-    first.page.evaluate("hash => { location.hash = hash; }", link.partition("#")[2])
-    first.titled("dog.png")
-    assert state(first) == state(shown)
+    for first, second in zip(transform(shown).values(), transform(again).values(), strict=True):
+        assert first == pytest.approx(second, abs=1.5)
+    plain = visit(path)
+    plain.page.evaluate("hash => { location.hash = hash; }", link.partition("#")[2])
+    plain.titled("dog.png")
+    assert state(plain) == state(shown)
 
 
 @pytest.mark.parametrize(
@@ -335,14 +335,14 @@ def test_the_view_is_saved_as_png(visit: Any, tmp_path: Path) -> None:
     shown = visit(MAP)
     shown.point(*middle(MAP, 12, 12))
     with shown.page.expect_download() as download:
-        shown.one("#save-view").click()
+        shown.element("#save-view").click()
     assert download.value.suggested_filename == "cat_map.png"
     download.value.save_as(tmp_path / "view.png")
     saved = Image.open(tmp_path / "view.png").convert("RGB")
     _, _, width, height = shown.box("#stage")
     assert saved.size == (round(2 * width), round(2 * (height + 30)))
     screen = tmp_path / "screen.png"
-    shown.one("#stage").screenshot(path=screen)
+    shown.element("#stage").screenshot(path=screen)
     seen = np.asarray(Image.open(screen).convert("RGB"), float)
     part = saved.crop((0, 0, round(2 * width), round(2 * height)))
     exported = np.asarray(part.resize(seen.shape[1::-1], Image.Resampling.BOX), float)
@@ -353,7 +353,7 @@ def test_a_cell_is_saved_as_json(visit: Any) -> None:
     shown = visit(MAP)
     shown.page.mouse.click(*shown.at(*middle(MAP, 7, 8)))
     with shown.page.expect_download() as download:
-        shown.one("#save-cell").click()
+        shown.element("#save-cell").click()
     assert download.value.suggested_filename == "cat_7_8.json"
     record = json.loads(download.value.path().read_text())
     windows = MAP.windows()
@@ -371,9 +371,9 @@ def test_a_cell_is_saved_as_json(visit: Any) -> None:
 
 def test_several_pictures_have_thumbnails(visit: Any) -> None:
     alone = visit(MAP)
-    assert alone.one("#pictures").is_hidden()
+    assert alone.element("#pictures").is_hidden()
     shown = visit(MAP, SCORES, GROUND)
-    buttons = shown.one("#pictures button")
+    buttons = shown.element("#pictures button")
     assert buttons.all_inner_texts() == ["cat.png", "dog.png", "cat.png"]
     buttons.nth(1).click()
     shown.titled("dog.png")
@@ -389,11 +389,11 @@ def test_hostile_names_are_text(visit: Any) -> None:
     names = [name.replace("\udc80", "\ufffd") for name in HOSTILE]
     shown = visit(made_map(values, labels=HOSTILE, name=f"folder/{HOSTILE[0]}.png"))
     shown.point(*middle(made_map(values), 2, 2))
-    texts = shown.one("#cell-classes .score:visible bdi").all_text_contents()
+    texts = shown.element("#cell-classes .score:visible bdi").all_text_contents()
     assert [text.replace("\udc80", "\ufffd") for text in texts] == names[:5]
-    listed = shown.one("#classes .name").all_text_contents()
+    listed = shown.element("#classes .name").all_text_contents()
     assert {text.replace("\udc80", "\ufffd") for text in listed} == set(names)
-    assert shown.one("h1").text_content() == "script>.png"
+    assert shown.element("h1").text_content() == "script>.png"
     assert shown.page.evaluate("window.broken") is None
     assert shown.page.evaluate("document.images.length") == 1
     assert shown.page.evaluate("document.scripts.length") == 3

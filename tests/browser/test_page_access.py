@@ -49,12 +49,12 @@ def shown(request: pytest.FixtureRequest, visit: Any) -> Shown:
 def test_no_rule_of_accessibility_is_broken(shown: Shown) -> None:
     assert violations(shown) == []
     shown.press("ArrowDown", "Enter")
-    shown.one("#classes input").nth(1).check(force=True)
-    shown.one("summary").click()
+    shown.element("#classes input").nth(1).check(force=True)
+    shown.element("summary").click()
     shown.settled()
     assert violations(shown) == []
-    shown.one("#search").fill("nothing")
-    shown.one("#open-help").click()
+    shown.element("#search").fill("nothing")
+    shown.element("#open-help").click()
     assert violations(shown) == []
 
 
@@ -71,7 +71,7 @@ def test_everything_fits_its_width(shown: Shown) -> None:
     assert max(width / across, height / down) == pytest.approx(1, abs=0.01)
     small = [
         button.get_attribute("id")
-        for button in shown.one("button:visible").all()
+        for button in shown.element("button:visible").all()
         if (box := button.bounding_box()) is None or min(box["width"], box["height"]) < 24
     ]
     assert small == []  # WCAG 2.5.8
@@ -83,7 +83,7 @@ def test_it_looks_as_it_should(shown: Shown, request: pytest.FixtureRequest) -> 
     screen = Image.open(io.BytesIO(shown.page.screenshot())).convert("RGB")
     paper = np.asarray(screen)[2, 2].mean()
     assert paper < 40 if dark else paper > 220
-    stage = np.asarray(Image.open(io.BytesIO(shown.one("#world").screenshot())).convert("RGB"))
+    stage = np.asarray(Image.open(io.BytesIO(shown.element("#world").screenshot())).convert("RGB"))
     assert len(np.unique(stage.reshape(-1, 3), axis=0)) > 500
 
 
@@ -139,17 +139,17 @@ def test_a_class_is_chosen_by_keys_alone(visit: Any) -> None:
     shown.page.keyboard.press("ArrowUp")
     shown.settled()
     assert shown.text("#shown") == "likeliest class of each cell"
-    shown.one("#open-help").focus()
+    shown.element("#open-help").focus()
     shown.page.keyboard.press("Enter")
-    assert shown.one("#help").is_visible()
+    assert shown.element("#help").is_visible()
     shown.page.keyboard.press("Escape")
-    assert shown.one("#help").is_hidden()
+    assert shown.element("#help").is_hidden()
     assert shown.page.evaluate("document.activeElement.id") == "open-help"
 
 
 def test_a_screen_reader_is_told(visit: Any) -> None:
     shown = visit(MAP)
-    tree = shown.one("body").aria_snapshot()
+    tree = shown.element("body").aria_snapshot()
     for part in (
         '- application "Map of cat.png, 10 rows and 14 columns of cells"',
         '- heading "cat.png" [level=1]',
@@ -161,8 +161,8 @@ def test_a_screen_reader_is_told(visit: Any) -> None:
         '- radio "Likeliest of each cell" [checked]',
     ):
         assert part in tree, tree
-    assert shown.one("#threshold").get_attribute("aria-valuetext") == "none"
-    assert shown.one("#said").get_attribute("role") == "status"
+    assert shown.element("#threshold").get_attribute("aria-valuetext") == "none"
+    assert shown.element("#said").get_attribute("role") == "status"
 
 
 def test_on_paper(visit: Any) -> None:
@@ -170,7 +170,7 @@ def test_on_paper(visit: Any) -> None:
     shown.press("ArrowDown", "+", "+")
     shown.page.emulate_media(media="print")
     for hidden in (".actions", ".zoom", ".view", "#search"):
-        assert shown.one(hidden).is_hidden()
+        assert shown.element(hidden).is_hidden()
     _, _, width, _ = shown.box("#world")
     room = shown.page.evaluate("window.innerWidth")
     assert width <= room

@@ -214,7 +214,10 @@ USAGES: dict[str, tuple[int, str]] = {
         "`netsurgery convert` ... --blob takes",
     ),
     "classify-map ../cat.jpg --weights ../lenet_iter_10000.caffemodel": (1, "'ip1-conv'"),
-    "classify-map ../cat.jpg --window 5": (2, "--window does nothing without --json or --picture"),
+    "classify-map ../cat.jpg --window 5": (
+        2,
+        "--window does nothing without --json, --picture or --html",
+    ),
     "classify-map ../cat.jpg --windoww 5x5": (2, "did you mean --window?"),
     # The other commands.
     "inspect": (2, "missing argument [NET.prototxt] [MODEL.caffemodel]"),

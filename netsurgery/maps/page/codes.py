@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsurgery.maps.classmap import ClassMap
-    from netsurgery.maps.page.kept import Kept
+    from netsurgery.maps.page.selection import Selection
 
     Codes = NDArray[np.uint16]
 
-__all__ = ["BUDGET", "OVERHEAD", "Coded", "Step", "encode"]
+__all__ = ["BUDGET", "OVERHEAD", "Coded", "DecimalStep", "encode"]
 
 #: Bytes of text for each value kept, at most; and for the stream itself.
 BUDGET, OVERHEAD = 1.2, 1024
@@ -47,7 +47,7 @@ _LEVEL = 9
 
 
 @dataclass(frozen=True)
-class Step:
+class DecimalStep:
     """Values as multiples of mantissa x 10^exponent (mantissa 1, 2 or 5), from `low` x step on.
 
     The code of the multiple m is m - low + 1; `last` is that of the highest value.
@@ -59,21 +59,21 @@ class Step:
     last: int
 
     @classmethod
-    def finest(cls, low: float, high: float) -> Step:
+    def finest(cls, low: float, high: float) -> DecimalStep:
         """The finest for values between `low` and `high`."""
         # Of values all alike, four digits.
         span = max(high - low, abs(low) / 1000, abs(high) / 1000, 1e-36)
         return cls._of(math.ceil(round(math.log10(span / _FINEST), 9)) * 3, low, high)
 
     @classmethod
-    def _of(cls, number: int, low: float, high: float) -> Step:
+    def _of(cls, number: int, low: float, high: float) -> DecimalStep:
         """Steps are numbered by size: 1, 2, 5, 10, 20 ... are 0, 1, 2, 3, 4 ..."""
         mantissa, exponent = (1, 2, 5)[number % 3], number // 3
         step = cls(mantissa, exponent, 0, 0)
         first, last = (int(np.rint(step.multiples(np.float64(v)))) for v in (low, high))
         return cls(mantissa, exponent, first, last - first + 1)
 
-    def coarser(self, bits: float, low: float, high: float) -> Step:
+    def coarser(self, bits: float, low: float, high: float) -> DecimalStep:
         """A step with about `bits` fewer bits a value, at least the next one."""
         number = self.exponent * 3 + (1, 2, 5).index(self.mantissa)
         return self._of(number + max(1, round(bits * 3 * math.log10(2))), low, high)
@@ -104,49 +104,49 @@ class Step:
 class Coded:
     """The text, and the step of the values in it."""
 
-    step: Step
+    step: DecimalStep
     text: str
 
 
-def encode(class_map: ClassMap, kept: Kept) -> Coded:
+def encode(class_map: ClassMap, selection: Selection) -> Coded:
     """The text of the values kept, at most BUDGET bytes for each and OVERHEAD for all.
 
     Raises MemoryLimitError.
     """
     low, high = (0.0, 1.0) if class_map.is_probability else finite_range(class_map.values)
-    room = BUDGET * kept.size + OVERHEAD
+    room = BUDGET * selection.size + OVERHEAD
     packer = zlib.compressobj(_LEVEL)
-    head = b"".join(map(packer.compress, _where(kept)))
-    step = Step.finest(low, high)
+    head = b"".join(map(packer.compress, _where(selection)))
+    step = DecimalStep.finest(low, high)
     while True:
         rest = packer.copy()
-        body = b"".join(map(rest.compress, _codes(class_map, kept, step)))
+        body = b"".join(map(rest.compress, _codes(class_map, selection, step)))
         text = base64.b64encode(head + body + rest.flush()).decode("ascii")
         if len(text) <= room or step.last == 1:
             return Coded(step, text)
-        step = step.coarser((len(text) - room) * 6 / kept.size, low, high)
+        step = step.coarser((len(text) - room) * 6 / selection.size, low, high)
 
 
-def _where(kept: Kept) -> Iterator[bytes]:
+def _where(selection: Selection) -> Iterator[bytes]:
     """The order of the likeliest classes, and the places of those kept of some cells."""
-    yield from _planes(kept.order.astype(np.uint16))
-    yield from _planes(kept.counts.astype(np.uint32))
-    steps = np.diff(kept.places, prepend=-1)
-    firsts = (np.cumsum(kept.counts) - kept.counts)[kept.counts > 0]
-    steps[firsts] = kept.places[firsts] + 1
+    yield from _planes(selection.order.astype(np.uint16))
+    yield from _planes(selection.counts.astype(np.uint32))
+    steps = np.diff(selection.places, prepend=-1)
+    firsts = (np.cumsum(selection.counts) - selection.counts)[selection.counts > 0]
+    steps[firsts] = selection.places[firsts] + 1
     yield from _planes(steps.astype(np.uint32))
 
 
-def _codes(class_map: ClassMap, kept: Kept, step: Step) -> Iterator[bytes]:
+def _codes(class_map: ClassMap, selection: Selection, step: DecimalStep) -> Iterator[bytes]:
     """The codes of the shared classes, then those of the others."""
     values = class_map.values
     flat = values.reshape(len(values), -1)
-    shared = step.codes(values[kept.classes[: kept.shared]]).view(np.int16)
+    shared = step.codes(values[selection.classes[: selection.shared]]).view(np.int16)
     for axis in (1, 2):
         shared = np.diff(shared, axis=axis, prepend=np.int16(0))
     yield from _planes(_zigzag(shared))
-    owner = np.repeat(kept.classes[kept.shared :], kept.counts)
-    others = step.codes(flat[owner, kept.places]).view(np.int16)
+    owner = np.repeat(selection.classes[selection.shared :], selection.counts)
+    others = step.codes(flat[owner, selection.places]).view(np.int16)
     yield from _planes(_zigzag(np.diff(others, prepend=np.int16(0))))
 
 

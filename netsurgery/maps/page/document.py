@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from netsurgery.maps.drawing import CLASS_COLORS, heat_colors
-from netsurgery.maps.page.kept import FIRST, MOST
 from netsurgery.maps.page.record import as_script_text
+from netsurgery.maps.page.selection import FIRST, MOST
 
 __all__ = ["SCRIPTS", "page", "script", "style"]
 

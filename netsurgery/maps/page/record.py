@@ -1,4 +1,4 @@
-"""What the page is told of one map, as JSON: names, places, classes, the values' text, the picture.
+"""What the page knows of one map, as JSON: names, places, classes, the values' text, the picture.
 
 Nothing in it is markup: it is ASCII, and <, > and & are escaped, so that no label or name ends the
 element that holds it.
@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from netsurgery.errors import NetError
-from netsurgery.maps.page.codes import encode
-from netsurgery.maps.page.kept import Kept, keep
+from netsurgery.maps.page.codes import BUDGET, OVERHEAD, encode
+from netsurgery.maps.page.selection import MOST, SHARED, Selection, select
 
 if TYPE_CHECKING:
     from netsurgery.maps.classmap import ClassMap
     from netsurgery.maps.image import Picture
 
-__all__ = ["as_script_text", "map_part"]
+__all__ = ["as_script_text", "map_part", "values_memory"]
 
 #: The longer side of the picture in the page, and of the one to choose it by, in pixels.
 _SIDE, _SMALL = 2048, 144
 _QUALITY = 88
-#: Bytes that a kept value takes while it becomes text.
-_VALUE = 40
+#: Memory that is taken while the values become text, in the bytes of that text.
+_COPIES = 32
 
 _ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&"}
 
@@ -49,10 +49,10 @@ def map_part(
     """
     places = _places(class_map)
     cells = math.prod(class_map.shape)
-    count = cells * (class_map.classes if all_classes else min(class_map.classes, 70))
-    class_map.claim.at_least(_VALUE * count, f"{class_map.image}: its map as HTML")
-    kept = keep(class_map, all_classes=all_classes, number=number)
-    coded = encode(class_map, kept)
+    memory = _COPIES * values_memory(class_map, all_classes=all_classes)
+    class_map.claim.at_least(memory, f"{class_map.image}: its map as HTML")
+    selection = select(class_map, all_classes=all_classes, number=number)
+    coded = encode(class_map, selection)
     step = coded.step
     record = {
         "name": class_map.picture.shown,
@@ -66,9 +66,9 @@ def map_part(
         "places": places,
         "classCount": class_map.classes,
         "labels": class_map.labels is not None,
-        "classes": _classes(class_map, kept),
-        "shared": kept.shared,
-        "background": _background(kept, cells),
+        "classes": _classes(class_map, selection),
+        "shared": selection.shared,
+        "background": _background(selection, cells),
         "shown": None if number is None else 0,
         "step": [step.mantissa, step.exponent, step.low, step.last],
         "values": coded.text,
@@ -76,6 +76,12 @@ def map_part(
         "small": _data_uri(class_map.picture, _SMALL),
     }
     return as_script_text(record)
+
+
+def values_memory(class_map: ClassMap, *, all_classes: bool = False) -> int:
+    """Bytes of the values' text in a page, at most."""
+    most = class_map.classes if all_classes else min(class_map.classes, SHARED + MOST)
+    return OVERHEAD + math.ceil(BUDGET * most * math.prod(class_map.shape))
 
 
 def as_script_text(value: Any) -> bytes:
@@ -105,7 +111,7 @@ def _places(class_map: ClassMap) -> dict[str, list[float]]:
     }
 
 
-def _classes(class_map: ClassMap, kept: Kept) -> list[list[Any]]:
+def _classes(class_map: ClassMap, selection: Selection) -> list[list[Any]]:
     """Of each kept class: number, id, names, in how many cells it is likeliest, its best value."""
     labels = class_map.labels
     return [
@@ -115,7 +121,9 @@ def _classes(class_map: ClassMap, kept: Kept) -> list[list[Any]]:
             int(cells),
             _finite(float(best)),
         ]
-        for number, cells, best in zip(kept.classes, kept.cells, kept.best, strict=True)
+        for number, cells, best in zip(
+            selection.classes, selection.cells, selection.best, strict=True
+        )
     ]
 
 
@@ -124,10 +132,10 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _background(kept: Kept, cells: int) -> int | None:
+def _background(selection: Selection, cells: int) -> int | None:
     """The place of the class that more than half of the cells show, None where there is none."""
-    most = int(kept.cells.argmax())
-    return most if 2 * int(kept.cells[most]) > cells else None
+    most = int(selection.cells.argmax())
+    return most if 2 * int(selection.cells[most]) > cells else None
 
 
 def _data_uri(picture: Picture, side: int) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
     Numbers = NDArray[np.intp]
 
-__all__ = ["FIRST", "MOST", "SHARED", "Kept", "keep"]
+__all__ = ["FIRST", "MOST", "SHARED", "Selection", "select"]
 
 #: The likeliest classes of a cell whose values are kept, and those whose order is kept too.
 MOST, FIRST = 20, 5
@@ -32,7 +32,7 @@ _BLOCK = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class Selection:
     """What is kept of a map whose cells are numbered row by row.
 
     classes: the kept classes' numbers; the first `shared` of them are kept of every cell. cells:
@@ -56,7 +56,9 @@ class Kept:
         return self.shared * int(self.order.shape[1]) + len(self.places)
 
 
-def keep(class_map: ClassMap, *, all_classes: bool = False, number: int | None = None) -> Kept:
+def select(
+    class_map: ClassMap, *, all_classes: bool = False, number: int | None = None
+) -> Selection:
     """What a page keeps of a map.
 
     all_classes: every class of every cell. number: a class that is kept of every cell in any case.
@@ -65,9 +67,9 @@ def keep(class_map: ClassMap, *, all_classes: bool = False, number: int | None =
     top = _likeliest(values, min(MOST, len(values)))
     cells = np.bincount(top[0], minlength=len(values))
     best = values.max(axis=1)
-    found = np.full(len(values), -np.inf, np.float32)
-    np.maximum.at(found, top[0], values[top[0], np.arange(len(top[0]))])
-    best = np.where(cells > 0, found, best)
+    best_where_top = np.full(len(values), -np.inf, np.float32)
+    np.maximum.at(best_where_top, top[0], values[top[0], np.arange(len(top[0]))])
+    best = np.where(cells > 0, best_where_top, best)
     # np.lexsort sorts by its last key first.
     ranked = np.lexsort((np.arange(len(values)), -best, -cells))
     if number is not None:
@@ -85,7 +87,7 @@ def keep(class_map: ClassMap, *, all_classes: bool = False, number: int | None =
     owner = order[rank, place]
     by_class = np.lexsort((place, owner))
     classes = np.concatenate([shared, rest])
-    return Kept(
+    return Selection(
         classes=classes,
         shared=len(shared),
         cells=cells[classes],
@@ -108,9 +110,9 @@ def _likeliest(values: Array, count: int) -> Numbers:
     for start in range(0, cells, step):
         # One whole number for a value and its class: no two are equal.
         keys = _ordered(values[:, start : start + step].T) << np.uint64(32) | turned
-        kept = np.partition(keys, classes - count, axis=1)[:, classes - count :]
-        kept.sort(axis=1)
-        low = kept[:, ::-1] & np.uint64(0xFFFFFFFF)
+        likeliest = np.partition(keys, classes - count, axis=1)[:, classes - count :]
+        likeliest.sort(axis=1)
+        low = likeliest[:, ::-1] & np.uint64(0xFFFFFFFF)
         top[:, start : start + step] = classes - 1 - low.T.astype(np.intp)
     return top
 
