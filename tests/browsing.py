@@ -47,6 +47,8 @@ class Shown:
         return self.page.locator(selector)
 
     def text(self, selector: str) -> str:
+        """What is written there, once all that has changed is drawn."""
+        self.settled()
         return self.element(selector).inner_text()
 
     def box(self, selector: str) -> tuple[float, float, float, float]:
@@ -103,6 +105,7 @@ class Shown:
 
     def scores(self) -> list[tuple[str, str]]:
         """The likeliest classes of the cell in hand, as they are shown."""
+        self.settled()
         rows = self.element("#cell-classes .score:visible").all()
         return [
             (row.locator("bdi").inner_text(), row.locator(".value").inner_text()) for row in rows

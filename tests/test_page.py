@@ -306,3 +306,11 @@ def test_on_standard_output(folder: Path, capfdbinary: pytest.CaptureFixture[byt
         ("a.png", 0, 2),
         ("b.png", 0, 2),
     ]
+
+
+def test_a_wheel_has_all_that_the_page_is_made_of(repo_root: Path) -> None:
+    patterns = re.findall(r'"(maps/page/[^"]*)"', (repo_root / "pyproject.toml").read_text())
+    package = repo_root / "netsurgery"
+    installed = {path for pattern in patterns for path in package.glob(pattern)}
+    files = {path for path in PAGE.rglob("*") if path.suffix not in ("", ".py", ".pyc")}
+    assert installed == files

@@ -11,6 +11,7 @@ import pytest
 from browsing import Shown
 from pages import HOSTILE, Values, made_map, page_of, records, softmax
 from PIL import Image
+from playwright.sync_api import expect
 
 from netsurgery.maps.classmap import ClassMap
 
@@ -199,6 +200,22 @@ def test_the_wheel_zooms_about_the_pointer(visit: Any) -> None:
     shown.element("#zoom-fit").click()
     shown.settled()
     assert transform(shown) == start
+
+
+def test_what_is_fitted_stays_so(visit: Any) -> None:
+    shown = visit(MAP)
+    for size in ((900, 700), (1600, 600), (420, 800), (1280, 800)):
+        shown.page.set_viewport_size({"width": size[0], "height": size[1]})
+        shown.page.emulate_media(media="print")
+        shown.settled()
+        shown.page.emulate_media(media="screen")
+        shown.settled()
+        shown.settled()
+        left, top, width, height = shown.box("#stage")
+        x, y, across, down = shown.box("#world")
+        assert max(across / width, down / height) == pytest.approx(1, abs=0.01)
+        middles = x + across / 2, y + down / 2
+        assert middles == pytest.approx((left + width / 2, top + height / 2), abs=0.1)
 
 
 def test_zooming_by_buttons_keeps_the_cell_in_view(visit: Any) -> None:
@@ -445,6 +462,6 @@ def test_the_page_in_a_notebook(visit: Any, tmp_path: Path) -> None:
     assert frame.locator("h1").inner_text() == "cat.png"
     assert frame.locator("#copy-link").is_hidden()
     frame.locator("#stage").click()
-    assert frame.locator("#pin").inner_text() == "Unpin"
+    expect(frame.locator("#pin")).to_have_text("Unpin")
     frame.locator("#opacity").fill("20")
     shown.page.wait_for_timeout(500)

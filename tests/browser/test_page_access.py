@@ -179,7 +179,7 @@ def test_on_paper(visit: Any) -> None:
 
 def test_without_scripts_it_says_so(visit: Any) -> None:
     shown = visit(MAP, java_script_enabled=False)
-    assert "switched off" in shown.text("noscript")
+    assert "switched off" in shown.element("noscript").inner_text()
 
 
 def test_what_cannot_be_read_is_said(visit: Any, tmp_path: Path) -> None:

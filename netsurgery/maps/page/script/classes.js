@@ -72,9 +72,17 @@ function watchClasses() {
   });
 }
 
-/** The choice, where it was made elsewhere. */
+/** The choice, where it was made elsewhere, and its line in sight. */
 function drawClasses() {
   for (const input of byId("classes").querySelectorAll("input")) {
     input.checked = input.value === String(state.shown ?? "");
+    if (input.checked) showLine(input.closest("label"), byId("classes").parentElement);
   }
+}
+
+/** Scroll a list, and nothing around it, until a line of it is seen. */
+function showLine(line, list) {
+  const [edges, room] = [line.getBoundingClientRect(), list.getBoundingClientRect()];
+  if (edges.top < room.top) list.scrollTop -= room.top - edges.top;
+  if (edges.bottom > room.bottom) list.scrollTop += edges.bottom - room.bottom;
 }

@@ -85,7 +85,7 @@ function fragment() {
   const { background } = state;
   words.set("background", background === null ? "none" : map.classes[background].number);
   if (state.smooth) words.set("smooth", "1");
-  if (!isFitted()) {
+  if (!view.fitted) {
     const { height, width } = pictureSize();
     const x = (stage.clientWidth / 2 - view.left) / view.scale / width;
     const y = (stage.clientHeight / 2 - view.top) / view.scale / height;

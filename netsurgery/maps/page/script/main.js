@@ -28,8 +28,6 @@ function say(text) {
 
 let waiting = false;
 let saving = 0;
-const listeners = [];
-const whenDrawn = (listener) => listeners.push(listener);
 
 /** Draw what has changed, in the next frame. */
 function changed() {
@@ -63,8 +61,7 @@ function draw() {
   drawIf("controls", [...look, opacity, smooth], drawControls);
   drawIf("classes", [place, shown], drawClasses);
   drawIf("cell", [place, shown, cell, pinned], drawCell);
-  drawIf("view", [place, view.scale, view.left, view.top], drawView);
-  listeners.forEach((listener) => listener());
+  drawIf("view", [place, ...Object.values(view)], drawView);
   drawIf("fragment", [fragment()], () => {
     clearTimeout(saving);
     saving = setTimeout(saveFragment, 300);

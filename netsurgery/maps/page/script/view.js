@@ -8,8 +8,11 @@ const KEPT = 48;
 /** A pointer that moves less than this has clicked. */
 const STILL = 5;
 
-/** scale: screen pixels of a picture's pixel; left, top: the picture's corner on the stage. */
-const view = { scale: 1, left: 0, top: 0 };
+/**
+ * scale: screen pixels of a picture's pixel; left, top: the picture's corner on the stage;
+ * fitted: whether the whole picture is shown, however large the stage becomes.
+ */
+const view = { scale: 1, left: 0, top: 0, fitted: true };
 
 function pictureSize() {
   const [height, width] = state.map.record.size;
@@ -21,13 +24,12 @@ function fittedScale() {
   return Math.min(stage.clientWidth / width, stage.clientHeight / height) || 1;
 }
 
-const isFitted = () => Math.abs(view.scale / fittedScale() - 1) < 1e-3;
-
 /** Show the whole picture. */
 function fitView() {
   const { height, width } = pictureSize();
   const scale = fittedScale();
   placeView(scale, (stage.clientWidth - width * scale) / 2, (stage.clientHeight - height * scale) / 2);
+  view.fitted = true;
 }
 
 function placeView(scale, left, top) {
@@ -36,6 +38,7 @@ function placeView(scale, left, top) {
     const shown = Math.min(KEPT, size, room);
     return Math.max(shown - size, Math.min(room - shown, at));
   };
+  view.fitted = false;
   view.scale = scale;
   view.left = clamp(left, width * scale, stage.clientWidth);
   view.top = clamp(top, height * scale, stage.clientHeight);
@@ -68,7 +71,7 @@ function cellCenter(cell) {
 }
 
 function bringIntoView(cell) {
-  if (isFitted()) return;
+  if (view.fitted) return;
   const [x, y] = cellCenter(cell);
   const over = (at, room) => at - Math.max(KEPT, Math.min(room - KEPT, at));
   const [right, down] = [over(x, stage.clientWidth), over(y, stage.clientHeight)];
@@ -143,13 +146,11 @@ function watchStage() {
   stage.addEventListener("pointerup", pointerUp);
   stage.addEventListener("pointercancel", pointerUp);
   stage.addEventListener("wheel", wheel, { passive: false });
-  let fitted = true;
   new ResizeObserver(() => {
     if (!state.map) return;
-    if (fitted) fitView();
+    if (view.fitted) fitView();
     else placeView(view.scale, view.left, view.top);
   }).observe(stage);
-  whenDrawn(() => { fitted = isFitted(); });
 }
 
 /** The picture, and all that lies on it, where the view says. */
@@ -159,7 +160,7 @@ function drawView() {
   world.style.height = `${height * view.scale}px`;
   world.style.transform = `translate(${view.left}px, ${view.top}px)`;
   // Fingers scroll the page as long as there is nothing to move the picture to.
-  stage.style.touchAction = isFitted() ? "pan-y" : "none";
+  stage.style.touchAction = view.fitted ? "pan-y" : "none";
 }
 
 /** Lay an element over a box of the picture's pixels. */
