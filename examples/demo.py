@@ -25,6 +25,8 @@ the class that the net sees in the 32x32 pixels around it. Look for a patch of c
 with the digit's own number, and for nothing on the rings, dots and lines: those are background.
 {right} of the {all} digits have their class at their place.
 
+{folder}/digits_map.html is the same map for a browser: point at it to see what the net sees where.
+
 {folder}/digits.diff is what became of the prototxt: look for InnerProduct, now Convolution.
 Next, one of your own pictures:  cd {folder} && netsurgery classify-map IMAGE --picture map.png"""
 
@@ -57,7 +59,8 @@ def main(name: str) -> None:
     (folder / "digits.diff").write_text(plan["diff"], encoding="utf-8")
     netsurgery(*convert, "-o", name)
     picture = PICTURE if folder.parent != ROOT else Path("..", PICTURE.relative_to(ROOT))
-    netsurgery("classify-map", str(picture), "--picture", "digits_map.png", folder=folder)
+    outputs = ("--picture", "digits_map.png", "--html", "digits_map.html")
+    netsurgery("classify-map", str(picture), *outputs, folder=folder)
     record = json.loads(
         netsurgery("classify-map", str(picture), "--json", folder=folder, show=False)
     )

@@ -23,7 +23,7 @@ def test_the_demo(tmp_path: Path, repo_root: Path) -> None:
     last = done.stdout[done.stdout.index("\nOpen ") :]
     assert f"Open {folder}/digits_map.png." in last
     assert "10 of the 10 digits have their class at their place." in last
-    for name in ("digits_map.png", "digits.diff"):
+    for name in ("digits_map.png", "digits_map.html", "digits.diff"):
         assert name in last
         assert (folder / name).stat().st_size > 0
     assert "InnerProduct" in (folder / "digits.diff").read_text()
