@@ -84,7 +84,7 @@ class Values:
         numbers = [row[0] for row in record["classes"]]
         first = min(5, record["classCount"])
         #: The likeliest classes of each cell.
-        self.order = np.array(numbers)[self._array(2, first * cells)].reshape(first, cells)
+        self.order = np.array(numbers)[self._array(4, first * cells)].reshape(first, cells)
         counts = self._array(4, len(numbers) - shared)
         steps = self._array(4, int(counts.sum()))
         mantissa, exponent, low, self.last = record["step"]

@@ -188,7 +188,7 @@ def test_the_policy_names_the_script_and_the_style_by_their_hashes() -> None:
 
 
 def test_script_and_style_are_small_and_ascii() -> None:
-    assert len(document.script()) + len(document.style()) < 60 * 1024
+    assert len(document.script()) + len(document.style()) < 60_000
     for path in [*PAGE.glob("page.*"), *PAGE.glob("script/*.js")]:
         text = path.read_bytes()
         assert text.isascii(), path

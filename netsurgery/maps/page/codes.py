@@ -5,7 +5,7 @@ says, rounded; no value is off by more than half a step. The step is the finest 
 power of ten whose text has at most 1.2 bytes for each value kept, base64 included.
 
 The text is base64 of a zlib stream of five arrays of whole numbers, each as planes of bytes (the
-lowest bytes of all its numbers first): the order of each cell's likeliest classes (2 bytes); how
+lowest bytes of all its numbers first): the order of each cell's likeliest classes (4 bytes); how
 many cells each class is kept of that is not shared (4), and which (4, each as its distance from the
 one before, the first of a class from -1); the codes of the shared classes (2), and of the others
 (2). Codes are written as differences in zigzag: for a shared class from the code of the cell above,
@@ -95,6 +95,7 @@ class DecimalStep:
     def codes(self, values: NDArray[np.float32]) -> Codes:
         """The codes of values, none of them NaN."""
         multiples = np.rint(self.multiples(values.astype(np.float64))) - self.low + 1
+        np.clip(multiples, 1, self.last, out=multiples)  # a probability may be a bit above 1
         multiples[values == -np.inf] = _MINUS_INFINITY
         multiples[values == np.inf] = self.last + 1
         return multiples.astype(np.uint16)
@@ -129,7 +130,7 @@ def encode(class_map: ClassMap, selection: Selection) -> Coded:
 
 def _where(selection: Selection) -> Iterator[bytes]:
     """The order of the likeliest classes, and the places of those kept of some cells."""
-    yield from _planes(selection.order.astype(np.uint16))
+    yield from _planes(selection.order.astype(np.uint32))
     yield from _planes(selection.counts.astype(np.uint32))
     steps = np.diff(selection.places, prepend=-1)
     firsts = (np.cumsum(selection.counts) - selection.counts)[selection.counts > 0]
@@ -141,7 +142,9 @@ def _codes(class_map: ClassMap, selection: Selection, step: DecimalStep) -> Iter
     """The codes of the shared classes, then those of the others."""
     values = class_map.values
     flat = values.reshape(len(values), -1)
-    shared = step.codes(values[selection.classes[: selection.shared]]).view(np.int16)
+    shared = np.empty((selection.shared, *values.shape[1:]), np.int16)
+    for plane, number in zip(shared, selection.classes, strict=False):
+        plane[:] = step.codes(values[number]).view(np.int16)
     for axis in (1, 2):
         shared = np.diff(shared, axis=axis, prepend=np.int16(0))
     yield from _planes(_zigzag(shared))

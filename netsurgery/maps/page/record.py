@@ -27,8 +27,8 @@ __all__ = ["as_script_text", "map_part", "values_memory"]
 #: The longer side of the picture in the page, and of the one to choose it by, in pixels.
 _SIDE, _SMALL = 2048, 144
 _QUALITY = 88
-#: Memory that is taken while the values become text, in the bytes of that text.
-_COPIES = 32
+#: Memory that is taken while the values become text: for each cell, and for each byte of text.
+_CELL, _COPIES = 1000, 18
 
 _ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&"}
 
@@ -49,7 +49,7 @@ def map_part(
     """
     places = _places(class_map)
     cells = math.prod(class_map.shape)
-    memory = _COPIES * values_memory(class_map, all_classes=all_classes)
+    memory = _CELL * cells + _COPIES * values_memory(class_map, all_classes=all_classes)
     class_map.claim.at_least(memory, f"{class_map.image}: its map as HTML")
     selection = select(class_map, all_classes=all_classes, number=number)
     coded = encode(class_map, selection)

@@ -28,7 +28,7 @@ MOST, FIRST = 20, 5
 SHARED = 50
 
 #: Values whose order is worked out at a time.
-_BLOCK = 1 << 22
+_BLOCK = 1 << 19
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ class ClassMap {
 
   readArrays(reader) {
     const others = this.classes.length - this.record.shared;
-    this.order = reader.numbers(Uint16Array, this.first * this.cells);
+    this.order = reader.numbers(Uint32Array, this.first * this.cells);
     const counts = reader.numbers(Uint32Array, others);
     this.starts = new Uint32Array(others + 1);
     counts.forEach((count, index) => { this.starts[index + 1] = this.starts[index] + count; });
@@ -197,7 +197,8 @@ function summed(codes, planes, rows, columns) {
 async function readMap(place) {
   const record = JSON.parse(parts[place].textContent);
   const text = atob(record.values);
-  const packed = Uint8Array.from({ length: text.length }, (_, at) => text.charCodeAt(at));
+  const packed = new Uint8Array(text.length);
+  for (let at = 0; at < text.length; at++) packed[at] = text.charCodeAt(at);
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
   delete record.values;
   return new ClassMap(record, new Uint8Array(await new Response(stream).arrayBuffer()));
