@@ -332,6 +332,16 @@ def test_a_link_restores_the_view(visit: Any) -> None:
     assert state(plain) == state(shown)
 
 
+def test_the_link_is_copied(visit: Any) -> None:
+    shown = visit(MAP, permissions=["clipboard-read", "clipboard-write"])
+    shown.press("ArrowDown", "Enter")
+    shown.element("#copy-link").click()
+    expect(shown.element("#said")).to_have_text("Copied the link to this view")
+    copied = shown.page.evaluate("() => navigator.clipboard.readText()")
+    assert copied == shown.page.url
+    assert "cell=11%2C14" in copied
+
+
 @pytest.mark.parametrize(
     "fragment",
     [
@@ -440,6 +450,24 @@ def test_the_policy_forbids_what_a_label_could_do(visit: Any) -> None:
     assert shown.problems.pop() == "request: file:///etc/hostname"  # which was not carried out
     assert len(shown.problems) == 3
     shown.problems.clear()
+
+
+def test_the_picture_asked_for_last_is_shown(visit: Any) -> None:
+    shown = visit(MAP, SCORES, GROUND)
+    buttons = "document.querySelectorAll('#pictures button')"
+    shown.page.evaluate(f"() => [1, 2, 0, 1].forEach(at => {buttons}[at].click())")
+    shown.titled("dog.png")
+    shown.page.wait_for_timeout(300)
+    assert shown.text("h1") == "dog.png"
+    assert shown.text("#facts").startswith("12 \u00d7 16 cells")
+
+
+def test_scores_all_alike_are_shown(visit: Any) -> None:
+    alike = made_map(np.full((3, 4, 4), -7.25))
+    shown = visit(alike)
+    shown.point(*middle(alike, 1, 1))
+    assert shown.scores() == [(f"class {number}", "\u22127.250000") for number in range(3)]
+    assert shown.element("#classes label").nth(1).get_attribute("title").endswith("\u22127.250000")
 
 
 def test_infinite_scores_are_shown(visit: Any) -> None:

@@ -104,8 +104,8 @@ class ClassMap {
 
   /** The code of the step next to a value. */
   codeNear(value) {
-    const multiple = Math.round(value / (this.value(2) - this.value(1))) - this.low + 1;
-    return Math.max(0, Math.min(this.last, multiple));
+    const multiple = Math.round(value / (this.mantissa * 10 ** this.exponent));
+    return Math.max(0, Math.min(this.last, multiple - this.low + 1));
   }
 
   /** A code's value from 0 for the lowest to 1 for the highest. */

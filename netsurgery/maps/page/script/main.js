@@ -76,16 +76,23 @@ function coveredBox() {
   return [left, top, right - left + width, bottom - top + height];
 }
 
+/** The picture that was asked for last: one that is ready later is not shown. */
+let asked = -1;
+
 async function openPicture(place, words = new URLSearchParams()) {
+  asked = place;
   const map = await readMap(place);
+  if (asked !== place) return;
   const { record } = map;
   const kept = state.map && state.map.classes[state.shown]?.number;
   const same = map.classes.findIndex(({ number }) => number === kept);
+  const level = state.threshold && state.map.value(state.threshold);
   byId("picture").src = record.picture;
   await byId("picture").decode();
+  if (asked !== place) return;
   Object.assign(state, { map, place, cell: -1, pinned: false, background: record.background });
   state.shown = same >= 0 ? same : record.shown;
-  state.threshold = Math.min(state.threshold, map.last);
+  state.threshold = level && map.codeNear(level);
   document.title = `${fileName(record.name)} - class map`;
   byId("name").textContent = fileName(record.name);
   byId("name").title = record.name;
