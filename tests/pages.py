@@ -45,12 +45,15 @@ def made_map(
     stride: float = 8.0,
     window: float = 24.0,
 ) -> ClassMap:
-    """A map of C x H x W values; its windows lie every `stride` pixels of the picture."""
+    """A map of C x H x W values; its windows lie every `stride` pixels of the picture.
+
+    It holds none of the budget of memory: modules keep such maps for as long as tests run.
+    """
     values = np.asarray(values, np.float32)
     size = tuple(round(window + stride * (count - 1)) for count in values.shape[1:])
     down, across = np.mgrid[: size[0], : size[1]]
     pixels = np.stack([down % 256, across % 256, (down + across) % 256], -1).astype(np.uint8)
-    return ClassMap(
+    class_map = ClassMap(
         Picture(name, pixels),
         values,
         "prob",
@@ -60,11 +63,16 @@ def made_map(
         None if labels is None else Labels("labels", labels),
         "an engine",
     )
+    class_map.claim.close()
+    return class_map
 
 
 def page_of(*maps: ClassMap, **options: Any) -> str:
     """The page of these maps."""
-    return page([map_part(each, **options) for each in maps]).decode("ascii")
+    parts = [map_part(each, **options) for each in maps]
+    for each in maps:
+        each.claim.close()
+    return page(parts).decode("ascii")
 
 
 def records(text: str) -> list[dict[str, Any]]:

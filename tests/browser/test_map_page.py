@@ -482,7 +482,7 @@ def test_infinite_scores_are_shown(visit: Any) -> None:
 
 def test_the_page_in_a_notebook(visit: Any, tmp_path: Path) -> None:
     path = tmp_path / "notebook.html"
-    text = MAP._repr_html_()
+    text = made_map(MAP.values, probability=True)._repr_html_()
     path.write_text(f"<!doctype html><html data-ready='true'><body>{text}</body></html>")
     shown = visit(path)
     frame = shown.page.frame_locator("iframe")
