@@ -297,6 +297,8 @@ def test_what_fails_is_left_out(folder: Path, capsys: pytest.CaptureFixture[str]
     for images in (["bad.png"], ["bad.png", "bad.png"]):
         assert run(["classify-map", *images, "--html", "none.html"]) == 1
         assert not (folder / "none.html").exists()
+    assert run(["classify-map", "bad.png", "bad.png", "--picture", "folder/", "--html", "x.html"])
+    assert not (folder / "folder").exists()
 
 
 def test_on_standard_output(folder: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
