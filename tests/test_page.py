@@ -128,6 +128,13 @@ def test_the_background_is_what_most_cells_show() -> None:
     values[2, 1, 0] = 2
     (record,) = records(page_of(made_map(values)))
     assert record["classes"][record["background"]][0] == 2
+    values[2] = 3
+    assert records(page_of(made_map(values)))[0]["background"] is None
+
+
+def test_the_values_of_one_class_are_shown() -> None:
+    assert records(page_of(MAPS["one class"]))[0]["shown"] == 0
+    assert records(page_of(MAPS["two, even"]))[0]["shown"] is None
 
 
 def test_the_picture_is_bounded() -> None:

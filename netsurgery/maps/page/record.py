@@ -69,7 +69,8 @@ def map_part(
         "classes": _classes(class_map, selection),
         "shared": selection.shared,
         "background": _background(selection, cells),
-        "shown": None if number is None else 0,
+        # The likeliest of one class says nothing; its values do.
+        "shown": None if number is None and class_map.classes > 1 else 0,
         "step": [step.mantissa, step.exponent, step.low, step.last],
         "values": coded.text,
         "picture": _data_uri(class_map.picture, side),
@@ -133,9 +134,12 @@ def _finite(value: float) -> float | None:
 
 
 def _background(selection: Selection, cells: int) -> int | None:
-    """The place of the class that more than half of the cells show, None where there is none."""
+    """The place of the class that more than half of the cells show, None where there is none.
+
+    Where all cells show it there is nothing before it.
+    """
     most = int(selection.cells.argmax())
-    return most if 2 * int(selection.cells[most]) > cells else None
+    return most if cells < 2 * int(selection.cells[most]) < 2 * cells else None
 
 
 def _data_uri(picture: Picture, side: int) -> str:
