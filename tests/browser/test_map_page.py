@@ -410,6 +410,25 @@ def test_several_pictures_have_thumbnails(visit: Any) -> None:
     assert shown.text("#facts").startswith("12 \u00d7 16 cells")
 
 
+def test_what_was_chosen_holds_in_the_next_picture(visit: Any, tmp_path: Path) -> None:
+    second = made_map(SCORES.values * 10, name="second.png")
+    path = tmp_path / "chosen.html"
+    path.write_text(page_of(SCORES, second, number=7))
+    shown = visit(path)
+    assert shown.text("#shown") == "score of class 7"
+    shown.slide("#threshold", 500)
+    level = float(shown.text("#threshold-value").replace("\u2212", "-"))
+    shown.press("n")
+    shown.titled("second.png")
+    assert shown.text("#shown").startswith("score of class 7, from ")
+    after = float(shown.text("#threshold-value").replace("\u2212", "-"))
+    assert after == pytest.approx(level, abs=0.1)
+    shown.element("#classes input").first.check(force=True)
+    shown.press("p")
+    shown.titled("dog.png")
+    assert shown.text("#shown").startswith("likeliest class of each cell")
+
+
 def test_hostile_names_are_text(visit: Any) -> None:
     values = np.tile(np.arange(len(HOSTILE))[::-1, None, None], (1, 4, 5)) / 10
     # Strings with a lone surrogate reach the screen with a replacement character.

@@ -30,7 +30,7 @@ function watchControls() {
 }
 
 function thresholdText() {
-  return state.threshold ? state.map.text(state.threshold) : "none";
+  return state.threshold ? state.map.digits(state.threshold) : "none";
 }
 
 function drawControls() {
@@ -108,7 +108,7 @@ function fillPictures() {
     const button = element("button", { type: "button", title: name });
     const image = element("img", { src: small, alt: "" });
     button.append(image, element("bdi", { textContent: fileName(name) }));
-    button.addEventListener("click", () => openPicture(place));
+    button.addEventListener("click", () => openPicture(place).catch(showTrouble));
     return button;
   }));
 }

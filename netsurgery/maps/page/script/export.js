@@ -150,5 +150,7 @@ function watchExports() {
   byId("copy-link").addEventListener("click", copyLink);
   byId("save-view").addEventListener("click", saveView);
   byId("save-cell").addEventListener("click", saveCell);
-  addEventListener("hashchange", () => restore(new URLSearchParams(location.hash.slice(1))));
+  addEventListener("hashchange", () => {
+    restore(new URLSearchParams(location.hash.slice(1))).catch(showTrouble);
+  });
 }

@@ -82,25 +82,12 @@ let asked = -1;
 async function openPicture(place, words = new URLSearchParams()) {
   asked = place;
   const map = await readMap(place);
+  const image = element("img", { src: map.record.picture });
+  await image.decode();
   if (asked !== place) return;
-  const { record } = map;
-  const kept = state.map && state.map.classes[state.shown]?.number;
-  const same = map.classes.findIndex(({ number }) => number === kept);
-  const level = state.threshold && state.map.value(state.threshold);
-  byId("picture").src = record.picture;
-  await byId("picture").decode();
-  if (asked !== place) return;
-  Object.assign(state, { map, place, cell: -1, pinned: false, background: record.background });
-  state.shown = same >= 0 ? same : record.shown;
-  state.threshold = level && map.codeNear(level);
-  document.title = `${fileName(record.name)} - class map`;
-  byId("name").textContent = fileName(record.name);
-  byId("name").title = record.name;
-  byId("facts").textContent = `${record.map.join(" \u00d7 ")} cells, ${map.ranked.length} classes found`;
-  byId("picture").alt = `The picture ${fileName(record.name)}`;
-  stage.setAttribute("aria-label",
-    `Map of ${fileName(record.name)}, ${map.rows} rows and ${map.columns} columns of cells`);
-  document.documentElement.style.setProperty("--shape", record.size[1] / record.size[0]);
+  Object.assign(state, choicesIn(map), { map, place, cell: -1, pinned: false });
+  byId("picture").src = image.src;
+  namePicture(map);
   layOver(byId("heat"), coveredBox());
   fillControls();
   fillAbout();
@@ -109,6 +96,32 @@ async function openPicture(place, words = new URLSearchParams()) {
   applyFragment(words);
   fillClasses();
   changed();
+}
+
+/** What was chosen, in another map: the same class, where it is kept there, and the same level. */
+function choicesIn(map) {
+  const { background, shown } = map.record;
+  if (!state.map) return { background, shown };
+  const chosen = state.map.classes[state.shown]?.number;
+  const same = map.classes.findIndex(({ number }) => number === chosen);
+  const threshold = state.threshold && map.codeNear(state.map.value(state.threshold));
+  return { background, shown: same < 0 ? null : same, threshold };
+}
+
+function namePicture({ record, rows, columns, ranked }) {
+  const name = fileName(record.name);
+  document.title = `${name} - class map`;
+  byId("name").textContent = name;
+  byId("name").title = record.name;
+  byId("facts").textContent = `${rows} \u00d7 ${columns} cells, ${ranked.length} classes found`;
+  byId("picture").alt = `The picture ${name}`;
+  stage.setAttribute("aria-label", `Map of ${name}, ${rows} rows and ${columns} columns of cells`);
+  document.documentElement.style.setProperty("--shape", record.size[1] / record.size[0]);
+}
+
+function showTrouble(error) {
+  byId("trouble").textContent = `The map cannot be shown: ${error.message}`;
+  byId("trouble").hidden = false;
 }
 
 /** Open what a fragment names. */
@@ -152,7 +165,7 @@ const SHIFTED = {
 
 function nextPicture(step) {
   const place = state.place + step;
-  if (state.pictures[place]) openPicture(place);
+  if (state.pictures[place]) openPicture(place).catch(showTrouble);
 }
 
 function watchKeys() {
@@ -184,7 +197,4 @@ async function start() {
   document.documentElement.dataset.ready = "true";
 }
 
-start().catch((error) => {
-  byId("trouble").textContent = `The map cannot be shown: ${error.message}`;
-  byId("trouble").hidden = false;
-});
+start().catch(showTrouble);
