@@ -267,6 +267,7 @@ class ClassMap:
 
         return draw_map(self, None if number is None else self.find_class(str(number)))
 
+    @checks_arguments()
     def to_html(self, number: int | str | None = None, *, all_classes: bool = False) -> str:
         """A page for a browser to explore the map: one file of text, which needs no network.
 
