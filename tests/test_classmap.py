@@ -131,6 +131,7 @@ def test_json() -> None:
         "map_size": [2, 2],
         "class_count": 3,
         "is_probability": True,
+        "background": None,
         "summary": [
             {"class": 2, "label": "c", "cells": 2, "score": 0.8},
             {"class": 0, "label": "a", "cells": 1, "score": 0.7},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from netsurgery.cli.channel_options import channel_options
 from netsurgery.cli.command import Command, of_net
 from netsurgery.cli.engine_options import engine_hint, engine_options
 from netsurgery.cli.files import FILE_PATH, IMAGE
@@ -39,6 +40,7 @@ from netsurgery.io.table import Column, Table
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
+    from netsurgery.maps.channel_view import ChannelView
     from netsurgery.maps.picture_options import PictureOptions
     from netsurgery.verbs.features import FeatureJob, FeatureResult
 
@@ -71,6 +73,7 @@ __all__ = ["command"]
     help="File for the arrays: .npz, .h5 (HDF5), or .npy for one blob of one image.",
 )
 @output_options("of_features")
+@channel_options
 @model_options
 @state_options
 @pixel_options
@@ -85,6 +88,7 @@ def command(
     blobs: tuple[str, ...],
     output: Path | None,
     outputs: dict[str, str],
+    view: ChannelView,
     prototxt: Path | None,
     weights: Path | None,
     state: NetState,
@@ -134,6 +138,7 @@ def command(
         state=state,
         output=output,
         outputs=outputs,
+        view=view,
         force=force,
     )
     if not quiet:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from netsurgery.engines.contract import AnyEngine
 from netsurgery.errors import NetsurgeryError
 from netsurgery.formats.settings import as_settings
 from netsurgery.io.closeable import Closeable
+from netsurgery.maps.picture_look import picture_suffix
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.outputs import OUTPUTS, MapView
@@ -243,9 +244,10 @@ def plan_maps(
     )  # fmt: skip
     view = view or MapView()
     mapper.check_class(view.class_)
-    inputs = [str(path) for path in (settings.prototxt, settings.weights) if path]
+    inputs = [str(path) for path in (settings.prototxt, settings.weights, view.look.font) if path]
     named = {kind: (OUTPUTS[kind].suffix, name) for kind, name in (outputs or {}).items()}
     files = MapFiles.plan(images, named, inputs=inputs, force=force)
+    view = replace(view, suffix=picture_suffix(files.paths.get("picture", ())))
     job = MapJob(mapper, images, files, view)
     if settings.labels is not None and mapper.labels is None:
         job.notes.append(f"{settings.labels} does not fit blob {blob!r}: left out")

@@ -15,6 +15,7 @@ from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import Outputs
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import short_repr
+from netsurgery.maps.channel_view import ChannelView
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.classify_map import opened_model
@@ -242,6 +243,7 @@ def plan_features(
     state: NetState = TEST,
     output: Path | None = None,
     outputs: Mapping[str, str] | None = None,
+    view: ChannelView | None = None,
     force: bool = False,
 ) -> FeatureJob:
     """The job of taking `blobs` of the files `images`; what can be refused is, before any engine.
@@ -261,7 +263,7 @@ def plan_features(
     names = [one_line(name) for name in stems(images)]
     collection = None if output is None else find_collection(output, len(images) * len(blobs))
     files = [] if output is None or collection is None else collection_files(output, collection)
-    blob_files = BlobFiles(inputs, force)
+    blob_files = BlobFiles(inputs, force, view or ChannelView())
     blob_files.name(outputs or {}, names, extractor.blobs)
     blob_files.check(files)
     return FeatureJob(extractor, images, names, files, collection, blob_files, force)

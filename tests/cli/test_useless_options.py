@@ -50,6 +50,14 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
         "--top-k": {"": "without --json"},
         "--summary": {"--json": "with --json, which has the table", "-q": "with -q, which"},
         "--class": {"": "without --picture"},
+        "--layout": {
+            "": "without --picture",
+            "--picture o --class each": "with --class each, which has a layout of its own",
+        },
+        **{
+            option: {"": "without --picture"}
+            for option in ("--width", "--alpha", "--smooth", "--range", "--font")
+        },
         "--window": {"": "without --json or --picture"},
         "--force": {"": "without --npy or --picture"},
     },
@@ -74,6 +82,10 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
             for option in ("--phase", "--stage", "--input-shape")
         },
         "--level": {"a.caffemodel --param a[0]": "without a prototxt"},
+    },
+    "features": {
+        option: {"": "without --picture"}
+        for option in ("--channels", "--sort", "--scale", "--colors")
     },
     "diff": {
         option: {"": "without a prototxt"}
@@ -114,6 +126,14 @@ for _option in ("--caffe-python", "--allow"):
 #: Option -> a value that it takes.
 VALUES = {
     "--allow": "reads",
+    "--alpha": "0.5",
+    "--channels": "0,2",
+    "--colors": "grey",
+    "--font": "f.ttf",
+    "--layout": "map",
+    "--range": "0,2",
+    "--scale": "channel",
+    "--width": "500",
     "--caffe-python": "p",
     "--channel-swap": "bgr",
     "--class": "3",
@@ -143,7 +163,7 @@ VALUES = {
 #: or a setting makes of them is not known before it is read. A command is named where the option
 #: depends on another one elsewhere.
 ALWAYS = """
-    --as-caffe --blob --dry-run --engines --image --input-shape --input-size --json
+    --as-caffe --background --blob --dry-run --engines --image --input-shape --input-size --json
     --keep-downloads --keep-global-pooling --labels --layers --level --map --map-size --max-memory
     --mean --mirror --missing --npy --on-refusal --output --output-dir --phase --picture
     --prefix --preprocess --prototxt --prototxt-out --quiet --random --raw-scale --channel-swap
@@ -168,6 +188,8 @@ USEFUL = [
     ("classify-map", "x.png", "--top-k", "3", "--json"),
     ("classify-map", "x.png", "--size", "8x8", "--fit", "crop"),
     ("classify-map", "x.png", "--class", "3", "--picture", "o.png"),
+    ("classify-map", "x.png", "--layout", "map", "--picture", "o.png", "--smooth"),
+    ("features", "x.png", "--blob", "b", "--picture", "o.png", "--channels", "3", "--sort"),
     ("classify-map", "x.png", "--window", "5", "--json"),
     ("classify-map", "x.png", "--npy", "o.npy", "--force"),
     ("verify", *PAIR, *PAIR, "--caffe-python", "p", "--engines", "caffe,embedded"),

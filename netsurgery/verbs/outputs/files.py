@@ -12,6 +12,7 @@ from netsurgery.errors import OutputError
 from netsurgery.io.files import Outputs
 from netsurgery.io.targets import STDOUT, check_links, check_outputs
 from netsurgery.io.wording import argument
+from netsurgery.maps.picture_look import PICTURE_SUFFIXES
 
 __all__ = ["MapFiles", "WrongOutput", "is_folder", "make_folder", "stems"]
 
@@ -104,14 +105,18 @@ class MapFiles:
 def is_folder(option: str, name: str, suffix: str, count: int, what: str) -> bool:
     """Whether the outputs go into a folder `name`; else the only one is the file `name`.
 
-    what: what there are `count` of. Raises OutputError where a file is in the folder's place,
+    what: what there are `count` of. suffix: the ending of its files; a picture has any of those of
+    pictures. Raises OutputError where a file is in the folder's place,
     WrongOutput for a file where a folder is needed, and for one of another kind.
     """
     folder = os.path.isdir(name) or name.endswith(("/", os.sep))
-    fits = name.lower().endswith(suffix)
+    kinds = PICTURE_SUFFIXES if suffix in PICTURE_SUFFIXES else (suffix,)
+    fits = name.lower().endswith(kinds)
     if count == 1 and not folder:
         if not fits:
-            raise WrongOutput(f"{option} {name}: expected a name ending in {suffix}")
+            *others, last = kinds
+            endings = f"{', '.join(others)} or {last}" if others else last
+            raise WrongOutput(f"{option} {name}: expected a name ending in {endings}")
         return False
     if os.path.lexists(name) and not os.path.isdir(name):
         raise OutputError(f"{name}: is a file; several {what} need a folder for {option}")
