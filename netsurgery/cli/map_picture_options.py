@@ -51,7 +51,7 @@ _LAYOUT = useless("with --class each, which has a layout of its own", lambda it:
         default="overlay",
         show_default=True,
         help="overlay: one large picture, the map on the image in grey. panels: the image, the "
-        "map and the overlay in a row. map: the map alone, in the image's frame.",
+        "overlay and the map in a row. map: the map alone, in the image's frame.",
     )
 )
 _WIDTH = click.option(

@@ -110,7 +110,9 @@ class _MapPicture:
         box = (MARGIN, top, MARGIN + width, top + height)
         whole = self.look.layout == "overlay"
         frame = MapFrame(self.class_map, self.tiles, box, "L" if whole else None)
-        frame.draw(scene, content, smooth=self.look.smooth, numbers=not whole and drawn is None)
+        frame.draw(
+            scene, content, smooth=self.look.smooth, numbers=content.is_likeliest and not whole
+        )
         if content.scale is not None:
             foot = min(box[3], top + max(height, 60))
             color_bar(scene, (box[2] + 14, top, box[2] + BAR_SPACE, foot), content.scale)
@@ -160,22 +162,18 @@ class _MapPicture:
         return x + width, box[3]
 
     def _panels(self, content: MapColors, drawn: int | None) -> Scene:
-        """The image, the map, and the map on the image."""
-        heat = content if drawn is not None else map_colors.highest(self.class_map, self.look)
-        if (
-            content.shown is not None
-            and drawn is None
-            and not content.title.startswith("likeliest")
-        ):
-            heat = content
+        """The image, the map on it, and the map alone, beside which its scale is."""
+        heat = content
+        if content.is_likeliest:
+            heat = map_colors.highest(self.class_map, self.look)
         bar = heat.scale is not None
         sheet = grid_sheet(self.image, 3, self.look.width, bar)
         scene = self._scene(sheet)
         top = self._head(scene, self._background(content), sheet)
         parts = (
             ("image", "RGB", None, False),
-            (heat.title, None, heat, drawn is None),
             ("on the image" if heat is content else content.title, "L", content, False),
+            (heat.title, None, heat, content.is_likeliest),
         )
         titles = [title for title, *_ in parts]
         boxes = self._grid(scene, sheet, top, titles)
@@ -204,7 +202,7 @@ class _MapPicture:
         first = map_colors.likeliest(class_map, self.look)
         top = self._head(scene, [title + more, *self._background(first, "drawn")], sheet)
         titles = [f"{class_name(class_map, row.number)}, {row.cells} cells" for row in rows]
-        boxes = self._grid(scene, sheet, top, titles, most=2)
+        boxes = self._grid(scene, sheet, top, titles, most=3)
         for box, row in zip(boxes, rows, strict=True):
             content = map_colors.heat(class_map, row.number, self.look, scale)
             frame = MapFrame(class_map, self.tiles, box)
@@ -220,7 +218,7 @@ class _MapPicture:
         sheet: Sheet,
         top: float,
         titles: Sequence[str],
-        most: int = 4,
+        most: int = 5,
     ) -> list[tuple[float, float, float, float]]:
         """Boxes for as many pictures as there are titles, which stand over them."""
         height, width = sheet.picture

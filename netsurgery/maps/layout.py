@@ -27,6 +27,8 @@ _WIDE, _HIGH, _SHEET = 840, 720, 1200
 _TIMES, _LARGE = 12, 480
 #: No side of a picture is shorter.
 _SHORT = 48
+#: Room for the title over one of several pictures.
+_TITLE = 140
 #: Images so many times as wide as high have the rest of the sheet under them.
 _BANNER = 2.3
 #: Sheets narrower than this, too.
@@ -77,7 +79,8 @@ def grid_sheet(image: Size, count: int, width: int | None, bar: bool) -> Sheet:
     room = int((inner - GAP * (columns - 1)) / columns)
     size = fitted(image, (max(_LARGE, _HIGH // rows), room))
     if width is None:
-        sheet = max(columns * (size[1] + GAP) - GAP + 2 * MARGIN + space, 520)
+        pitch = max(size[1], _TITLE) + GAP
+        sheet = max(columns * pitch - GAP + 2 * MARGIN + space, 520)
     return Sheet(sheet, scale, size, columns)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +40,12 @@ class MapColors:
     scale: ColorScale | None
     by_class: Mapping[int, Color]
     is_likeliest: bool = False
+
+    def opaque(self) -> MapColors:
+        """The same, and nothing shows through the cells."""
+        colors = self.colors.copy()
+        colors[:, :, 3] = 255
+        return replace(self, colors=colors)
 
 
 def likeliest(class_map: ClassMap, look: PictureLook) -> MapColors:

@@ -56,6 +56,8 @@ class MapFrame:
             picture, mode = self.class_map.picture, self.ground
             scene.add(Bitmap(self.box, lambda size: picture.thumbnail(size, mode), picture.size))
         if content is not None:
+            if self.ground is None and content.shown is None:
+                content = content.opaque()  # on paper, the colours of the bar beside it
             cells = self._cells(content, smooth)
             scene.add(cells)
             if numbers:

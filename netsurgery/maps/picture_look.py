@@ -28,8 +28,8 @@ __all__ = [
 #: The endings of the names of pictures, and with them their kinds; the first where no name has one.
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".svg")
 
-#: overlay: one large picture, the input and the legend beside it. panels: the image, the map and
-#: the map on the image. map: the map alone, in the image's frame.
+#: overlay: one large picture, the input and the legend beside it. panels: the image, the map on
+#: it and the map alone. map: the map alone, in the image's frame.
 Layout: TypeAlias = Literal["overlay", "panels", "map"]
 
 #: Pixels of a picture's width.

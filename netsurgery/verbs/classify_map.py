@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.contract import AnyEngine
-from netsurgery.errors import NetsurgeryError
+from netsurgery.errors import MemoryLimitError, NetsurgeryError
 from netsurgery.formats.settings import as_settings
 from netsurgery.io.closeable import Closeable
 from netsurgery.maps.picture_look import picture_suffix
@@ -23,6 +23,8 @@ from netsurgery.verbs.outputs import OUTPUTS, MapView
 from netsurgery.verbs.outputs.files import MapFiles
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
     from netsurgery.formats.presets import PresetName
     from netsurgery.formats.settings import Settings
     from netsurgery.maps.any_picture import AnyPicture
@@ -181,35 +183,61 @@ class MapJob(Closeable):
         self.notes: list[str] = list(mapper.source.net.notes)
 
     def results(self) -> Iterator[MapResult]:
-        """A result for each picture, in order, as they are asked for."""
+        """A result for each picture, in order; one is drawn while the net runs on the next."""
+        from concurrent.futures import ThreadPoolExecutor
+
         if len(self.images) > 1:
             self.mapper.load()  # what is wrong with the model is not each picture's fault
-        for index, image in enumerate(self.images):
-            try:
-                yield self._result(index, image)
-            except NetsurgeryError as error:
-                yield MapResult(image, error=error)
+        with ThreadPoolExecutor(1) as pool:
+            finish: Callable[[], MapResult] | None = None
+            for index, image in enumerate(self.images):
+                begun = self._begin(index, image, pool, alone=finish is None)
+                if finish is not None:
+                    yield finish()
+                    finish = None  # which has the map
+                finish = begun or self._begin(index, image, pool, alone=True)
+            if finish is not None:
+                yield finish()
 
-    def _result(self, index: int, image: str) -> MapResult:
+    def _begin(
+        self, index: int, image: str, pool: Executor, *, alone: bool
+    ) -> Callable[[], MapResult] | None:
+        """Run the net on a picture and have its outputs made; the result waits for and writes them.
+
+        None where there is no memory for it beside the picture that is being drawn.
+        """
         from netsurgery.maps.classmap import HoldsNaN
         from netsurgery.maps.image import out_of_memory_named
 
-        with out_of_memory_named(image):
-            try:
+        try:
+            with out_of_memory_named(image):
                 class_map = self.mapper.map(image)
-            except HoldsNaN as error:
-                self._write(index, "of_values", error.values)  # to see where the NaN are
-                raise
-            written, printed = self._write(index, "of_map", class_map, self.view)
-            return MapResult(image, class_map, written=written, printed=printed)
+        except HoldsNaN as error:
+            made = pool.submit(self._made, image, "of_values", error.values)  # to see where NaN are
+            return partial(self._finish, index, made, MapResult(image, error=error))
+        except NetsurgeryError as error:
+            memory = isinstance(error, MemoryLimitError) or isinstance(error.__cause__, MemoryError)
+            return partial(MapResult, image, error=error) if alone or not memory else None
+        made = pool.submit(self._made, image, "of_map", class_map, self.view)
+        return partial(self._finish, index, made, MapResult(image, class_map))
 
-    def _write(self, index: int, how: str, *what: Any) -> tuple[tuple[str, ...], bytes | None]:
-        makers: dict[str, Callable[[], bytes]] = {
-            kind: partial(make, *what)
-            for kind in self.files.paths
-            if (make := getattr(OUTPUTS[kind], how)) is not None
-        }
-        return self.files.write(index, makers)
+    def _made(self, image: str, how: str, *what: Any) -> dict[str, bytes]:
+        """The outputs of a picture, by kind."""
+        from netsurgery.maps.image import out_of_memory_named
+
+        with out_of_memory_named(image):
+            return {
+                kind: make(*what)
+                for kind in self.files.paths
+                if (make := getattr(OUTPUTS[kind], how)) is not None
+            }
+
+    def _finish(self, index: int, made: Future[dict[str, bytes]], result: MapResult) -> MapResult:
+        try:
+            written, printed = self.files.write(index, made.result())
+        except NetsurgeryError as error:
+            return MapResult(result.image, error=result.error or error)
+        return replace(result, written=written, printed=printed)
 
     def close(self) -> None:
         """Close the net and the engine."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,16 +83,12 @@ class MapFiles:
         """Whether standard output belongs to a file."""
         return any(STDOUT in paths for paths in self.paths.values())
 
-    def write(
-        self, index: int, makers: Mapping[str, Callable[[], bytes]]
-    ) -> tuple[tuple[str, ...], bytes | None]:
-        """Write picture `index`'s outputs, of the kinds in `makers`, together or not at all.
+    def write(self, index: int, made: Mapping[str, bytes]) -> tuple[tuple[str, ...], bytes | None]:
+        """Write picture `index`'s outputs, of the kinds in `made`, together or not at all.
 
         Returns the files, and the bytes that standard output is to get.
         """
-        content = {
-            paths[index]: makers[kind]() for kind, paths in self.paths.items() if kind in makers
-        }
+        content = {paths[index]: made[kind] for kind, paths in self.paths.items() if kind in made}
         for folder in self.folders:
             make_folder(folder)
         files = tuple(path for path in content if path != STDOUT)
