@@ -21,7 +21,7 @@ from netsurgery.maps.color_scale import heat_colors, signed_colors
 from netsurgery.maps.heatmap import draw_map, draw_png, map_scene
 from netsurgery.maps.image import Picture
 from netsurgery.maps.palette import CLASS_COLORS, PAPER, contrast
-from netsurgery.maps.picture_file import encoded
+from netsurgery.maps.picture_file import encoded, image_bytes
 from netsurgery.maps.picture_look import PICTURE_SUFFIXES, PictureLook
 from netsurgery.maps.raster import cell_at_each_pixel
 from netsurgery.maps.scene import Text
@@ -490,6 +490,14 @@ def test_the_kind_of_file(suffix: str) -> None:
         assert near(image.getpixel(at), reference.color(x, y), most)
 
 
-def test_png() -> None:
-    picture = Image.open(io.BytesIO(draw_png(class_map(np.zeros((2, 3, 3))))))
-    assert (picture.format, picture.mode) == ("PNG", "RGB")
+def test_a_png_has_every_pixel() -> None:
+    mapped = class_map(np.random.default_rng(0).random((3, 5, 5)))
+    content = draw_png(mapped)
+    with Image.open(io.BytesIO(content)) as picture:
+        assert (picture.format, picture.mode) == ("PNG", "RGB")
+        picture.verify()
+    with Image.open(io.BytesIO(content)) as picture:
+        assert (np.asarray(picture) == np.asarray(draw_map(mapped))).all()
+    noise = np.random.default_rng(1).integers(0, 256, (7, 5, 3), np.uint8)
+    with Image.open(io.BytesIO(image_bytes(Image.fromarray(noise), ".png"))) as picture:
+        assert (np.asarray(picture) == noise).all()

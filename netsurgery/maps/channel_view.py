@@ -28,6 +28,13 @@ class ChannelView:
     values' sizes. scale: "blob" or "channel". colors: "auto", "heat", "signed" or "grey".
 
     Raises SettingsError for other values.
+
+    >>> import numpy as np
+    >>> values = np.array([0.5, -3.0, 1.0], np.float32).reshape(3, 1, 1)
+    >>> ChannelView(sort=True).chosen(values, "conv1")
+    [1, 2, 0]
+    >>> ChannelView(channels=(0, 2), scale="channel").words(2)
+    ['2 channels of them', 'each channel on its own scale']
     """
 
     channels: tuple[int, ...] = ()

@@ -161,6 +161,8 @@ class ClassMap:
     >>> class_map.windows()[0, 0].tolist(), class_map.find_class("7"), class_map.label(7)
     ([0.0, 0.0, 32.0, 32.0], 7, '')
     >>> class_map.to_picture("7").save("sevens.png")
+    >>> class_map.background, class_map.picture_file("each", suffix=".svg")[:4]
+    (10, b'<svg')
     """
 
     picture: Picture
@@ -283,6 +285,21 @@ class ClassMap:
         from netsurgery.maps.picture_look import PictureLook
 
         return draw_map(self, number, look or PictureLook())
+
+    def picture_file(
+        self,
+        number: int | str | None = None,
+        *,
+        look: PictureLook | None = None,
+        suffix: str = ".png",
+    ) -> bytes:
+        """`to_picture` as the bytes of a file: .png, .jpg, .webp or .svg."""
+        from netsurgery.maps.heatmap import map_scene
+        from netsurgery.maps.picture_file import encoded
+        from netsurgery.maps.picture_look import PictureLook
+
+        classes = LIKELIEST if number is None else str(number)
+        return encoded(map_scene(self, classes, look or PictureLook()), suffix)
 
     def to_json(self, top_k: int = 1) -> dict[str, Any]:
         """What `classify-map --json` prints of this map; docs/json.md says what is in it.

@@ -59,6 +59,8 @@ class Features:
     ((16, 28, 28), [5.0, 5.0])
     >>> features.to_picture().mode, features.to_png()[:4]
     ('RGB', b'\\x89PNG')
+    >>> features.picture_file(ns.ChannelView(channels=(5, 0)), ".svg")[:4]
+    b'<svg'
     """
 
     image: str

@@ -8,6 +8,7 @@ that join their letters or put marks on them are laid out by Raqm, where Pillow 
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import unicodedata
@@ -35,6 +36,8 @@ _PROBE = 16
 #: No font has a glyph for it.
 _NOBODYS = "\U0010ffff"
 _LONGEST = 1000
+#: Lines whose length is known: those of one picture stand on the next one, too.
+_KEPT = 4096
 #: What says whether letters join; nothing is drawn for it.
 _JOINERS = "\u200c\u200d"
 
@@ -69,6 +72,16 @@ def _font_folders() -> list[Path]:
     return [Path(place) for place in places]
 
 
+def _own_font(size: int) -> Font:
+    """Pillow's own. It has no script that Raqm would be needed for, which takes its time."""
+    font = ImageFont.load_default(size)
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        return font
+    return ImageFont.truetype(
+        io.BytesIO(font.font_bytes), size, layout_engine=ImageFont.Layout.BASIC
+    )
+
+
 class Glyphs:
     """A font in any size, and the characters that it has."""
 
@@ -83,7 +96,7 @@ class Glyphs:
         """The font `size` pixels high."""
         if size not in self._sizes:
             if self.path is None:
-                self._sizes[size] = ImageFont.load_default(size)
+                self._sizes[size] = _own_font(size)
             else:
                 self._sizes[size] = ImageFont.truetype(self.path, size)
         return self._sizes[size]
@@ -129,6 +142,7 @@ class Fonts:
         self._folders = folders
         self._loaded = [*([] if first is None else [first]), Glyphs(None)]
         self._lines: dict[str, Glyphs | None] = {}
+        self._lengths: dict[tuple[str, int], float] = {}
 
     def readable(self, text: str) -> str:
         """The text as it can be drawn: one line, in its own script, or in ASCII."""
@@ -140,8 +154,12 @@ class Fonts:
 
     def length(self, text: str, size: int) -> float:
         """The width of a line in pixels."""
-        words, glyphs = self._shown(text)
-        return glyphs.sized(size).getlength(words)
+        if (text, size) not in self._lengths:
+            words, glyphs = self._shown(text)
+            if len(self._lengths) >= _KEPT:
+                self._lengths.clear()
+            self._lengths[text, size] = glyphs.sized(size).getlength(words)
+        return self._lengths[text, size]
 
     def font(self, text: str, size: int) -> Font:
         """The font of a line."""
@@ -181,6 +199,8 @@ class Fonts:
         if text.isascii():
             return self._loaded[0]
         if text not in self._lines:
+            if len(self._lines) >= _KEPT:
+                self._lines.clear()
             drawable = not _is_complex(text) or features.check_feature("raqm")
             fonts = (glyphs for glyphs in self._fonts() if glyphs.has(text))
             self._lines[text] = next(fonts, None) if drawable else None

@@ -21,6 +21,8 @@ Drawing = Image.Image
 
 #: Pixels of a cell; of smaller ones lines would be all that is seen.
 _LINED = 4
+#: The byte of a pixel that says how opaque it is.
+_OPAQUE = np.uint32(0xFF000000 if sys.byteorder == "little" else 0x000000FF)
 
 
 def to_pixels(scene: Scene) -> Image.Image:
@@ -81,7 +83,7 @@ def cells_image(cells: CellGrid, scale: float) -> Image.Image:
     packed[:-1, :-1] = np.ascontiguousarray(cells.colors).view(np.uint32)[:, :, 0]
     if cells.regions is not None:
         cover = packed[down][:, across]
-        _lined(cover, cells, (columns, rows), (across, down), scale)
+        _lined(cover, cells.regions, (columns, rows), (across, down), scale)
     else:
         cover = packed[down][:, across]
     pixels = np.ascontiguousarray(cover).view(np.uint8).reshape(*cover.shape, 4)
@@ -107,31 +109,42 @@ def cell_at_each_pixel(starts: NDArray[Any], ends: NDArray[Any], length: int) ->
 
 def _lined(
     cover: NDArray[np.uint32],
-    cells: CellGrid,
+    regions: NDArray[Any],
     edges: tuple[NDArray[np.intp], NDArray[np.intp]],
     places: tuple[NDArray[np.intp], NDArray[np.intp]],
     scale: float,
 ) -> None:
-    """Make the pixels at the inner edge of each region opaque."""
-    assert cells.regions is not None
+    """Make the pixels at the inner edge of each region opaque.
+
+    edges: of the columns and the rows of cells; places: the column and the row of each pixel.
+    """
     sides = [int((each[:, 1] - each[:, 0]).min()) for each in edges]
     if min(sides) < _LINED:
         return
     width = max(1, round(scale * (2 if min(sides) >= 12 * scale else 1)))
-    numbers = np.full((len(cells.rows) + 1, len(cells.columns) + 1), -1, np.int32)
-    numbers[:-1, :-1] = cells.regions
+    columns, rows = edges
     across, down = places
-    shown = numbers[down][:, across]
-    opaque = np.uint32(0xFF000000) if sys.byteorder == "little" else np.uint32(0x000000FF)
-    at_edge = np.zeros(shown.shape, bool)
-    for step in range(1, width + 1):
-        apart = shown[step:] != shown[:-step]
-        at_edge[step:] |= apart
-        at_edge[:-step] |= apart
-        apart = shown[:, step:] != shown[:, :-step]
-        at_edge[:, step:] |= apart
-        at_edge[:, :-step] |= apart
-    cover[at_edge & (shown >= 0)] |= opaque
+    _line_sides(cover, regions, columns, down, width)
+    _line_sides(cover.T, regions.T, rows, across, width)
+
+
+def _line_sides(
+    cover: NDArray[np.uint32],
+    regions: NDArray[Any],
+    columns: NDArray[np.intp],
+    down: NDArray[np.intp],
+    width: int,
+) -> None:
+    """The left and right edges of the regions, a column of cells after the other."""
+    beyond = np.full((len(regions), 1), -1)
+    changes = np.hstack([beyond, regions]) != np.hstack([regions, beyond])
+    painted = regions >= 0
+    for column, (start, end) in enumerate(columns.tolist()):
+        for side, first in ((0, start), (1, end - width)):
+            cells = changes[:, column + side] & painted[:, column]
+            if cells.any():
+                pixels = np.append(cells, False)[down]  # -1, no cell, is the last
+                cover[pixels, max(0, first) : max(0, first + width)] |= _OPAQUE
 
 
 def _smoothed(

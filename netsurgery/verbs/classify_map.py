@@ -212,16 +212,16 @@ class MapJob(Closeable):
         try:
             with out_of_memory_named(image):
                 class_map = self.mapper.map(image)
-        except HoldsNaN as error:
-            made = pool.submit(self._made, image, "of_values", error.values)  # to see where NaN are
-            return partial(self._finish, index, made, MapResult(image, error=error))
+        except HoldsNaN as error:  # its values are written, to see where
+            contents = pool.submit(self._outputs, image, "of_values", error.values)
+            return partial(self._finish, index, contents, MapResult(image, error=error))
         except NetsurgeryError as error:
             memory = isinstance(error, MemoryLimitError) or isinstance(error.__cause__, MemoryError)
             return partial(MapResult, image, error=error) if alone or not memory else None
-        made = pool.submit(self._made, image, "of_map", class_map, self.view)
-        return partial(self._finish, index, made, MapResult(image, class_map))
+        contents = pool.submit(self._outputs, image, "of_map", class_map, self.view)
+        return partial(self._finish, index, contents, MapResult(image, class_map))
 
-    def _made(self, image: str, how: str, *what: Any) -> dict[str, bytes]:
+    def _outputs(self, image: str, how: str, *what: Any) -> dict[str, bytes]:
         """The outputs of a picture, by kind."""
         from netsurgery.maps.image import out_of_memory_named
 
@@ -232,9 +232,11 @@ class MapJob(Closeable):
                 if (make := getattr(OUTPUTS[kind], how)) is not None
             }
 
-    def _finish(self, index: int, made: Future[dict[str, bytes]], result: MapResult) -> MapResult:
+    def _finish(
+        self, index: int, contents: Future[dict[str, bytes]], result: MapResult
+    ) -> MapResult:
         try:
-            written, printed = self.files.write(index, made.result())
+            written, printed = self.files.write(index, contents.result())
         except NetsurgeryError as error:
             return MapResult(result.image, error=result.error or error)
         return replace(result, written=written, printed=printed)

@@ -83,12 +83,16 @@ class MapFiles:
         """Whether standard output belongs to a file."""
         return any(STDOUT in paths for paths in self.paths.values())
 
-    def write(self, index: int, made: Mapping[str, bytes]) -> tuple[tuple[str, ...], bytes | None]:
-        """Write picture `index`'s outputs, of the kinds in `made`, together or not at all.
+    def write(
+        self, index: int, contents: Mapping[str, bytes]
+    ) -> tuple[tuple[str, ...], bytes | None]:
+        """Write picture `index`'s outputs, of the kinds in `contents`, together or not at all.
 
         Returns the files, and the bytes that standard output is to get.
         """
-        content = {paths[index]: made[kind] for kind, paths in self.paths.items() if kind in made}
+        content = {
+            paths[index]: contents[kind] for kind, paths in self.paths.items() if kind in contents
+        }
         for folder in self.folders:
             make_folder(folder)
         files = tuple(path for path in content if path != STDOUT)
