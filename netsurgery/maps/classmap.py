@@ -270,6 +270,10 @@ class ClassMap:
         ]
         return sorted(counts, key=lambda row: (-row.cells, -row.best, row.number))
 
+    def foreground(self) -> list[ClassCount]:
+        """`summary` without the background: the classes that have colours, in their order."""
+        return [row for row in self.summary() if row.number != self.background]
+
     def to_picture(
         self, number: int | str | None = None, *, look: PictureLook | None = None
     ) -> Image.Image:

@@ -190,8 +190,8 @@ class _MapPicture:
 
     def each(self) -> Scene:
         """A picture of each class found, all on one scale."""
-        class_map, background = self.class_map, self.class_map.background
-        rows = [row for row in class_map.summary() if row.number != background]
+        class_map = self.class_map
+        rows = class_map.foreground()
         left_out, rows = len(rows) - _MULTIPLES, rows[:_MULTIPLES]
         values = class_map.values[[row.number for row in rows]]
         scale = ColorScale.of(values, probability=class_map.is_probability, ends=self.look.range)

@@ -54,7 +54,7 @@ def likeliest(class_map: ClassMap, look: PictureLook) -> MapColors:
     Cells of the background are not painted.
     """
     numbers, background = class_map.argmax(), class_map.background
-    painted = [row.number for row in class_map.summary() if row.number != background]
+    painted = [row.number for row in class_map.foreground()]
     scores = class_map.values.max(axis=0)
     shown = numbers if background is None else np.where(numbers == background, -1, numbers)
     scale = _certainty(class_map, scores[shown >= 0], look)
