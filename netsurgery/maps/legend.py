@@ -141,7 +141,7 @@ def _entry(
         scene.text((x + _LABEL, y), line.label, 13, INK, room=room - _LABEL - _SHARE)
         few = line.cells.split(" of ")[0] if line.cells else ""
         words = f"{few}, {line.score}" if few else line.score
-        scene.text((x + room, y + 1), words, 11, PALE, "ra")
+        scene.text((x + room - 5, y + 1), words, 11, PALE, "ra")
     elif line.label:
         scene.text((x + _LABEL, y), line.label, 13, INK, room=room - _LABEL)
         scene.text((x + _LABEL, y + 17), said, 11, PALE, room=room - _LABEL)
