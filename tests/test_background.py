@@ -84,3 +84,18 @@ def test_the_mapper_has_that_of_the_settings(tmp_path: Path, repo_root: Path) ->
     wrong = settings_of(tmp_path, repo_root, "background = 99")
     with pytest.raises(ns.NetError, match="class 99: blob 'conv1' has 16 classes, 0 to 15"):
         ns.open_mapper(wrong, "embedded", blob="conv1")
+
+
+def test_a_conversion_keeps_it(tmp_path: Path, repo_root: Path) -> None:
+    net = (
+        repo_root / "prototxt/digits_deploy.prototxt",
+        repo_root / "models/digits/digits.caffemodel",
+    )
+    labels = repo_root / "models/digits/digits_labels.txt"
+    settings = ns.Settings(labels=labels, background="background")
+    result = ns.convert(*net, tmp_path / "out", settings=settings, engine="embedded")
+    assert ns.read_settings(result.paths.settings).background == "background"
+    wrong = ns.Settings(labels=labels, background="sky")
+    with pytest.raises(ns.FormatError, match="no label 'sky'"):
+        ns.convert(*net, tmp_path / "other", settings=wrong, engine="embedded")
+    assert not (tmp_path / "other").exists()

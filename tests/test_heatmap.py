@@ -297,7 +297,7 @@ def test_a_map_of_one_cell_says_its_class_and_has_no_scale() -> None:
     )
     picture = drawn(mapped)
     assert list(picture.tags()) == ["dog"]
-    assert "the class of the one cell, drawn about the centre of its window" in picture.words
+    assert "the only cell: class 1: dog, score 7.5" in picture.words
     for words in (picture.words, drawn(mapped, "0").words):
         assert {"score 7.5", "score 3", "score -1"} <= set(words)
     single = drawn(mapped, "0")

@@ -102,7 +102,8 @@ class Legend:
         count = len(self.lines)
         columns = max(1, min(int((width + _GAP) / (COLUMN + _GAP)), count))
         need = math.ceil(count / columns)
-        height = _LINES if need * _LINES <= most - _HEAD else _LINE
+        named = any(line.label for line in self.lines)
+        height = _LINES if named and need * _LINES <= most - _HEAD else _LINE
         rows = max(3, int((most - _HEAD) / height))
         if need > rows:
             rows = max(2, rows - 1)  # the last line says how many are left out

@@ -61,7 +61,8 @@ def likeliest(class_map: ClassMap, look: PictureLook) -> MapColors:
     colors = _painted(shown, scores, scale, colors_by_class(painted), look, _FAINT_CLASS)
     title = "likeliest class of each cell, drawn about the centre of its window"
     if numbers.size == 1:
-        title = "the class of the one cell, drawn about the centre of its window"
+        number, score = int(numbers[0, 0]), float(scores[0, 0])
+        title = f"the only cell: {class_name(class_map, number)}, {class_map.scored} {score:.4g}"
     elif not scale.is_flat and painted:
         title += f"; opacity: its {class_map.scored}, {scale.low:.3g} to {scale.high:.3g}"
     return MapColors(title, colors, shown, scores, None, colors_by_class(painted), True)
