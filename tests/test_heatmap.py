@@ -305,6 +305,28 @@ def test_a_map_of_one_cell_says_its_class_and_has_no_scale() -> None:
     assert "score of class 0: cat: 3" in single.words
 
 
+@pytest.mark.parametrize("classes", ["max", "each", "0", "0,1"])
+@pytest.mark.parametrize("layout", ["overlay", "panels", "map"])
+def test_a_map_of_nothing_but_the_background(classes: str, layout: str) -> None:
+    """It is a page with nothing on it; where each class is asked for, it is the only one."""
+    mapped = class_map(one_hot(np.zeros((5, 5), int), 2), background_name="0")
+    picture = drawn(mapped, classes, layout=layout)
+    if classes == "max":
+        assert picture.color(0.5, 0.5) == (GREY if layout != "map" else PAPER)
+    assert picture.pixels.height > 300
+
+
+def test_a_large_picture_claims_its_memory() -> None:
+    mapped = class_map(one_hot(HALF, 2))
+    ns.set_max_memory("64MiB")
+    try:
+        assert drawn(mapped, width=1200).pixels.width == 1200
+        with pytest.raises(ns.MemoryLimitError, match=r"a picture of \d+x8000 pixels needs"):
+            drawn(mapped, width=8000)
+    finally:
+        ns.set_max_memory(None)
+
+
 def test_the_input_is_shown_as_the_net_gets_it() -> None:
     pixels = np.zeros((100, 200, 3), np.uint8)
     pixels[:, :50], pixels[:, 50:150], pixels[:, 150:] = (250, 0, 0), (0, 250, 0), (0, 0, 250)

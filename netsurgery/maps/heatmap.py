@@ -191,7 +191,7 @@ class _MapPicture:
     def each(self) -> Scene:
         """A picture of each class found, all on one scale."""
         class_map = self.class_map
-        rows = class_map.foreground()
+        rows = class_map.foreground() or class_map.summary()
         left_out, rows = len(rows) - _MULTIPLES, rows[:_MULTIPLES]
         values = class_map.values[[row.number for row in rows]]
         scale = ColorScale.of(values, probability=class_map.is_probability, ends=self.look.range)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from netsurgery.io.memory import Claim
+from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.palette import PAPER
 from netsurgery.maps.scene import Bitmap, CellGrid, Line, Rect, Scene, Text
 
@@ -19,6 +21,9 @@ __all__ = ["Drawing", "cell_at_each_pixel", "cells_image", "to_pixels"]
 #: A picture that was drawn: Pillow's.
 Drawing = Image.Image
 
+#: What a pixel takes: Pillow's own, that of an image on it, and of the cells over that.
+_PIXEL = 20
+
 #: Pixels of a cell; of smaller ones lines would be all that is seen.
 _LINED = 4
 #: The byte of a pixel that says how opaque it is.
@@ -26,11 +31,19 @@ _OPAQUE = np.uint32(0xFF000000 if sys.byteorder == "little" else 0x000000FF)
 
 
 def to_pixels(scene: Scene) -> Image.Image:
-    """The scene as an RGB image of its width and height times its scale."""
+    """The scene as an RGB image of its width and height times its scale.
+
+    Raises MemoryLimitError.
+    """
     scale = scene.scale
     size = (max(1, round(scene.width * scale)), max(1, round(scene.height * scale)))
-    canvas = Image.new("RGB", size, PAPER)
-    pen = ImageDraw.Draw(canvas)
+    what = f"a picture of {shape_text((size[1], size[0]))} pixels"
+    with Claim(_PIXEL * size[0] * size[1], what):
+        return _drawn(scene, Image.new("RGB", size, PAPER))
+
+
+def _drawn(scene: Scene, canvas: Image.Image) -> Image.Image:
+    scale, pen = scene.scale, ImageDraw.Draw(canvas)
     for item in scene.items:
         if isinstance(item, Rect):
             _rect(pen, item, scale)
