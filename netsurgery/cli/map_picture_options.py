@@ -60,13 +60,18 @@ _WIDTH = click.option(
     metavar="PX",
     help="Width of the picture in pixels (default: what suits the image, 1200 at most).",
 )
-_ALPHA = click.option(
-    "--alpha",
-    type=click.FloatRange(0, 1),
-    metavar="X",
-    default=0.7,
-    show_default=True,
-    help="How opaque a cell is at most, 0 to 1.",
+_ALPHA = useless(
+    "with --layout map and one class, whose heat is on no image",
+    lambda values: values["layout"] == "map" and _is_one(values),
+)(
+    click.option(
+        "--alpha",
+        type=click.FloatRange(0, 1),
+        metavar="X",
+        default=0.7,
+        show_default=True,
+        help="How opaque a cell is at most, 0 to 1.",
+    )
 )
 _SMOOTH = click.option(
     "--smooth", is_flag=True, help="Interpolate colors bilinearly between the cells' centers."
@@ -120,3 +125,9 @@ def class_option(command: F) -> F:
 
 def _is_each(values: Mapping[str, Any]) -> bool:
     return str(values["class_"]).strip().casefold() == EACH
+
+
+def _is_one(values: Mapping[str, Any]) -> bool:
+    """Whether one class is drawn, as far as the words say: a label may have commas."""
+    name = str(values["class_"]).strip().casefold()
+    return name not in (EACH, LIKELIEST) and "," not in name

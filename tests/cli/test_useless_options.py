@@ -54,9 +54,13 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
             "": "without --picture",
             "--picture o --class each": "with --class each, which has a layout of its own",
         },
+        "--alpha": {
+            "": "without --picture",
+            "--picture o --layout map --class 3": "with --layout map and one class, whose heat",
+        },
         **{
             option: {"": "without --picture"}
-            for option in ("--width", "--alpha", "--smooth", "--range", "--font")
+            for option in ("--width", "--smooth", "--range", "--font")
         },
         "--window": {"": "without --json or --picture"},
         "--force": {"": "without --npy or --picture"},
@@ -189,6 +193,7 @@ USEFUL = [
     ("classify-map", "x.png", "--size", "8x8", "--fit", "crop"),
     ("classify-map", "x.png", "--class", "3", "--picture", "o.png"),
     ("classify-map", "x.png", "--layout", "map", "--picture", "o.png", "--smooth"),
+    ("classify-map", "x.png", "--layout", "map", "--picture", "o.png", "--alpha", "1"),
     ("features", "x.png", "--blob", "b", "--picture", "o.png", "--channels", "3", "--sort"),
     ("classify-map", "x.png", "--window", "5", "--json"),
     ("classify-map", "x.png", "--npy", "o.npy", "--force"),
