@@ -92,7 +92,7 @@ def test_long_names_end_before_what_is_said_of_the_cells() -> None:
     legend.draw(scene, (0, 0), 292, 300)
     texts = [item for item in scene.items if isinstance(item, Text)]
     names = [text for text in texts if text.words.startswith("mm")]
-    said = [text for text in texts if text.words == "1, best 1"]
+    said = [text for text in texts if text.words == "1 cells, best 1"]
     assert names
     for name, words in zip(names, said, strict=True):
         end = name.at[0] + scene.fonts.length(name.words, name.size)

@@ -16,7 +16,7 @@ __all__ = ["COLUMN", "Entry", "Legend", "class_name", "entries"]
 _HEAD, _LINE, _LINES, COLUMN, _GAP = 26, 22, 38, 240, 24
 _SWATCH, _NUMBER, _LABEL = 16, 54, 64
 #: Of an entry of one line, for what is said of its cells.
-_SHARE = 92
+_SHARE = 114
 BAND: Color = (232, 234, 238)
 
 
@@ -140,8 +140,8 @@ def _entry(
         said = f"not painted: {said}"
     if not two_lines:
         scene.text((x + _LABEL, y), line.label, 13, INK, room=room - _LABEL - _SHARE)
-        few = line.cells.split(" of ")[0] if line.cells else ""
-        words = f"{few}, {line.score}" if few else line.score
+        few = f"{line.cells.partition(' of ')[0]} cells, " if line.cells else ""
+        words = few + line.score
         scene.text((x + room - 5, y + 1), words, 11, PALE, "ra")
     elif line.label:
         scene.text((x + _LABEL, y), line.label, 13, INK, room=room - _LABEL)

@@ -119,7 +119,8 @@ class Scene:
         room: float | None = None,
     ) -> None:
         """A line of text, in ASCII where no font has its script; cut where it passes `room`."""
-        self.add(Text(at, self.fonts.cut(words, size, room), size, color, anchor))
+        if words:
+            self.add(Text(at, self.fonts.cut(words, size, room), size, color, anchor))
 
     def paragraph(
         self,
