@@ -10,6 +10,7 @@
 # make mutants answers taken away from the records of layer types: a test must fail each time
 # make reference  docs/commands.md and the man pages, from the commands
 # make types-table  the tables of layer types in docs/formats.md, from the records
+# make gallery the pictures of docs/gallery.md, from the commands
 # make docs    the documentation as a site, into build/site; a warning is an error
 # make schema  the descriptors and index of Caffe's and its forks' fields, from the tables in schema/
 # make lock    what a release depends on, pinned by hash, into requirements/ (LOCK_ARGS=--upgrade: newest)
@@ -28,7 +29,7 @@ SECONDS ?= 60
 MUTANTS ?= 60
 FUZZ_ARGS ?=
 
-.PHONY: demo test bench bench-page docs schema reference types-table conformance mutants fuzz torture signals attacks check lock audit dist lint types caffe programs clean
+.PHONY: demo test bench bench-page docs schema reference gallery types-table conformance mutants fuzz torture signals attacks check lock audit dist lint types caffe programs clean
 
 # setuptools warns of every editable installation.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check
@@ -102,6 +103,9 @@ docs: $(STAMP)
 
 reference: $(STAMP)
 	$(BIN)/python docs/command_reference.py
+
+gallery: $(STAMP)
+	$(BIN)/python docs/gallery.py
 
 types-table: $(STAMP)
 	$(BIN)/python docs/type_tables.py

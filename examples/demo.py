@@ -20,9 +20,9 @@ LABELS = "models/digits/digits_labels.txt"
 PICTURE = ROOT / "examples/digits_canvas.png"
 
 LOOK = """
-Open {folder}/digits_map.png. Left is the sheet, right the map on it: each cell has the color of
-the class that the net sees in the 32x32 pixels around it. Look for a patch of color on every digit,
-with the digit's own number, and for nothing on the rings, dots and lines: those are background.
+Open {folder}/digits_map.png. It is the sheet in grey, each cell in the color of the class that the
+net sees in the 32x32 pixels around it. Look for a patch of color on every digit, and for nothing on
+the rings, dots and lines: those are background, the class that most cells show, and not painted.
 {right} of the {all} digits have their class at their place.
 
 {folder}/digits_map.html is the same map for a browser: point at it to see what the net sees where.

@@ -67,10 +67,12 @@ _MODULES = {
     # pictures, maps and features
     "formats.presets": "Preset presets",
     "formats.settings": "Settings read_settings",
+    "maps.channel_view": "ChannelView",
     "maps.classmap": "ClassMap Geometry",
     "maps.features": "Extractor Features open_extractor",
     "maps.image": "Picture read_picture",
     "maps.mapper": "Mapper open_mapper",
+    "maps.picture_look": "PictureLook",
     "maps.picture_options": "PictureOptions",
     # engines
     "engines.contract": "Engine EngineOptions LoadedNet",

@@ -91,6 +91,9 @@ from netsurgery.formats.settings import (
     read_settings as read_settings,
 )
 from netsurgery.io.memory import set_max_memory as set_max_memory
+from netsurgery.maps.channel_view import (
+    ChannelView as ChannelView,
+)
 from netsurgery.maps.classmap import (
     ClassMap as ClassMap,
 )
@@ -117,6 +120,9 @@ from netsurgery.maps.mapper import (
 )
 from netsurgery.maps.mapper import (
     open_mapper as open_mapper,
+)
+from netsurgery.maps.picture_look import (
+    PictureLook as PictureLook,
 )
 from netsurgery.maps.picture_options import (
     PictureOptions as PictureOptions,

@@ -18,7 +18,10 @@ from netsurgery.engines.ort import EmbeddedNet
 from netsurgery.io.argument_types import checked_argument, checks_arguments
 
 #: Classes that callers make themselves; all others are what functions return.
-MADE_BY_CALLERS = {"EngineOptions", "MapView", "Net", "NetState", "PictureOptions", "Settings"}
+MADE_BY_CALLERS = {
+    "ChannelView", "EngineOptions", "MapView", "Net", "NetState", "PictureLook", "PictureOptions",
+    "Settings",
+}  # fmt: skip
 RETURNED = {
     "Caffe", "Check", "ClassMap", "Initialization", "Layer", "ParamInspection", "Preset",
     "ReceptiveField", "Verification",

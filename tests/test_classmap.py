@@ -131,6 +131,7 @@ def test_json() -> None:
         "map_size": [2, 2],
         "class_count": 3,
         "is_probability": True,
+        "background": None,
         "summary": [
             {"class": 2, "label": "c", "cells": 2, "score": 0.8},
             {"class": 0, "label": "a", "cells": 1, "score": 0.7},
@@ -292,11 +293,25 @@ def test_a_map_wider_than_the_terminal_has_characters_is_sampled() -> None:
 
 def test_half_blocks_show_two_rows_a_line() -> None:
     numbers = np.array([[0] * 30, [1] * 30, [0] * 29 + [2]])
-    shown = class_map(one_hot(numbers, 3))
+    shown = class_map(one_hot(numbers, 3), background_name="none")
     style = TextStyle(columns=40, paint=painted, colored=True)
     first, second = map_text(shown, style).splitlines()
     assert first == "<0,1>*30"
     assert second == "<0>*29<2>"
+
+
+def test_the_background_has_no_colour_in_text() -> None:
+    """And the other classes have those of the picture."""
+    numbers = np.array([[0] * 30, [1] * 30, [0] * 29 + [2], [0] * 30])
+    shown = class_map(one_hot(numbers, 3))
+    colored = TextStyle(columns=40, paint=painted, colored=True)
+    assert map_text(shown, colored).splitlines() == ["<0>*30", "<None>*29<1>"]
+    assert map_text(shown, TextStyle(columns=70, paint=painted)).splitlines()[2].endswith("<1>")
+    assert table_text(shown, TextStyle(paint=painted)).splitlines()[1].split()[1] == "<None>*5"
+    named = class_map(one_hot(numbers, 3), background_name="2")
+    lines = map_text(named, TextStyle(columns=40)).splitlines()
+    assert lines[:3] == ["a" * 30, "b" * 30, "a" * 29 + "."]
+    assert lines[-1] == ". 2  a 0  b 1"
 
 
 def test_what_a_notebook_shows() -> None:

@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from netsurgery.errors import NetError
+from netsurgery.errors import NetError, SettingsError
 from netsurgery.io.shape_text import shape_text
-from netsurgery.maps import grid
-from netsurgery.maps.drawing import Colors, grey_colors, heat_colors, signed_colors
-from netsurgery.maps.grid import draw_grid, normalized
+from netsurgery.maps.channel_view import ChannelView, channel_numbers
+from netsurgery.maps.color_scale import grey_colors, heat_colors, signed_colors
+from netsurgery.maps.grid import blob_scene, draw_grid, grid_scene
+from netsurgery.maps.raster import to_pixels
+from netsurgery.maps.scene import Bitmap, Scene, Text
 
 MARGIN, HEAD = 32, 76
 
@@ -19,34 +21,26 @@ def colors(values: object) -> list[list[int]]:
     return drawn
 
 
-def test_the_whole_blob_is_one_scale() -> None:
-    values = np.array([[[-2.0, 0.0]], [[1.0, 2.0]]], np.float32)
-    assert normalized(values, -2, 2).ravel().tolist() == [0, 0.5, 0.75, 1]
-
-
-def test_a_constant_blob_is_not_divided_by_nothing() -> None:
-    assert normalized(np.full((1, 2, 2), 3, np.float32), 3, 3).tolist() == [[[0, 0], [0, 0]]]
-
-
-@pytest.mark.parametrize("shades", [heat_colors, signed_colors, grey_colors])
-def test_values_outside_the_scale_have_its_ends_colours(shades: Colors) -> None:
-    low, high, middle = shades(np.array([0, 1, 0.5]))
-    outside = shades(np.array([[-3, 7, 0.5, -np.inf, np.inf]]))
-    assert outside.tolist() == [[each.tolist() for each in (low, high, middle, low, high)]]
+def ticks(scene: Scene) -> list[str]:
+    return [item.words for item in scene.items if isinstance(item, Text) and item.anchor == "lm"]
 
 
 @pytest.mark.parametrize(
-    ("height", "signed", "expected"), [(40, False, 5), (40, True, 4), (1, False, 1), (1, True, 2)]
+    ("height", "signed", "expected"),
+    [
+        (40, False, ["0", "10", "20", "30"]),
+        (40, True, ["-20", "0", "20"]),
+        (1, False, ["0", "20"]),
+        (1, True, ["-20", "0", "20"]),
+    ],
 )
-def test_a_scale_around_zero_has_a_tick_at_it(
-    height: int, signed: bool, expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ticks = []
-    monkeypatch.setattr(grid, "color_bar", lambda *parts: ticks.append(parts[4]))
-    draw_grid(
-        np.arange(40, dtype=np.float32).reshape(1, 1, 40).repeat(height, 1), "blob", signed=signed
-    )
-    assert ticks == [expected]
+def test_ticks_are_round_and_one_is_at_zero(height: int, signed: bool, expected: list[str]) -> None:
+    values = np.arange(40, dtype=np.float32).reshape(1, 1, 40).repeat(height, 1)
+    assert ticks(grid_scene(values, "blob", signed=signed)) == expected
+
+
+def test_one_value_has_no_scale() -> None:
+    assert ticks(grid_scene(np.full((2, 3, 3), 4, np.float32), "blob")) == []
 
 
 def test_tiles_in_reading_order_with_gaps() -> None:
@@ -142,3 +136,113 @@ def test_of_very_many_channels_the_first_are_drawn(monkeypatch: pytest.MonkeyPat
     assert many.crop(head).tobytes() != few.crop(head).tobytes()  # which says so
     rest = (0, 70, *many.size)
     assert many.crop(rest).tobytes() == few.crop(rest).tobytes()
+
+
+def blob_of(
+    count: int, height: int = 6, width: int = 6
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """Each channel is its own number, but for a corner of 0."""
+    values = np.ones((count, height, width), np.float32) * np.arange(count)[:, None, None]
+    values[:, -1, -1] = 0
+    return values.astype(np.float32)
+
+
+def numbered(scene: Scene, anchor: str) -> dict[str, tuple[float, float]]:
+    texts = [item for item in scene.items if isinstance(item, Text) and item.anchor == anchor]
+    return {text.words: text.at for text in texts}
+
+
+def grid_box(scene: Scene) -> tuple[int, int, int, int]:
+    box = next(item.box for item in scene.items if isinstance(item, Bitmap))
+    return int(box[0]), int(box[1]), int(box[2]), int(box[3])
+
+
+def below(scene: Scene, number: str) -> tuple[int, ...]:
+    """The colour in the middle of the tile under a number."""
+    x, y = numbered(scene, "ls")[number]
+    color = to_pixels(scene).getpixel((int(x) + 20, int(y) + 20))
+    assert isinstance(color, tuple)
+    return color
+
+
+def test_each_channel_has_its_number_over_it() -> None:
+    scene = blob_scene(blob_of(9), "conv", "a.png", ChannelView())
+    places = numbered(scene, "ls")
+    assert list(places) == [str(number) for number in range(9)]
+    assert places["0"][1] == places["2"][1] < places["3"][1]
+    assert places["0"][0] == places["3"][0] < places["1"][0]
+    for number in range(9):
+        assert below(scene, str(number)) == tuple(colors([number / 8])[0])
+
+
+def test_rows_of_small_channels_have_the_number_of_their_first() -> None:
+    scene = blob_scene(blob_of(6400, 2, 2), "conv", "a.png", ChannelView())
+    rows = numbered(scene, "rm")
+    assert list(rows)[:2] == ["0", "160"]
+    x0, y0, _, y1 = grid_box(scene)
+    assert all(x < x0 and y0 < y < y1 for x, y in rows.values())
+    apart = np.diff([y for _, y in rows.values()])
+    assert apart.min() >= 11  # lines of text do not meet
+
+
+def test_channels_that_are_chosen() -> None:
+    view = ChannelView(channels=(5, 0, 283))
+    scene = blob_scene(blob_of(300), "conv", "a.png", view)
+    assert list(numbered(scene, "ls")) == ["5", "0", "283"]
+    assert below(scene, "283") == tuple(colors([1])[0])
+    assert below(scene, "5") == tuple(colors([5 / 283])[0])
+    with pytest.raises(NetError, match="channel 283: blob 'conv' has 9 channels, 0 to 8"):
+        blob_scene(blob_of(9), "conv", "a.png", view)
+
+
+def test_the_most_active_first() -> None:
+    values = blob_of(4)
+    values[1] *= -40
+    scene = blob_scene(values, "conv", "a.png", ChannelView(sort=True))
+    assert list(numbered(scene, "ls")) == ["1", "3", "2", "0"]
+    values[3, 1, 1] = np.nan
+    assert ChannelView(sort=True).chosen(values, "conv") == [1, 3, 2, 0]
+
+
+def test_each_channel_on_its_own_scale() -> None:
+    scene = blob_scene(blob_of(4), "conv", "a.png", ChannelView(scale="channel"))
+    assert ticks(scene) == []
+    assert below(scene, "1") == below(scene, "3") == tuple(colors([1])[0])
+    signed = blob_of(4)
+    signed[2] *= -1
+    scene = blob_scene(signed, "conv", "a.png", ChannelView(scale="channel"))
+    assert below(scene, "2") == tuple(signed_colors(np.array(0.0)))
+    assert below(scene, "3") == tuple(signed_colors(np.array(1.0)))
+
+
+def test_values_of_both_signs_diverge_about_zero() -> None:
+    values = blob_of(4)
+    values[3] *= -1
+    scene = blob_scene(values, "conv", "a.png", ChannelView())
+    assert ticks(scene) == ["-2", "0", "2"]
+    assert below(scene, "3") == tuple(signed_colors(np.array(0.0)))
+    assert below(scene, "0") == tuple(signed_colors(np.array(0.5)))
+    heat = blob_scene(values, "conv", "a.png", ChannelView(colors="heat"))
+    assert below(heat, "3") == tuple(colors([0])[0])
+
+
+def test_grey_is_as_the_notebook_shows_filters() -> None:
+    """From the least value of all channels, black, to the greatest, white."""
+    values = blob_of(3)
+    values[0] = -2
+    scene = blob_scene(values, "conv", "a.png", ChannelView(colors="grey"))
+    assert below(scene, "0") == (0, 0, 0)
+    assert below(scene, "1") == tuple(grey_colors(np.array(0.75)))
+    assert below(scene, "2") == (255, 255, 255)
+
+
+@pytest.mark.parametrize("text", ["", "a", "1,", "-1", "5-2", "0-99999999", "0-70000", "1.5"])
+def test_numbers_of_channels(text: str) -> None:
+    with pytest.raises(ValueError, match=r"channels|lower number"):
+        channel_numbers(text)
+
+
+def test_views_that_are_none() -> None:
+    for wrong in ({"scale": "all"}, {"colors": "jet"}):
+        with pytest.raises(SettingsError, match="expected"):
+            ChannelView(**wrong)  # type: ignore[arg-type]

@@ -30,7 +30,7 @@ RUNS: dict[str, list[str]] = {
     ],
     "classify-map": [
         "grey.png nowhere.png --prototxt NET_full_conv.prototxt --engine embedded --top-k 2 "
-        "--labels names --weights MODEL_full_conv.caffemodel",
+        "--labels names --weights MODEL_full_conv.caffemodel --background 1",
     ],
     "convert": [
         "NET MODEL -o out --engine embedded --force --verify",

@@ -2,65 +2,63 @@ from __future__ import annotations
 
 import pytest
 
-from netsurgery.maps.drawing import load_font, wrapped
-from netsurgery.maps.layout import PictureLayout, arrange, panel_size, stretched
-from netsurgery.maps.legend import Entry, Legend
-
-TITLES = ("image", "probability of class 281: n02123045 tabby, tabby cat", "on the image, " * 4)
-
-
-def arranged(size: tuple[int, int]) -> PictureLayout:
-    legend = Legend([Entry(n, "tabby", "1 of 9 cells, best 1", None) for n in range(9)])
-    return arrange(size, TITLES, legend)
-
-
-@pytest.mark.parametrize("size", [(100, 100), (200, 1600), (1600, 200), (32, 3456), (9, 1), (1, 4)])
-def test_parts_do_not_meet(size: tuple[int, int]) -> None:
-    layout = arranged(size)
-    wide, high = layout.canvas
-    for index, (x0, y0, x1, y1) in enumerate(layout.panels):
-        assert (y1 - y0, x1 - x0) == panel_size(size)
-        assert x0 >= 32
-        assert x1 <= wide - 32
-        assert y0 - 8 - 17 * len(layout.titles[index]) >= 60  # the head above
-        assert y1 <= high - 32
-        assert layout.legend[0] > x1 or layout.legend[1] > y1
-        for a0, b0, a1, b1 in layout.panels[:index]:
-            assert x0 > a1 or a0 > x1 or y0 > b1 or b0 > y1
-
-
-@pytest.mark.parametrize("size", [(100, 100), (1600, 200), (200, 1600)])
-def test_titles_are_whole_and_beside_each_other(size: tuple[int, int]) -> None:
-    layout, font = arranged(size), load_font(14)
-    for title, lines, panel in zip(TITLES, layout.titles, layout.panels, strict=True):
-        assert " ".join(lines) == title.strip()
-        right = panel[0] + max(map(font.getlength, lines))
-        beside = [x0 for x0, y0, _, _ in layout.panels if y0 == panel[1] and x0 > panel[0]]
-        assert right < min(beside, default=layout.canvas[0])
-
-
-@pytest.mark.parametrize(
-    ("size", "words"),
-    [
-        ((192, 288), ""),
-        ((1, 1), ""),
-        ((200, 1600), ""),
-        ((1600, 200), ""),
-        ((32, 3456), "drawn 6.8 times too tall"),
-        ((4000, 3), "drawn 157.9 times too wide"),
-    ],
+from netsurgery.maps.layout import (
+    BAR_SPACE,
+    GAP,
+    MARGIN,
+    fitted,
+    grid_sheet,
+    one_sheet,
+    stretched,
 )
-def test_a_stretched_image_is_reported(size: tuple[int, int], words: str) -> None:
-    assert stretched(size) == words
+
+IMAGES = [(100, 100), (200, 1600), (1600, 200), (32, 3456), (9, 1), (1, 4), (360, 480)]
 
 
-def test_wrapped() -> None:
-    font = load_font(14)
-    room = font.getlength("on the image")
-    assert wrapped("on the image of it", font, room, 3) == ["on the image", "of it"]
-    assert wrapped("", font, room, 3) == [""]
-    long = wrapped("on the image of it and of them and of that", font, room, 2)
-    assert len(long) == 2
-    assert long[1].startswith("of it")
-    assert long[1].endswith("...")
-    assert all(font.getlength(line) <= room for line in wrapped("w" * 99, font, room, 3))
+@pytest.mark.parametrize("bar", [True, False])
+@pytest.mark.parametrize("width", [None, 240, 600, 1000, 1200, 5000])
+@pytest.mark.parametrize("image", IMAGES)
+def test_what_stands_beside_each_other_has_room(
+    image: tuple[int, int], width: int | None, bar: bool
+) -> None:
+    space = BAR_SPACE if bar else 0
+    sheet = one_sheet(image, width, bar)
+    used = sheet.picture[1] + space + (GAP + sheet.side if sheet.side else 0) + 2 * MARGIN
+    assert used <= sheet.width
+    assert width is None or sheet.width * sheet.scale == pytest.approx(width)
+    for count in (1, 2, 3, 10, 24):
+        grid = grid_sheet(image, count, width, bar)
+        columns = grid.columns * (grid.picture[1] + GAP) - GAP
+        assert columns + space + 2 * MARGIN <= grid.width
+        assert 1 <= grid.columns <= count
+        assert width is None or grid.width * grid.scale == pytest.approx(width)
+
+
+def test_the_picture_is_large_and_the_rest_beside_or_under_it() -> None:
+    assert one_sheet((360, 480), None, False).picture == (620, 826)
+    assert one_sheet((360, 480), None, False).side == 292
+    assert one_sheet((200, 1600), None, False).side == 0
+    assert one_sheet((200, 1600), None, False).picture[1] == 1144
+    assert one_sheet((1600, 200), None, False).picture == (720, 90)
+    assert one_sheet((360, 480), 500, False).side == 0
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_keeps_its_shape_unless_it_would_be_a_line(image: tuple[int, int]) -> None:
+    for room in ((720, 840), (100, 100), (30, 900)):
+        height, width = fitted(image, room)
+        assert 1 <= height <= room[0]
+        assert 1 <= width <= room[1]
+        if min(height, width) > 48:
+            assert stretched(image, (height, width)) == ""
+
+
+def test_small_images_are_not_enlarged_without_end() -> None:
+    assert fitted((28, 28), (720, 840)) == (480, 480)
+    assert fitted((50, 50), (720, 840)) == (600, 600)
+
+
+def test_a_stretched_image_is_reported() -> None:
+    assert stretched((32, 3456), (48, 1144)) == "drawn 4.5 times too tall"
+    assert stretched((4000, 3), (720, 48)) == "drawn 88.9 times too wide"
+    assert stretched((200, 300), (201, 300)) == ""

@@ -1,101 +1,112 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from drawn_maps import class_map
 
 from netsurgery.formats.labels import Labels
-from netsurgery.maps.classmap import ClassMap, Geometry
-from netsurgery.maps.drawing import BAND, CLASS_COLORS, INK, PAPER
-from netsurgery.maps.image import Picture
-from netsurgery.maps.legend import Entry, Legend, entries
-from netsurgery.maps.transformer import place
-
-
-def found_map(values: Any, labels: Labels | None = None) -> ClassMap:
-    geometry = Geometry((20.0, 20.0), (40.0, 40.0), place((120, 120), (120, 120)))
-    array = np.asarray(values, np.float32)
-    return ClassMap(
-        Picture("a.png", np.zeros((120, 120, 3), np.uint8)),
-        array,
-        "prob",
-        False,
-        "data",
-        geometry,
-        labels,
-    )
-
+from netsurgery.maps.legend import BAND, Entry, Legend, class_name, entries
+from netsurgery.maps.palette import CLASS_COLORS
+from netsurgery.maps.scene import Rect, Scene, Text
 
 #: Two cells: class 1 wins both, class 0 none.
-ONE_WINS = found_map([[[0.5, 0.25]], [[3.0, 4.0]]], Labels("w", ("cat", "dog")))
-
-
-def lines(count: int, label: str = "a label") -> list[Entry]:
-    return [Entry(number, label, "1 of 9 cells, best 1", None) for number in range(count)]
+ONE_WINS = class_map(
+    [[[0.5, 0.25]], [[3.0, 4.0]]],
+    labels=Labels("w", ("n1 cat, puss", "n2 dog")),
+    is_probability=False,
+)
+DOG = Entry(1, "dog", "2 of 2 cells", "best 4", CLASS_COLORS[0])
+CAT = Entry(0, "cat, puss", "0 of 2 cells", "highest 0.5")
 
 
 def test_the_maps_classes_have_their_colours() -> None:
-    legend = entries(ONE_WINS, ONE_WINS.summary(), None)
-    assert legend == [Entry(1, "dog", "2 of 2 cells, best 4", CLASS_COLORS[0])]
-
-
-def test_the_class_drawn_is_marked() -> None:
-    legend = entries(ONE_WINS, ONE_WINS.summary(), 1)
-    assert legend == [Entry(1, "dog", "2 of 2 cells, best 4", None, drawn=True)]
+    assert entries(ONE_WINS, {1: CLASS_COLORS[0]}) == [DOG]
 
 
 def test_the_class_drawn_stands_first_though_no_cell_shows_it() -> None:
-    legend = entries(ONE_WINS, ONE_WINS.summary(), 0)
-    assert legend == [
-        Entry(0, "cat", "0 of 2 cells, highest 0.5", None, drawn=True),
-        Entry(1, "dog", "2 of 2 cells, best 4", None),
+    drawn, dog = entries(ONE_WINS, {}, 0)
+    assert (drawn.number, drawn.drawn, drawn.score) == (0, True, "highest 0.5")
+    assert (dog.number, dog.color, dog.drawn) == (1, None, False)
+
+
+def test_the_background_stands_first_and_has_no_colour() -> None:
+    mapped = class_map(np.array([[[1, 1, 0.0]], [[0, 0, 1.0]]]))
+    background, second = entries(mapped, {1: CLASS_COLORS[0]}, None, 0)
+    assert (background.number, background.color, background.background) == (0, None, True)
+    assert (second.number, second.color, second.background) == (1, CLASS_COLORS[0], False)
+
+
+def test_classes_that_were_asked_for_come_before_the_maps_others() -> None:
+    assert entries(ONE_WINS, {0: CLASS_COLORS[0]})[0].number == 0
+
+
+def test_of_one_cell_the_likeliest_are_listed() -> None:
+    mapped = class_map(np.arange(8.0).reshape(8, 1, 1), is_probability=False)
+    assert [(e.number, e.cells, e.score) for e in entries(mapped, {7: CLASS_COLORS[0]})] == [
+        (number, "", f"score {number}") for number in (7, 6, 5, 4, 3)
     ]
 
 
+def test_names_without_ids_or_numbers() -> None:
+    assert class_name(ONE_WINS, 0) == "class 0: cat, puss"
+    numbered = class_map([[[1.0]], [[0.0]]], labels=Labels("w", ("0", "one")))
+    assert class_name(numbered, 0) == "class 0"
+    assert class_name(class_map([[[1.0]]]), 0) == "class 0"
+
+
 @pytest.mark.parametrize(
-    ("count", "room", "columns", "rows", "left"),
+    ("count", "width", "most", "shown", "more"),
     [
-        (1, 1500, 1, 1, 0),
-        (4, 1500, 1, 4, 0),
-        (5, 1500, 2, 3, 0),
-        (11, 1500, 3, 4, 0),
-        (11, 300, 1, 11, 0),
-        (16, 1500, 4, 4, 0),
-        (100, 1500, 4, 12, 52),
-        (13, 100, 1, 12, 1),
+        (4, 292, 400, 4, ""),
+        (9, 292, 400, 9, ""),
+        (16, 292, 400, 16, ""),
+        (17, 292, 400, 17, ""),
+        (18, 292, 400, 16, "and 2 more"),
+        (1000, 292, 400, 16, "and 984 more"),
+        (1000, 1100, 300, 44, "and 956 more"),
+        (5, 292, 10, 2, "and 3 more"),
     ],
 )
-def test_columns(count: int, room: int, columns: int, rows: int, left: int) -> None:
-    legend = Legend(lines(count))
-    high = legend.lay(room, 12)
-    assert (legend.columns, legend.rows, legend.left) == (columns, rows, left)
-    assert high == 30 + 24 * (rows + (left > 0))
+def test_as_many_as_there_is_room_for(
+    count: int, width: int, most: int, shown: int, more: str
+) -> None:
+    """In two lines each, else in one; what is left out is counted."""
+    legend = Legend([Entry(n, "cat", "1 of 9 cells", "best 1") for n in range(count)])
+    scene = Scene(1200)
+    bottom = legend.draw(scene, (20, 50), width, most)
+    texts = [item for item in scene.items if isinstance(item, Text)]
+    assert sum(text.words == "cat" for text in texts) == shown
+    assert [text.words for text in texts if text.words.endswith("more")] == ([more] if more else [])
+    for text in texts:
+        right = text.at[0] + (
+            0 if text.anchor == "ra" else scene.fonts.length(text.words, text.size)
+        )
+        assert 20 <= right <= 20 + width
+        assert text.at[1] + text.size <= bottom + 2
+    assert bottom - 50 <= max(most, 120)
 
 
-def test_long_labels_cost_columns_but_not_without_end() -> None:
-    columns = []
-    for letters in (1, 30, 900):
-        legend = Legend(lines(16, "m" * letters))
-        legend.lay(1500, 12)
-        columns.append(legend.columns)
-    assert columns == [4, 2, 2]
+def test_long_names_end_before_what_is_said_of_the_cells() -> None:
+    legend = Legend([Entry(n, "m" * 900, "1 of 9 cells", "best 1") for n in range(12)])
+    scene = Scene(600)
+    legend.draw(scene, (0, 0), 292, 300)
+    texts = [item for item in scene.items if isinstance(item, Text)]
+    names = [text for text in texts if text.words.startswith("mm")]
+    said = [text for text in texts if text.words == "1 cell, best 1"]
+    assert names
+    for name, words in zip(names, said, strict=True):
+        end = name.at[0] + scene.fonts.length(name.words, name.size)
+        assert end < words.at[0] - scene.fonts.length(words.words, words.size)
 
 
-def test_the_band_is_behind_the_whole_line() -> None:
-    """Also where a long label takes more room than a column must have."""
-    legend = Legend([Entry(0, "m" * 900, "1 of 9 cells, best 1", None, drawn=True)])
-    canvas = Image.new("RGB", (1600, legend.lay(1500, 12)), PAPER)
-    legend.draw(ImageDraw.Draw(canvas), (20, 0))
-    bands = [x for x in range(1600) if canvas.getpixel((x, 30)) == BAND]
-    dark = [x for x in range(1600) for y in range(30, 48) if canvas.getpixel((x, y)) == INK]
-    assert min(bands) < min(dark)
-    assert max(bands) > max(dark) > 1400
-
-
-def test_the_band_ends_with_the_column() -> None:
-    legend = Legend([Entry(0, "m" * 20, "1 of 9 cells, best 1", None, drawn=True)])
-    canvas = Image.new("RGB", (500, legend.lay(300, 12)), PAPER)
-    legend.draw(ImageDraw.Draw(canvas), (20, 0))
-    assert max(x for x in range(500) if canvas.getpixel((x, 30)) == BAND) == 20 + 300 + 6
+def test_a_band_is_behind_the_class_drawn() -> None:
+    lines = [Entry(0, "m" * 900, "1 of 9 cells", "best 1", drawn=True), Entry(1, "b", "", "")]
+    scene = Scene(600)
+    Legend(lines).draw(scene, (20, 0), 300, 400)
+    (band,) = (item for item in scene.items if isinstance(item, Rect) and item.fill == BAND)
+    texts = [item for item in scene.items if isinstance(item, Text)]
+    name = next(text for text in texts if text.words.startswith("mm"))
+    under = next(text for text in texts if text.words == "b")
+    assert band.box[0] < name.at[0]
+    assert name.at[0] + scene.fonts.length(name.words, name.size) <= band.box[2] <= 320
+    assert band.box[1] < name.at[1] < band.box[3] < under.at[1]

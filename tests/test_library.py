@@ -337,7 +337,7 @@ def test_convert_classify_and_draw() -> None:
     picture = class_map.to_picture()
     assert picture.mode == "RGB"
     again = class_map.to_picture("7")
-    assert again.size == picture.size
+    assert again.width == picture.width
     assert again.tobytes() != picture.tobytes()
     with pytest.raises(ns.NetError, match="class 11: blob 'prob' has 11 classes, 0 to 10"):
         class_map.to_picture(11)

@@ -107,7 +107,7 @@ def new_output(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], click.Command
         ".svg",
         "Draw.",
         of_map=lambda class_map, view: b"",
-        of_features=lambda features: b"",
+        of_features=lambda features, view, suffix: b"",
         reads=("class_", "top_k", "window"),
     )
     monkeypatch.setitem(OUTPUTS, "svg", svg)

@@ -19,6 +19,8 @@ from netsurgery.cli.preprocess_options import PRESET
 from netsurgery.formats.found_settings import merged
 from netsurgery.formats.presets import PRESETS, PresetName, find_preset
 from netsurgery.formats.settings import as_settings
+from netsurgery.maps.heatmap import map_scene
+from netsurgery.maps.scene import Text
 
 #: Messages are compared as the command words them.
 pytestmark = pytest.mark.usefixtures("option_names")
@@ -319,7 +321,13 @@ def test_the_picture_says_what_the_net_was_fed() -> None:
     plain = ns.classify_map("cat.png", model, blob="conv", engine="embedded")
     named = ns.classify_map("cat.png", model, blob="conv", engine="embedded", preprocess="rgb01")
     assert np.array_equal(plain.values, named.values)
-    rows = np.flatnonzero(
-        (np.asarray(plain.to_picture()) != np.asarray(named.to_picture())).any(axis=(1, 2))
+    plain_words, named_words = (
+        [item.words for item in map_scene(mapped).items if isinstance(item, Text)]
+        for mapped in (plain, named)
     )
-    assert 40 <= rows.min() <= rows.max() <= 66  # the line under the picture's name
+    (place,) = (at for at, words in enumerate(named_words) if words.endswith("(height x width)"))
+    rest = len(named_words) - place - 1
+    assert plain_words[:place] == named_words[:place]
+    assert plain_words[-rest:] == named_words[-rest:]
+    note = " ".join(plain_words[place:-rest])
+    assert note.startswith(f"{named_words[place]}; no preprocessing: the net is fed RGB of 0..1")

@@ -88,7 +88,8 @@ def test_byte_order_mark_and_crlf(tmp_path: Path) -> None:
         ("[[model]]\nprototxt = 'a'\n", "1: model is not a section; write [model]"),
         ("[classes]\n[preprocess]\nlabels = 'x'\n", "3: unknown key 'labels' in [preprocess]; "
          "expected mean, raw_scale, channel_swap, input_scale"),
-        ("classes.lables = 'x'\n", "1: unknown key 'lables' in [classes]; expected labels"),
+        ("classes.lables = 'x'\n", "1: unknown key 'lables' in [classes]; expected labels, "
+         "background"),
         ("[model]\nx.y = 1\n", "2: unknown key 'x' in [model]; expected prototxt, weights, "
          "window, stages, level"),
         ("\n[model.run]\nx = 1\n", "2: unknown key 'run' in [model]; expected prototxt, weights, "

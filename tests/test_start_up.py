@@ -74,7 +74,7 @@ STARTS = {
     "classify-map": Start(
         f"classify-map {IMAGE} --prototxt {NET} --weights {MODEL} --blob pool1 "
         "--engine embedded".split(),
-        146,
+        150,
         frozenset({"numpy", "PIL", "onnxruntime"}),
         ("netsurgery.surgery", "netsurgery.open_net.net", "netsurgery.maps.grid"),
     ),

@@ -12,6 +12,7 @@ import click
 import numpy as np
 import pytest
 from every_command import COMMANDS, GOOD, make_good
+from PIL import ImageFont
 
 import netsurgery as ns
 from netsurgery.cli import cli, run
@@ -19,7 +20,10 @@ from netsurgery.cli.files import IMAGE, InputFile
 
 #: What the lines of `COMMANDS` leave out.
 MORE = {
-    "classify-map": ["--mean mean.npy --labels labels.txt"],
+    "classify-map": [
+        "--mean mean.npy --labels labels.txt",
+        "--font font.ttf --picture out.png",
+    ],
     "features": ["--mean mean.npy"],
     "transplant": ["good.prototxt good.caffemodel good.prototxt good.caffemodel -o out.caffemodel"],
     "init": ["good.prototxt --missing good.caffemodel -o out.caffemodel"],
@@ -41,8 +45,8 @@ LINES = [
     ]
 ]
 #: Outputs that hold their inputs' names, or times.
-NAMING = (".toml", ".npz", ".onnx")
-FILES = ("good.prototxt", "good.caffemodel", "grey.png", "mean.npy", "labels.txt")
+NAMING = (".toml", ".npz", ".onnx", ".png")
+FILES = ("good.prototxt", "good.caffemodel", "grey.png", "mean.npy", "labels.txt", "font.ttf")
 
 
 #: Each line, and the place of each file in it.
@@ -63,6 +67,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_good(128)
     np.save("mean.npy", np.full((1, 8, 8), 0.5, np.float32))
     Path("labels.txt").write_text("a\nb\n")
+    font = ImageFont.load_default(10)
+    assert isinstance(font, ImageFont.FreeTypeFont)
+    Path("font.ttf").write_bytes(font.font_bytes)
     return tmp_path
 
 
@@ -98,7 +105,7 @@ def test_an_input_from_standard_input(
 def unnamed(text: str) -> list[str]:
     """The words of a report, with one name for all files."""
     return re.sub(
-        r"<stdin>|(?<!\S)-(?!\S)|(good|grey|mean|labels)\.\w+|\b(stdin|grey)\b", "FILE", text
+        r"<stdin>|(?<!\S)-(?!\S)|(good|grey|mean|labels|font)\.\w+|\b(stdin|grey)\b", "FILE", text
     ).split()
 
 

@@ -17,6 +17,11 @@ from netsurgery.cli.colors import Color, bold, color_count, paint
 from netsurgery.cli.command import Command, of_net, useless
 from netsurgery.cli.engine_options import engine_hint, engine_options
 from netsurgery.cli.files import IMAGE
+from netsurgery.cli.map_picture_options import (
+    background_option,
+    class_option,
+    map_picture_options,
+)
 from netsurgery.cli.options import (
     SIZE,
     check_printed,
@@ -57,6 +62,7 @@ from netsurgery.verbs.outputs import OUTPUTS, MapView
 if TYPE_CHECKING:
     from netsurgery.maps.classmap import ClassMap
     from netsurgery.maps.map_text import TextStyle
+    from netsurgery.maps.picture_look import PictureLook
     from netsurgery.maps.picture_options import PictureOptions
     from netsurgery.verbs.classify_map_result import MapJob, MapResult
 
@@ -111,19 +117,9 @@ __all__ = ["command"]
     )
 )
 @output_options("of_map")
-@useless_without_output("of_map", "class_")(
-    click.option(
-        "--class",
-        "class_",
-        metavar="N|LABEL|max",
-        default="max",
-        show_default=True,
-        envvar="NETSURGERY_CLASS",
-        shell_complete=of_net("complete_class"),
-        help="Class to show as heat in --picture, and at first in --html, by number or label; max "
-        "is the likeliest class of each cell.",
-    )
-)
+@class_option
+@background_option
+@map_picture_options
 @useless_without_output("of_map", "all_classes")(
     click.option(
         "--all-classes",
@@ -149,8 +145,10 @@ def command(
     top_k: int,
     summary: bool,
     outputs: dict[str, str],
+    background: str | None,
     class_: str,
     all_classes: bool,
+    look: PictureLook,
     trust_config: bool | None,
     engine: EngineOptions,
     as_json: bool,
@@ -171,11 +169,17 @@ def command(
     from netsurgery.verbs.classify_map import classify_maps
 
     flags = merged(
-        replace(settings_of_state(state), prototxt=prototxt, weights=weights, window=window),
+        replace(
+            settings_of_state(state),
+            prototxt=prototxt,
+            weights=weights,
+            window=window,
+            background=background,
+        ),
         preprocess,
     )
     settings = with_settings_file(flags, trust_config)
-    view = MapView(class_, top_k, all_classes, summary=summary)
+    view = MapView(class_, top_k, all_classes, summary=summary, look=look)
     with classify_maps(
         images,
         settings,
@@ -317,7 +321,7 @@ def _style() -> TextStyle:
 
 def _painter(count: int) -> Callable[[str, int | None, int | None], str]:
     """Paints text in the colours of classes by their ranks; rare classes have none."""
-    from netsurgery.maps.drawing import CLASS_COLORS
+    from netsurgery.maps.palette import CLASS_COLORS
 
     def color(rank: int | None) -> Color | None:
         return None if rank is None or rank >= len(CLASS_COLORS) else CLASS_COLORS[rank]

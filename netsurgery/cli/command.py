@@ -22,6 +22,7 @@ __all__ = [
     "OTHER",
     "OUTPUT",
     "OWN",
+    "PICTURE",
     "PREPROCESSING",
     "Command",
     "Group",
@@ -36,10 +37,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 #: The headings, in the order of the help; options without one are under the first.
-OWN, NET, PREPROCESSING, ENGINE, OUTPUT, OTHER = HEADINGS = (
+OWN, NET, PREPROCESSING, PICTURE, ENGINE, OUTPUT, OTHER = HEADINGS = (
     "Options",
     "Net",
     "Preprocessing",
+    "Picture",
     "Engine",
     "Output",
     "Other options",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from netsurgery.cli.channel_options import channel_options
 from netsurgery.cli.command import Command, of_net
 from netsurgery.cli.engine_options import engine_hint, engine_options
 from netsurgery.cli.files import FILE_PATH, IMAGE
@@ -40,6 +41,7 @@ from netsurgery.io.wording import counted
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
+    from netsurgery.maps.channel_view import ChannelView
     from netsurgery.maps.picture_options import PictureOptions
     from netsurgery.verbs.features_result import FeatureJob, FeatureResult
 
@@ -72,6 +74,7 @@ __all__ = ["command"]
     help="File for the arrays: .npz, .h5 (HDF5), or .npy for one blob of one image.",
 )
 @output_options("of_features")
+@channel_options
 @model_options
 @state_options
 @pixel_options
@@ -86,6 +89,7 @@ def command(
     blobs: tuple[str, ...],
     output: Path | None,
     outputs: dict[str, str],
+    view: ChannelView,
     prototxt: Path | None,
     weights: Path | None,
     state: NetState,
@@ -129,7 +133,7 @@ def command(
     with extract_features(
         images, blobs, settings, size=size, engine=engine, state=state
     ) as extracted:
-        job = extracted.to_files(output, outputs, force=force)
+        job = extracted.to_files(output, outputs, view, force=force)
         if not quiet:
             echo_model(flags, settings)
             echo_notes(extracted.notes, err=True)

@@ -129,7 +129,8 @@ _for_params = useless("without --param", lambda values: values["param"] is None)
         "--picture",
         metavar="FILE",
         type=FILE_PATH,
-        help="Draw the param as PNG: filters as tiles, blue for negative, red for positive values.",
+        help="Draw the param, as .png, .jpg, .webp or .svg: filters as tiles, blue for negative, "
+        "red for positive values; those over three channels in their colors.",
     )
 )
 @useless("without --npy or --picture", lambda values: not (values["npy"] or values["picture"]))(

@@ -15,6 +15,7 @@
 
     [classes]
     labels = "synset_words.txt"
+    background = "none"               # a class by label or number; of all that is not looked for
 
     [engine]
     name = "embedded"                 # what runs nets where neither option nor variable says so
@@ -71,9 +72,11 @@ class Settings:
     mean: a path ("104,117,123" is the numbers), one number for all channels, one a channel, or an
     array C x H x W; in the net's own channel order and scale. raw_scale, input_scale: factors.
     channel_swap: "bgr", "2,1,0" or (2, 1, 0): for each channel of the net, the channel of the
-    picture it comes from. labels: a path, or the labels, one text a class. engine: what runs the
-    net where a call says "auto". preprocess: a preset, which gives what the four of preprocessing
-    leave out. path: the file itself.
+    picture it comes from. labels: a path, or the labels, one text a class. background: the class of
+    all that is not looked for, by label or number, "none" for no class; where nothing is said it is
+    the one that most cells of a map show. engine: what runs the net where a call says "auto".
+    preprocess: a preset, which gives what the four of preprocessing leave out. path: the file
+    itself.
 
     Whatever is given, the members hold one form of it: paths as Path, a mean as a Path, a tuple of
     floats or a MeanPicture, the channel swap as a tuple of ints, labels as a Path or a tuple.
@@ -96,6 +99,7 @@ class Settings:
     channel_swap: tuple[int, ...] | None
     input_scale: float | None
     labels: Path | tuple[str, ...] | None
+    background: str | None
     engine: EngineChoice | None
     preprocess: PresetName | None
     path: Path | None
@@ -112,6 +116,7 @@ class Settings:
         channel_swap: str | Sequence[int] | None = None,
         input_scale: float | None = None,
         labels: str | Path | Iterable[str] | None = None,
+        background: int | str | None = None,
         engine: EngineChoice | None = None,
         preprocess: PresetName | None = None,
         path: str | Path | None = None,
@@ -135,6 +140,7 @@ class Settings:
             "channel_swap": as_channel_swap(channel_swap),
             "input_scale": _as_scale("input_scale", input_scale),
             "labels": as_labels(labels),
+            "background": None if background is None else str(background),
             "engine": _as_engine(engine),
             "preprocess": preprocess,
             "path": _as_path(path),
@@ -331,6 +337,12 @@ def _swap(value: Any) -> tuple[int, ...]:
     raise ValueError(f"found {quoted_value(value)}, expected each channel once, as in [2, 1, 0]")
 
 
+def _class(value: Any) -> str:
+    if (isinstance(value, str) and value.strip()) or _is_count(value, 0):
+        return str(value)
+    raise ValueError(f"found {quoted_value(value)}, expected a class: label in quotes, or number")
+
+
 _KEYS: Keys = {
     "model": {
         "prototxt": _path,
@@ -345,7 +357,7 @@ _KEYS: Keys = {
         "channel_swap": _swap,
         "input_scale": _number,
     },
-    "classes": {"labels": _path},
+    "classes": {"labels": _path, "background": _class},
     **ENGINE_KEYS,
 }
 

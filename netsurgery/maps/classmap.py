@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.memory import Claim
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import short_repr
-from netsurgery.io.wording import argument, counted
+from netsurgery.io.wording import counted
+from netsurgery.maps.class_names import LIKELIEST, ClassNames
 from netsurgery.maps.transformer import Placement
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from netsurgery.maps.image import Picture
+    from netsurgery.maps.picture_look import PictureLook
     from netsurgery.net.field import Cells
 
     Array = NDArray[np.float32]
@@ -38,8 +41,6 @@ __all__ = [
     "ClassMap",
     "Geometry",
     "HoldsNaN",
-    "check_class",
-    "find_label",
     "map_memory",
 ]
 
@@ -147,7 +148,9 @@ class ClassMap:
     picture: what the map is of. values: float32 C x H x W, no NaN. blob: the blob they are from.
     is_probability: whether a Softmax over the classes made the blob; else its values are scores.
     input: the name of the net's input. geometry: where the cells lie. engine: what ran the net.
-    notes: what to know of this map, by kind. Raises HoldsNaN for values that hold NaN.
+    notes: what to know of this map, by kind. background_name: the class that was named as the
+    background, "none" for no class, None where nothing was said. channels: of the net's input, 1
+    or 3. Raises HoldsNaN for values that hold NaN.
 
     As text it is a short summary; in a notebook it is a page to explore.
 
@@ -161,6 +164,8 @@ class ClassMap:
     >>> class_map.windows()[0, 0].tolist(), class_map.find_class("7"), class_map.label(7)
     ([0.0, 0.0, 32.0, 32.0], 7, '')
     >>> class_map.to_picture("7").save("sevens.png")
+    >>> class_map.background, class_map.picture_file("each", suffix=".svg")[:4]
+    (10, b'<svg')
     """
 
     picture: Picture
@@ -172,6 +177,8 @@ class ClassMap:
     labels: Labels | None = None
     engine: str = ""
     notes: Mapping[str, str] = field(default_factory=dict)
+    background_name: str | None = None
+    channels: int = 3
 
     #: The memory of what is worked out of the values.
     claim: Claim = field(init=False)
@@ -234,11 +241,25 @@ class ClassMap:
         Raises NetError for a number that the blob does not have, FormatError for no label or
         several.
         """
-        if text.strip().casefold() == "max":
-            return None
-        if text.isascii() and text.isdigit():
-            return check_class(int(text), self.classes, self.blob)
-        return find_label(text, self.labels)
+        return None if text.strip().casefold() == LIKELIEST else self.names.find(text)
+
+    @property
+    def names(self) -> ClassNames:
+        """How the classes are named."""
+        return ClassNames(self.classes, self.labels, self.blob)
+
+    @cached_property
+    def background(self) -> int | None:
+        """The class of all that is not looked for, None where there is none.
+
+        The one that `background_name` names ("none" for no class), else the class that more than
+        half of the cells show, if others show another. Raises as `find_class`.
+        """
+        if self.background_name is not None:
+            return self.names.find_background(self.background_name)
+        from netsurgery.maps.background import most_common_background
+
+        return most_common_background(self.summary())
 
     def windows(self) -> Boxes | None:
         """Each cell's window in the picture, H x W x 4; None where it is not known."""
@@ -256,16 +277,42 @@ class ClassMap:
         ]
         return sorted(counts, key=lambda row: (-row.cells, -row.best, row.number))
 
-    @checks_arguments()
-    def to_picture(self, number: int | str | None = None) -> Image.Image:
-        """The picture, the map as heat, and the map on the picture, side by side; a Pillow image.
+    def foreground(self) -> list[ClassCount]:
+        """`summary` without the background: the classes that have colours, in their order."""
+        return [row for row in self.summary() if row.number != self.background]
 
-        number: the class whose values are the heat, by its number or label; None for each cell's
-        likeliest. Raises NetError where the cells' places are not known or there is no such class.
+    @checks_arguments()
+    def to_picture(
+        self, number: int | str | None = None, *, look: PictureLook | None = None
+    ) -> Image.Image:
+        """The map on its picture, the input and the classes beside it; a Pillow image.
+
+        number: "max" (None) for the likeliest class of each cell, but for the background's cells,
+        which are not painted; a class by its number or label, whose values are drawn as heat;
+        several with commas between, each in its colour; "each" for a picture of each class found.
+        look: layout, width and scale. Raises NetError where the cells' places are not known or
+        there is no such class.
         """
         from netsurgery.maps.heatmap import draw_map
+        from netsurgery.maps.picture_look import PictureLook
 
-        return draw_map(self, None if number is None else self.find_class(str(number)))
+        return draw_map(self, number, look or PictureLook())
+
+    @checks_arguments()
+    def picture_file(
+        self,
+        number: int | str | None = None,
+        *,
+        look: PictureLook | None = None,
+        suffix: str = ".png",
+    ) -> bytes:
+        """`to_picture` as the bytes of a file: .png, .jpg, .webp or .svg."""
+        from netsurgery.maps.heatmap import map_scene
+        from netsurgery.maps.picture_file import encoded
+        from netsurgery.maps.picture_look import PictureLook
+
+        classes = LIKELIEST if number is None else str(number)
+        return encoded(map_scene(self, classes, look or PictureLook()), suffix)
 
     @checks_arguments()
     def to_html(self, number: int | str | None = None, *, all_classes: bool = False) -> str:
@@ -320,23 +367,3 @@ class ClassMap:
         from netsurgery.maps.map_record import map_html
 
         return map_html(self, self._repr_png_())
-
-
-def check_class(number: int, classes: int, blob: str) -> int:
-    """`number`, where the blob has that class. Raises NetError."""
-    if number >= classes:
-        known = (
-            "one class, 0" if classes == 1 else f"{counted(classes, 'class')}, 0 to {classes - 1}"
-        )
-        raise NetError(f"class {number}: blob {blob!r} has {known}")
-    return number
-
-
-def find_label(text: str, labels: Labels | None) -> int:
-    """The class that a label names. Raises NetError without labels, FormatError as `find` does."""
-    if labels is None:
-        raise NetError(
-            f"class {text!r} is neither a number nor max, and there are no labels "
-            f"({argument('--labels FILE')})"
-        )
-    return labels.find(text)

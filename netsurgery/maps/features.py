@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import short_repr
 from netsurgery.io.terminal import STDIN
 from netsurgery.maps.any_picture import as_picture
+from netsurgery.maps.channel_view import ChannelView
 from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.map_source import MapSource
 from netsurgery.maps.mapper import Mapper, make_transformer, open_model
@@ -32,12 +32,14 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from netsurgery.maps.any_picture import AnyPicture
+    from netsurgery.maps.scene import Scene
 
     Array = NDArray[np.float32]
 
 __all__ = ["Extractor", "Features", "open_extractor"]
 
 Size = tuple[int, int]
+_ALL = ChannelView()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,6 +59,8 @@ class Features:
     ((16, 28, 28), [5.0, 5.0])
     >>> features.to_picture().mode, features.to_png()[:4]
     ('RGB', b'\\x89PNG')
+    >>> features.picture_file(ns.ChannelView(channels=(5, 0)), ".svg")[:4]
+    b'<svg'
     """
 
     image: str
@@ -96,22 +100,31 @@ class Features:
         cells = zip(self.values.shape[-2:], field.stride, strict=True)
         return any(count > 1 and stride for count, stride in cells)
 
-    def to_picture(self) -> Image.Image:
-        """The channels side by side, all on one scale of colours; a Pillow image.
+    def to_picture(self, view: ChannelView = _ALL) -> Image.Image:
+        """The channels side by side, with their numbers; a Pillow image.
 
-        Raises NetError for values that are not channels.
+        view: which channels, in what order, on what scale; by default all of them on one scale.
+        Raises NetError for values that are not channels, and for a channel that is not there.
         """
-        from netsurgery.maps.grid import draw_grid
+        from netsurgery.maps.raster import to_pixels
+
+        return to_pixels(self._scene(view))
+
+    def to_png(self, view: ChannelView = _ALL) -> bytes:
+        """`to_picture` as the bytes of a PNG file."""
+        return self.picture_file(view)
+
+    def picture_file(self, view: ChannelView = _ALL, suffix: str = ".png") -> bytes:
+        """`to_picture` as the bytes of a file: .png, .jpg, .webp or .svg."""
+        from netsurgery.maps.picture_file import encoded
+
+        return encoded(self._scene(view), suffix)
+
+    def _scene(self, view: ChannelView) -> Scene:
+        from netsurgery.maps.grid import blob_scene
 
         image = STDIN if self.image == "-" else Path(self.image).name
-        subtitle = f"{image}: {shape_text(self.values.shape)} (channels x height x width)"
-        return draw_grid(self.values, self.blob, subtitle)
-
-    def to_png(self) -> bytes:
-        """`to_picture` as the bytes of a PNG file."""
-        file = io.BytesIO()
-        self.to_picture().save(file, "PNG", optimize=True)
-        return file.getvalue()
+        return blob_scene(self.values, self.blob, image, view)
 
     def _repr_png_(self) -> bytes | None:
         try:

@@ -1,88 +1,76 @@
-"""A picture of a class map: the image, the map as heat, and the map laid over the image.
+"""A picture of a class map: what is where in an image.
 
-Three panels, each with its title; a colour bar beside the second; and the map's classes, each
-with the colour it has in the third. `maps.layout` says where they lie.
+One large picture, the image in grey with the map on it, each cell about the centre of its window;
+beside it the image as it is fed to the net, and the classes. Or the image, the map and both in a
+row; or the map alone; or a picture for each class.
 """
 
 from __future__ import annotations
 
-import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from netsurgery.errors import NetError
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted
+from netsurgery.maps import map_colors
+from netsurgery.maps.class_names import EACH
 from netsurgery.maps.classmap import ClassMap
-from netsurgery.maps.drawing import (
-    INK,
-    PALE,
-    PAPER,
-    class_color,
-    color_bar,
-    cut,
-    finite_range,
-    framed,
-    heat_colors,
-    load_font,
+from netsurgery.maps.color_scale import ColorScale
+from netsurgery.maps.layout import (
+    BAR_SPACE,
+    GAP,
+    MARGIN,
+    Sheet,
+    fitted,
+    grid_sheet,
+    one_sheet,
+    stretched,
 )
-from netsurgery.maps.layout import TITLE_LINE, Tag, arrange, panel_size, placed, stretched
-from netsurgery.maps.legend import Legend, entries
+from netsurgery.maps.legend import COLUMN, Legend, class_name, entries
+from netsurgery.maps.map_colors import MapColors
+from netsurgery.maps.map_frame import MapFrame, color_bar, fed_picture
+from netsurgery.maps.picture_file import encoded
+from netsurgery.maps.picture_look import PictureLook
+from netsurgery.maps.raster import to_pixels
+from netsurgery.maps.scene import PALE, Bitmap, Scene
+from netsurgery.maps.transformer import squeeze_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL import Image
 
-    Array = NDArray[np.float32]
+__all__ = ["draw_map", "draw_png", "map_scene"]
 
-__all__ = ["draw_map", "draw_png"]
-
-Box = tuple[int, int, int, int]
-
-_MARGIN = 32
-_NAMED = 40  # classes, at most
-_CELLS = 50  # of a class, that its name may stand by
-_BORDERED = 3  # pixels of a cell: borders of smaller ones would be all that is seen
-
-
-@dataclass(frozen=True)
-class _Scale:
-    """What the heat shows: values of a class (None: of the likeliest), from `low` to `high`."""
-
-    number: int | None
-    values: Array
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, class_map: ClassMap, number: int | None) -> _Scale:
-        every = class_map.values
-        values = every.max(axis=0) if number is None else every[number]
-        if class_map.is_probability:
-            return cls(number, values, 0.0, 1.0)
-        low, high = finite_range(values)
-        return cls(number, values, low, high if high > low else low + 1.0)
-
-    @cached_property
-    def heat(self) -> Array:
-        """The values brought to 0..1."""
-        heat: Array = np.clip((self.values - self.low) / (self.high - self.low), 0.0, 1.0)
-        return heat
+#: Classes that have a picture each, the most common first.
+_MULTIPLES = 24
+#: The input beside or under the large picture: at most so high and wide.
+_INPUT = (210, 292)
+_PLAIN = PictureLook()
 
 
 def draw_png(class_map: ClassMap, number: int | None = None) -> bytes:
     """`draw_map` as the bytes of a PNG file."""
-    file = io.BytesIO()
-    draw_map(class_map, number).save(file, "PNG", optimize=True)
-    return file.getvalue()
+    return encoded(map_scene(class_map, "max" if number is None else str(number)), ".png")
 
 
-def draw_map(class_map: ClassMap, number: int | None = None) -> Image.Image:
-    """Draw the map on its picture: the values of class `number`, or of each cell's likeliest.
+def draw_map(
+    class_map: ClassMap, classes: int | str | None = None, look: PictureLook = _PLAIN
+) -> Image.Image:
+    """Draw the map on its picture, as `map_scene` lays it out."""
+    return to_pixels(map_scene(class_map, "max" if classes is None else str(classes), look))
 
-    Raises NetError where the places of the cells are not known.
+
+def map_scene(class_map: ClassMap, classes: str = "max", look: PictureLook = _PLAIN) -> Scene:
+    """What stands where in the picture of a map.
+
+    classes: "max" for the likeliest class of each cell, a class or several, by numbers or labels
+    with commas between, or "each" for a picture of each class found. Raises NetError where the
+    places of the cells are not known or there is no such class, FormatError for no label.
     """
     tiles = class_map.geometry.tiles(*class_map.shape)
     if tiles is None:
@@ -90,204 +78,215 @@ def draw_map(class_map: ClassMap, number: int | None = None) -> Image.Image:
             f"blob {class_map.blob!r}: the net does not say its total stride, so its cells cannot "
             "be placed on the picture"
         )
-    sheet = _Sheet(class_map, _Scale.of(class_map, number))
-    sheet.head()
-    sheet.image_panel()
-    sheet.heat_panel()
-    sheet.overlay_panel(tiles)
-    sheet.legend.draw(sheet.draw, sheet.layout.legend)
-    return sheet.canvas
+    picture = _MapPicture(class_map, tiles, look)
+    numbers = class_map.names.find_several(classes)
+    if classes.strip().casefold() == EACH:
+        return picture.each()
+    if numbers is not None and len(numbers) == 1:
+        return picture.of(map_colors.heat(class_map, numbers[0], look), numbers[0])
+    if numbers is not None:
+        return picture.of(map_colors.selected(class_map, numbers, look))
+    return picture.of(map_colors.likeliest(class_map, look))
 
 
-class _Sheet:
-    """The canvas, and the places of the panels on it."""
+@dataclass(frozen=True, eq=False)
+class _MapPicture:
+    class_map: ClassMap
+    tiles: NDArray[np.float64]
+    look: PictureLook
 
-    def __init__(self, class_map: ClassMap, scale: _Scale) -> None:
-        picture = class_map.picture
-        self.class_map, self.picture, self.scale = class_map, picture, scale
-        self.classes, self.numbers = class_map.summary(), class_map.argmax()
-        self.size = panel_size(picture.size)
-        self.legend = Legend(entries(class_map, self.classes, scale.number))
-        note = stretched(picture.size)
-        titles = (
-            f"image, {note}" if note else "image",
-            self.title(),
-            "on the image, each cell about its window's centre",
+    @cached_property
+    def image(self) -> tuple[int, int]:
+        return self.class_map.picture.size
+
+    def of(self, content: MapColors, drawn: int | None = None) -> Scene:
+        """The picture of the classes, or of the class drawn as heat, in the layout asked for."""
+        if self.look.layout == "panels":
+            return self._panels(content, drawn)
+        bar = content.scale is not None
+        sheet = one_sheet(self.image, self.look.width, bar)
+        scene = self._scene(sheet)
+        top = self._head(scene, [content.title, *self._background(content)], sheet)
+        height, width = sheet.picture
+        box = (MARGIN, top, MARGIN + width, top + height)
+        whole = self.look.layout == "overlay"
+        frame = MapFrame(self.class_map, self.tiles, box, "L" if whole else None)
+        frame.draw(
+            scene, content, smooth=self.look.smooth, numbers=content.is_likeliest and not whole
         )
-        self.layout = arrange(picture.size, titles, self.legend)
-        self.panels = self.layout.panels
-        self.canvas = Image.new("RGB", self.layout.canvas, PAPER)
-        self.draw = ImageDraw.Draw(self.canvas)
+        if content.scale is not None:
+            foot = min(box[3], top + max(height, 60))
+            color_bar(scene, (box[2] + 14, top, box[2] + BAR_SPACE, foot), content.scale)
+        self._beside(scene, sheet, box, content, drawn)
+        return scene
 
-    def text(
+    def _beside(
         self,
-        at: tuple[int, int],
-        text: str,
-        size: int,
-        color: tuple[int, int, int],
-        anchor: str = "la",
-        room: int | None = None,
+        scene: Scene,
+        sheet: Sheet,
+        box: tuple[float, float, float, float],
+        content: MapColors,
+        drawn: int | None,
     ) -> None:
-        """A line of text, cut with three dots where it is wider than `room`."""
-        font = load_font(size)
-        text = cut(text, font, room)
-        self.draw.text(at, text, fill=color, font=font, anchor=anchor)
+        """The input and the legend, beside the picture or under it."""
+        legend = self._legend(content, drawn)
+        if sheet.side:
+            left = sheet.width - MARGIN - sheet.side
+            _, under = self._input(scene, (left, box[1]), min(sheet.side, _INPUT[1]))
+            most = max(box[3] - under - 18, 190)
+            bottom = legend.draw(scene, (left, under + 18), sheet.side, most)
+        else:
+            inner, top = sheet.width - 2 * MARGIN, box[3] + 20
+            right, under = self._input(scene, (MARGIN, top), min(inner / 3, _INPUT[1]))
+            room = sheet.width - MARGIN - right - GAP
+            place = (right + GAP, top) if room >= COLUMN else (MARGIN, under + 18)
+            width = sheet.width - MARGIN - place[0]
+            bottom = max(under, legend.draw(scene, place, width, max(under - top, 210)))
+        scene.height = max(box[3], bottom) + MARGIN
 
-    def head(self) -> None:
-        name = self.picture.shown
-        width = self.canvas.width - 2 * _MARGIN
-        self.text((_MARGIN, 18), name.replace("\\", "/").split("/")[-1], 22, INK, room=width)
-        (rows, columns), put = self.class_map.shape, self.class_map.geometry.placement
-        line = (
-            f"{shape_text(put.image)} pixels, input {shape_text(put.input)}, "
-            f"map {shape_text((rows, columns))} of {self.class_map.blob} (height x width)"
+    def _legend(self, content: MapColors, drawn: int | None) -> Legend:
+        hidden = self.class_map.background if content.is_likeliest else None
+        return Legend(entries(self.class_map, content.by_class, drawn, hidden))
+
+    def _input(self, scene: Scene, at: tuple[float, float], width: float) -> tuple[float, float]:
+        """The image as the net gets it, under its title; the right and the lower end of both."""
+        placement = self.class_map.geometry.placement
+        size = fitted(placement.input, (_INPUT[0], int(width)))
+        x, y = at
+        words = f"as the net gets it, {shape_text(placement.input)}"
+        squeezed = squeeze_words(placement)
+        y = scene.paragraph(at, f"{words}, {squeezed}" if squeezed else words, 13, room=width)
+        y += 6
+        box = (x, y, x + size[1], y + size[0])
+        scene.add(Bitmap(box, lambda size: fed_picture(self.class_map, size)))
+        scene.framed(box)
+        return x + width, box[3]
+
+    def _panels(self, content: MapColors, drawn: int | None) -> Scene:
+        """The image, the map on it, and the map alone, beside which its scale is."""
+        heat = content
+        if content.is_likeliest:
+            heat = map_colors.highest(self.class_map, self.look)
+        bar = heat.scale is not None
+        sheet = grid_sheet(self.image, 3, self.look.width, bar)
+        scene = self._scene(sheet)
+        top = self._head(scene, self._background(content), sheet)
+        parts = (
+            ("image", "RGB", None, False),
+            ("on the image" if heat is content else content.title, "L", content, False),
+            (heat.title, None, heat, content.is_likeliest),
         )
-        fed = self.class_map.notes.get("preprocess", "").split(";")[0]
-        line = f"{line}; {fed}" if fed else line
-        self.text((_MARGIN, 46), line, 13, PALE, room=width)
+        titles = [title for title, *_ in parts]
+        boxes = self._grid(scene, sheet, top, titles)
+        for box, (_, ground, shown, numbers) in zip(boxes, parts, strict=True):
+            frame = MapFrame(self.class_map, self.tiles, box, ground)  # type: ignore[arg-type]
+            frame.draw(scene, shown, smooth=self.look.smooth, numbers=numbers)
+        if heat.scale is not None:
+            self._bar(scene, sheet, boxes, heat.scale)
+        legend = self._legend(content, drawn)
+        under = boxes[-1][3] + 20
+        bottom = legend.draw(scene, (MARGIN, under), sheet.width - 2 * MARGIN, 420)
+        scene.height = bottom + MARGIN
+        return scene
 
-    def titled(self, number: int) -> Box:
-        """A panel's title is written over it."""
-        panel, lines = self.panels[number], self.layout.titles[number]
-        for above, line in enumerate(reversed(lines)):
-            self.text((panel[0], panel[1] - 8 - above * TITLE_LINE), line, 14, INK, "ls")
-        return panel
-
-    def image_panel(self) -> None:
-        panel = self.titled(0)
-        self.canvas.paste(self.picture.thumbnail(self.size), panel[:2])
-        framed(self.draw, panel)
-
-    def heat_panel(self) -> None:
-        """The map filling its panel, cell by cell, and the colour bar."""
-        panel = self.titled(1)
-        colors = Image.fromarray(heat_colors(self.scale.heat))
-        width, height = panel[2] - panel[0], panel[3] - panel[1]
-        self.canvas.paste(colors.resize((width, height), Image.Resampling.NEAREST), panel[:2])
-        if self.scale.number is None:  # else they would read as the classes of these values
-            self._numbers(panel)
-        framed(self.draw, panel)
-        scale = (self.scale.low, self.scale.high)
-        color_bar(self.canvas, (panel[2] + 12, panel[1]), height, scale)
-
-    def title(self) -> str:
-        """What the heat shows."""
-        number = self.scale.number
-        if number is None:
-            return f"highest {self.class_map.scored} of any class"
-        label = self.class_map.label(number)
-        return f"{self.class_map.scored} of class {number}{f': {label}' if label else ''}"
-
-    def _numbers(self, panel: Box) -> None:
-        """Each cell's likeliest class, where there is room for it."""
-        rows, columns = self.class_map.shape
-        width, height = (panel[2] - panel[0]) / columns, (panel[3] - panel[1]) / rows
-        numbers = self.numbers
-        size = int(min(height * 0.5, width * 1.3 / len(str(numbers.max())), 16))
-        if size < 8:
-            return
-        for row in range(rows):
-            for column in range(columns):
-                dark = self.scale.heat[row, column] > 0.6
-                center = (
-                    round(panel[0] + (column + 0.5) * width),
-                    round(panel[1] + (row + 0.5) * height),
-                )
-                color = INK if dark else (236, 236, 240)
-                self.text(center, str(numbers[row, column]), size, color, "mm")
-
-    def overlay_panel(self, tiles: NDArray[np.float64]) -> None:
-        """The map over the greyed image, each cell about the centre of its window."""
-        panel = self.titled(2)
-        height, width = self.size
-        grey = self.picture.thumbnail(self.size).convert("L").convert("RGB")
-        scale = (width / self.picture.size[1], height / self.picture.size[0])
-        # To a millionth first: two cells may have an edge in common that differs in its last bits.
-        edges = np.rint(np.round(tiles * [*scale, *scale], 6)).astype(int)
-        rows = _cells_at(edges[:, 0, 1], edges[:, 0, 3], height)
-        columns = _cells_at(edges[0, :, 0], edges[0, :, 2], width)
-        cover = self._tints()[np.ix_(rows, columns)]
-        cover[(rows < 0)[:, np.newaxis] | (columns < 0)] = 0
-        tinted = Image.alpha_composite(grey.convert("RGBA"), Image.fromarray(cover))
-        overlay = tinted.convert("RGB")
-        if self.scale.number is None:
-            self._borders(ImageDraw.Draw(overlay), edges)
-        self.canvas.paste(overlay, panel[:2])
-        if self.scale.number is None:
-            self._names(panel, edges)
-        framed(self.draw, panel)
-
-    def _names(self, panel: Box, edges: NDArray[Any]) -> None:
-        """The names of the classes by the cells that show them best, the frequent ones first.
-
-        One that most cells show needs none; nor is one written over another's.
-        """
-        font, names, tags = load_font(12), {}, []
-        for rank, row in enumerate(self.classes[:_NAMED]):
-            if 2 * row.cells > self.numbers.size:
-                continue
-            labels = self.class_map.labels
-            name = str(row.number) if labels is None else labels.short(row.number)
-            names[rank] = cut(name, font, min(110, self.size[1] * 0.6))
-            cells = self._best_cells(row.number, edges)
-            tags.append(Tag(rank, round(font.getlength(names[rank])) + 8, cells))
-        for rank, (x0, y0, x1, y1) in placed(tags, self.size).items():
-            color = class_color(rank)
-            left, top = panel[0] + x0, panel[1] + y0
-            box = (left, top, panel[0] + x1 - 1, panel[1] + y1 - 1)
-            self.draw.rounded_rectangle(box, 5, color)
-            center = (left + (x1 - x0) // 2, top + (y1 - y0) // 2)
-            self.text(center, names[rank], 12, INK if sum(color) > 330 else PAPER, "mm")
-
-    def _best_cells(self, number: int, edges: NDArray[Any]) -> list[Box]:
-        """The boxes of the cells that show a class best, whose centres are in the picture."""
-        rows, columns = np.nonzero(self.numbers == number)
-        order = np.argsort(-self.scale.heat[rows, columns], kind="stable")[:_CELLS]
-        boxes = (edges[rows[i], columns[i]].tolist() for i in order)
-        whole = (0, 0, self.size[1], self.size[0])
-        return [
-            (x0, y0, x1, y1)
-            for x0, y0, x1, y1 in boxes
-            if _inside(((x0 + x1) // 2, (y0 + y1) // 2), whole)
+    def each(self) -> Scene:
+        """A picture of each class found, all on one scale."""
+        class_map = self.class_map
+        rows = class_map.foreground() or class_map.summary()
+        left_out, rows = len(rows) - _MULTIPLES, rows[:_MULTIPLES]
+        values = class_map.values[[row.number for row in rows]]
+        scale = ColorScale.of(values, probability=class_map.is_probability, ends=self.look.range)
+        sheet = grid_sheet(self.image, len(rows), self.look.width, not scale.is_flat)
+        scene = self._scene(sheet)
+        title = f"{class_map.scored} of each class found, all on one scale"
+        more = f"; not drawn: {counted(left_out, 'more class')}" if left_out > 0 else ""
+        first = map_colors.likeliest(class_map, self.look)
+        top = self._head(scene, [title + more, *self._background(first, "drawn")], sheet)
+        titles = [
+            f"{class_name(class_map, row.number)}, {counted(row.cells, 'cell')}" for row in rows
         ]
+        boxes = self._grid(scene, sheet, top, titles, most=3)
+        for box, row in zip(boxes, rows, strict=True):
+            content = map_colors.heat(class_map, row.number, self.look, scale)
+            frame = MapFrame(class_map, self.tiles, box)
+            frame.draw(scene, content, smooth=self.look.smooth)
+        if not scale.is_flat:
+            self._bar(scene, sheet, boxes, scale)
+        scene.height = boxes[-1][3] + MARGIN
+        return scene
 
-    def _tints(self) -> NDArray[np.uint8]:
-        """The cells' colours over the image: of their classes, or the heat of the class shown."""
-        heat = self.scale.heat.astype(np.float64)
-        colors, least = heat_colors(self.scale.heat), 90
-        if self.scale.number is None:
-            ranks = np.zeros(self.class_map.classes, int)
-            ranks[[row.number for row in self.classes]] = range(len(self.classes))
-            shades = [class_color(rank) for rank in range(len(self.classes))]
-            colors, least = np.array(shades, np.uint8)[ranks[self.numbers]], 70
-        return np.dstack([colors, np.rint(least + 110 * heat).astype(np.uint8)])
+    def _grid(
+        self,
+        scene: Scene,
+        sheet: Sheet,
+        top: float,
+        titles: Sequence[str],
+        most: int = 5,
+    ) -> list[tuple[float, float, float, float]]:
+        """Boxes for as many pictures as there are titles, which stand over them."""
+        height, width = sheet.picture
+        pitch = (sheet.width - 2 * MARGIN - self._bar_space(sheet) + GAP) / sheet.columns
+        room = max(width, pitch - GAP)
+        boxes = []
+        for start in range(0, len(titles), sheet.columns):
+            row = titles[start : start + sheet.columns]
+            lines = [scene.fonts.wrapped(title, 13, room, most) for title in row]
+            under = top + 18 * max(map(len, lines)) + 2
+            for column, each in enumerate(lines):
+                x = MARGIN + column * pitch
+                for number, line in enumerate(each):
+                    scene.text((x, under - 2 - 18 * (len(each) - number)), line, 13)
+                boxes.append((x, under, x + width, under + height))
+            top = under + height + 16
+        return boxes
 
-    def _borders(self, pen: ImageDraw.ImageDraw, edges: NDArray[Any]) -> None:
-        """White lines where neighbouring cells are of different classes."""
-        numbers = self.numbers
-        x0, y0, x1, y1 = (int(v) for v in edges[0, 0])
-        if min(x1 - x0, y1 - y0) < _BORDERED:
-            return
-        width = 2 if min(x1 - x0, y1 - y0) >= 16 else 1
-        for row, column in np.ndindex(*self.class_map.shape):
-            x0, y0, x1, y1 = (int(v) for v in edges[row, column])
-            if column and numbers[row, column] != numbers[row, column - 1]:
-                pen.line((x0, y0, x0, y1), fill=(255, 255, 255), width=width)
-            if row and numbers[row, column] != numbers[row - 1, column]:
-                pen.line((x0, y0, x1, y0), fill=(255, 255, 255), width=width)
+    def _bar_space(self, sheet: Sheet) -> float:
+        used = sheet.columns * (sheet.picture[1] + GAP) - GAP + 2 * MARGIN
+        return BAR_SPACE if sheet.width - used >= BAR_SPACE else 0
 
+    def _bar(
+        self,
+        scene: Scene,
+        sheet: Sheet,
+        boxes: Sequence[tuple[float, float, float, float]],
+        scale: ColorScale,
+    ) -> None:
+        right = max(box[2] for box in boxes)
+        top, foot = boxes[0][1], max(boxes[0][3], boxes[0][1] + 60)
+        color_bar(scene, (right + 14, top, right + BAR_SPACE, foot), scale)
 
-def _cells_at(starts: NDArray[Any], ends: NDArray[Any], length: int) -> NDArray[np.intp]:
-    """Along one side of a panel, the cell that each pixel shows, -1 for none.
+    def _scene(self, sheet: Sheet) -> Scene:
+        return Scene(sheet.width, fonts=self.look.fonts, scale=sheet.scale)
 
-    A cell covers at least the pixel it starts at, and what earlier ones cover there.
-    """
-    shown = np.full(length, -1, np.intp)
-    for cell, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-        if start < length and end >= 0:
-            shown[max(0, start) : max(start + 1, end)] = cell
-    return shown
+    def _head(self, scene: Scene, lines: Sequence[str], sheet: Sheet) -> float:
+        """The image's name, what is shown, and of what; the y under it."""
+        room = scene.width - 2 * MARGIN
+        name = self.class_map.picture.shown.replace("\\", "/").split("/")[-1]
+        scene.text((MARGIN, 20), name, 20, room=room)
+        y = 50.0
+        if self.look.smooth and lines:
+            lines = [f"{lines[0]}; smoothed between cells", *lines[1:]]
+        for line in lines:
+            y = scene.paragraph((MARGIN, y), line, 14, room=room) + 2
+        y = scene.paragraph((MARGIN, y), self._facts(sheet), 12, PALE, room=room)
+        return y + 12
 
+    def _facts(self, sheet: Sheet) -> str:
+        put = self.class_map.geometry.placement
+        facts = [
+            f"{shape_text(put.image)} pixels, input {shape_text(put.input)}, "
+            f"map {shape_text(self.class_map.shape)} of {self.class_map.blob} (height x width)",
+            stretched(self.image, sheet.picture),
+            self.class_map.notes.get("preprocess", "").split(";")[0],
+        ]
+        return "; ".join(fact for fact in facts if fact)
 
-def _inside(at: tuple[int, int], box: Box) -> bool:
-    return box[0] <= at[0] < box[2] and box[1] <= at[1] < box[3]
+    def _background(self, content: MapColors, painted: str = "painted") -> list[str]:
+        """A line that says what is not painted, and why."""
+        number = self.class_map.background
+        if number is None or not content.is_likeliest:
+            return []
+        name = class_name(self.class_map, number)
+        cells = int(np.count_nonzero(self.class_map.argmax() == number))
+        total = self.class_map.shape[0] * self.class_map.shape[1]
+        return [f"not {painted}: the background, {name}, {cells} of {counted(total, 'cell')}"]

@@ -16,7 +16,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -144,16 +144,16 @@ class Picture:
             grey[start : start + _SOME] = part @ np.array(_GREY)
         return result
 
-    def thumbnail(self, size: tuple[int, int]) -> Image.Image:
-        """The picture as RGB of this height and width, for looking at; alpha is dropped."""
+    def thumbnail(self, size: tuple[int, int], mode: Literal["RGB", "L"] = "RGB") -> Image.Image:
+        """The picture in color or grey (L), of this height and width; alpha is dropped."""
         pixels = _means(self.pixels[:, :, :3], size)
         if pixels.dtype.kind == "f":
             pixels = np.rint(pixels * 255).astype(np.uint8)
         elif pixels.dtype != np.uint8:
             pixels = (pixels >> 8).astype(np.uint8)
         image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-        rgb = image.convert("RGB")
-        return rgb.resize((size[1], size[0]), Image.Resampling.LANCZOS)
+        shown = image.convert(mode)
+        return shown.resize((size[1], size[0]), Image.Resampling.LANCZOS)
 
 
 def _means(pixels: Pixels, size: tuple[int, int]) -> Pixels:

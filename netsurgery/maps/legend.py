@@ -1,111 +1,155 @@
-"""The legend of a map's picture: its classes, in as many columns as there is room for."""
+"""The legend of a map's picture: its classes, in one column or in several."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from PIL import ImageDraw
-
 from netsurgery.io.wording import counted
-from netsurgery.maps.classmap import ClassCount, ClassMap
-from netsurgery.maps.drawing import BAND, INK, PALE, class_color, cut, load_font
+from netsurgery.maps.classmap import ClassMap
+from netsurgery.maps.palette import INK, Color
+from netsurgery.maps.scene import FRAME, PALE, Line, Rect, Scene
 
-__all__ = ["Entry", "Legend", "entries"]
+__all__ = ["COLUMN", "Entry", "Legend", "class_name", "entries"]
 
-_HEAD, _LINE = 30, 24  # heights in pixels
-_SHARE, _GAP = 84, 28  # where the cells' number begins; between two columns
-_LABEL = 300  # a longer label does not cost a column
-_COLUMNS, _SHORT = 4, 4  # at most; a column has at least this many lines before there is another
+#: Pixels: the heading, an entry of one line and of two, the least width of a column, between two.
+_HEAD, _LINE, _LINES, COLUMN, _GAP = 26, 22, 38, 240, 24
+_SWATCH, _NUMBER, _LABEL = 16, 54, 64
+#: Of an entry of one line, for what is said of its cells.
+_SHARE = 114
+BAND: Color = (232, 234, 238)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A line: its colour over the image, None where the picture shows one class; whether it is
-    that class."""
+    """A class: its colour on the picture, None for none; whether it is the one drawn as heat, or
+    the background, which is not painted. cells: how many show it; score: its best, in words."""
 
     number: int
     label: str
-    share: str
-    color: tuple[int, int, int] | None
+    cells: str
+    score: str
+    color: Color | None = None
     drawn: bool = False
+    background: bool = False
 
 
-def entries(class_map: ClassMap, classes: Sequence[ClassCount], number: int | None) -> list[Entry]:
-    """A line for each of `classes`; the class drawn, `number`, comes first, in a cell or not."""
-    cells = math.prod(class_map.shape)
-    lines = [
-        Entry(
-            row.number,
-            row.label,
-            f"{row.cells} of {counted(cells, 'cell')}, best {row.best:.3g}",
-            class_color(rank) if number is None else None,
-            row.number == number,
-        )
-        for rank, row in enumerate(classes)
-    ]
-    if number is not None and not any(entry.drawn for entry in lines):
-        share = (
-            f"0 of {counted(cells, 'cell')}, highest {float(class_map.values[number].max()):.3g}"
-        )
-        lines.append(Entry(number, class_map.label(number), share, None, True))
-    return sorted(lines, key=lambda entry: not entry.drawn)
+def entries(
+    class_map: ClassMap,
+    by_class: Mapping[int, Color],
+    drawn: int | None = None,
+    background: int | None = None,
+) -> list[Entry]:
+    """The background, the class drawn as heat, those with a colour, and the others of the map.
 
-
-class Legend:
-    """Lines to be drawn; `columns`, `rows` and `left` (lines left out) are known once it is laid.
-
-    width: pixels a column needs.
+    background: the class that is not painted. Of a map of one cell, its likeliest classes.
     """
+    total = math.prod(class_map.shape)
+    rows = {row.number: row for row in class_map.summary()}
+    first = [number for number in (background, drawn) if number is not None]
+    numbers = dict.fromkeys([*first, *by_class, *rows])
+    if total == 1:
+        numbers |= dict.fromkeys(class_map.top(_OF_ONE)[:, 0, 0].tolist())
+    lines = []
+    for number in numbers:
+        row = rows.get(number)
+        best = row.best if row else float(class_map.values[number].max())
+        lines.append(
+            Entry(
+                number,
+                _name(class_map, number),
+                f"{row.cells if row else 0} of {counted(total, 'cell')}" if total > 1 else "",
+                f"{'best' if row else 'highest'} {best:.3g}"
+                if total > 1
+                else f"{class_map.scored} {best:.3g}",
+                by_class.get(number),
+                number == drawn,
+                number == background,
+            )
+        )
+    return lines
 
-    def __init__(self, lines: Sequence[Entry]) -> None:
-        font = load_font(14)
-        self.lines = lines
-        share = max(font.getlength(line.share) for line in lines)
-        label = max(font.getlength(cut(line.label, font, _LABEL)) for line in lines)
-        self.label = _SHARE + round(share) + 22  # where the labels begin
-        self.width = self.label + round(label)
-        self.room, self.columns, self.rows = self.width, 1, len(lines)
 
-    def lay(self, room: int, most: int) -> int:
-        """Take columns of at most `most` lines in `room` pixels; the height that this needs."""
-        fits = (room + _GAP) // (self.width + _GAP)
-        self.columns = max(1, min(fits, _COLUMNS, math.ceil(len(self.lines) / _SHORT)))
-        self.rows = min(most, math.ceil(len(self.lines) / self.columns))
-        self.room = room
-        return _HEAD + _LINE * (self.rows + (self.left > 0))
+def class_name(class_map: ClassMap, number: int) -> str:
+    """A class in words: its number and its names, without an id."""
+    names = _name(class_map, number)
+    return f"class {number}: {names}" if names else f"class {number}"
 
-    @property
-    def left(self) -> int:
-        """How many lines there is no room for."""
-        return max(0, len(self.lines) - self.columns * self.rows)
 
-    def draw(self, pen: ImageDraw.ImageDraw, at: tuple[int, int]) -> None:
-        """Draw it, its top left corner `at`; columns are read downwards."""
-        font, (left, top) = load_font(14), at
+def _name(class_map: ClassMap, number: int) -> str:
+    """The names of a class without its id; "" where they are its number."""
+    names = "" if class_map.labels is None else class_map.labels.split(number)[1]
+    return "" if names == str(number) else names
+
+
+@dataclass(frozen=True)
+class Legend:
+    """Entries to be drawn."""
+
+    lines: Sequence[Entry]
+
+    def draw(self, scene: Scene, at: tuple[float, float], width: float, most: float) -> float:
+        """Draw it from the corner `at`, as wide as `width` and about `most` high at most.
+
+        Columns are read downwards; entries are of one line where those of two have no room.
+        Returns the y under it.
+        """
+        left, top = at
         some = any(line.drawn for line in self.lines)
-        head = "class drawn, then the map's classes" if some else "classes of the map"
-        pen.text(at, cut(head, font, self.room), fill=INK, font=font)
-        pitch = (self.room + _GAP) // self.columns
-        for index, line in enumerate(self.lines[: self.columns * self.rows]):
-            column, row = divmod(index, self.rows)
-            place = (left + column * pitch, top + _HEAD + row * _LINE)
-            self._line(pen, place, line, pitch - _GAP)
-        if self.left:
-            y = top + _HEAD + self.rows * _LINE
-            pen.text((left + 26, y), f"and {self.left} more", fill=PALE, font=load_font(13))
+        head = "class drawn, and the map's classes" if some else "classes"
+        scene.text(at, head, 13, INK, room=width)
+        top += _HEAD
+        count = len(self.lines)
+        columns = max(1, min(int((width + _GAP) / (COLUMN + _GAP)), count))
+        need = math.ceil(count / columns)
+        named = any(line.label for line in self.lines)
+        height = _LINES if named and need * _LINES <= most - _HEAD else _LINE
+        rows = max(3, int((most - _HEAD) / height))
+        if need > rows:
+            rows = max(2, rows - 1)  # the last line says how many are left out
+        rows = min(need, rows)
+        pitch = (width + _GAP) / columns
+        shown = self.lines[: columns * rows]
+        for index, line in enumerate(shown):
+            column, row = divmod(index, rows)
+            place = (left + column * pitch, top + row * height)
+            _entry(scene, place, line, pitch - _GAP, height == _LINES)
+        bottom = top + min(rows, len(shown)) * height
+        if len(shown) < count:
+            scene.text((left + _LABEL, bottom), f"and {count - len(shown)} more", 12, PALE)
+            bottom += _LINE
+        return bottom
 
-    def _line(self, pen: ImageDraw.ImageDraw, at: tuple[int, int], line: Entry, room: int) -> None:
-        (x, y), font = at, load_font(14)
-        label = cut(line.label, font, room - self.label)
-        if line.drawn:
-            need = max(self.width, self.label + round(font.getlength(label)))
-            right = x + min(room, need) + 6
-            pen.rectangle((x - 6, y - 3, right, y + 20), fill=BAND)
-            pen.polygon([(x + 2, y + 2), (x + 2, y + 14), (x + 12, y + 8)], fill=INK)
-        elif line.color is not None:
-            pen.rectangle((x, y + 1, x + 15, y + 15), fill=line.color)
-        pen.text((x + 70, y), str(line.number), fill=INK, font=font, anchor="ra")
-        pen.text((x + _SHARE, y), line.share, fill=PALE, font=font)
-        pen.text((x + self.label, y), label, fill=INK, font=font)
+
+def _entry(
+    scene: Scene, at: tuple[float, float], line: Entry, room: float, two_lines: bool
+) -> None:
+    x, y = at
+    if line.drawn:
+        height = _LINES if two_lines else _LINE
+        scene.add(Rect((x - 6, y - 3, x + room, y + height - 4), fill=BAND, radius=3))
+    box = (x, y + 1, x + _SWATCH, y + 1 + _SWATCH)
+    if line.color is not None:
+        scene.add(Rect(box, fill=line.color, radius=3))
+    elif line.background:
+        scene.add(Rect(box, line=FRAME, radius=3))
+        scene.add(Line((x + 4, y + _SWATCH - 3), (x + _SWATCH - 4, y + 5), FRAME))
+    scene.text((x + _NUMBER, y), str(line.number), 13, INK, "ra")
+    said = ", ".join(part for part in (line.cells, line.score) if part)
+    if line.background:
+        said = f"not painted: {said}"
+    if not two_lines:
+        scene.text((x + _LABEL, y), line.label, 13, INK, room=room - _LABEL - _SHARE)
+        few = f"{counted(int(line.cells.partition(' of ')[0]), 'cell')}, " if line.cells else ""
+        words = few + line.score
+        scene.text((x + room - 5, y + 1), words, 11, PALE, "ra")
+    elif line.label:
+        scene.text((x + _LABEL, y), line.label, 13, INK, room=room - _LABEL)
+        scene.text((x + _LABEL, y + 17), said, 11, PALE, room=room - _LABEL)
+    else:
+        scene.text((x + _LABEL, y + 2), said, 11, PALE, room=room - _LABEL)
+
+
+#: Classes that are listed of a map of one cell.
+_OF_ONE = 5

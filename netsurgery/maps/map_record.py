@@ -42,6 +42,7 @@ def map_record(class_map: ClassMap, top_k: int) -> dict[str, Any]:
         "map_size": list(class_map.shape),
         "class_count": class_map.classes,
         "is_probability": class_map.is_probability,
+        "background": class_map.background,
         "windows": _windows(class_map),
         "summary": [_row(class_map, row) for row in class_map.summary()],
         "classes": top.tolist(),

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["TextStyle", "class_table", "head_text", "map_text", "summary_text", "table_text"]
 
-#: Paints a text in the colour of a class: its rank in the table, and that of the colour behind it.
+#: Paints a text in the colour of a class: its rank among those in colour, and that of the colour
+#: behind it; None for no colour, which is the background's.
 Paint = Callable[[str, int | None, int | None], str]
 
-#: What stands for the classes of fewer cells, one character a cell; the first is of the commonest.
+#: What stands for the classes, one character a cell; the first is the background's, or where there
+#: is none the commonest class's.
 _SIGNS = ".abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _RARE = "?"
-_HALF = "\u2580"
+_HALF, _LOWER = "\u2580", "\u2584"
 
 
 def _plain(text: str, rank: int | None, behind: int | None = None) -> str:
@@ -55,21 +57,23 @@ def map_text(class_map: ClassMap, style: TextStyle = PLAIN) -> str:
     """The likeliest class of each cell, a line for each row; no line is longer than `columns`.
 
     Class numbers where they fit, else half blocks in the classes' colours, two rows a line, or
-    without colours a character a cell, "." for the commonest class, and a legend.
+    without colours a character a cell, "." for the background or else the commonest class, and a
+    legend. The background has no colour.
     """
     numbers = class_map.argmax()
-    table = class_map.summary()
-    ranks = np.zeros(class_map.classes, np.intp)
-    ranks[[row.number for row in table]] = range(len(table))
+    ranks = _color_ranks(class_map)
     width = len(str(numbers.max()))
     if style.columns is None or numbers.shape[1] * (width + 1) - 1 <= style.columns:
         return "\n".join(
-            " ".join(style.paint(f"{number:{width}d}", int(ranks[number]), None) for number in row)
-            for row in numbers
+            " ".join(style.paint(f"{number:{width}d}", ranks[number], None) for number in row)
+            for row in numbers.tolist()
         )
     step = -(-numbers.shape[1] // style.columns)
-    shown = ranks[_sampled(numbers, step)]
-    text = _blocks(shown, style) if style.colored else _letters(shown, table, style)
+    shown = _sampled(numbers, step)
+    if style.colored:
+        text = _blocks(shown, ranks, style)
+    else:
+        text = _letters(shown, _background_first(class_map), style)
     return text if step == 1 else f"{text}\n(step: {counted(step, 'cell')})"
 
 
@@ -78,21 +82,41 @@ def _sampled(numbers: NDArray[np.intp], step: int) -> NDArray[np.intp]:
     return numbers[step // 2 :: step, step // 2 :: step] if step > 1 else numbers
 
 
-def _blocks(ranks: NDArray[np.intp], style: TextStyle) -> str:
+def _background_first(class_map: ClassMap) -> list[ClassCount]:
+    """The table of the map, the background before all others."""
+    return sorted(class_map.summary(), key=lambda row: row.number != class_map.background)
+
+
+def _color_ranks(class_map: ClassMap) -> dict[int, int | None]:
+    """Class -> the rank of its colour, the same as on the picture; the background has none."""
+    ranks: dict[int, int | None] = {row.number: None for row in class_map.summary()}
+    return ranks | {row.number: rank for rank, row in enumerate(class_map.foreground())}
+
+
+def _blocks(numbers: NDArray[np.intp], ranks: dict[int, int | None], style: TextStyle) -> str:
     """Two rows a line: the upper half of a character in one colour, the lower behind it."""
     lines = []
-    for row in range(0, len(ranks), 2):
-        upper = ranks[row].tolist()
-        lower = ranks[row + 1].tolist() if row + 1 < len(ranks) else [None] * len(upper)
+    rows: list[list[int | None]] = [[ranks[number] for number in row] for row in numbers.tolist()]
+    for row in range(0, len(rows), 2):
+        upper = rows[row]
+        lower = rows[row + 1] if row + 1 < len(rows) else [None] * len(upper)
         runs = groupby(zip(upper, lower, strict=True))
-        lines.append("".join(style.paint(_HALF * len(list(run)), *pair) for pair, run in runs))
+        lines.append("".join(_half(len(list(run)), *pair, style) for pair, run in runs))
     return "\n".join(lines)
 
 
-def _letters(ranks: NDArray[np.intp], table: list[ClassCount], style: TextStyle) -> str:
-    signs = _SIGNS + _RARE
+def _half(count: int, upper: int | None, lower: int | None, style: TextStyle) -> str:
+    """Half blocks; a half without a colour is blank, so that the terminal's own is seen."""
+    if upper is None:
+        blank = " " if lower is None else _LOWER
+        return style.paint(blank * count, lower, None)
+    return style.paint(_HALF * count, upper, lower)
+
+
+def _letters(numbers: NDArray[np.intp], table: list[ClassCount], style: TextStyle) -> str:
+    signs = dict(zip((row.number for row in table), _SIGNS, strict=False))
     last = len(_SIGNS)
-    lines = ["".join(signs[min(rank, last)] for rank in row) for row in ranks.tolist()]
+    lines = ["".join(signs.get(number, _RARE) for number in row) for row in numbers.tolist()]
     legend = [f"{sign} {row.number}" for sign, row in zip(_SIGNS, table, strict=False)]
     if len(table) > last:
         legend.append(f"{_RARE} {counted(len(table) - last, 'more class')}")
@@ -119,11 +143,14 @@ def table_text(class_map: ClassMap, style: TextStyle = PLAIN, most: int | None =
     rows = class_map.summary()
     table = class_table(class_map, rows[:most], style.clean)
     head, *lines = table.lines(style.columns)
+    ranks = _color_ranks(class_map)
     rule = ["-" * max(map(len, (head, *lines)))] if style.columns is not None else []
     _, *painted = table.lines(
         style.columns,
         lambda text, row, column: (
-            style.paint(text, row, None) if table.columns[column].title == "class" else text
+            style.paint(text, ranks[rows[row].number], None)
+            if table.columns[column].title == "class"
+            else text
         ),
     )
     more = len(rows) - len(table.rows)

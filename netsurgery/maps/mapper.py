@@ -32,7 +32,8 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.unreadable import check_file
 from netsurgery.io.wording import argument
 from netsurgery.maps.any_picture import as_picture
-from netsurgery.maps.classmap import ClassMap, Geometry, check_class, find_label, map_memory
+from netsurgery.maps.class_names import ClassNames
+from netsurgery.maps.classmap import ClassMap, Geometry, map_memory
 from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.map_source import MapSource, refuse_blob
 from netsurgery.maps.picture_options import (
@@ -103,7 +104,11 @@ def open_mapper(
     transformer = make_transformer(settings, source.channels, as_picture_options(size))
     labels = _fitting_labels(settings, source, drop_labels)
     options = as_engine_options(engine, settings.engine)
-    return Mapper(source, transformer, options, window=settings.window, labels=labels)
+    # Without the labels that it was meant for, a background named by one means nothing.
+    background = None if settings.labels and labels is None else settings.background
+    return Mapper(
+        source, transformer, options, window=settings.window, labels=labels, background=background
+    )
 
 
 def _fitting_labels(settings: Settings, source: MapSource, drop: bool) -> Labels | None:
@@ -190,12 +195,15 @@ class Mapper(Closeable):
         *,
         window: Size | None = None,
         labels: Labels | None = None,
+        background: str | None = None,
         opener: Callable[[EngineOptions], Engine] | None = None,
     ) -> None:
         self.source, self.transformer = source, transformer
         self.options, self.labels = options, labels
         self.opener = opener or (lambda options: open_engine(options, [source.model]))
-        self.window = window
+        self.window, self.background = window, background
+        if background is not None:
+            self._names.find_background(background)
         self._cells: dict[Size, Cells | None] = {}
         #: One line about the engine that ran last, and why it was not another; "" before and if so.
         self.engine = self.note = ""
@@ -204,12 +212,12 @@ class Mapper(Closeable):
         self._closed = False
 
     def check_class(self, text: str) -> None:
-        """Raise, as `ClassMap.find_class` would, for what no class can be, before any work."""
-        if text.isascii() and text.isdigit():
-            if self.source.classes is not None:
-                check_class(int(text), self.source.classes, self.source.blob)
-        elif text.strip().casefold() != "max":
-            find_label(text, self.labels)
+        """Raise, as a map's `names` would, for what names no class, before any work."""
+        self._names.find_several(text)
+
+    @property
+    def _names(self) -> ClassNames:
+        return ClassNames(self.source.classes, self.labels, self.source.blob)
 
     def map(self, image: AnyPicture, size: InputSize | None = None) -> ClassMap:
         """The class map of a picture, in any form that `classify_map` takes.
@@ -234,6 +242,8 @@ class Mapper(Closeable):
             labels=self.labels,
             engine=self.engine,
             notes=self.notes(placement),
+            background_name=self.background,
+            channels=self.source.channels,
         )
 
     def notes(self, placement: Placement) -> dict[str, str]:

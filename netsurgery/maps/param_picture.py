@@ -5,20 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netsurgery.io.shape_text import shape_text
-from netsurgery.maps.grid import draw_grid
+from netsurgery.maps.grid import grid_scene
+from netsurgery.maps.raster import to_pixels
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["draw_param"]
+    from netsurgery.maps.scene import Scene
+
+__all__ = ["draw_param", "param_scene"]
 
 #: Rows of filters, one for each output, are no longer or higher than this many times the other.
 _SLIM = 4
 
 
 def draw_param(values: NDArray[np.float32], title: str) -> Image.Image:
+    """`param_scene` as pixels."""
+    return to_pixels(param_scene(values, title))
+
+
+def param_scene(values: NDArray[np.float32], title: str) -> Scene:
     """The picture of a param, 0 in the middle of its scale.
 
     Filters over three channels are drawn in colours, the channels taken for blue, green and red,
@@ -30,10 +38,10 @@ def draw_param(values: NDArray[np.float32], title: str) -> Image.Image:
     shape = shape_text(values.shape)
     if values.ndim == 4 and values.shape[1] == 3 and values.shape[2:] != (1, 1):
         subtitle = f"{shape}: channels 0, 1, 2 as blue, green, red; 0 is grey{_spread(values)}"
-        return draw_grid(values[:, ::-1], title, subtitle, signed=True)
+        return grid_scene(values[:, ::-1], title, subtitle, signed=True)
     tiles, columns, what = _tiles(values)
     subtitle = f"{shape}{what}{_spread(values)}"
-    return draw_grid(tiles, title, subtitle, signed=True, columns=columns)
+    return grid_scene(tiles, title, subtitle, signed=True, columns=columns)
 
 
 def _spread(values: NDArray[np.float32]) -> str:

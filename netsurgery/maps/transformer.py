@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["Placement", "Transformer", "place", "squeeze_note"]
+__all__ = ["Placement", "Transformer", "place", "squeeze_note", "squeeze_words"]
 
 Size = tuple[int, int]
 
@@ -196,19 +196,28 @@ class Transformer:
 _SQUEEZED = 1.1
 
 
-def squeeze_note(placement: Placement) -> str:
-    """What to say where a picture's shape is changed by more than a tenth; "" where it is not."""
+def squeeze_words(placement: Placement) -> str:
+    """How a picture's shape is changed, where that is by more than a tenth; "" where it is not."""
     (height, width), (rows, columns) = placement.image, placement.resized
     factor = (rows / height) / (columns / width)
     if 1 / _SQUEEZED <= factor <= _SQUEEZED:
         return ""
     side, times = ("narrow", factor) if factor > 1 else ("flat", 1 / factor)
+    return f"{times:.2f} times too {side}"
+
+
+def squeeze_note(placement: Placement) -> str:
+    """What to say where a picture's shape is changed by more than a tenth; "" where it is not."""
+    (height, width), (rows, columns) = placement.image, placement.resized
+    squeezed = squeeze_words(placement)
+    if not squeezed:
+        return ""
     # Of its shape, and with no fewer pixels than the input has.
     same = max(1, round(columns * height / width)), max(1, round(rows * width / height))
     size = (rows, same[1]) if same[1] > columns else (same[0], columns)
     return (
         f"a picture of {shape_text((height, width))} is made {shape_text((rows, columns))}, "
-        f"{times:.2f} times too {side}; "
+        f"{squeezed}; "
         f"{argument('--fit')} crop or pad, {argument('--size image')}, or "
         f"{argument(f'--size {shape_text(size)}')} keeps its shape"
     )

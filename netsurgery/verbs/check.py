@@ -16,6 +16,7 @@ from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.settings import Settings, find_settings
 from netsurgery.formats.upgrade.text import TextUpgrade, plan_upgrade
 from netsurgery.io.argument_types import checks_arguments
+from netsurgery.maps.class_names import ClassNames
 from netsurgery.net.effects import effects_of, option
 from netsurgery.net.known_fields import check_blobs
 from netsurgery.net.net import NetDefinition, Shape
@@ -271,8 +272,8 @@ def settings_of(prototxt: Path, trust_config: bool | None) -> tuple[Settings | N
 
 
 def settings_findings(settings: Settings, net: NetDefinition, shapes: Shapes) -> list[Finding]:
-    """What does not fit: the mean and the channels' order, the labels."""
-    reasons = [_preprocessing(settings, net, shapes), ("error", _labels(settings, net, shapes))]
+    """What does not fit: the mean and the channels' order, the classes."""
+    reasons = [_preprocessing(settings, net, shapes), ("error", _classes(settings, net, shapes))]
     return [
         Finding("settings", level, f"{settings.path}: {what}") for level, what in reasons if what
     ]
@@ -300,19 +301,20 @@ def _preprocessing(settings: Settings, net: NetDefinition, shapes: Shapes) -> tu
     return "note", note or ""
 
 
-def _labels(settings: Settings, net: NetDefinition, shapes: Shapes) -> str:
-    if settings.labels is None:
+def _classes(settings: Settings, net: NetDefinition, shapes: Shapes) -> str:
+    """What is wrong of the labels, and of the background that may be named by one."""
+    if settings.labels is None and settings.background is None:
         return ""
-    try:
-        labels = load_labels(settings.labels)
-    except FormatError as error:
-        return str(error)
     known = {blob: shape for blob in net.outputs if len(shape := shapes.blobs.get(blob, ())) > 1}
-    if not known or any(shape[1] == len(labels) for shape in known.values()):
-        return ""
-    blob, shape = list(known.items())[-1]
+    blob, classes = next(((blob, shape[1]) for blob, shape in reversed(known.items())), ("", None))
     try:
-        labels.check(shape[1], blob)
-    except FormatError as error:
+        labels = None if settings.labels is None else load_labels(settings.labels)
+        fits = labels is None or any(shape[1] == len(labels) for shape in known.values())
+        if labels is not None and classes is not None and not fits:
+            labels.check(classes, blob)
+        if settings.background is not None:
+            count = classes if labels is None else len(labels)
+            ClassNames(count, labels, blob).find_background(settings.background)
+    except NetsurgeryError as error:
         return str(error)
     return ""

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from netsurgery.errors import NetsurgeryError
+from netsurgery.errors import MemoryLimitError, NetsurgeryError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.memory import Claim
+from netsurgery.maps.picture_look import picture_suffix
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.outputs import OUTPUTS, MapView
 from netsurgery.verbs.outputs.files import MapFiles, named_files
 from netsurgery.verbs.picture_results import PictureResults
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.classmap import ClassMap
     from netsurgery.maps.mapper import Mapper
@@ -76,9 +79,11 @@ class ClassMaps(PictureResults["ClassMap"]):
         }
         images = [image for _, image in pictures]
         joined = [kind for kind in named if OUTPUTS[kind].join is not None]
-        files = MapFiles.plan(
-            images, named, joined=joined, inputs=self._inputs(images), force=force
-        )
+        inputs = self._inputs(images)
+        if view.look.font is not None:
+            inputs.append(str(view.look.font))
+        files = MapFiles.plan(images, named, joined=joined, inputs=inputs, force=force)
+        view = replace(view, suffix=picture_suffix(files.paths.get("picture", ())))
         return MapJob(self._mapper, pictures, files, view, self._opened)
 
 
@@ -124,14 +129,26 @@ class MapJob:
         return [name for _, name in self.pictures]
 
     def __iter__(self) -> Iterator[MapResult]:
-        with self.opened:
+        """The results, in order; a picture is drawn while the net runs on the next."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        with self.opened, ThreadPoolExecutor(1) as pool:
             if len(self.pictures) > 1:
                 self.mapper.load()  # what is wrong with the model is not each picture's fault
+            drawn: list[Callable[[], MapResult]] = []  # at most one, which has its map
             for index, image in enumerate(self.images):
-                try:
-                    yield self._result(index, image)
-                except NetsurgeryError as error:
-                    yield MapResult(image, error=error)
+                begun = self._begin(index, image, pool, alone=not drawn)
+                if drawn:
+                    yield drawn.pop()()
+                if begun is None:
+                    begun = self._begin(index, image, pool, alone=True)
+                assert begun is not None
+                drawn.append(begun)
+                del begun
+                if not self.files.paths:  # nothing is drawn that the next could wait for
+                    yield drawn.pop()()
+            if drawn:
+                yield drawn.pop()()
             self.of_all = self._joined()
 
     @cached_property
@@ -143,38 +160,58 @@ class MapJob:
     def _claim(self) -> Claim:
         return Claim(0, "what is to be written of all images")
 
-    def _result(self, index: int, name: str) -> MapResult:
+    def _begin(
+        self, index: int, name: str, pool: Executor, *, alone: bool
+    ) -> Callable[[], MapResult] | None:
+        """Run the net on a picture and have its outputs made; the result waits for and writes them.
+
+        None where there is no memory for it beside the picture that is being drawn.
+        """
         from netsurgery.maps.any_picture import as_picture
         from netsurgery.maps.classmap import HoldsNaN
         from netsurgery.maps.image import out_of_memory_named
 
-        image, _ = self.pictures[index]
-        with out_of_memory_named(name):
-            try:
-                class_map = self.mapper.map(as_picture(image, name))
-            except HoldsNaN as error:
-                self._write(index, "of_values", error.values)  # to see where the NaN are
-                raise
-            written, printed = self._write(index, "of_map", class_map, self.view)
-            return MapResult(name, class_map, written=written, printed=printed)
+        try:
+            with out_of_memory_named(name):
+                class_map = self.mapper.map(as_picture(self.pictures[index][0], name))
+        except HoldsNaN as error:  # its values are written, to see where
+            contents = pool.submit(self._outputs, name, "of_values", error.values)
+            return partial(self._finish, index, contents, MapResult(name, error=error))
+        except NetsurgeryError as error:
+            memory = isinstance(error, MemoryLimitError) or isinstance(error.__cause__, MemoryError)
+            return partial(MapResult, name, error=error) if alone or not memory else None
+        contents = pool.submit(self._outputs, name, "of_map", class_map, self.view)
+        return partial(self._finish, index, contents, MapResult(name, class_map))
 
-    def _write(self, index: int, how: str, *what: Any) -> tuple[tuple[str, ...], bytes | None]:
-        makers: dict[str, Callable[[], bytes]] = {
-            kind: partial(make, *what)
-            for kind in self.files.paths
-            if (make := getattr(OUTPUTS[kind], how)) is not None
-        }
-        parts = {kind: makers.pop(kind)() for kind in self._parts if kind in makers}
-        self._claim.add(2 * sum(map(len, parts.values())))  # the file is as large again
-        done = self.files.write(index, makers)
+    def _outputs(self, name: str, how: str, *what: Any) -> dict[str, bytes]:
+        """The outputs of a picture, by kind."""
+        from netsurgery.maps.image import out_of_memory_named
+
+        with out_of_memory_named(name):
+            return {
+                kind: make(*what)
+                for kind in self.files.paths
+                if (make := getattr(OUTPUTS[kind], how)) is not None
+            }
+
+    def _finish(
+        self, index: int, contents: Future[dict[str, bytes]], result: MapResult
+    ) -> MapResult:
+        try:
+            outputs = contents.result()
+            parts = {kind: outputs.pop(kind) for kind in self._parts if kind in outputs}
+            self._claim.add(2 * sum(map(len, parts.values())))  # the file is as large again
+            written, printed = self.files.write(index, outputs)
+        except NetsurgeryError as error:
+            return MapResult(result.image, error=result.error or error)
         for kind, part in parts.items():
             self._parts[kind].append(part)
-        return done
+        return replace(result, written=written, printed=printed)
 
     def _joined(self) -> tuple[tuple[str, ...], bytes | None]:
-        makers: dict[str, Callable[[], bytes]] = {
-            kind: partial(join, parts)
+        contents = {
+            kind: join(parts)
             for kind, parts in self._parts.items()
             if parts and (join := OUTPUTS[kind].join) is not None
         }
-        return self.files.write(0, makers) if makers else ((), None)
+        return self.files.write(0, contents) if contents else ((), None)

@@ -39,12 +39,18 @@ def check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
             check_mean(settings.mean, channels)
         if settings.channel_swap is not None:
             check_channel_swap(settings.channel_swap, channels)
+    labels = None
     if settings.labels is not None:
         from netsurgery.formats.labels import load_labels
 
         labels = load_labels(settings.labels)
-        for blob, classes in list(plan.maps.items())[-1:]:
+    for blob, classes in list(plan.maps.items())[-1:]:
+        if labels is not None:
             labels.check(classes[1], blob)
+        if settings.background is not None:
+            from netsurgery.maps.class_names import ClassNames
+
+            ClassNames(classes[1], labels, blob).find_background(settings.background)
 
 
 def plan_settings(

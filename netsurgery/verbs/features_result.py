@@ -15,6 +15,7 @@ from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import Outputs
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import short_repr
+from netsurgery.maps.channel_view import ChannelView
 from netsurgery.open_net.arguments import AnyPath, as_path
 from netsurgery.verbs.outputs import COLLECTIONS, Collection
 from netsurgery.verbs.outputs.blob_files import BlobFiles, one_line
@@ -123,6 +124,7 @@ class ExtractedFeatures(PictureResults[ImageFeatures]):
         self,
         output: AnyPath | None = None,
         outputs: Mapping[str, AnyPath] | None = None,
+        view: ChannelView | None = None,
         *,
         force: bool = False,
     ) -> FeatureJob:
@@ -131,8 +133,8 @@ class ExtractedFeatures(PictureResults[ImageFeatures]):
         It gives a result for each picture, and goes on where one fails: the result has the error.
         output: a file for the arrays, .npz, .h5 or, of one blob of one picture, .npy. outputs: name
         of an output, such as "picture" -> its file for one blob of one picture, else a folder.
-        force: replace files that exist. Whatever can be refused is before any engine starts. Raises
-        OutputError.
+        view: what of a blob pictures show. force: replace files that exist. Whatever can be refused
+        is before any engine starts. Raises OutputError.
         """
         pictures = self._pictures()
         images = [image for _, image in pictures]
@@ -141,7 +143,7 @@ class ExtractedFeatures(PictureResults[ImageFeatures]):
         blobs = self._extractor.blobs
         collection = None if path is None else find_collection(path, len(images) * len(blobs))
         files = [] if path is None or collection is None else collection_files(path, collection)
-        blob_files = BlobFiles(self._inputs(images), force)
+        blob_files = BlobFiles(self._inputs(images), force, view or ChannelView())
         blob_files.name(named_files("of_features", outputs), names, blobs)
         blob_files.check(files)
         return FeatureJob(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netsurgery.errors import NetError, SurgeryError
+from netsurgery.errors import NetError, OutputError, SurgeryError
 from netsurgery.formats.weights import WeightsLayer, open_weights
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import Outputs
@@ -18,6 +18,7 @@ from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.npy import npy_bytes
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import ShortRepr
+from netsurgery.maps.picture_look import PICTURE_SUFFIXES, picture_suffix
 from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from netsurgery.maps.drawing import Drawing
+    from netsurgery.maps.raster import Drawing
 
 __all__ = ["ParamInspection", "inspect_param"]
 
@@ -108,13 +109,21 @@ class ParamInspection(ShortRepr):
         """The values drawn, 0 in the middle of the scale; 3-channel filters in their colours."""
         from netsurgery.maps.param_picture import draw_param
 
-        return draw_param(self.values, f"{self.param} of {Path(self.weights).name}")
+        return draw_param(self.values, self._title)
 
     def to_png(self) -> bytes:
         """The picture as a PNG's bytes."""
-        content = io.BytesIO()
-        self.to_picture().save(content, "PNG")
-        return content.getvalue()
+        return self._picture_file(".png")
+
+    def _picture_file(self, suffix: str) -> bytes:
+        from netsurgery.maps.param_picture import param_scene
+        from netsurgery.maps.picture_file import encoded
+
+        return encoded(param_scene(self.values, self._title), suffix)
+
+    @property
+    def _title(self) -> str:
+        return f"{self.param} of {Path(self.weights).name}"
 
     def _repr_html_(self) -> str:
         import base64
@@ -126,6 +135,15 @@ class ParamInspection(ShortRepr):
             f'<img src="data:image/png;base64,{picture}" alt="{html.escape(self.param)}">'
         )
 
+    @staticmethod
+    def _kind(path: str) -> str:
+        """The kind of picture that a path is to be."""
+        suffix = Path(path).suffix.lower()
+        if path != "-" and suffix not in PICTURE_SUFFIXES:
+            *others, last = PICTURE_SUFFIXES
+            raise OutputError(f"{path}: expected a name ending in {', '.join(others)} or {last}")
+        return picture_suffix([path])
+
     @checks_arguments()
     def save(
         self,
@@ -135,18 +153,18 @@ class ParamInspection(ShortRepr):
         inputs: Sequence[AnyPath] = (),
         force: bool = False,
     ) -> None:
-        """Write the values as .npy, float32, the picture as PNG, or both; "-" is standard output.
+        """Write the values as .npy, float32, the picture, or both; "-" is standard output.
 
-        inputs: files that are not replaced whatever `force` says; the weights are among them.
-        Raises OutputError.
+        picture: a name ending in .png, .jpg, .webp or .svg. inputs: files that are not replaced
+        whatever `force` says; the weights are among them. Raises OutputError.
         """
+        if npy is not None and picture is not None and str(npy) == str(picture):
+            raise SurgeryError(f"{npy}: the values and the picture need a file each")
         contents: dict[str, Callable[[], bytes]] = {}
         if npy is not None:
             contents[str(npy)] = lambda: npy_bytes(self.values)
         if picture is not None:
-            contents[str(picture)] = self.to_png
-        if npy is not None and picture is not None and len(contents) == 1:
-            raise SurgeryError(f"{npy}: the values and the picture need a file each")
+            contents[str(picture)] = partial(self._picture_file, self._kind(str(picture)))
         outputs = Outputs(list(contents), inputs=[self.weights, *inputs], force=force, stdout=True)
         with outputs:
             for path, make in contents.items():

@@ -239,7 +239,7 @@ def _check_spread(pictures: Sequence[Picture], channels: int, size: tuple[int, i
 def _numbers(
     classes: int | str | Sequence[int | str], labels: Labels | None, mapper: Mapper
 ) -> list[int]:
-    from netsurgery.maps.classmap import check_class
+    from netsurgery.maps.class_names import check_class
 
     source = mapper.source
     if labels is not None and source.classes is not None:
@@ -335,7 +335,7 @@ def _earlier(path: Path, prototxt: Path) -> Settings:
     """What is kept of the file that is replaced: all but the preprocessing, of the same net."""
     if not path.exists():
         return Settings()
-    keys = ["prototxt", "window", "stages", "level", "labels", "engine"]
+    keys = ["prototxt", "window", "stages", "level", "labels", "background", "engine"]
     try:
         earlier = load_found(path, None, keys)
     except FormatError:

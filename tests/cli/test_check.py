@@ -196,6 +196,8 @@ SETTINGS = '[model]\nprototxt = "n"\nweights = "m.caffemodel"\n[preprocess]\n'
         ("raw_scale = 0.0\n", "a scale of 0 leaves nothing of a picture"),
         ('[classes]\nlabels = "l"\n', "l: 3 labels, but blob 'prob' has 4 classes"),
         ('[classes]\nlabels = "none"\n', "none: No such file or directory"),
+        ("[classes]\nbackground = 4\n", "class 4: blob 'prob' has 4 classes, 0 to 3"),
+        ('[classes]\nbackground = "sky"\n', "class 'sky' is neither a number nor none, and there "),
     ],
 )
 def test_settings_that_do_not_fit(

@@ -164,7 +164,7 @@ def test_outputs_that_are_there(folder: Path, capsys: pytest.CaptureFixture[str]
     [
         (["cat.png", "--blob", "prob"], 2),  # nothing to write
         (["cat.png", "-o", "f.npz"], 2),  # no blob
-        (["cat.png", "--blob", "prob", "--picture", "grid.jpg"], 2),
+        (["cat.png", "--blob", "prob", "--picture", "grid.bmp"], 2),
         (["cat.png", "dog.png", "--blob", "prob", "--picture", "grid.png"], 2),
         (["cat.png", "--blob", "prob", "-o", "f.txt"], 2),
         (["cat.png", "--blob", "nothing", "-o", "f.npz"], 1),

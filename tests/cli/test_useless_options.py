@@ -51,6 +51,18 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
         "--summary": {"--json": "with --json, which has the table", "-q": "with -q, which"},
         "--class": {"": "without --picture or --html"},
         "--all-classes": {"": "without --html"},
+        "--layout": {
+            "": "without --picture",
+            "--picture o --class each": "with --class each, which has a layout of its own",
+        },
+        "--alpha": {
+            "": "without --picture",
+            "--picture o --layout map --class 3": "with --layout map and one class, whose heat",
+        },
+        **{
+            option: {"": "without --picture"}
+            for option in ("--width", "--smooth", "--range", "--font")
+        },
         "--window": {"": "without --json, --picture or --html"},
         "--force": {"": "without --npy, --picture or --html"},
     },
@@ -75,6 +87,10 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
             for option in ("--phase", "--stage", "--input-shape")
         },
         "--level": {"a.caffemodel --param a[0]": "without a prototxt"},
+    },
+    "features": {
+        option: {"": "without --picture"}
+        for option in ("--channels", "--sort", "--scale", "--colors")
     },
     "diff": {
         option: {"": "without a prototxt"}
@@ -115,6 +131,14 @@ for _option in ("--caffe-python", "--allow"):
 #: Option -> a value that it takes.
 VALUES = {
     "--allow": "reads",
+    "--alpha": "0.5",
+    "--channels": "0,2",
+    "--colors": "grey",
+    "--font": "f.ttf",
+    "--layout": "map",
+    "--range": "0,2",
+    "--scale": "channel",
+    "--width": "500",
     "--caffe-python": "p",
     "--channel-swap": "bgr",
     "--class": "3",
@@ -144,7 +168,8 @@ VALUES = {
 #: or a setting makes of them is not known before it is read. A command is named where the option
 #: depends on another one elsewhere.
 ALWAYS = """
-    --as-caffe --blob --dry-run --engines --html --image --input-shape --input-size --json
+    --as-caffe --background --blob --dry-run --engines --html --image --input-shape --input-size
+    --json
     --keep-downloads --keep-global-pooling --labels --layers --level --map --map-size --max-memory
     --mean --mirror --missing --npy --on-refusal --output --output-dir --phase --picture
     --prefix --preprocess --prototxt --prototxt-out --quiet --random --raw-scale --channel-swap
@@ -170,6 +195,9 @@ USEFUL = [
     ("classify-map", "x.png", "--size", "8x8", "--fit", "crop"),
     ("classify-map", "x.png", "--class", "3", "--picture", "o.png"),
     ("classify-map", "x.png", "--class", "3", "--all-classes", "--html", "o.html"),
+    ("classify-map", "x.png", "--layout", "map", "--picture", "o.png", "--smooth"),
+    ("classify-map", "x.png", "--layout", "map", "--picture", "o.png", "--alpha", "1"),
+    ("features", "x.png", "--blob", "b", "--picture", "o.png", "--channels", "3", "--sort"),
     ("classify-map", "x.png", "--window", "5", "--json"),
     ("classify-map", "x.png", "--npy", "o.npy", "--force"),
     ("verify", *PAIR, *PAIR, "--caffe-python", "p", "--engines", "caffe,embedded"),

@@ -193,7 +193,7 @@ USAGES: dict[str, tuple[int, str]] = {
     "classify-map ../cat.jpg --labels ../synset_words.txt": (1, "1000 labels, but blob 'prob' has"),
     "classify-map ../cat.jpg --class eight": (2, "--class does nothing without --picture"),
     "classify-map ../cat.jpg --class 8": (2, "--class does nothing without --picture"),
-    "classify-map ../cat.jpg --picture out.jpg": (2, "expected a name ending in .png"),
+    "classify-map ../cat.jpg --picture out.gif": (2, "expected a name ending in .png, .jpg, "),
     "classify-map ../cat.jpg --picture out": (2, "expected a name ending in .png"),
     "classify-map ../cat.jpg --picture nodir/out.png": (1, "there is no folder nodir; make it"),
     "classify-map ../cat.jpg ../digits_canvas.png --picture out.png": (2, "need a folder"),

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netsurgery.maps.drawing import finite_range
+from netsurgery.maps.color_scale import finite_range
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

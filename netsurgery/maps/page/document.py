@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from netsurgery.maps.drawing import CLASS_COLORS, heat_colors
+from netsurgery.maps.color_scale import heat_colors
 from netsurgery.maps.page.record import as_script_text
 from netsurgery.maps.page.selection import FIRST, MOST
+from netsurgery.maps.palette import CLASS_COLORS
 
 __all__ = ["SCRIPTS", "page", "script", "style"]
 

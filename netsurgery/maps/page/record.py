@@ -12,6 +12,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image
 
 from netsurgery.errors import NetError
@@ -68,7 +69,7 @@ def map_part(
         "labels": class_map.labels is not None,
         "classes": _classes(class_map, selection),
         "shared": selection.shared,
-        "background": _background(selection, cells),
+        "background": _background(class_map, selection),
         # The likeliest of one class says nothing; its values do.
         "shown": None if number is None and class_map.classes > 1 else 0,
         "step": [step.mantissa, step.exponent, step.low, step.last],
@@ -133,13 +134,10 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _background(selection: Selection, cells: int) -> int | None:
-    """The place of the class that more than half of the cells show, None where there is none.
-
-    Where all cells show it there is nothing before it.
-    """
-    most = int(selection.cells.argmax())
-    return most if cells < 2 * int(selection.cells[most]) < 2 * cells else None
+def _background(class_map: ClassMap, selection: Selection) -> int | None:
+    """The place of the map's background among the kept classes, None where it is none of them."""
+    places = np.flatnonzero(selection.classes == class_map.background)
+    return int(places[0]) if len(places) else None
 
 
 def _data_uri(picture: Picture, side: int) -> str:

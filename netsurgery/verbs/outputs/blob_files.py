@@ -12,6 +12,7 @@ from netsurgery.io.files import Outputs
 from netsurgery.io.targets import check_outputs
 from netsurgery.io.terminal import printable
 from netsurgery.io.wording import argument
+from netsurgery.maps.channel_view import ChannelView
 from netsurgery.verbs.outputs import OUTPUTS
 from netsurgery.verbs.outputs.files import is_folder, make_folder, stems
 
@@ -25,12 +26,13 @@ __all__ = ["BlobFiles", "one_line"]
 class BlobFiles:
     """The files of each blob of each picture, by kind ("picture").
 
-    paths: (kind, the picture's name, blob) -> file. inputs: files that none may replace. content:
-    what has been made, by file.
+    paths: (kind, the picture's name, blob) -> file. inputs: files that none may replace. view: what
+    pictures show. content: what has been made, by file.
     """
 
     inputs: Sequence[str]
     force: bool
+    view: ChannelView = field(default_factory=ChannelView)
     paths: dict[tuple[str, str, str], str] = field(default_factory=dict)
     folders: set[str] = field(default_factory=set)
     content: dict[str, bytes] = field(default_factory=dict)
@@ -63,7 +65,7 @@ class BlobFiles:
         for kind, output in OUTPUTS.items():
             path = self.paths.get((kind, name, features.blob))
             if path is not None and output.of_features is not None:
-                self.content[path] = output.of_features(features)
+                self.content[path] = output.of_features(features, self.view, Path(path).suffix)
 
     def write(self) -> None:
         """Write all that was made, together or not at all."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from netsurgery.errors import OutputError
 from netsurgery.io.files import Outputs
 from netsurgery.io.targets import STDOUT, check_links, check_outputs
 from netsurgery.io.wording import argument
+from netsurgery.maps.picture_look import PICTURE_SUFFIXES
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.outputs import How, file_outputs
 
@@ -94,14 +95,14 @@ class MapFiles:
         return any(STDOUT in paths for paths in self.paths.values())
 
     def write(
-        self, index: int, makers: Mapping[str, Callable[[], bytes]]
+        self, index: int, contents: Mapping[str, bytes]
     ) -> tuple[tuple[str, ...], bytes | None]:
-        """Write picture `index`'s outputs, of the kinds in `makers`, together or not at all.
+        """Write picture `index`'s outputs, of the kinds in `contents`, together or not at all.
 
         Returns the files, and the bytes that standard output is to get.
         """
         content = {
-            paths[index]: makers[kind]() for kind, paths in self.paths.items() if kind in makers
+            paths[index]: contents[kind] for kind, paths in self.paths.items() if kind in contents
         }
         for folder in self.folders:
             make_folder(folder)
@@ -124,14 +125,18 @@ def named_files(how: How, outputs: Mapping[str, AnyPath] | None) -> dict[str, st
 def is_folder(option: str, name: str, suffix: str, count: int, what: str) -> bool:
     """Whether the outputs go into a folder `name`; else the only one is the file `name`.
 
-    what: what there are `count` of. Raises OutputError where a file is in the folder's place,
+    what: what there are `count` of. suffix: the ending of its files; a picture has any of those of
+    pictures. Raises OutputError where a file is in the folder's place,
     WrongOutput for a file where a folder is needed, and for one of another kind.
     """
     folder = os.path.isdir(name) or name.endswith(("/", os.sep))
-    fits = name.lower().endswith(suffix)
+    kinds = PICTURE_SUFFIXES if suffix in PICTURE_SUFFIXES else (suffix,)
+    fits = name.lower().endswith(kinds)
     if count == 1 and not folder:
         if not fits:
-            raise WrongOutput(f"{option} {name}: expected a name ending in {suffix}")
+            *others, last = kinds
+            endings = f"{', '.join(others)} or {last}" if others else last
+            raise WrongOutput(f"{option} {name}: expected a name ending in {endings}")
         return False
     if os.path.lexists(name) and not os.path.isdir(name):
         raise OutputError(f"{name}: is a file; several {what} need a folder for {option}")

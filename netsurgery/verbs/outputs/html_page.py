@@ -16,7 +16,8 @@ __all__ = ["OUTPUT"]
 def _of_map(class_map: ClassMap, view: MapView) -> bytes:
     from netsurgery.maps.page.record import map_part
 
-    number = class_map.find_class(view.class_)
+    named = class_map.names.find_several(view.class_)
+    number = named[0] if named else None  # the page shows one at a time, or each cell's likeliest
     return map_part(class_map, number=number, all_classes=view.all_classes)
 
 

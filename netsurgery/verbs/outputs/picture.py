@@ -1,4 +1,4 @@
-"""The map drawn on its picture, or a blob's channels as a grid: a PNG."""
+"""The map drawn on its picture, or a blob's channels as a grid: PNG, JPEG, WebP or SVG."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ __all__ = ["OUTPUT"]
 
 
 def _of_map(class_map: ClassMap, view: MapView) -> bytes:
-    from netsurgery.maps.heatmap import draw_png
+    from netsurgery.maps.heatmap import map_scene
+    from netsurgery.maps.picture_file import encoded
 
-    return draw_png(class_map, class_map.find_class(view.class_))
+    return encoded(map_scene(class_map, view.class_, view.look), view.suffix)
 
 
 OUTPUT = Output(
     "picture",
     ".png",
-    "Draw the result: a map beside and on its image, a blob's channels as a grid; a folder for "
-    "several.",
+    "Draw the result: a map on its image, a blob's channels as a grid; .png, .jpg, .webp or .svg, "
+    "or a folder of .png for several.",
     of_map=_of_map,
-    of_features=lambda features: features.to_png(),
-    reads=("class_", "window"),
+    of_features=lambda features, view, suffix: features.picture_file(view, suffix),
+    reads=("class_", "look", "window"),
 )

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from netsurgery.errors import OutputError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import OutputFile
+from netsurgery.maps.picture_look import PictureLook
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from netsurgery.maps.channel_view import ChannelView
     from netsurgery.maps.classmap import ClassMap
     from netsurgery.maps.features import Features
     from netsurgery.maps.map_text import TextStyle
@@ -28,9 +30,10 @@ __all__ = ["Collection", "FeatureFile", "MapView", "Output", "trouble_named"]
 class MapView:
     """What of a map is shown.
 
-    class_: the class whose values are drawn, by number or label, or "max". top_k: classes of each
-    cell in JSON. all_classes: whether HTML has every class of every cell. pretty: JSON for people.
-    summary: the table of classes alone. style: of text, None for a file's.
+    class_: the classes that are drawn, by numbers or labels, "max" or "each". top_k: classes of
+    each cell in JSON. all_classes: whether HTML has every class of every cell. pretty: JSON for
+    people. summary: the table of classes alone. style: of text, None for a file's. look: of the
+    picture; suffix: the ending of its file.
 
     >>> import netsurgery as ns
     >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
@@ -46,6 +49,8 @@ class MapView:
     pretty: bool = False
     summary: bool = False
     style: TextStyle | None = None
+    look: PictureLook = field(default_factory=PictureLook)
+    suffix: str = ".png"
 
 
 class Output(NamedTuple):
@@ -53,10 +58,10 @@ class Output(NamedTuple):
 
     suffix: the ending of its files; "" for what is only printed. help: of the option --NAME.
     of_map: its bytes for a class map; where there is a `join`, a part of the one file that it makes
-    of the parts of all pictures. of_features: its bytes for one blob of a picture. None
-    where a command does not have it. of_values: its bytes for the values of a map that holds NaN,
-    which is not a class map, where it can show them. reads: what it shows of a map differently as
-    the user says: members of `MapView`, and "window".
+    of the parts of all pictures. of_features: its bytes for one blob of a picture, by what of it is
+    shown and the file's ending. None where a command does not have it. of_values: its bytes for the
+    values of a map that holds NaN, which is not a class map, where it can show them. reads: what it
+    shows of a map differently as the user says: members of `MapView`, and "window".
     """
 
     name: str
@@ -64,7 +69,7 @@ class Output(NamedTuple):
     help: str = ""
     of_map: Callable[[ClassMap, MapView], bytes] | None = None
     join: Callable[[Sequence[bytes]], bytes] | None = None
-    of_features: Callable[[Features], bytes] | None = None
+    of_features: Callable[[Features, ChannelView, str], bytes] | None = None
     of_values: Callable[[NDArray[np.float32]], bytes] | None = None
     reads: tuple[str, ...] = ()
 

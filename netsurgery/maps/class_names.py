@@ -1,0 +1,74 @@
+"""How users name classes: by number, by label, several of them, or by a word for more than one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netsurgery.errors import FormatError, NetError
+from netsurgery.formats.labels import Labels
+from netsurgery.io.wording import argument, counted
+
+__all__ = ["EACH", "LIKELIEST", "NO_BACKGROUND", "ClassNames", "check_class"]
+
+#: The words that are no class: the likeliest of each cell, each class found, no background.
+LIKELIEST, EACH, NO_BACKGROUND = "max", "each", "none"
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """The classes of a blob, as far as they are known: their number, and their labels.
+
+    >>> names = ClassNames(3, Labels("labels", ("cat, puss", "dog", "10")), "prob")
+    >>> names.find("2"), names.find("Puss"), names.find_several("dog,0"), names.find_several("max")
+    (2, 0, (1, 0), None)
+    """
+
+    classes: int | None
+    labels: Labels | None
+    blob: str
+
+    def find(self, text: str, otherwise: str = LIKELIEST) -> int:
+        """The class that a number or a label names; `otherwise`: the word that would be none.
+
+        Raises NetError for a number that the blob does not have and for a label where there are
+        none, FormatError for no label or several.
+        """
+        if text.isascii() and text.isdigit():
+            number = int(text)
+            return number if self.classes is None else check_class(number, self.classes, self.blob)
+        if self.labels is None:
+            raise NetError(
+                f"class {text!r} is neither a number nor {otherwise}, and there are no labels "
+                f"({argument('--labels FILE')})"
+            )
+        return self.labels.find(text)
+
+    def find_several(self, text: str) -> tuple[int, ...] | None:
+        """The classes named, commas between them; None for "max" and "each". Raises as `find`.
+
+        A label that has commas of its own is one class.
+        """
+        if text.strip().casefold() in (LIKELIEST, EACH):
+            return None
+        try:
+            return (self.find(text),)
+        except (FormatError, NetError):
+            if "," not in text:
+                raise
+        return tuple(dict.fromkeys(self.find(part.strip()) for part in text.split(",")))
+
+    def find_background(self, text: str) -> int | None:
+        """The class that is the background; None for "none". Raises as `find`."""
+        if text.strip().casefold() == NO_BACKGROUND:
+            return None
+        return self.find(text, NO_BACKGROUND)
+
+
+def check_class(number: int, classes: int, blob: str) -> int:
+    """`number`, where the blob has that class. Raises NetError."""
+    if number >= classes:
+        known = (
+            "one class, 0" if classes == 1 else f"{counted(classes, 'class')}, 0 to {classes - 1}"
+        )
+        raise NetError(f"class {number}: blob {blob!r} has {known}")
+    return number

@@ -1,0 +1,178 @@
+"""A scene as pixels."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from netsurgery.io.memory import Claim
+from netsurgery.io.shape_text import shape_text
+from netsurgery.maps.palette import PAPER
+from netsurgery.maps.scene import Bitmap, CellGrid, Line, Rect, Scene, Text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Drawing", "cell_at_each_pixel", "cells_image", "to_pixels"]
+
+#: A picture that was drawn: Pillow's.
+Drawing = Image.Image
+
+#: What a pixel takes: Pillow's own, that of an image on it, and of the cells over that.
+_PIXEL = 20
+
+#: Pixels of a cell; of smaller ones lines would be all that is seen.
+_LINED = 4
+#: The byte of a pixel that says how opaque it is.
+_OPAQUE = np.uint32(0xFF000000 if sys.byteorder == "little" else 0x000000FF)
+
+
+def to_pixels(scene: Scene) -> Image.Image:
+    """The scene as an RGB image of its width and height times its scale.
+
+    Raises MemoryLimitError.
+    """
+    scale = scene.scale
+    size = (max(1, round(scene.width * scale)), max(1, round(scene.height * scale)))
+    what = f"a picture of {shape_text((size[1], size[0]))} pixels"
+    with Claim(_PIXEL * size[0] * size[1], what):
+        return _drawn(scene, Image.new("RGB", size, PAPER))
+
+
+def _drawn(scene: Scene, canvas: Image.Image) -> Image.Image:
+    scale, pen = scene.scale, ImageDraw.Draw(canvas)
+    for item in scene.items:
+        if isinstance(item, Rect):
+            _rect(pen, item, scale)
+        elif isinstance(item, Line):
+            ends = [(round(x * scale), round(y * scale)) for x, y in (item.start, item.end)]
+            pen.line(ends, fill=item.color, width=max(1, round(scale)))
+        elif isinstance(item, Text):
+            size_ = max(1, round(item.size * scale))
+            at = (round(item.at[0] * scale), round(item.at[1] * scale))
+            font = scene.fonts.font(item.words, size_)
+            pen.text(at, item.words, fill=item.color, font=font, anchor=item.anchor)
+        elif isinstance(item, Bitmap):
+            box = _pixels(item.box, scale)
+            image = item.pixels((box[3] - box[1], box[2] - box[0]))
+            canvas.paste(image, box[:2])
+        else:
+            box = _pixels(item.box, scale)
+            cover = cells_image(item, scale)
+            canvas.paste(cover, box[:2], cover)
+    return canvas
+
+
+def _rect(pen: ImageDraw.ImageDraw, item: Rect, scale: float) -> None:
+    x0, y0, x1, y1 = _pixels(item.box, scale)
+    pen.rounded_rectangle(
+        (x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)),
+        item.radius * scale,
+        item.fill,
+        item.line,
+        max(1, round(scale)) if item.line is not None else 0,
+    )
+
+
+def _pixels(box: tuple[float, float, float, float], scale: float) -> tuple[int, int, int, int]:
+    x0, y0, x1, y1 = (round(value * scale) for value in box)
+    return x0, y0, max(x0 + 1, x1), max(y0 + 1, y1)
+
+
+def cells_image(cells: CellGrid, scale: float) -> Image.Image:
+    """The cells as RGBA, of the size of their box."""
+    x0, y0, x1, y1 = _pixels(cells.box, scale)
+    columns = _edges(cells.columns, scale)
+    rows = _edges(cells.rows, scale)
+    if cells.smooth:
+        return _smoothed(cells, columns, rows, (y1 - y0, x1 - x0))
+    across = cell_at_each_pixel(columns[:, 0], columns[:, 1], x1 - x0)
+    down = cell_at_each_pixel(rows[:, 0], rows[:, 1], y1 - y0)
+    # One number a pixel is gathered, not four; the cell behind the last is that of none.
+    packed = np.zeros((len(rows) + 1, len(columns) + 1), np.uint32)
+    packed[:-1, :-1] = np.ascontiguousarray(cells.colors).view(np.uint32)[:, :, 0]
+    if cells.regions is not None:
+        cover = packed[down][:, across]
+        _lined(cover, cells.regions, (columns, rows), (across, down), scale)
+    else:
+        cover = packed[down][:, across]
+    pixels = np.ascontiguousarray(cover).view(np.uint8).reshape(*cover.shape, 4)
+    return Image.fromarray(pixels)
+
+
+def _edges(edges: NDArray[np.float64], scale: float) -> NDArray[np.intp]:
+    """In pixels; to a millionth first: an edge of two cells may differ in its last bits."""
+    return np.rint(np.round(edges * scale, 6)).astype(np.intp)
+
+
+def cell_at_each_pixel(starts: NDArray[Any], ends: NDArray[Any], length: int) -> NDArray[np.intp]:
+    """Along one side of a picture, the cell that each pixel shows, -1 for none.
+
+    A cell covers at least the pixel it starts at, and what earlier ones cover there.
+    """
+    shown = np.full(length, -1, np.intp)
+    for cell, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        if start < length and end >= 0:
+            shown[max(0, start) : max(start + 1, end)] = cell
+    return shown
+
+
+def _lined(
+    cover: NDArray[np.uint32],
+    regions: NDArray[Any],
+    edges: tuple[NDArray[np.intp], NDArray[np.intp]],
+    places: tuple[NDArray[np.intp], NDArray[np.intp]],
+    scale: float,
+) -> None:
+    """Make the pixels at the inner edge of each region opaque.
+
+    edges: of the columns and the rows of cells; places: the column and the row of each pixel.
+    """
+    sides = [int((each[:, 1] - each[:, 0]).min()) for each in edges]
+    if min(sides) < _LINED:
+        return
+    width = max(1, round(scale * (2 if min(sides) >= 12 * scale else 1)))
+    columns, rows = edges
+    across, down = places
+    _line_sides(cover, regions, columns, down, width)
+    _line_sides(cover.T, regions.T, rows, across, width)
+
+
+def _line_sides(
+    cover: NDArray[np.uint32],
+    regions: NDArray[Any],
+    columns: NDArray[np.intp],
+    down: NDArray[np.intp],
+    width: int,
+) -> None:
+    """The left and right edges of the regions, a column of cells after the other."""
+    beyond = np.full((len(regions), 1), -1)
+    changes = np.hstack([beyond, regions]) != np.hstack([regions, beyond])
+    painted = regions >= 0
+    for column, (start, end) in enumerate(columns.tolist()):
+        for side, first in ((0, start), (1, end - width)):
+            cells = changes[:, column + side] & painted[:, column]
+            if cells.any():
+                pixels = np.append(cells, False)[down]  # -1, no cell, is the last
+                cover[pixels, max(0, first) : max(0, first + width)] |= _OPAQUE
+
+
+def _smoothed(
+    cells: CellGrid, columns: NDArray[np.intp], rows: NDArray[np.intp], size: tuple[int, int]
+) -> Image.Image:
+    """Bilinear between the centres of the cells, which end where they would without it."""
+    cover = Image.new("RGBA", (size[1], size[0]), (0, 0, 0, 0))
+    left, right = int(columns[:, 0].min()), int(columns[:, 1].max())
+    top, bottom = int(rows[:, 0].min()), int(rows[:, 1].max())
+    # Only what is seen is made: windows may lie far beyond the picture.
+    x0, y0, x1, y1 = max(0, left), max(0, top), min(size[1], right), min(size[0], bottom)
+    if x0 < x1 and y0 < y1:
+        across, down = len(columns) / max(1, right - left), len(rows) / max(1, bottom - top)
+        part = ((x0 - left) * across, (y0 - top) * down, (x1 - left) * across, (y1 - top) * down)
+        # Pillow weighs colours by their alpha.
+        image = Image.fromarray(np.ascontiguousarray(cells.colors))
+        cover.paste(image.resize((x1 - x0, y1 - y0), Image.Resampling.BILINEAR, part), (x0, y0))
+    return cover

@@ -1,0 +1,144 @@
+"""A picture before it is drawn: what stands where on a sheet of paper.
+
+`raster` makes pixels of a scene and `vector` an SVG, from the same items in the same order, so
+that a layout is worked out once. Lengths are pixels at a scale of 1; boxes are x0, y0, x1, y1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netsurgery.maps.fonts import FONTS, Fonts
+from netsurgery.maps.palette import INK, Color
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+__all__ = ["FRAME", "PALE", "Bitmap", "Box", "CellGrid", "Item", "Line", "Rect", "Scene", "Text"]
+
+Box = tuple[float, float, float, float]
+
+#: Of text that explains, and of the lines around images.
+PALE: Color = (92, 96, 106)
+FRAME: Color = (198, 200, 204)
+
+
+@dataclass(frozen=True)
+class Rect:
+    """A box, filled, with a line along its inner edge, or both."""
+
+    box: Box
+    fill: Color | None = None
+    line: Color | None = None
+    radius: float = 0
+
+
+@dataclass(frozen=True)
+class Line:
+    """A straight line."""
+
+    start: tuple[float, float]
+    end: tuple[float, float]
+    color: Color = PALE
+
+
+@dataclass(frozen=True)
+class Text:
+    """A line of text; anchor: which point of it is `at`, in Pillow's two letters."""
+
+    at: tuple[float, float]
+    words: str
+    size: int
+    color: Color = INK
+    anchor: str = "la"
+
+
+@dataclass(frozen=True, eq=False)
+class Bitmap:
+    """An image filling a box.
+
+    pixels: makes it, RGB or L, in a height and width of pixels. own: its own height and width, so
+    that it is not embedded larger; None where it has any.
+    """
+
+    box: Box
+    pixels: Callable[[tuple[int, int]], Image.Image]
+    own: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class CellGrid:
+    """The cells of a map over the picture in `box`, which cuts off what passes its edges.
+
+    columns, rows: where the cells begin and end along each side, N x 2, from the box's corner.
+    colors: uint8, rows x columns x 4, the last how opaque they are. regions: rows x columns, the
+    cells that are one thing have one number, -1 for none; lines are drawn within the edges of each.
+    None for no lines. smooth: the colours go over into each other between the cells' centres.
+    """
+
+    box: Box
+    columns: NDArray[np.float64]
+    rows: NDArray[np.float64]
+    colors: NDArray[np.uint8]
+    regions: NDArray[Any] | None = None
+    smooth: bool = False
+
+
+Item = Rect | Line | Text | Bitmap | CellGrid
+
+
+@dataclass(eq=False)
+class Scene:
+    """A sheet of `width` x `height`, and what is on it, from back to front.
+
+    scale: pixels of a raster, for each of its units.
+    """
+
+    width: float
+    height: float = 0
+    fonts: Fonts = field(default_factory=lambda: FONTS)
+    scale: float = 1.0
+    items: list[Item] = field(default_factory=list)
+
+    def add(self, item: Item) -> None:
+        """Put an item over those that are there."""
+        self.items.append(item)
+
+    def text(
+        self,
+        at: tuple[float, float],
+        words: str,
+        size: int,
+        color: Color = INK,
+        anchor: str = "la",
+        room: float | None = None,
+    ) -> None:
+        """A line of text, in ASCII where no font has its script; cut where it passes `room`."""
+        if words:
+            self.add(Text(at, self.fonts.cut(words, size, room), size, color, anchor))
+
+    def paragraph(
+        self,
+        at: tuple[float, float],
+        words: str,
+        size: int,
+        color: Color = INK,
+        *,
+        room: float,
+        most: int = 3,
+    ) -> float:
+        """Lines of text from `at` down, no wider than `room`; where they end, the y under them."""
+        x, y = at
+        for line in self.fonts.wrapped(words, size, room, most):
+            self.add(Text((x, y), line, size, color))
+            y += round(size * 1.35)
+        return y
+
+    def framed(self, box: Box) -> None:
+        """A thin line around a box."""
+        self.add(Rect((box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1), line=FRAME))

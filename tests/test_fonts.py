@@ -1,0 +1,138 @@
+"""Text of pictures in any script: its own, where a font has it, else in ASCII; never boxes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from drawn_maps import class_map, drawn, one_hot
+
+from netsurgery.errors import SettingsError
+from netsurgery.formats.labels import Labels
+from netsurgery.maps import fonts
+from netsurgery.maps.fonts import Fonts, Glyphs, ascii_form, open_font
+
+SCRIPTS = {
+    "chinese": ("虎斑猫", "HuBanMao"),
+    "greek": ("Ψάρι", "Psari"),
+    "arabic": ("قطة", "qth"),
+    "marks": ("x\u0301q\u0323", "xq"),
+    "hindi": ("हिन्दी", "hindi"),
+}
+DEJAVU = next(Path("/usr/share/fonts").rglob("DejaVuSans.ttf"), None)
+
+
+def alone() -> Fonts:
+    """Pillow's own font, and none of the system's."""
+    return Fonts(folders=[Path("/nowhere")])
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_what_no_font_has_is_spelled_in_ascii(name: str) -> None:
+    text, plain = SCRIPTS[name]
+    assert ascii_form(text) == plain
+    assert not alone().is_native(text)
+    assert alone().readable(text) == plain
+
+
+def test_plain_text_is_in_pillows_own_font() -> None:
+    """So that a picture of it is the same everywhere."""
+    own = Fonts()
+    for text in ("tabby cat", "a-b_c/d (0.5)"):
+        assert own.is_native(text)
+        assert own.font(text, 14).getname() == alone().font(text, 14).getname()  # type: ignore[union-attr]
+
+
+class FakeGlyphs(Glyphs):
+    """A font that has some characters."""
+
+    def __init__(self, characters: str) -> None:
+        super().__init__(None)
+        self.characters = characters
+
+    def has(self, text: str) -> bool:
+        return set(text) <= set(self.characters)
+
+
+@pytest.mark.parametrize("raqm", [True, False])
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_font_that_has_the_script_is_taken(
+    name: str, raqm: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But letters that join, carry marks or run to the left need Raqm to be laid out."""
+    text, plain = SCRIPTS[name]
+    monkeypatch.setattr("PIL.features.check_feature", lambda feature: raqm)
+    chosen = Fonts(FakeGlyphs(text), folders=[])
+    native = raqm or name in ("chinese", "greek")
+    assert chosen.is_native(text) == native
+    assert chosen.readable(text) == (text if native else plain)
+
+
+def test_marks_that_have_a_letter_of_their_own_are_composed() -> None:
+    assert Fonts(FakeGlyphs("café"), folders=[]).readable("cafe\u0301") == "café"
+
+
+def test_glyphs_of_a_real_font(tmp_path: Path) -> None:
+    if DEJAVU is None:
+        return  # nothing to look at; what is done with glyphs is tested with fonts made up above
+    glyphs = Glyphs(str(DEJAVU))
+    assert glyphs.has("Ψάρι قطة x\u0301 Žluťoučký")
+    assert not glyphs.has("猫")
+    folder = tmp_path / "deep" / "er"
+    folder.mkdir(parents=True)
+    shutil.copy(DEJAVU, folder)
+    assert Fonts(folders=[tmp_path]).readable("Ψάρι") == "Ψάρι"
+    assert not Fonts(folders=[tmp_path / "nothing"]).is_native("Ψάρι")
+    (folder / "NotoSans-Regular.ttf").write_bytes(b"broken")
+    assert Fonts(folders=[tmp_path]).readable("猫") == "Mao"
+
+
+def test_a_font_that_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"no\.ttf: No such file"):
+        open_font(tmp_path / "no.ttf")
+    (tmp_path / "bad.ttf").write_bytes(b"no font")
+    with pytest.raises(SettingsError, match=r"bad\.ttf: not a font, expected TrueType or OpenType"):
+        open_font(tmp_path / "bad.ttf")
+    if DEJAVU is not None:
+        assert open_font(DEJAVU).font("plain", 14).getname()[0] == "DejaVu Sans"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "a\nb", "\udcff", "\u202eabc", "\U0010ffff"])
+def test_what_is_no_text_is_a_question_mark(text: str) -> None:
+    shown = Fonts().readable(text)
+    assert shown.isprintable()
+    assert "?" in shown
+    assert "\u202e" not in shown
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_picture_has_the_number_and_the_ascii_name_where_no_font_has_the_label(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, plain = SCRIPTS[name]
+    numbers = np.zeros((5, 5), int)
+    numbers[:, 3:] = 1
+    mapped: Any = class_map(one_hot(numbers, 2), labels=Labels("w", ("plain", text)))
+    monkeypatch.setattr(fonts, "FONTS", alone())
+    monkeypatch.setattr("netsurgery.maps.scene.FONTS", alone())
+    picture = drawn(mapped)
+    assert list(picture.tags()) == ["plain", "1"]
+    assert plain in picture.words
+    assert all(words.isascii() for words in picture.words)
+    monkeypatch.setattr(fonts, "FONTS", Fonts(FakeGlyphs(text), folders=[]))
+    assert text in drawn(mapped).words
+
+
+def test_cut_and_wrapped() -> None:
+    own = alone()
+    room = own.length("on the image", 14)
+    assert own.wrapped("on the image of it", 14, room, 3) == ["on the image", "of it"]
+    assert own.wrapped("", 14, room, 3) == [""]
+    long = own.wrapped("on the image of it and of them and of that", 14, room, 2)
+    assert len(long) == 2
+    assert long[1].startswith("of it")
+    assert long[1].endswith("...")
+    assert all(own.length(line, 14) <= room for line in own.wrapped("w" * 99, 14, room, 3))
