@@ -191,6 +191,12 @@ def test_find_class(text: str, number: int | None) -> None:
     assert mapped.find_class(text) == number
 
 
+@pytest.mark.parametrize("text", ["\u00b2", "\u0663", "9" * 5000, "1_0", "+1", " 1", "-1", ""])
+def test_what_is_no_number_of_a_class_is_sought_in_the_labels(text: str) -> None:
+    with pytest.raises(NetError, match="neither a number nor max"):
+        class_map().find_class(text)
+
+
 def test_find_class_refuses() -> None:
     with pytest.raises(NetError) as error:
         class_map().find_class("3")

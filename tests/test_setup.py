@@ -328,6 +328,8 @@ def test_a_grey_net_and_a_converted_one(capsys: pytest.CaptureFixture[str]) -> N
         (["--image", "blue.png", "--class", "sky"], 1, "class 'sky': expected a number from 0, or"),
         (["--image", "blue.png", "--class", "max"], 1, "class 'max': expected a number from 0, or"),
         (["--image", "blue.png", "--class", "-1"], 1, "class '-1': expected a number from 0, or"),
+        (["--image", "blue.png", "--class", "\u00b2"], 1, "class '\u00b2': expected a number from"),
+        (["--image", "blue.png", "--class", "9" * 5000], 1, "99': expected a number from 0, or"),
         ([*BLUE, "--blob", "prb"], 1, "no blob 'prb'"),
         ([*BLUE, "--preprocess", "scaled"], 1, "preset scaled is of nets with a grey input"),
         ([*BLUE, "--preprocess", "bvlc-mean"], 1, "needs a mean"),

@@ -8,10 +8,12 @@ from netsurgery.errors import FormatError, NetError
 from netsurgery.formats.labels import Labels
 from netsurgery.io.wording import argument, counted
 
-__all__ = ["EACH", "LIKELIEST", "NO_BACKGROUND", "ClassNames", "check_class"]
+__all__ = ["EACH", "LIKELIEST", "NO_BACKGROUND", "ClassNames", "check_class", "class_number"]
 
 #: The words that are no class: the likeliest of each cell, each class found, no background.
 LIKELIEST, EACH, NO_BACKGROUND = "max", "each", "none"
+#: Digits of a class's number: no blob has more channels.
+_DIGITS = 10
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class ClassNames:
         Raises NetError for a number that the blob does not have and for a label where there are
         none, FormatError for no label or several.
         """
-        if text.isascii() and text.isdigit():
-            number = int(text)
+        number = class_number(text)
+        if number is not None:
             return number if self.classes is None else check_class(number, self.classes, self.blob)
         if self.labels is None:
             raise NetError(
@@ -62,6 +64,16 @@ class ClassNames:
         if text.strip().casefold() == NO_BACKGROUND:
             return None
         return self.find(text, NO_BACKGROUND)
+
+
+def class_number(text: str) -> int | None:
+    """The number that the text is; None for what may be a label.
+
+    >>> class_number("281"), class_number("tabby"), class_number("-1")
+    (281, None, None)
+    """
+    # isdigit takes what int() refuses, such as "²", and int() refuses more than 4300 digits.
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
 
 
 def check_class(number: int, classes: int, blob: str) -> int:

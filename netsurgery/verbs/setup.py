@@ -239,7 +239,7 @@ def _check_spread(pictures: Sequence[Picture], channels: int, size: tuple[int, i
 def _numbers(
     classes: int | str | Sequence[int | str], labels: Labels | None, mapper: Mapper
 ) -> list[int]:
-    from netsurgery.maps.class_names import check_class
+    from netsurgery.maps.class_names import check_class, class_number
 
     source = mapper.source
     if labels is not None and source.classes is not None:
@@ -247,15 +247,13 @@ def _numbers(
     numbers = []
     for each in [classes] if isinstance(classes, (int, str)) else classes:
         text = str(checked_argument("classes", each, "int | str"))
-        if text.isdigit():
-            number = int(text)
-        elif labels is None:
-            what = (
-                "expected a number from 0, or a label, for which there is no file "
-                f"({argument('--labels FILE')})"
-            )
-            raise NetError(f"class {text!r}: {what}")
-        else:
+        number = class_number(text)
+        if number is None:
+            if labels is None:
+                raise NetError(
+                    f"class {text!r}: expected a number from 0, or a label, for "
+                    f"which there is no file ({argument('--labels FILE')})"
+                )
             number = labels.find(text)
         if source.classes is not None:
             check_class(number, source.classes, source.blob)
