@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -198,6 +199,33 @@ def test_settings_cannot_name_standard_input(
     feed(monkeypatch, Path("labels.txt").read_bytes())
     assert run(line.split()) == 2
     assert "give a file, not standard input" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("planned", "names"),
+    [
+        (
+            lambda: ns.convert("-", "good.caffemodel", ".", dry_run=True),
+            ["net_full_conv.prototxt", "good_full_conv.caffemodel"],
+        ),
+        (
+            lambda: ns.edit("-", "good.caffemodel", "outputs:conv:drop=0", dry_run=True),
+            ["net_edited.prototxt", "good_edited.caffemodel"],
+        ),
+        (
+            lambda: ns.transplant(("good.prototxt", "good.caffemodel"), ("-", None), dry_run=True),
+            [None, "net_transplanted.caffemodel"],
+        ),
+    ],
+    ids=["convert", "edit", "transplant"],
+)
+def test_outputs_of_calls_with_standard_input_are_named_after_a_net(
+    planned: Callable[[], Any], names: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed(monkeypatch, Path("good.prototxt").read_bytes())
+    with planned() as result:
+        record = result.to_json()
+    assert [record.get("prototxt"), record["weights"]] == names
 
 
 def test_what_is_converted_from_standard_input_is_the_same(

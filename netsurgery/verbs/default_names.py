@@ -7,6 +7,7 @@ from pathlib import Path
 
 from netsurgery.formats.weights import is_hdf5_name
 from netsurgery.io.targets import STDOUT, check_outputs
+from netsurgery.io.terminal import STDIN
 from netsurgery.io.wording import argument
 
 __all__ = ["default_prototxt", "default_weights", "existing_outputs"]
@@ -47,4 +48,4 @@ def existing_outputs(paths: Sequence[str | Path], inputs: Iterable[str | Path]) 
 
 
 def _stem(path: str | Path) -> str:
-    return "net" if str(path) in ("-", "standard input") else Path(path).stem
+    return "net" if str(path) in ("-", STDIN) else Path(path).stem
