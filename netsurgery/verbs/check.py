@@ -84,7 +84,7 @@ def check(
         findings=(),
     )
     if net is None:
-        return replace(result, findings=tuple(findings))
+        return replace(result, findings=tuple(_without_repeats(findings)))
     with NetWithWeights(net, model_path) as model:
         result = _checked(result, model, findings)
         shapes = _shapes(model)
@@ -131,8 +131,7 @@ def _net(
         # Wiring is checked later, where all that is wrong with it is reported.
         return NetDefinition.of(text, state, wired=False)
     except PrototxtError as error:
-        if upgrade is not None or text.generation != "V0":
-            findings.append(Finding.of("structure", "error", error))
+        findings.append(Finding.of("structure", "error", error))
         return None
 
 

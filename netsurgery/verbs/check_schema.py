@@ -127,8 +127,7 @@ def deprecated_findings(text: Prototxt, upgrade: TextUpgrade) -> Iterator[Findin
             f"{change} (`netsurgery upgrade`)",
             change.layer,
         )
-    name = "NetParameter"
-    yield from _fields(text, text.root, name)
+    yield from _fields(text, text.root, "NetParameter")
 
 
 def _fields(text: Prototxt, message: Message, name: str) -> Iterator[Finding]:

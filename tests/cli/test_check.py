@@ -368,6 +368,13 @@ def test_a_place_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_a_place_is_named_once_where_there_is_no_net(capsys: pytest.CaptureFixture[str]) -> None:
+    net = NET.replace('name: "pool"', 'name: "pool" include { phase: NOPE }')
+    assert checked(capsys, net, code=1) == [
+        "error: n:5:39: found NOPE, expected TRAIN or TEST for phase"
+    ]
+
+
 def test_a_type_that_a_fork_added_to_v1(capsys: pytest.CaptureFixture[str]) -> None:
     """DeepLab's nets of 2014 have INTERP, which is Interp today."""
     net = """layers { name: "up" type: INTERP bottom: "x" top: "y" interp_param { zoom_factor: 2 } }
