@@ -169,8 +169,6 @@ def _run(args: list[str] | None) -> int:
         return code if isinstance(code, int) else 0
     except NetsurgeryError as error:
         return report(error, words)
-    except click.exceptions.Exit as error:
-        return error.exit_code
     except click.ClickException as error:
         from netsurgery.cli.failure import report_usage
 

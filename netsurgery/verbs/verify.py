@@ -20,7 +20,7 @@ from netsurgery.open_net.arguments import AnyPath
 from netsurgery.open_net.models import AnyModel, open_model
 from netsurgery.surgery.difference.matching import pair_blobs, same_order
 from netsurgery.verbs.diff import compare
-from netsurgery.verbs.verify_inputs import Samples, pair_inputs
+from netsurgery.verbs.verify_inputs import Samples, make_samples, pair_inputs
 from netsurgery.verbs.verify_order import order_notes, with_reordered
 from netsurgery.verbs.verify_outputs import hidden_notes, input_notes, pair_outputs
 from netsurgery.verbs.verify_result import BlobDifference, Unchecked, Verification
@@ -73,8 +73,6 @@ def verify(
     Raises NetError where the nets' inputs or outputs cannot be paired, or there is nothing to
     compare on, FormatError, EngineError.
     """
-    from netsurgery.verbs.verify_inputs import make_samples
-
     each = engine if isinstance(engine, tuple) else (engine,)
     with ExitStack() as stack:
         first, second = open_model(stack, old, state), open_model(stack, new, state)
