@@ -110,6 +110,7 @@ class _Phases:
     def show(self, what: str, share: float) -> None:
         """How much of `what` is done."""
         if what != self.what:
+            self.clear()
             self.what, self.bar = what, Progress(1000, self.quiet, label=what)
         self.bar.step_to(round(1000 * share))
 

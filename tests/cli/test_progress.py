@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from netsurgery.cli import progress, run
+from netsurgery.cli.caffe import _Phases
+from netsurgery.io import cleanup
 
 NET = ["digits.prototxt", "digits.caffemodel"]
 COMMANDS = {
@@ -79,6 +81,20 @@ def test_the_bar_is_no_wider_than_the_terminal(
     monkeypatch.setenv("COLUMNS", "40")
     progress.Progress(8).step_to(1, "a" * 100)
     assert max(map(len, capsys.readouterr().err.split("\r\x1b[K"))) == 39
+
+
+def test_one_phase_after_another_leaves_one_bar(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    before = dict(cleanup._left)
+    phases = _Phases(quiet=False, verbose=False)
+    phases.show("index", 0.5)
+    phases.show("packages", 0.5)
+    assert len(cleanup._left) == len(before) + 1  # a signal ends one line
+    phases.clear()
+    assert cleanup._left == before
+    assert capsys.readouterr().err.endswith("\r\x1b[K")
 
 
 class Clock:
