@@ -68,9 +68,11 @@ class PrototxtError(FormatError):
     def __init__(
         self, what: str, *, path: str, line: int = 0, column: int = 0, source: str = ""
     ) -> None:
+        # Line 0 is for the file as a whole: one that cannot be opened, say.
         place = f"{path}:{line}:{column}" if line else path
         super().__init__(f"{place}: {what}")
         self.what, self.path, self.line, self.column = what, path, line, column
+        # `source` comes with blanks for tabs, so that a column is a character.
         self.caret = f"{source}\n{' ' * (column - 1)}^" if source else ""
         self._source = source
 
@@ -109,6 +111,7 @@ class NetError(NetsurgeryError):
     """A net that contradicts itself."""
 
 
+# A KeyError, so that `in` and `get` of an open net's blobs, a Mapping, work.
 class BlobMissing(NetError, KeyError):
     """There is no such blob, its shape cannot be inferred, or it holds nothing yet."""
 
@@ -116,6 +119,7 @@ class BlobMissing(NetError, KeyError):
         return Exception.__str__(self)  # KeyError's would quote it
 
 
+# A KeyError for net.params, a Mapping, and an IndexError for net.params[layer], a Sequence.
 class ParamMissing(NetError, KeyError, IndexError):
     """There is no such layer with params, or no param of that number."""
 
