@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Difference", "difference_between"]
 
-#: What comparing a number of each takes: both in float64, their magnitudes, the difference.
+#: Bytes that comparing a number of each takes: both in float64, their magnitudes, the difference.
 _WIDE = 64
 
 
@@ -51,11 +51,13 @@ class Difference:
 
     def to_json(self) -> dict[str, float | None]:
         """How far apart, as plain values; None for what is infinite."""
+        # JSON has no infinity.
         values = {"absolute": self.absolute, "relative": self.relative}
         return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
     def joined(self, second: Difference) -> Difference:
         """The larger of each, of two samples."""
+        # Samples of one pair of blobs have the same shapes.
         return Difference(
             self.shape,
             self.new_shape,
@@ -80,6 +82,7 @@ def difference_between(a: Array, b: Array) -> Difference:
 def _difference(a: Array, b: Array) -> Difference:
     import numpy as np
 
+    # The difference of two float32 may be beyond float32.
     x, y = a.reshape(-1).astype(np.float64), b.reshape(-1).astype(np.float64)
     largest = float(np.abs(x[np.isfinite(x)]).max(initial=0.0))
     if a.size != b.size:
@@ -95,5 +98,7 @@ def _difference(a: Array, b: Array) -> Difference:
         absolute = float(np.abs(x[differ] - y[differ]).max())
     if math.isnan(absolute):  # a NaN meets a number
         absolute = math.inf
+    # Relative to the blob's largest number, not number by number: rounding errors are of that
+    # magnitude, and would dwarf a number near 0.
     relative = absolute / largest if largest else math.inf
     return Difference(a.shape, b.shape, absolute, relative, largest, count)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BlobDistance", "BlobStatistics", "array_statistics", "distance", "statistics"]
 
+#: Bytes of a file read at once: a million float32.
 _AT_ONCE = 4 << 20
 
 
@@ -91,6 +92,7 @@ def _summed(
             continue
         zeros += finite.size - int(np.count_nonzero(finite))
         low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+        # double_data may hold numbers beyond 1e154, whose squares overflow; std is not finite then.
         with np.errstate(over="ignore", invalid="ignore"):
             part = finite.astype(np.float64)
             own = float(part.mean())
@@ -124,17 +126,20 @@ def distance(first: WeightsBlob, second: WeightsBlob) -> BlobDistance | None:
 
     squares, most, unlike = 0.0, 0.0, 0
     for a, b in _paired(first, second):
+        # A NaN equals nothing, so a piece that holds one is looked at below.
         if (a == b).all():
             continue
         differ = (a != b) & ~(np.isnan(a) & np.isnan(b))
         unlike += int(np.count_nonzero(differ))
         with np.errstate(invalid="ignore"):
             apart = np.abs(a[differ].astype(np.float64) - b[differ])
+        # A NaN against a number is an infinite distance: it must not make the norm a NaN.
         apart[np.isnan(apart)] = math.inf
         most = max(most, float(apart.max(initial=0.0)))
         squares += float(np.dot(apart, apart))
     if not unlike:
         return None
+    # The first blob is read again only where the two differ.
     largest = _largest(first)
     relative = most / largest if largest else math.inf
     return BlobDistance(math.sqrt(squares), most, relative, unlike)
@@ -158,6 +163,7 @@ def _paired(first: WeightsBlob, second: WeightsBlob) -> Iterator[tuple[Numbers, 
         a = a if a.size else next(left, a)
         b = b if b.size else next(right, b)
         size = min(a.size, b.size)
+        # The counts are equal, so both are at their end.
         if not size:
             return
         yield a[:size], b[:size]
@@ -169,6 +175,7 @@ def _singles(blob: WeightsBlob) -> Iterator[Numbers]:
 
     for piece in _pieces(blob):
         with np.errstate(over="ignore"):
+            # As Caffe's Blob::FromProto narrows double_data; what is beyond float32 is infinite.
             yield piece.astype(np.float32)
 
 
@@ -185,6 +192,7 @@ def _pieces(blob: WeightsBlob) -> Iterator[NDArray[np.float32] | NDArray[np.floa
         for start in range(0, length, _AT_ONCE):
             size = min(_AT_ONCE, length - start)
             raw = blob.reader.source.pread(size, offset + start)
+            # pread returns fewer bytes where the file was truncated since.
             if len(raw) < size:
                 raise blob.reader.error("has changed since it was opened")
             yield np.frombuffer(raw, "<f4")

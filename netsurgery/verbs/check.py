@@ -65,6 +65,7 @@ def check(
     settings, findings = settings_of(prototxt, trust_config)
     model_path = None if weights is None else Path(weights)
     if settings is not None:
+        # Weights that the caller names must exist: opening them raises.
         if model_path is None and settings.weights is not None:
             model_path = _existing(settings.weights, settings, findings)
         # A state that the caller names wins over the file's.
@@ -96,6 +97,7 @@ def check(
 def _existing(weights: Path, settings: Settings, findings: list[Finding]) -> Path | None:
     if weights.exists():
         return weights
+    # A finding, since the net can be checked without its weights.
     findings.append(Finding("settings", "error", f"{settings.path}: no file {weights}"))
     return None
 
@@ -123,6 +125,7 @@ def _net(
     text: Prototxt, upgrade: TextUpgrade | None, state: NetState, findings: list[Finding]
 ) -> NetDefinition | None:
     """The net, whatever is wrong with its blobs; None where it is none."""
+    # NetDefinition takes V1 and V2 alone.
     if text.generation == "V0":
         if upgrade is None:
             return None
@@ -150,6 +153,7 @@ def _checked(result: Check, model: NetWithWeights, findings: list[Finding]) -> C
     findings += [Finding.of("structure", "error", error) for error in wiring]
     findings += [Finding("structure", "note", note) for note in net.notes]
     findings += _counts(net)
+    # Shapes are not inferred: each after such a bottom would be unknown for the same reason.
     if wiring:
         return replace(result, engines=_none_runs(*wiring))
     try:
@@ -166,6 +170,7 @@ def _checked(result: Check, model: NetWithWeights, findings: list[Finding]) -> C
         if reason := model.another_net():
             findings.insert(0, Finding("params", "error", reason))  # it explains those after it
         findings += params
+        # Notes are of params that Caffe skips.
         fits = not any(finding.level == "error" for finding in params)
     return replace(
         result,
@@ -220,6 +225,7 @@ def _unread(net: NetDefinition) -> Iterator[Finding]:
         maker = net.last_writer(blob)
         if maker is None and net.layers:
             yield Finding("structure", "warning", f"input {blob!r} is read by no layer")
+        # The last layer's tops are what the net is run for.
         elif maker is not None and maker is not last:
             yield Finding(
                 "structure",
@@ -253,17 +259,20 @@ def settings_of(prototxt: Path, trust_config: bool | None) -> tuple[Settings | N
     Those are of the nearest netsurgery.toml in its folder or above, if it names this net, or none
     and lies beside it.
     """
+    # Standard input lies in no folder, and so beside no netsurgery.toml.
     if str(prototxt) == "-" or trust_config is False:
         return None, []
     path = find_settings(prototxt.absolute().parent)
     if path is None:
         return None, []
+    # Resolved, since either may be reached by a link.
     beside = path.parent.resolve() == prototxt.absolute().parent.resolve()
     try:
         settings = load_found(path, trust_config)
     except UntrustedError as error:
         return None, [Finding.of("settings", "warning", error)]
     except FormatError as error:
+        # One further up that cannot be read may be of other nets.
         return None, [Finding.of("settings", "error", error)] if beside else []
     if settings.prototxt is None:
         return (settings if beside else None), []
@@ -305,6 +314,7 @@ def _classes(settings: Settings, net: NetDefinition, shapes: Shapes) -> str:
     if settings.labels is None and settings.background is None:
         return ""
     known = {blob: shape for blob in net.outputs if len(shape := shapes.blobs.get(blob, ())) > 1}
+    # Where labels fit no output the error names the last, which classify-map takes by default.
     blob, classes = next(((blob, shape[1]) for blob, shape in reversed(known.items())), ("", None))
     try:
         labels = None if settings.labels is None else load_labels(settings.labels)

@@ -24,7 +24,7 @@ from netsurgery.verbs.check_result import EngineReport, Finding
 
 __all__ = ["embedded_report", "stock_report"]
 
-#: What a byte takes that protobuf parses.
+#: Bytes of memory for each byte that protobuf parses.
 _PARSED = 32
 _NO_FIT = "the weights do not fit"
 
@@ -82,6 +82,7 @@ def _rates(net: NetDefinition) -> Iterator[str]:
     Where there are three rates it takes them for those of an old file, and for zeros.
     """
     for layer in net.layers:
+        # The CHECK of BatchNormLayer::LayerSetUp; UpgradeNetBatchNorm goes by the number of rates.
         statistics = types.is_stock(layer) and any(
             param.role is ParamRole.FACTOR for param in types.params(layer) or ()
         )
@@ -93,6 +94,7 @@ def _rates(net: NetDefinition) -> Iterator[str]:
 def _surplus(net: NetDefinition) -> Iterator[str]:
     """Layers with more ``param { }`` than params."""
     for layer in net.layers:
+        # A CHECK in Net::Init (net.cpp). None: only Caffe knows the params of that type.
         specs, params = layer.message.all("param"), types.params(layer)
         if types.is_stock(layer) and params is not None and len(specs) > len(params):
             yield str(layer.error(f"{len(specs)} param for its {counted(len(params), 'param')}"))
@@ -105,6 +107,7 @@ def _sources(net: NetDefinition) -> Iterator[str]:
         if own is None or types.source(layer) is not InputSource.DATA:
             continue
         source = layer.param(own).scalar("source")
+        # Caffe, too, looks from the current folder, wherever the prototxt is.
         if source is not None and not Path(source.as_string()).exists():
             yield str(layer.error(f"there is no {source.as_string()!r}, which it reads"))
 

@@ -41,6 +41,7 @@ def schema_findings(text: Prototxt, net: NetDefinition | None) -> Iterator[Findi
 
     A field of a fork whose meaning is known here is a note, of another fork's a warning.
     """
+    # The layers of a V0 net are those of its upgraded text, at other places.
     known = {} if net is None or net.prototxt is not text else _known(net)
     for problem in problems(text.root):
         layer = _layer_at(text, problem.at)
@@ -48,6 +49,7 @@ def schema_findings(text: Prototxt, net: NetDefinition | None) -> Iterator[Findi
             continue
         level = "warning" if problem.forks else "error"
         unknown = known.get(layer)
+        # Of a type without a record no field's meaning is known.
         inside = unknown is None or any(start <= problem.at < end for start, end in unknown)
         if problem.forks and not inside:
             level = "note"
@@ -87,6 +89,7 @@ def _types(text: Prototxt) -> Iterator[Finding]:
     for message in text.layers:
         kind = layer_type(message, text.generation)
         record = _record(message, kind)
+        # A layer without a type is an error of structure, which `check` reports.
         if not kind or (record is not None and record.origin == types.STOCK):
             continue
         name, place = message.string("name"), f"layer {message.string('name')!r}: "
@@ -97,9 +100,11 @@ def _types(text: Prototxt) -> Iterator[Finding]:
             forks = [
                 fork for field in _params_of(kind) for fork in forks_with("LayerParameter", field)
             ]
+            # Records of types that share a name add the fork, as in BN (SegNet).
             hint = did_you_mean(kind, [known.partition(" (")[0] for known in types.RECORDS])
             if forks:
                 who = f"; {forks[0]} has it, and what it does is not known here"
+            # A name one slip from a known one is a mistake; another may be some fork's.
             elif hint:
                 level, who = "error", hint
             else:
@@ -115,6 +120,7 @@ def _types(text: Prototxt) -> Iterator[Finding]:
 def _params_of(kind: str) -> list[str]:
     """The fields that would hold the parameters of a type: ROIPooling's roi_pooling_param."""
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*|[a-z0-9]+", kind)
+    # Caffe's names follow no rule: PReLU has prelu_param, ROIPooling of a fork roi_pooling_param.
     return [f"{'_'.join(words).lower()}_param", f"{kind.lower()}_param"]
 
 

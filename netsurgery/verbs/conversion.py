@@ -129,6 +129,7 @@ def planned_outputs(
         for path in files
         if os.path.isdir(path.parent) or not os.path.isdir(path.parent.parent)
     ]
+    # That a file exists is for `Outputs` to refuse, and for a dry run to report.
     check_outputs(to_check, inputs=model.files, force=True)
     return outcome, files
 
@@ -172,6 +173,7 @@ def write_conversion(
     """
     started = time.monotonic()
     outcome, files = planned_outputs(plan, model, paths, settings)
+    # Folders outermost: those that were made are removed on an error, once they are empty.
     with output_folders(files), Outputs(files, inputs=model.files, force=force) as outputs:
         outputs[paths.prototxt].write(plan.new.prototxt.to_bytes())
         if outcome.text is not None:
@@ -193,20 +195,25 @@ def _move(
 ) -> tuple[str, str]:
     """Write the new weights; returns what did it, and a note on that or ""."""
     target, note = outputs[paths.weights], ""
+    # Asked before Caffe starts, which would abort on such a layer (Net::CopyTrainedLayersFrom).
     if options.choice == "auto" and matched.unfit:
         note = f"Caffe does not load layer {matched.unfit[0].layer!r}: the embedded engine was used"
     elif options.choice != "embedded":
+        # Imported where there may be a Caffe: converting without needs none of it.
         from netsurgery.engines.model_file import check_found_by_caffe
         from netsurgery.engines.pycaffe import ParamCopy
         from netsurgery.engines.registry import fall_back, open_caffe
 
         if options.choice == "caffe":
+            # Under auto `what_caffe_lacks` asks the same, and the embedded engine takes over.
             check_found_by_caffe(model)
         try:
+            # Named before the worker is confined, so that it writes this file itself.
             caffe, note = open_caffe(options, [model], [Path(target.temporary)])
         except EngineMissing:
             if options.choice == "caffe":
                 raise
+            # Under auto a Caffe that is not there is not worth a note.
             caffe = None
         if caffe is not None:
             with fall_back(options) as notes, caffe:
@@ -250,6 +257,7 @@ def _gather(before: CaffeNet, after: CaffeNet, move: ParamMove) -> None:
     """Move the params of an InnerProduct whose columns go elsewhere."""
     for index, shape in enumerate(move.new):
         values = before.param(move.layer, index)
+        # Index 1 is the bias, which has no columns.
         if index == 0 and move.columns is not None:
             values = taken(values, to_natural(move.columns, move.first), turned=move.transpose)
         after.set_param(move.target, index, values.reshape(shape))
@@ -261,6 +269,7 @@ def _way_out(options: EngineOptions) -> Iterator[None]:
     try:
         yield
     except (EffectRefused, EngineFailed, NetError) as error:
+        # `fall_back` notes what Caffe refuses, and the embedded engine is used anyway.
         if options.choice == "auto":
             raise
         raise type(error)(
@@ -296,6 +305,7 @@ def verify_conversion(
     from netsurgery.verbs.verify_inputs import Samples
 
     verification = verify_models(old, new, Samples(), [options])
+    # Stricter than `verify`: conversion changes no number, so no blob inside may differ.
     if not verification.same or verification.first_difference is not None:
         raise SurgeryError(
             f"the converted net is not the same function: {verification.explanation}"

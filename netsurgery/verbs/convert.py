@@ -88,6 +88,7 @@ def convert(
         raise SurgeryError("input_size and map_size exclude each other; give one of them")
     if verify and dry_run:
         raise SurgeryError("verify and dry_run exclude each other; give one of them")
+    # Until `pop_all` an error closes the input; from then on the result does.
     with ExitStack() as stack:
         model = open_net_and_weights(stack, net, weights, state, finite=True)
         plan = plan_convolution(
@@ -101,6 +102,7 @@ def convert(
             skip_refused=skip_refused,
         )
         options, chosen = as_engine_options(engine), as_settings(settings)
+        # Only the plan has the channels and maps that the settings must fit.
         check_settings(plan, chosen)
         # The plan's net has Input layers where data layers of known shapes were.
         planned = NetWithWeights(plan.net, model.weights if model.has_weights else None)
@@ -108,9 +110,11 @@ def convert(
         result = Conversion(
             plan, planned, match, stack.pop_all(), opened=model, settings=chosen, engine=options
         )
+    # Else it stays the prototxt's: the name of a temporary file means nothing.
     if model.has_weights and not model.is_scratch:
         result.weights_name = model.path
     places = {"prototxt_out": prototxt_out, "weights_out": weights_out}
+    # Nothing is to be written; `verify` runs the new net from a temporary file.
     if folder is None and prototxt_out is None and weights_out is None:
         if verify:
             result.verify()

@@ -182,6 +182,7 @@ class Conversion(OpenResult):
             force=force, verify=verify, progress=progress,
         )  # fmt: skip
         self._paths, self._written, self._outcome = paths, written, written.settings
+        # Saving without verify does not undo what `verify` has shown.
         self.verification = written.verification or self.verification
         self._output_notes = (self._outcome.note,) if self._outcome.note else ()
         return written.files
@@ -225,10 +226,12 @@ class Conversion(OpenResult):
             return None
         words = ["netsurgery", "classify-map", "IMAGE"]
         folder = self.paths.prototxt.parent
+        # From the folder of a netsurgery.toml that names the net, no options are needed.
         if not self._outcome.of_this_net:
             words += ["--prototxt", str(self.paths.prototxt)]
             words += ["--weights", str(self.paths.weights)]
         elif not _is_current(folder):
+            # cd would take it for an option, or - for the folder before.
             name = f"./{folder}" if str(folder).startswith("-") else str(folder)
             return f"cd {shlex.quote(name)} && {shlex.join(words)}"
         return shlex.join(words)

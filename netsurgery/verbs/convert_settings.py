@@ -44,6 +44,7 @@ def check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
         from netsurgery.formats.labels import load_labels
 
         labels = load_labels(settings.labels)
+    # The map that classify-map takes by default, whose channels are the classes.
     for blob, classes in list(plan.maps.items())[-1:]:
         if labels is not None:
             labels.check(classes[1], blob)
@@ -62,12 +63,14 @@ def plan_settings(
     """
     if path.exists():
         return _left_alone(path, settings, prototxt)
+    # The key `window` has one size, and does not say for which input.
     window = plan.inputs[0].window if len(plan.inputs) == 1 else None
     new_settings = replace(
         settings,
         prototxt=prototxt,
         weights=weights,
         window=window,
+        # None leaves the key out of the file.
         stages=plan.net.given_stages or None,
         level=plan.net.state.level or None,
     )
@@ -82,6 +85,7 @@ def _left_alone(path: Path, settings: Settings, prototxt: Path) -> SettingsOutco
     from netsurgery.formats.found_settings import load_found
 
     try:
+        # None: nobody has said here that it is to be trusted.
         names = load_found(path, None, ["prototxt"]).prototxt
     except UntrustedError:
         note = f"{sentence}, but other users can change it: it is used with --trust-config only"

@@ -29,6 +29,7 @@ def default_weights(weights: str | Path, ending: str) -> Path:
     'lenet_edited.caffemodel.h5'
     """
     if is_hdf5_name(weights):
+        # `stem` takes away .h5 alone.
         return Path(f"{_stem(weights).removesuffix('.caffemodel')}_{ending}.caffemodel.h5")
     return Path(f"{_stem(weights)}_{ending}.caffemodel")
 
@@ -48,4 +49,5 @@ def existing_outputs(paths: Sequence[str | Path], inputs: Iterable[str | Path]) 
 
 
 def _stem(path: str | Path) -> str:
+    # As a call names standard input, and as messages name what was read from it.
     return "net" if str(path) in ("-", STDIN) else Path(path).stem

@@ -132,6 +132,7 @@ def compare(
     else:
         net = compare_nets(*nets, (_counts(old), _counts(new)), strict, state)
     params = tuple(_params(old, new, dict(net.matched)))
+    # After the last read: a file rewritten meanwhile was compared half old, half new.
     old.check_unchanged()
     new.check_unchanged()
     files = [*(str(each.path) for each in nets or ()), old.path, new.path]
@@ -146,6 +147,7 @@ def _check_shapes(nets: PrototxtPair, state: NetState) -> None:
         for name in ("input", "top")
         for scalar in message.scalars(name)
     }
+    # One state reads both nets, so a blob of either will do.
     for blob, _ in state.shapes:
         if blob not in blobs:
             paths = f"{nets[0].path} and {nets[1].path}"
@@ -156,6 +158,7 @@ def _shared(net: Prototxt, state: NetState) -> Shared | None:
     """Which params the layers share, where the net can be read as one."""
     try:
         return NetDefinition.of(to_v1(net).result, state).sharing.owners
+    # A prototxt that contradicts itself is compared all the same, field by field.
     except NetsurgeryError:
         return None
 
@@ -186,6 +189,7 @@ def _params(
 
 def _bearing(model: WeightsFile) -> dict[tuple[str, int], Sequence[WeightsBlob]]:
     """(layer, how many of that name came before) -> its params."""
+    # Caffe takes, and saves, several layers of one name: net.cpp does not compare them.
     result: dict[tuple[str, int], Sequence[WeightsBlob]] = {}
     before: Counter[str] = Counter()
     for layer in model.layers:

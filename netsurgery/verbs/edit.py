@@ -67,6 +67,7 @@ class Edit(OpenResult):
         """The prototxt of the edited net."""
         return self.plan.new.prototxt.text
 
+    # Once, as each time writes another temporary file.
     @cached_property
     def net(self) -> Net:
         """The edited net, open, with its weights in a temporary file; the caller's to close."""
@@ -116,6 +117,7 @@ class Edit(OpenResult):
         if weights is None and prototxt is None and all(s.name == "save" for s in self.steps):
             return None
         if weights is None:
+            # The name of a temporary file means nothing to the user.
             scratch = self._model.is_scratch
             weights = default_weights(path if scratch else self._model.path, "edited")
         if prototxt is None and self.plan.text is not None:

@@ -106,6 +106,7 @@ class OnnxExport(OpenResult):
         self.check_open()
         path = checked_name(output)
         linked, files = self._storage == "linked", self._model.files
+        # Linked weights are looked for from the model's folder, and standard output has none.
         outputs = Outputs([path], inputs=files, force=force, stdout=not linked)
         location = linked_location(self._model.path, path) if linked else None
         segments = self._exported.segments(location)
@@ -179,6 +180,7 @@ def export_onnx(
     that lack a layer's params, OutputError, and TypeError for an open net with other weights;
     nothing is written then.
     """
+    # A wrong name is refused before any file is read.
     if output is not None:
         checked_name(output)
     settings = None if preprocess is None else as_settings(preprocess)
@@ -224,6 +226,7 @@ def _preprocess(settings: Settings) -> Preprocess:
     if settings.raw_scale == 0 or settings.input_scale == 0:
         raise SettingsError(f"{settings.path}: a scale of 0 leaves nothing of a picture")
 
+    # Called by `export_net`, which finds out the net's channels.
     def check(channels: int) -> None:
         settings.check_preset(channels)
         if settings.channel_swap is not None:
@@ -232,6 +235,7 @@ def _preprocess(settings: Settings) -> Preprocess:
             check_mean_count(settings.mean, len(mean), channels)
 
     if mean is not None and mean.ndim == 3:
+        # A picture of means has one size; the model's inputs have any.
         mean = mean.mean(axis=(1, 2), dtype="f8").astype("f4")
     return Preprocess(
         check,

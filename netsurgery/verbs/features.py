@@ -49,6 +49,7 @@ def features(
     >>> blobs["conv1"].values.shape
     (16, 28, 28)
     """
+    # Unpacking asks for a second picture, whereupon the net is closed.
     (of_image,) = extract_features(
         only(image), blobs, settings, net=net, size=size, preprocess=preprocess, engine=engine,
         state=state,

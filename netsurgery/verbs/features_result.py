@@ -79,6 +79,7 @@ class ImageFeatures(Mapping[str, "Features"]):
             {key: value for key, value in record.items() if key not in ("image", *_OF_IMAGE)}
             for record in records
         ]
+        # The engine's note is of the whole run, whose record has it: `FeatureJob.to_json`.
         notes = [note for kind, note in self.notes.items() if kind != "engine"]
         return {"image": self.image, **shared, "blobs": own, "notes": notes}
 
@@ -216,6 +217,7 @@ class FeatureJob:
                 # Raised within the stack, so that no output appears.
                 raise NothingTaken("no picture could be taken; nothing is written")
             self.blob_files.write()
+        # After the stack, which has put the files in place.
         self.written += [*map(str, self.files), *sorted(self.blob_files.content)]
 
     def _result(
@@ -227,6 +229,7 @@ class FeatureJob:
         try:
             with out_of_memory_named(shown):
                 features = features_of(self.extractor, as_picture(image, shown))
+                # Before any of it is in the collection: a picture that fails leaves no part there.
                 for blob in features.values():
                     self.blob_files.make(name, blob)
             for blob in features.values():

@@ -101,6 +101,7 @@ class Initialization(OpenResult):
         """
         self.check_open()
         path = Path(weights)
+        # The same seed gives the same bytes, so a file made before is no obstacle.
         with Outputs(
             [path], inputs=self._model.files, force=force, stdout=True, repeatable=True
         ) as outputs:
@@ -255,6 +256,7 @@ def init(
 def _lacking(model: NetWithWeights) -> tuple[str, ...]:
     """The layers that the model lacks; refuses one whose params for the others do not fit."""
     mismatches = model.fit.mismatches
+    # One cause instead of a refusal for each layer.
     if mismatches and (reason := model.another_net()):
         raise NetError(reason)
     refusals = [
@@ -273,6 +275,7 @@ def _named_first(net: NetDefinition) -> Iterator[Layer]:
 def _chunks(param: InitialParam, seed: int) -> Chunks:
     def chunks() -> Iterator[memoryview]:
         for piece in fill(param.filler, param.shape, seed, param.key):
+            # protobuf packs floats in little endian.
             yield piece.astype("<f4", copy=False).data.cast("B")
 
     return chunks

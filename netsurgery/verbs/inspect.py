@@ -184,6 +184,7 @@ def _layers(
     result = []
     rest = dict(model.stored) if with_statistics else {}
     for layer in summaries:
+        # Popped, since of several layers of one name the first has the statistics.
         stored = rest.pop(layer.name, None)
         own = () if stored is None else _statistics(stored)
         result.append(LayerReport(**vars(layer), statistics=own))
@@ -224,6 +225,7 @@ def _sized(net: NetDefinition, sizes: Sequence[NewInputSize]) -> dict[str, Shape
 
 def _new_shape(target: NetInput, dims: Shape, path: str) -> Shape:
     """One or two numbers are the height and width of an N x C x H x W, else all there is."""
+    # No count of dims is -1: one or two of them are refused below.
     axes = -1 if target.shape is None else len(target.shape)
     if len(dims) > 2 or axes == len(dims):
         return dims
@@ -242,6 +244,7 @@ def _sized_input(net: NetDefinition, size: NewInputSize) -> NetInput:
         for each in net.inputs:
             if each.name == size.name:
                 return each
+        # A top whose shape the net does not say, such as a data layer's, is sized like an input.
         if size.name in givable(net, infer(net)):
             return NetInput(size.name, None, ())
         raise NetError(
@@ -256,6 +259,7 @@ def _sized_input(net: NetDefinition, size: NewInputSize) -> NetInput:
             f"{net.stage_hint}"
         )
     images = [each for each in net.inputs if each.shape is not None and len(each.shape) == 4]
+    # One or two numbers are a height and width, for N x C x H x W alone.
     candidates = images if len(size.dims) <= 2 and images else list(net.inputs)
     if len(candidates) > 1:
         raise NetError(

@@ -97,6 +97,7 @@ class ParamInspection(ShortRepr):
         """The values as numpy prints them; of many those at the edges, in about 40 lines."""
         import numpy as np
 
+        # numpy shortens each axis by itself: filters with 3 numbers at each end are 6**4 of them.
         for edge in (3, 2, 1):
             text = np.array2string(
                 self.values, max_line_width=width, precision=4, threshold=60, edgeitems=edge
@@ -160,6 +161,7 @@ class ParamInspection(ShortRepr):
         """
         if npy is not None and picture is not None and str(npy) == str(picture):
             raise SurgeryError(f"{npy}: the values and the picture need a file each")
+        # Made only once `Outputs` has refused nothing: drawing takes a while.
         contents: dict[str, Callable[[], bytes]] = {}
         if npy is not None:
             contents[str(npy)] = lambda: npy_bytes(self.values)
@@ -205,6 +207,7 @@ def inspect_param(
             shapes = dict(model.fit.expected)
             types = {layer.name: layer.type for layer in model.net.layers}
         target = parse_target(param, stored)
+        # What follows a target, as in conv1[0]=0, is for `edit`.
         if target is None or target[1]:
             raise NetError(_unknown(file.path, param, stored))
         name, index = target[0].layer, target[0].index
@@ -216,8 +219,10 @@ def inspect_param(
                 f"{name}[{count - 1}]"
             )
         blob = blobs[index]
+        # None where the net does not say, or has fewer params.
         expected = (*shapes.get(name, ()), *[None] * len(blobs))[index]
         whole = blob.numpy()
+        # Params that do not fit the net are shown as they are stored.
         if expected is not None and math.prod(expected) == blob.count:
             whole = whole.reshape(expected)
         try:

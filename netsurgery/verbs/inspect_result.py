@@ -141,6 +141,7 @@ class Inspection(ShortRepr):
                 "layers": len(self.layers),
                 "params": self.total.params,
                 "param_bytes": self.total.param_memory,
+                # Of weights alone these are unknown, not 0.
                 "multiply_adds": self.total.multiply_adds if net else None,
                 "bytes": self.total.memory if net else None,
                 "complete": self.total.complete,
@@ -247,6 +248,7 @@ def _field(field: ReceptiveField | None) -> dict[str, Any] | None:
 
 
 def _value(value: float) -> str:
+    # NaN is for a param without a finite number.
     return "-" if math.isnan(value) else f"{value:.5g}"
 
 

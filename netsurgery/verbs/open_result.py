@@ -26,6 +26,7 @@ class OpenResult(ShortRepr, Closeable):
     def __init__(self, source: ExitStack, *inputs: _Input) -> None:
         """source: closes the inputs."""
         self._inputs = inputs
+        # Unlike __del__ it also runs at exit, and only once; `alive` says whether it has run.
         self._release = weakref.finalize(self, source.close)
 
     def check_open(self) -> None:

@@ -76,6 +76,7 @@ class Setup(ShortRepr):
             "verdict": self.verdict,
             "settings": None if self.path is None else str(self.path),
             "engine": engine_record(self.engine, self.engine_note),
+            # `class_probabilities` makes probabilities of scores that are none.
             "is_probability": True,
             "trials": [
                 {
@@ -181,6 +182,7 @@ def setup(
     path = place / SETTINGS_NAME
     if path.exists():
         Outputs([path], inputs=[prototxt, weights], force=force)  # refuses before anything runs
+    # `merged` fills in what is None, not what is empty.
     stated = Settings(stages=state.stages or None, level=state.level or None, labels=labels)
     base = merged(stated, _earlier(path, Path(prototxt)))
     base = replace(base, prototxt=Path(prototxt), weights=Path(weights))
@@ -194,6 +196,7 @@ def setup(
                 f"{counted(len(expected), 'class')}; give as many"
             )
         candidates = _candidates(base, mean, preprocess, mapper.source.channels)
+        # Before the net runs: a name that TOML cannot hold is refused.
         texts = {name: each.to_toml(path.parent) for name, each in candidates.items()}
         # At the size of the old input a converted net is the classifier.
         if preprocess is None:
@@ -217,6 +220,7 @@ def _open_mapper(
     from netsurgery.maps.mapper import Mapper, make_transformer, open_model
 
     source = MapSource.of_classes(open_model(settings, state), blob)
+    # In place until `try_presets` sets that of each preset.
     transformer = make_transformer(Settings(), source.channels)
     return Mapper(source, transformer, as_engine_options(engine, settings.engine))
 
@@ -242,6 +246,7 @@ def _numbers(
     from netsurgery.maps.class_names import check_class, class_number
 
     source = mapper.source
+    # In a list of other classes a label has another number.
     if labels is not None and source.classes is not None:
         labels.check(source.classes, source.blob)
     numbers = []
@@ -275,6 +280,7 @@ def _candidates(
         names = " or ".join(preset.name for preset in asked)
         raise SettingsError(f"preset {names} takes no other mean; leave out {argument('--mean')}")
     bvlc = "bvlc" if mean is None else "bvlc-mean"
+    # They differ in the mean alone: one of them is tried, and what the call asks for.
     others = {"bvlc", "bvlc-mean"} - {bvlc, preprocess}
     return {
         preset.name: replace(base, mean=mean if preset.mean_file else None, preprocess=preset.name)
@@ -285,6 +291,7 @@ def _candidates(
 
 def _choose(trials: Sequence[Trial]) -> tuple[PresetName | None, str]:
     """The preset that fits, None where none does or several do as well; and why."""
+    # `try_presets` returns the best first.
     best = trials[0]
     equal = [trial.preset for trial in trials if trial.right == best.right]
     if not best.right:
@@ -311,6 +318,7 @@ def _choose(trials: Sequence[Trial]) -> tuple[PresetName | None, str]:
 
 def _doubt(best: Trial, others: Sequence[Trial]) -> str:
     """Why the best is not clearly so: hardly better than chance, or than the next; "" if it is."""
+    # Evidence is in log odds: what multiplies odds is added to it.
     if best.evidence < len(best.answers) * log(_OVER_CHANCE):
         return f"hardly better than chance, which is {1 / best.classes:.2g}"
     near = max(others, key=lambda trial: trial.evidence, default=None)
@@ -335,6 +343,7 @@ def _earlier(path: Path, prototxt: Path) -> Settings:
         return Settings()
     keys = ["prototxt", "window", "stages", "level", "labels", "background", "engine"]
     try:
+        # None: of a file that others can change (an UntrustedError) nothing is kept.
         earlier = load_found(path, None, keys)
     except FormatError:
         return Settings()

@@ -258,6 +258,7 @@ def _opened(
     without weights, if its shape is not known, is assumed to be the source's.
     """
     sides = (source, target)
+    # Both before any file is read: a wrong call is a TypeError, whatever the files hold.
     for side in sides:
         check_model(side)
     nets = [
@@ -272,6 +273,7 @@ def _opened(
     first, second = (
         NetWithWeights(net, as_path(side[1]))
         if isinstance(side, tuple)
+        # NaN among changed params is refused as by `Net.save`: it would be written.
         else side.present_model(finite=True)
         for side, net in zip(sides, nets, strict=True)
     )

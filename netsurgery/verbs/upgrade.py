@@ -120,6 +120,7 @@ class Upgrade(OpenResult):
         Raises OutputError; nothing is written then.
         """
         self.check_open()
+        # `Outputs` prints to no terminal, where a prototxt may well be read.
         if self._text is not None and str(output) == STDOUT:
             print_text(self._encoded())
         else:
@@ -137,6 +138,7 @@ class Upgrade(OpenResult):
 
         check_size(self._binary.segments, output.path)
         output.write_segments(self._binary.segments, progress)
+        # Read back before it gets its name.
         check_upgraded(output.temporary, self._binary)
 
     def _encoded(self) -> bytes:
@@ -222,6 +224,7 @@ def upgrade(
         if is_prototxt(path):
             from netsurgery.formats.upgrade.text import plan_upgrade
 
+            # Text is read whole: no file stays open.
             result = Upgrade(path, ExitStack(), text=plan_upgrade(Prototxt.read(path)))
         else:
             from netsurgery.formats.upgrade.binary import plan_binary_upgrade

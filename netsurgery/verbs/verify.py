@@ -109,6 +109,7 @@ def verify_models(
         runner = NetPair(nets, (loaded[0], loaded[1]), inputs, shapes, tolerance)
         differences = runner.outputs(samples, outputs)
         first_difference, not_finite = runner.first(samples, same_order(*nets, pairs))
+        # After all other runs: it leaves the nets reshaped.
         maps, unchecked = runner.maps(samples, outputs)
         params = with_reordered(models, compared.params)
     notes = (

@@ -82,6 +82,7 @@ class Samples:
             assert self.transformer is not None
             blob, _ = self.transformer.blob(picture, (shape[2], shape[3]))
             array = empty(shape, "f4", f"input {name!r} of {shape_text(shape)}")
+            # Broadcast: each picture of a fixed batch is this one.
             array[...] = blob
             yield {name: array}
 
@@ -140,6 +141,7 @@ def _picture_input(net: NetDefinition, shapes: Mapping[str, Shape]) -> tuple[str
 def _random(net: NetDefinition, shapes: Mapping[str, Shape], seed: tuple[int, int]) -> Feed:
     import numpy as np
 
+    # A stream for each sample: more samples do not change those before.
     generator = np.random.default_rng(seed)
     feed = {name: _normal(generator, name, shape) for name, shape in shapes.items()}
     for name, places, numbers in draw_indices(net, shapes, generator):
@@ -197,6 +199,7 @@ def pair_inputs(old: NetDefinition, new: NetDefinition) -> tuple[dict[str, str],
 
 def _alike(a: Shape, b: Shape) -> bool:
     """Whether only batch, height and width differ (of images), or nothing but the batch."""
+    # On inputs without numbers any two nets agree.
     if len(a) != len(b) or 0 in (prod(a), prod(b)):
         return False
     return a[1:2] == b[1:2] if len(a) == 4 else a[1:] == b[1:]
@@ -209,7 +212,7 @@ def _counted(net: NetDefinition) -> str:
 _MOVING = (Values.KEPT, Values.PASSED, Values.MOVED)
 #: float32 counts to 2**24; places are sent in two parts.
 _PART = 1 << 12
-#: What finding the places of a number takes: it and its place, in whole numbers and floats.
+#: Bytes that finding the places of a number takes: it and its place, in whole numbers and floats.
 _PLACES = 80
 
 
@@ -273,6 +276,7 @@ def _boxes(takes: Indices, shape: Shape, random: np.random.Generator) -> NDArray
 
     height, width = takes.picture or (1, 1)
     rows = np.zeros((shape[0], 5))
+    # A row is n, x0, y0, x1, y1; x0 <= x1 and y0 <= y1.
     rows[:, 0] = random.integers(0, takes.below, shape[0])
     for column, size in ((1, width), (2, height)):
         corners = random.integers(0, max(1, int(size)), (shape[0], 2))
@@ -288,6 +292,7 @@ def _origins(net: NetDefinition, at: Shapes, read: _Read) -> dict[str, tuple[Pla
     if not names:
         return {}
     if not part.layers:
+        # The blob is the input itself.
         every = np.arange(np.prod(at.of(read.blob), dtype=np.intp))
         return dict.fromkeys(names, (every, every))
     try:

@@ -83,6 +83,7 @@ class _Asked:
         net: NetDefinition,
         at: Mapping[str, Shape],
     ) -> T:
+        # By id, as the nets outlive this object.
         key = work, id(net), tuple(at.items())
         if key not in self._known:
             try:
@@ -146,6 +147,7 @@ def _planned(
     if field is None:
         return "its total stride is not known"
     stride = (int(field.stride[0]), int(field.stride[1]))
+    # Windows are cut out at whole pixels.
     if any(step.denominator != 1 or step < 1 for step in field.stride):
         return f"its total stride is {stride_text(field.stride)} pixels, no whole number"
     declared = next(each.shape for each in new.inputs if each.name == new_name)
@@ -158,6 +160,7 @@ def _planned(
         at = shape_text(shape)
         return f"its total stride at an input of {at} is not that at the window"
     rows, columns = _whole_windows(large.blobs.get(out[1], ()), window, shape, stride)
+    # The first window is the input at which the outputs were compared.
     if rows * columns < 2:
         on = stride_text(field.stride)
         return f"an input of {shape_text(shape)} has no second window, {on} pixels on"
@@ -288,6 +291,7 @@ def compare_maps(
     differences = []
     for check in checks:
         cells = maps[check.new_blob][0, :, :rows, :columns]
+        # Cells x classes, as `_windows` has the answers.
         seen = np.ascontiguousarray(cells.reshape(len(cells), -1).T)
         expected = answers[check.blob]
         agreeing = int((seen.argmax(axis=1) == expected.argmax(axis=1)).sum())
@@ -301,11 +305,13 @@ def _windows(checks: Sequence[MapCheck], old: LoadedNet, image: Array) -> dict[s
     import numpy as np
 
     first = checks[0]
+    # The outputs share each run, so that the smallest batch of all counts.
     size = min(check.batch for check in checks)
     (down, across), (rows, columns) = first.stride, first.cells
     height, width = first.window[2:]
     corners = [(row * down, column * across) for row in range(rows) for column in range(columns)]
     count = sum(prod(old.blobs.get(check.blob, ())[1:]) for check in checks) * len(corners)
+    # float32, in parts and joined, and a batch of windows.
     claim = Claim(8 * count + 4 * size * prod(first.window[1:]), "the answers on a map's windows")
     batch = claim_for(np.zeros((size, *first.window[1:]), np.float32), claim)
     old.reshape({first.input: batch.shape})

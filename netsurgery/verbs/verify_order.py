@@ -24,6 +24,7 @@ def with_reordered(
 
     After a Permute an InnerProduct reads a map H, W, C; another net reads the same C, H, W.
     """
+    # Orders take the shapes of both nets, which equal weights do not need.
     if not any(param.status == "different" and param.index == 0 for param in params):
         return tuple(params)
     before, after = (ModelParams.of(model).layers for model in models)
@@ -53,6 +54,7 @@ def _equal_in_order(old: TransplantLayer, new: TransplantLayer) -> bool:
     order, new_order = old.columns, new.columns
     if not (order and new_order and old.blobs and new.blobs and old.shapes and new.shapes):
         return False
+    # An order explains a difference where both read one map, laid out differently.
     if as_map(order) != as_map(new_order) or lie_alike(order, new_order):
         return False
     return _equal(old, new, order, new_order)
@@ -65,6 +67,7 @@ def _equal(old: TransplantLayer, new: TransplantLayer, order: Order, new_order: 
     if blob.count != new_blob.count or not rows:
         return False
     matrix = (rows, blob.count // rows)
+    # Compared as bytes, so that a NaN equals itself.
     expected = memoryview(new_blob.numpy().astype("<f4", copy=False).reshape(-1).data).cast("B")
     start = 0
     for piece in gathered(

@@ -62,6 +62,7 @@ def hidden_notes(nets: Nets, outputs: Mapping[str, str]) -> list[str]:
                     f"{layer.type} {layer.name!r} makes {blob!r} in place and may hide "
                     "differences: what goes into it was not compared"
                 )
+                # One note a blob, even if both nets write it in place.
                 break
     return notes
 

@@ -215,6 +215,7 @@ class Verification(ShortRepr):
         if first is not None:
             outputs = (
                 f"; {each.blob!r} differs by {each.difference.relative:.3g}"
+                # The last: what goes into a Softmax comes before what it makes.
                 for each in self.unequal_outputs[-1:]
             )
             return (
@@ -231,6 +232,7 @@ class Verification(ShortRepr):
         """What `verify --json` prints; None for infinite differences."""
         first, second = map(engine_record, self.engines, self.engine_notes)
         return {
+            # Neither true nor false where what agrees is not all there is.
             "same": None if self.same and self.unchecked else self.same,
             "engines": {"first": first, "second": second},
             "inputs": {name: list(shape) for name, shape in self.inputs.items()},
@@ -270,6 +272,7 @@ class Verification(ShortRepr):
             return "not the same function"
         verdict = f"no difference in the outputs on {self._samples()}"
         if self.unchecked:
+            # Outputs come after maps, and are the worse.
             what = self.unchecked[-1].what
             article = "an" if what == "output" else "a"
             verdict += f"; {article} {what} could not be checked, so the nets are not verified"
@@ -331,6 +334,7 @@ class Verification(ShortRepr):
         statuses = Counter(param.status for param in self.params)
         counts = ", ".join(f"{statuses[word]} {word}" for word in _STATUSES if statuses[word])
         unlike = [f"{p.layer}[{p.index}]" for p in self.params if p.status not in _SAME]
+        # Two more at least: "1 more" takes the room of the name it stands for.
         more = f", {len(unlike) - 4} more" if len(unlike) > 5 else ""
         shown = unlike[:4] if more else unlike
         return f"{counts} ({', '.join(shown)}{more})" if unlike else counts

@@ -77,6 +77,7 @@ class NetPair:
         broken: list[BlobDifference] = []
         for feed in samples.feeds(self.nets[0], self.shapes):
             blobs = self._compared(feed, known)
+            # The earliest of each sample's first is the first of all.
             differing += [b for b in blobs if not b.difference.within(self.tolerance)][:1]
             broken += [b for b in blobs if b.difference.not_finite][:1]
         first, second = (
@@ -99,6 +100,7 @@ class NetPair:
         groups: dict[object, list[MapCheck]] = {}
         for check in plans:
             if isinstance(check, MapCheck):
+                # Outputs of one geometry share the runs on all windows.
                 groups.setdefault((check.shape, check.stride, check.cells), []).append(check)
         maps = [each for checks in groups.values() for each in self._maps(samples, checks)]
         return maps, [plan for plan in plans if isinstance(plan, Unchecked)]
