@@ -100,11 +100,13 @@ class LazyGroup(click.Group):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         from click.shell_completion import CompletionItem
 
+        # click's own imports every command for its line of help.
         commands = [
             CompletionItem(name, help=line)
             for name, (_, line) in COMMANDS.items()
             if name.startswith(incomplete)
         ]
+        # Past click.Group, which would add the commands again.
         return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -150,6 +152,7 @@ def run(args: list[str] | None = None) -> int:
         return _run(args)
     except (BrokenPipeError, ReaderGone):
         give_up(sys.stdout)
+        # With 2>&1 it leads into the same pipe.
         give_up(sys.stderr)
         return 141
 
@@ -165,7 +168,9 @@ def _run(args: list[str] | None) -> int:
         with naming_options():
             code = cli.main(args=args, prog_name="netsurgery", standalone_mode=False)
         if sys.stdout is not None:  # it is None where it was closed before we began
+            # Here its failure is reported; at exit Python would only end with 120.
             sys.stdout.flush()
+        # The code of ctx.exit or of an Exit; what a command returns otherwise is no code.
         return code if isinstance(code, int) else 0
     except NetsurgeryError as error:
         return report(error, words)
@@ -175,11 +180,13 @@ def _run(args: list[str] | None) -> int:
         return report_usage(error, words)
     except (KeyboardInterrupt, click.Abort):
         return 130
+    # An OSError, too, but `run` ends with 141 for it.
     except BrokenPipeError:
         raise
     except OSError as error:
         if error.filename == STDOUT:
             give_up(sys.stdout)
+            # The record of --json would go to standard output, too.
             words = []
         return report(NetsurgeryError(_refusal(error)), words)
     except ImportError as error:  # a library that is not whole, or no descriptor left to open it
@@ -194,6 +201,7 @@ def report(error: NetsurgeryError, words: Sequence[str]) -> int:
         from netsurgery.cli import failure
     except (ImportError, MemoryError, OSError):  # no descriptor is left to open it, perhaps
         say(f"error: {cell(str(error))}\n")
+        # 2 for WrongOutput, which is wrong usage.
         return getattr(error, "exit_code", 1)
     return failure.report(error, words)
 

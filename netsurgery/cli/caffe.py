@@ -79,6 +79,7 @@ def install(
     """
     from netsurgery.engines import debian
 
+    # Asked first: afterwards it is installed in any case.
     earlier = None if force else debian.installed_python(prefix)
     # Said only where a signal ends the install: an error has words of its own.
     stopped = Undo(lambda: say("stopped; run it again to go on from what was downloaded\n"))
@@ -111,6 +112,7 @@ class _Phases:
         """How much of `what` is done."""
         if what != self.what:
             self.clear()
+            # click counts whole steps: thousandths of the share.
             self.what, self.bar = what, Progress(1000, self.quiet, label=what)
         self.bar.step_to(round(1000 * share))
 
@@ -208,6 +210,7 @@ def no_caffe(findings: list[ProbeResult]) -> str:
     usable = next((finding.caffe for finding in findings if finding.caffe is not None), None)
     if usable is None:
         return "no Caffe to use; `netsurgery caffe install` gets one"
+    # One that was named comes first, and no other counts then: `discovery.chosen`.
     origin = findings[0].candidate.origin
     return f"no Caffe to use: {origin} alone counts; without it {usable.python} is used"
 

@@ -98,6 +98,7 @@ def render(result: Check) -> None:
 
     echo(str(result), color=GOOD if result.ok else BAD)
     old = [each for each in result.findings if each.kind == "deprecated" and each.line is None]
+    # Two at least: "and 1 more" takes the room of the line it stands for.
     shortened = {id(each) for each in old[_CHANGES:]} if len(old) > _CHANGES + 1 else set()
     for level in LEVELS:
         params = [each for each in result.findings if each.kind == "params" and each.level == level]

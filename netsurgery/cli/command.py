@@ -113,6 +113,7 @@ def _each_option(
 
     @functools.wraps(add_options)
     def wrapped(command: F) -> F:
+        # Where click's decorators leave params until `click.command` takes them.
         before = len(getattr(command, "__click_params__", ()))
         result = add_options(command)
         for param in getattr(result, "__click_params__", ())[before:]:
@@ -166,6 +167,7 @@ class Command(click.Command):
     ) -> None:
         super().__init__(*args, **attrs)
         self.exit_codes = exit_codes or {}
+        # After the command's own options in the help, where click adds --help at the end.
         self.params.append(_max_memory_option())
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -199,6 +201,7 @@ class Command(click.Command):
         widest = min(_COLUMN, max(len(name) for rows in groups.values() for name, _ in rows))
         for heading, rows in groups.items():
             with formatter.section(heading):
+                # Padded, since write_dl measures each section by itself.
                 formatter.write_dl([(name.ljust(widest), text) for name, text in rows], _COLUMN)
 
     def option_groups(self, ctx: click.Context) -> dict[str, list[click.Option]]:
@@ -246,6 +249,7 @@ def _max_memory_option() -> click.Option:
     """It holds while the command runs."""
 
     def hold(ctx: click.Context, _: click.Parameter, limit: int | None) -> None:
+        # The limit is the process's, which may run other commands after this one, as in tests.
         ctx.call_on_close(functools.partial(set_max_memory, max_memory()))
         set_max_memory(limit)
 

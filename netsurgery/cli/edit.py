@@ -133,6 +133,7 @@ class OperationWord(click.types.StringParamType):
     """An operation as it was typed; the array of ``npy:-`` is standard input."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        # From the right: a layer's name may hold anything, and the file here is -.
         head, npy, file = str(value).rpartition("=npy:")
         if npy and file == "-":
             return f"{head}{npy}{ARRAY.convert(file, param, ctx)}"
@@ -185,6 +186,7 @@ def command(
     """See _help."""
     from netsurgery.verbs.edit import edit
 
+    # A dry run prints what it would do, and no file.
     printed = STDOUT in (str(weights_out), str(prototxt_out)) and not dry_run
     check_printed(printed, as_json)
     with edit(prototxt, weights, operations, state=state) as result:

@@ -36,6 +36,7 @@ def _effects(text: str) -> frozenset[str]:
 
 
 def _embedded_alone(values: Mapping[str, Any]) -> bool:
+    # `get`, since only verify has --engines.
     return values["choice"] == "embedded" and not values.get("engines")
 
 
@@ -49,6 +50,7 @@ def _for_caffe(add_option: Callable[[F], F]) -> Callable[[F], F]:
 
 _for_running = useless(
     "with --engine embedded, which converts without running the net",
+    # True for commands without --verify, which always run the net.
     lambda values: _embedded_alone(values) and not values.get("verify", True),
 )
 

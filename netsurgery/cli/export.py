@@ -122,6 +122,7 @@ def settings_for(prototxt: Path, trust_config: bool | None) -> Settings:
             f"standard input lies beside no {SETTINGS_NAME} that says how pictures are made ready; "
             "give the prototxt as a file, or leave out --with-preprocess"
         )
+    # The pixels alone: the net is the one on the command line.
     settings = with_found(Settings(), prototxt.parent, trust=trust_config, keys=PIXEL_KEYS)
     if settings.path is None:
         raise SettingsError(

@@ -41,6 +41,7 @@ def report_usage(error: click.ClickException, words: Sequence[str]) -> int:
     It may hold names from the command line, so from a shell's *.
     """
     ctx = getattr(error, "ctx", None)
+    # The whole help is for netsurgery alone; `usage` has one line for a group such as `caffe`.
     if isinstance(error, click.exceptions.NoArgsIsHelpError) and ctx is not None and not ctx.parent:
         echo_text(ctx.get_help(), err=True)
         return error.exit_code
@@ -60,6 +61,7 @@ def error_record(error: NetsurgeryError, words: Sequence[str] = ()) -> dict[str,
     message = str(error)
     place = _place(error, message, words)
     layer = _LAYER.search(message)
+    # What to try comes last, after a semicolon, unless that joins one more refusal.
     last = message.rpartition("; ")[2] if "; " in message else None
     return _record(
         _public_name(type(error)),
@@ -109,6 +111,7 @@ def _printed(options: Sequence[str]) -> bool:
     """Whether an option of an output has standard output for it."""
     from netsurgery.cli.output_options import output_flags
 
+    # By the words, since click may have failed to parse them.
     flags = "|".join(map(re.escape, output_flags("of_map", "of_features")))
     option = rf"(?<!\S)(-o|--output|{flags}|--[a-z]+-out) -(?!\S)"
     return re.search(option, " ".join(options)) is not None

@@ -55,6 +55,7 @@ class FilePathType(click.Path):
     what = "file"
 
     def __init__(self, *endings: str, as_typed: bool = False, **attrs: Any) -> None:
+        # Path turns ./-, a file's name, into -, which is standard input.
         super().__init__(path_type=None if as_typed else Path, **attrs)
         self.endings = endings
 
@@ -90,6 +91,7 @@ class InputFile(FilePathType):
         self.stdin_name, self.most = stdin_name, most
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        # Completion parses resiliently, and must not wait for standard input.
         if value != "-" or ctx is None or ctx.resilient_parsing:
             return super().convert(value, param, ctx)
         from netsurgery.io.stdin import stdin_as_file
@@ -128,6 +130,7 @@ def take_stdin(ctx: click.Context) -> None:
     """Record that an input is standard input. Raises UsageError for a second one."""
     if _META in ctx.meta:
         raise click.UsageError("standard input (-) can be one of the inputs only", ctx)
+    # A picture's reader reads it; for other files `InputFile` puts the path here.
     ctx.meta[_META] = None
 
 
@@ -155,4 +158,5 @@ for_weights = useless("without a caffemodel", lambda values: _all(values["files"
 def is_stdin(path: object) -> bool:
     """Whether a path of this call is standard input."""
     ctx = click.get_current_context(silent=True)
+    # In `meta` None stands for a picture; a path of None is an option that was left out.
     return ctx is not None and path is not None and ctx.meta.get(_META) == path

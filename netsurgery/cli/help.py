@@ -31,6 +31,7 @@ def command(ctx: click.Context, names: tuple[str, ...]) -> None:
     for name in names:
         if not isinstance(target, click.Group):
             raise click.UsageError(f"{context.command_path} has no commands of its own")
+        # Raises for an unknown name what `netsurgery NAME` raises.
         _, subcommand, _ = target.resolve_command(context, [name])
         assert subcommand is not None
         context, target = click.Context(subcommand, context, info_name=name), subcommand

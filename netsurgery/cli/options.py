@@ -40,6 +40,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def whole_numbers(text: str, mark: str, most: int) -> tuple[int, ...]:
     """The numbers from 0 to `most` that are in `text` with `mark` between; () for all else."""
     parts = text.split(mark)
+    # isdigit takes "²", and int() raises for more than 4300 digits.
     if not all(part.isascii() and part.isdigit() and len(part) <= 10 for part in parts):
         return ()
     numbers = tuple(map(int, parts))
@@ -126,6 +127,7 @@ def state_options(command: F) -> F:
         help="Stage for the include and exclude rules of layers; repeatable.",
     )
     @click.option(
+        # No default: netsurgery.toml may have a level, which an explicit 0 overrides.
         "--level",
         type=LevelType(),
         metavar="N",
@@ -149,6 +151,7 @@ def state_options(command: F) -> F:
         input_shapes: tuple[tuple[str, Shape], ...],
         **kwargs: Any,
     ) -> Any:
+        # The last of a blob counts, as of an option that is given twice.
         shapes = tuple(dict(input_shapes).items())
         state = NetState(phase, level or 0, stages, shapes)
         return command(*args, state=state, **kwargs)

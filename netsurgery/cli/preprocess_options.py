@@ -53,6 +53,7 @@ class MeanType(InputFile):
         if isinstance(value, tuple):
             return value
         try:
+            # A file whose name is a number is named as ./104.
             numbers = tuple(float(part) for part in value.split(","))
         except ValueError:
             return super().convert(value, param, ctx)
@@ -279,4 +280,5 @@ def picture_options(command: F) -> F:
 
         return command(*args, size=PictureOptions(size, fit, antialias), **kwargs)
 
+    # click lists the outermost decorator's option first.
     return fit(antialias(size(wrapped)))  # type: ignore[return-value]

@@ -63,7 +63,9 @@ def _write(text: str, err: bool) -> None:
         text = text.replace(path, name)
     stream = _stream(err)
     if stream is not None:
+        # Past the escaping of `streams`: colours are in it. What tests put in place has no `steer`.
         getattr(stream, "steer", stream.write)(text)
+        # Standard output and error may be the same terminal: lines stay in their order.
         stream.flush()
 
 
@@ -102,6 +104,7 @@ def echo_text(text: str, *, err: bool = False) -> None:
 
 def echo_colored(text: str) -> None:
     """The same where colours are in it: names in `text` must have been through `cell`."""
+    # The group in the pattern keeps the colours, as every second part.
     parts = re.split(_COLOR, text)
     _write("".join(p if i % 2 else printable(p) for i, p in enumerate(parts)) + "\n", False)
 
@@ -146,6 +149,7 @@ def echo_table(table: Table, *, colors: Sequence[Color | None] = (), err: bool =
     """
     stream = _stream(err)
     head, *lines = table.lines(terminal_width() if on_terminal(stream) else None)
+    # `colors` may be empty.
     painted = [mark(line, color, stream) for line, color in zip_longest(lines, colors)]
     rule = ["-" * max(map(len, (head, *lines)))] if on_terminal(stream) else []
     _write("".join(f"{line}\n" for line in (bold(head, stream), *rule, *painted)), err)

@@ -30,6 +30,7 @@ class _LastLine(io.StringIO):
         return len(text)
 
     def isatty(self) -> bool:
+        # click draws nothing elsewhere; `Progress` has asked standard error itself.
         return True
 
 
@@ -46,6 +47,7 @@ class Progress:
             self._bar = click.progressbar(
                 length=total,
                 file=_LastLine(),
+                # The end of a path says more than its beginning.
                 item_show_func=lambda item: item and cell(item)[-36:],
                 update_min_steps=0,  # a new item shows without a step
                 width=24,
@@ -57,6 +59,7 @@ class Progress:
         """Show that `done` steps are over and `item` is in work."""
         if self._bar is None:
             return
+        # A hidden bar counts steps, so that its time left is right when it appears.
         self._bar.hidden = time.time() < self._bar.start + self._moment
         if not self._bar.hidden:
             self._on_screen = self._on_screen or Undo(_next_line)

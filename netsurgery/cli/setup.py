@@ -69,6 +69,7 @@ def _preset_options(command: F) -> F:
         2: "Wrong usage.",
     },
 )
+# One pair of brackets around two arguments: both are given, or neither.
 @click.argument("prototxt", metavar="[NET.prototxt", type=PROTOTXT, required=False)
 @click.argument("weights", metavar="MODEL.caffemodel]", type=WEIGHTS, required=False)
 @click.option(
@@ -143,6 +144,7 @@ def command(
     """
     from netsurgery.verbs.setup import setup
 
+    # netsurgery.toml names these files, and no pictures.
     refuse_stdin(prototxt, weights, labels, mean)
     if (prototxt is None) != (weights is None):
         raise click.UsageError("give the net and its weights, or neither for netsurgery.toml's")
@@ -176,6 +178,7 @@ def command(
             echo_notes([result.engine_note], err=True)
         echo_table(result.table())
     if result.path is None:
+        # As an error: with --quiet and --json, too, it says why nothing was written.
         echo(result.verdict, err=True)
         raise click.exceptions.Exit(1)
     if not (as_json or quiet):

@@ -43,6 +43,7 @@ class _Error(io.FileIO):
         except BrokenPipeError:
             raise
         except OSError:
+            # All of it, or BufferedWriter would try the rest again.
             return memoryview(data).nbytes
 
 

@@ -131,6 +131,7 @@ def _pairs(words: tuple[str, ...], from_net: Path, state: NetState) -> dict[str,
             layers = {layer.name for layer in NetDefinition.read(from_net, state).layers}
             parts = pair.split("=")
             names = ["=".join(parts[:end]) for end in range(1, len(parts))]
+            # The longest: of a=b=c both a and a=b may be layers.
             name = max((each for each in names if each in layers), key=len, default=name)
             goal = pair[len(name) + 1 :]
         if not mark or not name:

@@ -69,6 +69,7 @@ def _speaks_of(message: str, value: str, param: click.Parameter) -> bool:
     A word of letters alone may be one of English: it is at the start, quoted, or behind what the
     option is of, as in "preset scaled".
     """
+    # A number may be in any message.
     if not value or value.isdigit():
         return False
     before = rf"(?:^|['\"]|\b{param.name} )" if value.isalpha() else r"(?<![\w./-])"
@@ -90,6 +91,7 @@ def _message(error: click.ClickException) -> str:
     if isinstance(error, click.BadParameter) and error.param is not None:
         name = variable_of(ctx, error.param) or _name(error.param)
         return f"{name}: {_bad_value(error.message, error.param.type)}"
+    # The other BadOptionUsage is a flag with a value, which click's own words name.
     if isinstance(error, click.BadOptionUsage) and "requires" in error.message:
         return f"{error.option_name}: found nothing after it, expected its value"
     extra = _EXTRA.match(error.message)
@@ -111,6 +113,7 @@ def _options(command: click.Command) -> Iterable[str]:
     for param in command.params:
         if isinstance(param, click.Option):
             yield from (*param.opts, *param.secondary_opts)
+    # click keeps it out of `params`.
     yield "--help"
 
 

@@ -82,6 +82,7 @@ _for_pictures = useless("without --image", lambda values: not values["images"])
 @click.option(
     "--tolerance",
     type=NumberType(min=0),
+    # verbs.verify.TOLERANCE, which the help does without importing.
     default=1e-5,
     show_default=True,
     metavar="X",
