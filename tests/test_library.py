@@ -34,6 +34,8 @@ WEIGHT = np.arange(24, dtype=np.float32).reshape(3, 2, 2, 2)
 BIAS = np.array([1, 2, 3], np.float32)
 FC = np.arange(300, dtype=np.float32).reshape(4, 75)
 FC_BIAS = np.zeros(4, np.float32)
+#: What is called with arguments of wrong types.
+LIBRARY: Any = ns
 
 
 @pytest.fixture(autouse=True)
@@ -401,6 +403,75 @@ def test_transplant_into_the_text_of_a_full_conv_net() -> None:
         "reshaped",
         "equal",
     ]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (
+            lambda a: LIBRARY.verify(a, a, seed=-1),
+            ns.NetError,
+            "seed -1: expected a whole number from 0",
+        ),
+        (
+            lambda a: LIBRARY.verify(a, a, tolerance=-1),
+            ns.NetError,
+            "tolerance -1: expected a number",
+        ),
+        (
+            lambda a: LIBRARY.verify(a, a, tolerance=float("nan")),
+            ns.NetError,
+            "tolerance nan: expected",
+        ),
+        (
+            lambda a: LIBRARY.verify(a, a, engine=()),
+            ns.EngineError,
+            "0 engines: expected one, or one for",
+        ),
+        (
+            lambda a: LIBRARY.verify(a, a, engine=("auto",) * 3),
+            ns.EngineError,
+            "3 engines: expected one",
+        ),
+        (
+            lambda a: LIBRARY.export_onnx(*a, weights_storage="x"),
+            ns.OutputError,
+            "'x': expected inside",
+        ),
+        (lambda a: LIBRARY.inspect(*a, sizes={"data": ()}), ns.PrototxtError, "layer 'conv1'"),
+        (
+            lambda a: LIBRARY.convert(*a, layers=[]),
+            ns.SurgeryError,
+            "layers: found none, expected one",
+        ),
+        (lambda a: LIBRARY.diff(a[:1], a), TypeError, "expected a prototxt, a file of weights"),
+        (
+            lambda a: LIBRARY.diff((a[0], None), a),
+            TypeError,
+            "expected a prototxt, a file of weights",
+        ),
+        (lambda a: LIBRARY.diff(3, 4), TypeError, "found 3, expected a prototxt"),
+        (
+            lambda a: LIBRARY.transplant(a, a, names=["ip1"]),
+            TypeError,
+            "names: found ['ip1'], expected",
+        ),
+        (
+            lambda a: LIBRARY.transplant(a, a, names={"ip1": 3}),
+            TypeError,
+            "names: found 3, expected",
+        ),
+    ],
+)
+def test_what_no_call_takes_is_refused_by_name(
+    call: Callable[[Any], Any], error: type[Exception], says: str, repo_root: Path
+) -> None:
+    files = (
+        repo_root / "prototxt/digits_deploy.prototxt",
+        repo_root / "models/digits/digits.caffemodel",
+    )
+    with pytest.raises(error, match=re.escape(says)):
+        call(files)
 
 
 def test_diff_of_one_kind_only() -> None:

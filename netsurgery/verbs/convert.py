@@ -88,13 +88,16 @@ def convert(
         raise SurgeryError("input_size and map_size exclude each other; give one of them")
     if verify and dry_run:
         raise SurgeryError("verify and dry_run exclude each other; give one of them")
+    names = None if layers is None else as_names(layers, "layers")
+    if names == []:
+        raise SurgeryError("layers: found none, expected one at least; None is all of them")
     # Until `pop_all` an error closes the input; from then on the result does.
     with ExitStack() as stack:
         model = open_net_and_weights(stack, net, weights, state, finite=True)
         plan = plan_convolution(
             model.net,
             suffix=suffix,
-            layers=None if layers is None else as_names(layers, "layers"),
+            layers=names,
             input_size=None if input_size is None else as_size(input_size, "input_size"),
             map_size=None if map_size is None else as_size(map_size, "map_size"),
             input_shapes=input_shapes,

@@ -15,7 +15,7 @@ from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.prototxt import Prototxt, is_prototxt, quoted
 from netsurgery.formats.upgrade.text import to_v1
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, open_weights
-from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.argument_types import checks_arguments, shown
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
@@ -60,8 +60,8 @@ def diff(
     >>> print(diff(old, old))
     no difference: 15 layers; 10 params equal
 
-    Raises FormatError, PrototxtError, CaffemodelError, and NetError for two that are not of one
-    kind.
+    Raises FormatError, PrototxtError, CaffemodelError, NetError for two that are not of one kind,
+    and TypeError for what is none of these.
     """
     sides = old, new
     if len({_kind(side) for side in sides}) > 1:
@@ -88,11 +88,14 @@ def diff(
 
 
 def _kind(side: AnySide) -> tuple[bool, bool]:
-    """Whether there is a net, and whether there are weights."""
+    """Whether there is a net, and whether there are weights. Raises TypeError for neither."""
     if is_net(side):
         return True, side.has_weights
-    if isinstance(side, tuple):
+    if isinstance(side, tuple) and len(side) == 2 and None not in side:
         return True, True
+    if not isinstance(side, (str, Path)):
+        what = "a prototxt, a file of weights, (prototxt, weights) or an open net"
+        raise TypeError(f"found {shown(side)}, expected {what}")
     return (True, False) if is_prototxt(Path(side)) else (False, True)
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from netsurgery.errors import PrototxtError, SettingsError
+from netsurgery.errors import OutputError, PrototxtError, SettingsError
 from netsurgery.formats.mean import check_mean_count, load_mean
 from netsurgery.formats.preprocess_values import check_channel_swap
 from netsurgery.formats.settings import Settings, as_settings
@@ -181,6 +181,9 @@ def export_onnx(
     nothing is written then.
     """
     # A wrong name is refused before any file is read.
+    if weights_storage not in get_args(WeightsStorage):
+        expected = ", ".join(get_args(WeightsStorage))
+        raise OutputError(f"weights_storage {weights_storage!r}: expected {expected}")
     if output is not None:
         checked_name(output)
     settings = None if preprocess is None else as_settings(preprocess)

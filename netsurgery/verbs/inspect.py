@@ -227,7 +227,7 @@ def _new_shape(target: NetInput, dims: Shape, path: str) -> Shape:
     """One or two numbers are the height and width of an N x C x H x W, else all there is."""
     # No count of dims is -1: one or two of them are refused below.
     axes = -1 if target.shape is None else len(target.shape)
-    if len(dims) > 2 or axes == len(dims):
+    if len(dims) not in (1, 2) or axes == len(dims):
         return dims
     if target.shape is None or axes != 4:
         shape = "no shape" if target.shape is None else shape_text(target.shape)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import AnyEngine, Engine, EngineOptions, as_engine_options
 from netsurgery.engines.registry import open_engine
+from netsurgery.errors import EngineError, NetError
 from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.wording import counted
 from netsurgery.net.effects import harmless
 from netsurgery.net.inputs import declare_inputs, split_shapes
 from netsurgery.net.net import NetDefinition
@@ -70,10 +72,14 @@ def verify(
     ...     verify(net, result.net, engine="embedded").same
     True
 
-    Raises NetError where the nets' inputs or outputs cannot be paired, or there is nothing to
-    compare on, FormatError, EngineError.
+    Raises NetError where the nets' inputs or outputs cannot be paired, there is nothing to compare
+    on, or a number is negative, FormatError, EngineError.
     """
     each = engine if isinstance(engine, tuple) else (engine,)
+    if len(each) not in (1, 2):
+        raise EngineError(f"{counted(len(each), 'engine')}: expected one, or one for each net")
+    if not tolerance >= 0:  # NaN, too, by which no net would be the same as itself
+        raise NetError(f"tolerance {tolerance:g}: expected a number from 0")
     with ExitStack() as stack:
         first, second = open_model(stack, old, state), open_model(stack, new, state)
         samples = make_samples(first.net, images, as_settings(settings), random=random, seed=seed)

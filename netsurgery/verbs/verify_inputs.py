@@ -98,9 +98,11 @@ def make_samples(
     """The pictures, read, and made ready as `settings` say; `random` times random numbers besides.
 
     images: pictures as `as_picture` takes them. random: None for once, or not at all where there
-    are pictures. Raises NetError where that is nothing, or the net takes no picture; what is wrong
-    with a picture or a setting.
+    are pictures. Raises NetError where that is nothing, `seed` is negative, or the net takes no
+    picture; what is wrong with a picture or a setting.
     """
+    if seed < 0:
+        raise NetError(f"seed {seed}: expected a whole number from 0")
     several = _several(images)
     count = int(not several) if random is None else random
     if count < 0 or not (several or count):
