@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from netsurgery.cli import run
+from netsurgery.cli.verify import command as verify_command
 from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.verbs.verify import TOLERANCE
 
 OLD = ["deploy.prototxt", "model.caffemodel"]
 NEW = ["deploy_full_conv.prototxt", "model_full_conv.caffemodel"]
@@ -387,3 +389,8 @@ def test_a_padded_map_is_not_called_verified(
     assert len(maps) == 1
     assert maps[0].startswith("not verified: map ")
     assert maps[0].endswith("(not meant to be equal: 'conv' pads by 1)")
+
+
+def test_the_command_and_the_call_have_one_tolerance() -> None:
+    (option,) = (each for each in verify_command.params if each.name == "tolerance")
+    assert option.default == TOLERANCE
