@@ -1,0 +1,153 @@
+"""Where boxes stand and edges run: by graphlay, a library of layered drawings.
+
+It places boxes of given sizes in layers, by network simplex, and leads edges around them at right
+angles. A drawing that would be a long ribbon is wrapped into columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from netsurgery.errors import NetsurgeryError
+
+__all__ = ["Layout", "Place", "Point", "lay_out"]
+
+Point = tuple[float, float]
+
+#: Pixels above the boxes of a frame, for its two lines of text.
+FRAME_HEAD = 30.0
+_FRAME_PAD = 14.0
+#: More boxes than this are placed with less effort.
+_MANY = 1500
+#: Width over height that a drawing is wrapped to.
+_ASPECT = 1.1
+
+_OPTIONS = {
+    "direction": "topbottom",
+    "spacing": {
+        "layer_gap": 34.0,
+        "node_gap": 22.0,
+        "dummy_gap": 18.0,
+        "port_gap": 14.0,
+        "isolated_gap": 22.0,
+        "compound_padding": _FRAME_PAD,
+        "compound_header": FRAME_HEAD,
+    },
+    "wrap": {"viewport_aspect": _ASPECT},
+    "tuning": {"wrap": {"max_rows": 12, "max_cut_edges": 2}},
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A rectangle: its left top corner and its size, in pixels."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def right(self) -> float:
+        """The x of its right side."""
+        return self.x + self.width
+
+    @property
+    def bottom(self) -> float:
+        """The y of its lower side."""
+        return self.y + self.height
+
+    def meets(self, other: Place) -> bool:
+        """Whether the two have a point inside in common."""
+        return (
+            self.x < other.right
+            and other.x < self.right
+            and self.y < other.bottom
+            and other.y < self.bottom
+        )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """boxes: by key. frames, routes: in the order in which frames and edges were given; a route is
+    its corners, from the box that it leaves to the one that it reaches. All x, y from 0 on."""
+
+    boxes: Mapping[int, Place]
+    frames: tuple[Place, ...]
+    routes: tuple[tuple[Point, ...], ...]
+    width: float
+    height: float
+
+
+def lay_out(
+    sizes: Mapping[int, tuple[float, float]],
+    edges: Sequence[tuple[int, int]],
+    frames: Sequence[Sequence[int]] = (),
+    *,
+    blobs: Sequence[str] | None = None,
+    wrap: bool = True,
+) -> Layout:
+    """Place boxes of these sizes (width, height) and lead the edges from box to box.
+
+    frames: the keys of the boxes that each frame is around. blobs: what each edge carries. wrap: into columns, where one would be
+    much longer than it is wide. Raises NetsurgeryError where there is no
+    graphlay.
+
+    >>> drawn = lay_out({1: (60, 30), 2: (60, 30)}, [(1, 2)])
+    >>> drawn.boxes[1].bottom < drawn.boxes[2].y, len(drawn.routes[0])
+    (True, 2)
+    """
+    try:
+        import graphlay
+    except ImportError as missing:
+        raise NetsurgeryError(
+            f"drawing a net needs the library graphlay, which cannot be imported ({missing}): "
+            "pip install 'netsurgery[draw]'"
+        ) from None
+    graph = graphlay.Graph()
+    inside = {key: place for place, keys in enumerate(frames) for key in keys}
+    around = [graph.node(("frame", place)) for place in range(len(frames))]
+    for key, (width, height) in sizes.items():
+        parent = {"parent": around[inside[key]]} if key in inside else {}
+        graph.node(key, width=width, height=height, **parent)
+    for source, target in edges:
+        graph.edge(source, target)
+    options: dict[str, Any] = dict(_OPTIONS)
+    if not wrap:
+        options["wrap"] = {"viewport_aspect": 0.0}
+    if len(sizes) > _MANY:
+        options["effort"] = "fast"
+    if all(count == 1 for count in _blobs(edges, blobs or [""] * len(edges)).values()):
+        options["routing"] = {"merge_edges": "forks"}
+    return _as_layout(graphlay.layout(graph, options=options).raw, list(sizes), len(frames))
+
+
+def _blobs(edges: Sequence[tuple[int, int]], blobs: Sequence[str]) -> dict[int, int]:
+    """How many blobs leave each box: edges of one blob may have their beginning in common."""
+    leaving: dict[int, set[str]] = {}
+    for (source, _), blob in zip(edges, blobs, strict=True):
+        leaving.setdefault(source, set()).add(blob)
+    return {source: len(each) for source, each in leaving.items()}
+
+
+def _as_layout(raw: Mapping[str, Any], keys: Sequence[int], frames: int) -> Layout:
+    """The library's answer, its frames before its boxes, moved to begin at (0, 0)."""
+    left, top = raw["bounds"]["min"]["x"], raw["bounds"]["min"]["y"]
+    places = []
+    for node in raw["nodes"]:
+        width, height = node["size"]["width"], node["size"]["height"]
+        x, y = node["center"]["x"] - width / 2 - left, node["center"]["y"] - height / 2 - top
+        places.append(Place(round(x, 1), round(y, 1), width, height))
+    routes = tuple(
+        tuple((round(p["x"] - left, 1), round(p["y"] - top, 1)) for p in edge["points"])
+        for edge in raw["edges"]
+    )
+    return Layout(
+        dict(zip(keys, places[frames:], strict=True)),
+        tuple(places[:frames]),
+        routes,
+        raw["bounds"]["max"]["x"] - left,
+        raw["bounds"]["max"]["y"] - top,
+    )
