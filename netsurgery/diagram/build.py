@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from netsurgery.errors import PrototxtError
 from netsurgery.diagram.graph import Box, Changed, DrawnLayer, Edge, Graph, Mark, Role, chains
 from netsurgery.diagram.kinds import Kind, kind_of
+from netsurgery.errors import PrototxtError
 from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
 from netsurgery.net.layer import Layer, Shape
@@ -31,8 +31,10 @@ def build_graph(
     another net's.
     """
     builder = _Builder(net, shapes, changes or {})
+    made = {top for layer in net.layers for top in layer.new_tops}
     for declared in net.inputs:
-        builder.add_input(declared.name)
+        if declared.name not in made:
+            builder.add_input(declared.name)
     for layer, summary in zip(net.layers, summaries, strict=True):
         builder.add(layer, summary)
     for blob in net.outputs:
@@ -51,11 +53,11 @@ class _Builder:
     makers: dict[str, tuple[int, Layer | None]] = field(default_factory=dict)
 
     def add_input(self, blob: str) -> None:
-        """A box for an input that the net declares; a layer of its own may still replace it."""
-        if not any(blob in layer.new_tops for layer in self.net.layers):
-            self.makers[blob] = self._new(Role.INPUT, blob), None
+        """A box for an input that no layer makes."""
+        self.makers[blob] = self._new(Role.INPUT, blob), None
 
     def add_output(self, blob: str) -> None:
+        """A box for a blob that no layer reads, unless it is an input."""
         key, layer = self.makers[blob]
         if layer is not None:
             self._edge(key, self._new(Role.OUTPUT, blob), blob)

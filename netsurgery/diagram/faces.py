@@ -16,7 +16,7 @@ PAD, BAR = 8.0, 5.0
 #: Between a name and what follows on its line, and a swatch with the room after it.
 _GAP, SWATCH = 6.0, 12.0
 _NAME, _TEXT, _SMALL = 13.0, 11.0, 10.0
-#: Characters of a name, at most and at the very most, and of another line; lines for the fields that changed.
+#: Characters of a name, in a drawing and in a text, and of another line; lines for what changed.
 _LONG, _WHOLE, _WIDE, _CHANGES = 40, 1000, 60, 4
 _LEADING = 1.32
 

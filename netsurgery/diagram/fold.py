@@ -1,9 +1,9 @@
 """Blocks that repeat, folded: the first one is drawn, in a frame that stands for all of them.
 
 A block is the fewest boxes, in the net's order, into which all goes that one box makes, and out of
-which all goes by their last box: one layer of a chain, an inception block with its four branches, a residual block
-with its shortcut. Blocks that follow one another repeat where they have the same types, windows
-and wiring; their numbers of outputs may differ.
+which all goes by their last box: one layer of a chain, an inception block with its four branches, a
+residual block with its shortcut. Blocks that follow one another repeat where they have the same
+types, windows and wiring; their numbers of outputs may differ.
 """
 
 from __future__ import annotations

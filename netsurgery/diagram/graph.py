@@ -76,6 +76,16 @@ class Box:
     field: str = ""
 
     @property
+    def is_input(self) -> bool:
+        """Whether it is a blob that the net declares."""
+        return self.role is Role.INPUT
+
+    @property
+    def is_output(self) -> bool:
+        """Whether it is a blob that no layer reads."""
+        return self.role is Role.OUTPUT
+
+    @property
     def mark(self) -> Mark | None:
         """The mark of its layers, if they have the same: of a box that was added or removed."""
         marks = {layer.changed.mark if layer.changed else None for layer in self.layers}
@@ -144,14 +154,21 @@ class Graph:
     @property
     def layers(self) -> Iterator[DrawnLayer]:
         """Every layer drawn, those that a frame stands for included."""
-        shown = {key for frame in self.frames for key in frame.boxes}
+        return (layer for _, layer in self.layers_by_box)
+
+    @property
+    def layers_by_box(self) -> Iterator[tuple[int, DrawnLayer]]:
+        """The same, each after the key of the box that it is in, or that stands for its own."""
+        repeated = {frame.boxes[0]: frame for frame in self.frames}
+        framed = {key for frame in self.frames for key in frame.boxes}
         for box in self.boxes:
-            if box.key not in shown:
-                yield from box.layers
-        for frame in self.frames:
-            for block in frame.blocks:
-                for box in block:
-                    yield from box.layers
+            if box.key in repeated:
+                frame = repeated[box.key]
+                for block in frame.blocks:
+                    for key, inner in zip(frame.boxes, block, strict=True):
+                        yield from ((key, layer) for layer in inner.layers)
+            elif box.key not in framed:
+                yield from ((box.key, layer) for layer in box.layers)
 
 
 def chains(previous: Layer, layer: Layer, readers: Sequence[Layer]) -> bool:

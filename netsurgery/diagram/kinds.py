@@ -62,7 +62,7 @@ def _without_weight(layer: Layer, space: Space) -> Kind:
         return Kind.POOLING if _resamples(space, channels) else Kind.JOINING
     if space is Space.JOINING:
         return Kind.JOINING
-    if values is not Values.CHANGED and space is not Space.POINTWISE or space is Space.RESAMPLING:
+    if (values is not Values.CHANGED and space is not Space.POINTWISE) or space is Space.RESAMPLING:
         return Kind.POOLING if channels is not Channels.MIXING else Kind.OTHER
     slopes = any(param.role is ParamRole.SLOPE for param in types.params(layer) or ())
     if slopes or values is not Values.CHANGED or channels is Channels.ALIKE:

@@ -85,15 +85,12 @@ def lay_out(
     sizes: Mapping[int, tuple[float, float]],
     edges: Sequence[tuple[int, int]],
     frames: Sequence[Sequence[int]] = (),
-    *,
     blobs: Sequence[str] | None = None,
-    wrap: bool = True,
 ) -> Layout:
     """Place boxes of these sizes (width, height) and lead the edges from box to box.
 
-    frames: the keys of the boxes that each frame is around. blobs: what each edge carries. wrap: into columns, where one would be
-    much longer than it is wide. Raises NetsurgeryError where there is no
-    graphlay.
+    frames: the keys of the boxes that each frame is around. blobs: what each edge
+    carries. Raises NetsurgeryError where there is no graphlay.
 
     >>> drawn = lay_out({1: (60, 30), 2: (60, 30)}, [(1, 2)])
     >>> drawn.boxes[1].bottom < drawn.boxes[2].y, len(drawn.routes[0])
@@ -110,13 +107,13 @@ def lay_out(
     inside = {key: place for place, keys in enumerate(frames) for key in keys}
     around = [graph.node(("frame", place)) for place in range(len(frames))]
     for key, (width, height) in sizes.items():
-        parent = {"parent": around[inside[key]]} if key in inside else {}
-        graph.node(key, width=width, height=height, **parent)
+        if key in inside:
+            graph.node(key, width=width, height=height, parent=around[inside[key]])
+        else:
+            graph.node(key, width=width, height=height)
     for source, target in edges:
         graph.edge(source, target)
     options: dict[str, Any] = dict(_OPTIONS)
-    if not wrap:
-        options["wrap"] = {"viewport_aspect": 0.0}
     if len(sizes) > _MANY:
         options["effort"] = "fast"
     if all(count == 1 for count in _blobs(edges, blobs or [""] * len(edges)).values()):

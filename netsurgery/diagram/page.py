@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
 
-from netsurgery.diagram.graph import Box, DrawnLayer, Graph
+from netsurgery.diagram.graph import DrawnLayer, Graph
 from netsurgery.diagram.scene import Scene
 from netsurgery.diagram.svg import style, svg_text
 from netsurgery.io.terminal import printable
@@ -81,19 +81,8 @@ def _hashed(text: str) -> str:
 
 
 def _lines(graph: Graph) -> Iterator[str]:
-    """The prototxt's lines of each layer; those of a folded one are with the box that stands for it."""
-    framed = {key for frame in graph.frames for key in frame.boxes}
-    for box in graph.boxes:
-        if box.key not in framed:
-            yield from _of_box(box, box.key)
-    for frame in graph.frames:
-        for block in frame.blocks:
-            for key, box in zip(frame.boxes, block, strict=True):
-                yield from _of_box(box, key)
-
-
-def _of_box(box: Box, key: int) -> Iterator[str]:
-    for layer in box.layers:
+    """The prototxt's lines of each layer, with the box that it is in or that stands for its own."""
+    for key, layer in graph.layers_by_box:
         yield (
             f'<pre data-box="{key}" data-layer="{_text(layer.name)}" data-line="{_place(layer)}">'
             f"{_text(layer.text)}</pre>"

@@ -106,7 +106,10 @@ def _rounded(points: Sequence[Point]) -> Iterator[Point]:
     """The line with a short slant for each of its corners."""
     yield points[0]
     for (before, corner), (_, after) in pairwise(pairwise(points)):
-        ends = [_towards(corner, end, min(_CORNER, math.dist(corner, end) / 2)) for end in (before, after)]
+        ends = [
+            _towards(corner, end, min(_CORNER, math.dist(corner, end) / 2))
+            for end in (before, after)
+        ]
         for step in range(5):  # along the curve that SVG draws
             t = step / 4
             yield tuple(  # type: ignore[misc]

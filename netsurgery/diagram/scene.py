@@ -83,15 +83,14 @@ class Scene:
     height: float
 
 
-def scene_of(graph: Graph, *, wrap: bool = True) -> Scene:
-    """Lay a graph out and draw it. wrap: see `lay_out`."""
+def scene_of(graph: Graph) -> Scene:
+    """Lay a graph out and draw it. Raises NetsurgeryError where the library for it is missing."""
     faces = {box.key: face_of(box) for box in graph.boxes}
     layout = lay_out(
         {key: (face.width, face.height) for key, face in faces.items()},
         [(edge.source, edge.target) for edge in graph.edges],
         [frame.boxes for frame in graph.frames],
-        blobs=[edge.blob for edge in graph.edges],
-        wrap=wrap,
+        [edge.blob for edge in graph.edges],
     )
     head, height = _head(graph, max(layout.width, 320.0))
     at = _MARGIN, _MARGIN + height

@@ -31,8 +31,10 @@ def load_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """The width of a line in pixels, as wide as any of the usual sans-serif fonts needs."""
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
-    narrow = text if not wide else "".join(
-        char for char in text if unicodedata.east_asian_width(char) not in "WF"
+    narrow = (
+        text
+        if not wide
+        else "".join(char for char in text if unicodedata.east_asian_width(char) not in "WF")
     )
     width = load_font(round(size * _MEASURED)).getlength(narrow) / _MEASURED + wide * size
     return width * (BOLD if bold else 1.0)

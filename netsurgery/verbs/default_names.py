@@ -9,7 +9,7 @@ from netsurgery.formats.weights import is_hdf5_name
 from netsurgery.io.targets import STDOUT, check_outputs
 from netsurgery.io.wording import argument
 
-__all__ = ["default_prototxt", "default_weights", "existing_outputs"]
+__all__ = ["default_drawing", "default_prototxt", "default_weights", "existing_outputs"]
 
 
 def default_prototxt(prototxt: str | Path, ending: str) -> Path:
@@ -30,6 +30,15 @@ def default_weights(weights: str | Path, ending: str) -> Path:
     if is_hdf5_name(weights):
         return Path(f"{_stem(weights).removesuffix('.caffemodel')}_{ending}.caffemodel.h5")
     return Path(f"{_stem(weights)}_{ending}.caffemodel")
+
+
+def default_drawing(prototxt: str | Path, ending: str) -> Path:
+    """``NET.svg``, for the ending ``.svg``.
+
+    >>> str(default_drawing("nets/lenet.prototxt", ".svg"))
+    'lenet.svg'
+    """
+    return Path(f"{_stem(prototxt)}{ending}")
 
 
 def existing_outputs(paths: Sequence[str | Path], inputs: Iterable[str | Path]) -> tuple[str, ...]:

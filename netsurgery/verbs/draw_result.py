@@ -1,0 +1,202 @@
+"""What `draw` returns: the drawing, in every form, and what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from netsurgery.diagram.graph import Edge, Graph, Mark
+from netsurgery.errors import OutputError
+from netsurgery.io.files import Outputs
+from netsurgery.io.short_repr import ShortRepr
+from netsurgery.io.targets import STDOUT
+from netsurgery.io.terminal import joined, print_text
+from netsurgery.net.state import NetState
+from netsurgery.open_net.arguments import AnyPath
+
+if TYPE_CHECKING:
+    from netsurgery.diagram.formats import Format
+    from netsurgery.verbs.inspect_result import UnknownShapes
+
+__all__ = ["Drawing"]
+
+
+@dataclass(eq=False, repr=False)
+class Drawing(ShortRepr):
+    """A net as a picture.
+
+    graph: what is drawn. prototxt, weights: the files; None for an open net's weights. compared:
+    the net that changes are marked against, None for none. unknown: blobs without a shape, and
+    why. notes: about how the net was read. written: the file written last, None for none.
+
+    >>> import netsurgery as ns
+    >>> drawing = ns.draw("prototxt/digits_deploy.prototxt")
+    >>> print(drawing)
+    Digits: 15 layers in 9 boxes, 10 edges
+    >>> drawing.svg()[:4], drawing.dot()[:18]
+    ('<svg', 'digraph "Digits" {')
+    """
+
+    graph: Graph
+    prototxt: str
+    weights: str | None
+    state: NetState
+    compared: str | None = None
+    unknown: tuple[UnknownShapes, ...] = ()
+    notes: tuple[str, ...] = ()
+    written: str | None = None
+
+    def svg(self) -> str:
+        """The drawing as SVG: light, and dark where the reader prefers that."""
+        return self._rendered("svg").decode()
+
+    def html(self) -> str:
+        """As a page that needs nothing else, to zoom, to search, and to read the prototxt."""
+        return self._rendered("html").decode()
+
+    def mermaid(self) -> str:
+        """As a Mermaid flowchart."""
+        return self._rendered("mermaid").decode()
+
+    def dot(self) -> str:
+        """As a digraph in Graphviz's language."""
+        return self._rendered("dot").decode()
+
+    def png(self) -> bytes:
+        """As the bytes of a PNG file. Raises MemoryLimitError for one that is too large."""
+        return self._rendered("png")
+
+    def _rendered(self, name: str) -> bytes:
+        if name not in self._made:
+            self._made[name] = self._format(name).render(self.graph)
+        return self._made[name]
+
+    @cached_property
+    def _made(self) -> dict[str, bytes]:
+        return {}
+
+    def _format(self, name: str) -> Format:
+        from netsurgery.diagram.formats import FORMATS
+
+        if name not in FORMATS:
+            raise OutputError(f"found the form {name!r}, expected one of {', '.join(FORMATS)}")
+        return FORMATS[name]
+
+    def rendered_for(self, output: AnyPath, format: str | None = None) -> bytes:
+        """What `save` would write. Raises OutputError for an ending of no form."""
+        from netsurgery.diagram.formats import format_of
+
+        if format is None:
+            format = "svg" if str(output) == STDOUT else format_of(output).name
+        return self._rendered(format)
+
+    def save(
+        self,
+        output: AnyPath,
+        *,
+        format: str | None = None,
+        force: bool = False,
+        inputs: Sequence[str] = (),
+    ) -> tuple[str, ...]:
+        """Write the drawing; returns the files written.
+
+        output: a file, whose ending says the form (.svg, .png, .html, .mmd, .dot), or "-" for
+        standard output. format: "svg", "png", "html", "mermaid" or "dot", whatever the ending is.
+        force: replace a file that exists. inputs: files that it must not replace, besides the
+        net's. Raises OutputError; nothing is written then.
+        """
+        content = self.rendered_for(output, format)
+        binary = format is not None and not self._format(format).text
+        if str(output) == STDOUT and not binary:
+            print_text(content)
+        else:
+            own = [path for path in (self.prototxt, self.weights, self.compared) if path]
+            inputs = [*own, *inputs]
+            with Outputs([output], inputs=inputs, force=force, stdout=True) as outputs:
+                outputs[output].write(content)
+        self.written = str(output)
+        return (self.written,)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `netsurgery draw --json` prints it."""
+        boxes = {box.key: box for box in self.graph.boxes}
+        return {
+            "prototxt": self.prototxt,
+            "weights": self.weights,
+            "compared": self.compared,
+            "name": self.graph.name,
+            "phase": self.state.phase,
+            "level": self.state.level,
+            "stages": list(self.state.stages),
+            "layers": [
+                {
+                    "name": layer.name,
+                    "type": layer.type,
+                    "kind": layer.kind.lower(),
+                    "box": key,
+                    "params": layer.params,
+                    "multiply_adds": layer.multiply_adds,
+                    "line": layer.line,
+                    "mark": layer.changed and layer.changed.mark.word,
+                    "changes": list(layer.changed.lines) if layer.changed else [],
+                }
+                for key, layer in self.graph.layers_by_box
+            ],
+            "inputs": [_blob(box.name, key) for key, box in boxes.items() if box.is_input],
+            "outputs": [_blob(box.name, key) for key, box in boxes.items() if box.is_output],
+            "edges": [_edge(edge) for edge in self.graph.edges],
+            "groups": [
+                {
+                    "boxes": list(frame.boxes),
+                    "blocks": [
+                        [layer.name for box in block for layer in box.layers]
+                        for block in frame.blocks
+                    ],
+                }
+                for frame in self.graph.frames
+            ],
+            "output": self.written,
+            "notes": list(self.remarks()),
+        }
+
+    def remarks(self) -> Iterator[str]:
+        """How the net was read, and which shapes are not known and why."""
+        yield from self.notes
+        for each in self.unknown:
+            yield f"no shape of {joined([repr(blob) for blob in each.blobs])}: {each.reason}"
+
+    def __str__(self) -> str:
+        layers, boxes = len(list(self.graph.layers_by_box)), len(self.graph.boxes)
+        parts = [f"{layers} layer{'s' * (layers != 1)} in {boxes} box{'es' * (boxes != 1)}"]
+        edges, frames = len(self.graph.edges), len(self.graph.frames)
+        parts.append(f"{edges} edge{'s' * (edges != 1)}")
+        if frames:
+            parts.append(f"{frames} group{'s' * (frames != 1)} of repeated blocks")
+        for mark in Mark:
+            count = sum(
+                layer.changed is not None and layer.changed.mark is mark
+                for _, layer in self.graph.layers_by_box
+            )
+            if count:
+                parts.append(f"{count} {mark.word}")
+        name = f"{self.graph.name}: " if self.graph.name else ""
+        return f"{name}{', '.join(parts)}{f'; wrote {self.written}' if self.written else ''}"
+
+    def _repr_svg_(self) -> str:
+        return self.svg()
+
+
+def _blob(name: str, box: int) -> dict[str, Any]:
+    return {"blob": name, "box": box}
+
+
+def _edge(edge: Edge) -> dict[str, Any]:
+    return {
+        "from": edge.source,
+        "to": edge.target,
+        "blob": edge.blob,
+        "shape": None if edge.shape is None else list(edge.shape),
+        "mark": edge.mark and edge.mark.word,
+    }
