@@ -9,10 +9,10 @@ types, windows and wiring; their numbers of outputs may differ.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterator
+from dataclasses import replace
 
-from netsurgery.diagram.graph import Box, Edge, Frame, Graph, Role
+from netsurgery.diagram.graph import Frame, Graph, Role
 
 __all__ = ["fold"]
 
@@ -29,17 +29,17 @@ def fold(graph: Graph) -> Graph:
     """The graph with repeated blocks folded; the same graph where there are none."""
     frames: list[Frame] = []
     gone: set[int] = set()
-    leaving: dict[int, int] = {}  # the last box of the last block -> that of the first
-    for blocks in _Finder(graph).choose():
-        first, last = blocks[0], blocks[-1]
+    leaving: dict[int, int] = {}  # the last box of the last repetition -> that of the first
+    for repetitions in _Finder(graph).choose():
+        (start, first_end), (_, end) = repetitions[0], repetitions[-1]
         frames.append(
             Frame(
-                tuple(box.key for box in graph.boxes[slice(*first)]),
-                tuple(tuple(graph.boxes[slice(*block)]) for block in blocks),
+                tuple(box.key for box in graph.boxes[start:first_end]),
+                tuple(tuple(graph.boxes[slice(*block)]) for block in repetitions),
             )
         )
-        gone.update(range(first[1], last[1]))
-        leaving[last[1] - 1] = first[1] - 1
+        gone.update(range(first_end, end))
+        leaving[end - 1] = first_end - 1
     edges = [
         replace(edge, source=leaving.get(edge.source, edge.source))
         for edge in graph.edges
@@ -49,99 +49,105 @@ def fold(graph: Graph) -> Graph:
     return replace(graph, boxes=boxes, edges=tuple(edges), frames=tuple(frames))
 
 
-@dataclass
 class _Finder:
     """Blocks and their repetitions; boxes are called by their places, which are their keys."""
 
-    graph: Graph
-
-    def __post_init__(self) -> None:
-        self.into: dict[int, list[Edge]] = defaultdict(list)
-        self.out_of: dict[int, list[Edge]] = defaultdict(list)
-        for edge in self.graph.edges:
-            self.into[edge.target].append(edge)
-            self.out_of[edge.source].append(edge)
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.into: dict[int, list[int]] = defaultdict(list)
+        self.out_of: dict[int, list[int]] = defaultdict(list)
+        for edge in graph.edges:
+            self.into[edge.target].append(edge.source)
+            self.out_of[edge.source].append(edge.target)
+        #: Place -> the end of the block that begins there, and a number that like blocks share.
+        self.blocks: dict[int, tuple[int, int]] = {}
+        looks: dict[Hashable, int] = {}
+        for start in range(len(graph.boxes)):
+            end = self._end(start)
+            if end is not None:
+                number = looks.setdefault(self._look(start, end), len(looks))
+                self.blocks[start] = end, number
 
     def choose(self) -> Iterator[list[_Block]]:
         """The repetitions that together are worth most, in the net's order."""
         count = len(self.graph.boxes)
         worth = [0] * (count + 1)  # of what is chosen from each place on
-        chosen: dict[int, list[_Block]] = {}
+        chosen: dict[
+            int, tuple[int, int]
+        ] = {}  # place -> blocks of a pattern, how often it is there
+        # (place, blocks of a pattern) -> how often it is there, and where that ends
+        runs: dict[tuple[int, int], tuple[int, int]] = {}
         for start in reversed(range(count)):
             worth[start] = worth[start + 1]
-            for pattern, blocks in self.repetitions(start):
-                end = blocks[-1][1]
-                spared = end - blocks[0][1]
+            pattern: list[int] = []
+            at = start
+            while len(pattern) < _PATTERN and at in self.blocks:
+                at, number = self.blocks[at]
+                pattern.append(number)
+                times, end = 1, at
+                if self._follows(pattern, at):
+                    times, end = runs[at, len(pattern)]
+                    times += 1
+                runs[start, len(pattern)] = times, end
+                spared = end - at
                 # Of two that spare as much, the one of shorter patterns says more.
-                value = 2 * spared - (pattern - 1) + worth[end]
+                value = 2 * spared - (len(pattern) - 1) + worth[end]
                 if spared >= _SPARED and value > worth[start]:
-                    chosen[start], worth[start] = blocks, value
+                    chosen[start], worth[start] = (len(pattern), times), value
         start = 0
         while start < count:
             if start in chosen:
-                yield chosen[start]
-                start = chosen[start][-1][1]
+                repetitions = list(self._repetitions(start, *chosen[start]))
+                yield repetitions
+                start = repetitions[-1][1]
             else:
                 start += 1
 
-    def repetitions(self, start: int) -> Iterator[tuple[int, list[_Block]]]:
-        """Every pattern from `start` on: of how many blocks, and as often as it is there."""
-        at = start
-        for pattern in range(1, _PATTERN + 1):
-            block = self.block(at)
-            if block is None:
-                return
-            at = block[1]
-            yield pattern, self.repeated((start, at), pattern)
+    def _follows(self, pattern: list[int], at: int) -> bool:
+        """Whether the blocks from a place on are like these."""
+        for number in pattern:
+            if at not in self.blocks or self.blocks[at][1] != number:
+                return False
+            at = self.blocks[at][0]
+        return True
 
-    def repeated(self, first: _Block, blocks: int) -> list[_Block]:
-        """`first`, which has so many blocks, and what repeats it right after it."""
-        wanted = self.signature(first)
-        found = [first]
-        while True:
-            start = at = found[-1][1]
-            for _ in range(blocks):
-                block = self.block(at)
-                if block is None:
-                    return found
-                at = block[1]
-            if self.signature((start, at)) != wanted:
-                return found
-            found.append((start, at))
+    def _repetitions(self, start: int, pattern: int, times: int) -> Iterator[_Block]:
+        for _ in range(times):
+            end = start
+            for _ in range(pattern):
+                end = self.blocks[end][0]
+            yield start, end
+            start = end
 
-    def block(self, start: int) -> _Block | None:
-        """The smallest block from `start` on."""
-        entries = {edge.source for edge in self.into.get(start, ())}
+    def _end(self, start: int) -> int | None:
+        """Where the smallest block ends that begins at `start`; None where there is none."""
+        entries = set(self.into[start])
         if len(entries) != 1:
             return None
         (entry,) = entries
         if entry >= start:
             return None
         # The furthest box that reads what the entry, or one of the block, makes.
-        reach = max(edge.target for edge in self.out_of[entry])
+        reach = max(self.out_of[entry])
         for last in range(start, min(start + _BLOCK, len(self.graph.boxes))):
-            box = self.graph.boxes[last]
-            if box.role is not Role.LAYERS or not self.out_of[last]:
+            if self.graph.boxes[last].role is not Role.LAYERS or not self.out_of[last]:
                 return None
-            if any(not (start <= e.source < last or e.source == entry) for e in self.into[last]):
+            if any(not (start <= each < last or each == entry) for each in self.into[last]):
                 return None
             if reach <= last:
-                return start, last + 1
-            reach = max(reach, *(edge.target for edge in self.out_of[last]))
+                return last + 1
+            reach = max(reach, *self.out_of[last])
+            if reach >= start + _BLOCK:
+                return None
         return None
 
-    def signature(self, block: _Block) -> Sequence[Hashable]:
-        """What blocks that are alike have in common."""
-        start, end = block
-        return [
+    def _look(self, start: int, end: int) -> Hashable:
+        """What blocks that are alike have in common: their layers, and how they are wired."""
+        return tuple(
             (
-                _looks(self.graph.boxes[place]),
+                tuple((la.type, la.detail, la.changed) for la in self.graph.boxes[place].layers),
                 # The block's entry, whichever box that is, is -1.
-                tuple(max(edge.source - start, -1) for edge in self.into[place]),
+                tuple(max(source - start, -1) for source in self.into[place]),
             )
             for place in range(start, end)
-        ]
-
-
-def _looks(box: Box) -> Hashable:
-    return tuple((layer.type, layer.detail, layer.changed) for layer in box.layers)
+        )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice, pairwise
 
 from netsurgery.diagram.graph import Edge
 from netsurgery.diagram.layout import FRAME_HEAD, Layout, Place, Point
@@ -16,8 +17,8 @@ __all__ = ["LABEL", "frame_rooms", "labels"]
 #: Pixels: a label's letters, its distance from the line beside it, the arrow's head.
 LABEL = 10.0
 _AWAY, _HEAD = 4.0, 7.0
-#: Height of the bands by which what is near is looked up.
-_BAND = 200.0
+#: The side of the cells by which boxes that are near are looked up; what a line is thinner than.
+_CELL, _THIN = 200.0, 2.0
 
 
 def labels(edges: Sequence[Edge], layout: Layout, written: Iterable[Place]) -> dict[int, Place]:
@@ -85,29 +86,50 @@ def frame_rooms(layout: Layout) -> list[Place]:
 
 
 class _Taken:
-    """What stands already: boxes, the lines of edges, labels."""
+    """What stands already: the lines of edges and frames, sorted; boxes and texts, in cells."""
 
     def __init__(self, layout: Layout) -> None:
-        self._bands: dict[int, list[Place]] = defaultdict(list)
+        self._cells: dict[tuple[int, int], list[Place]] = defaultdict(list)
         for place in layout.boxes.values():
             self.add(place)
-        for route in layout.routes:
-            for start, end in pairwise(route):
-                self.add(_line(start, end))
+        lines = [_line(*ends) for route in layout.routes for ends in pairwise(route)]
         for frame in layout.frames:
-            for start, end in pairwise(_corners(frame)):
-                self.add(_line(start, end))
+            lines += [_line(*ends) for ends in pairwise(_corners(frame))]
+        self._across = sorted((line for line in lines if line.height < _THIN), key=_top)
+        self._down = sorted((line for line in lines if line.height >= _THIN), key=_left)
 
     def add(self, place: Place) -> None:
-        for band in _bands(place):
-            self._bands[band].append(place)
+        for cell in _cells(place):
+            self._cells[cell].append(place)
 
     def free(self, place: Place) -> bool:
-        return not any(place.meets(other) for band in _bands(place) for other in self._bands[band])
+        """Whether nothing else is there."""
+        across = _between(self._across, place.y, place.bottom, _top)
+        down = _between(self._down, place.x, place.right, _left)
+        boxes = (each for cell in _cells(place) for each in self._cells[cell])
+        return not any(place.meets(other) for other in chain(across, down, boxes))
 
 
-def _bands(place: Place) -> range:
-    return range(int(place.y // _BAND), int(place.bottom // _BAND) + 1)
+def _top(place: Place) -> float:
+    return place.y
+
+
+def _left(place: Place) -> float:
+    return place.x
+
+
+def _between(
+    lines: Sequence[Place], low: float, high: float, key: Callable[[Place], float]
+) -> Iterator[Place]:
+    """Of lines sorted by `key` those that may be between the two."""
+    first = bisect_left(lines, low - _THIN, key=key)
+    return islice(lines, first, bisect_right(lines, high, key=key))
+
+
+def _cells(place: Place) -> Iterator[tuple[int, int]]:
+    rows = range(int(place.y // _CELL), int(place.bottom // _CELL) + 1)
+    columns = range(int(place.x // _CELL), int(place.right // _CELL) + 1)
+    return ((row, column) for row in rows for column in columns)
 
 
 def _line(start: Point, end: Point) -> Place:

@@ -6,6 +6,7 @@ angles. A drawing that would be a long ribbon is wrapped into columns.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +20,16 @@ Point = tuple[float, float]
 #: Pixels above the boxes of a frame, for its two lines of text.
 FRAME_HEAD = 30.0
 _FRAME_PAD = 14.0
-#: More boxes than this are placed with less effort.
-_MANY = 1500
+#: Pixels of a box's side for each edge that ends there: an arrow's head, and some air.
+_PORT = 8.0
 #: Width over height that a drawing is wrapped to.
 _ASPECT = 1.1
+#: From so many boxes on they are placed with less effort; from so many edges at one box on what
+#: would take the square of their number is left out.
+_MANY, _CROWD = 1500, 100
+_REFINED = ("port_relax_rounds", "overlap_repair_rounds")
 
+_TUNING = {"wrap": {"max_rows": 12, "max_cut_edges": 2}}
 _OPTIONS = {
     "direction": "topbottom",
     "spacing": {
@@ -36,7 +42,7 @@ _OPTIONS = {
         "compound_header": FRAME_HEAD,
     },
     "wrap": {"viewport_aspect": _ASPECT},
-    "tuning": {"wrap": {"max_rows": 12, "max_cut_edges": 2}},
+    "tuning": _TUNING,
 }
 
 
@@ -106,27 +112,33 @@ def lay_out(
     graph = graphlay.Graph()
     inside = {key: place for place, keys in enumerate(frames) for key in keys}
     around = [graph.node(("frame", place)) for place in range(len(frames))]
+    forks, ports = _ports(edges, blobs or [""] * len(edges))
     for key, (width, height) in sizes.items():
+        room = max(width, _PORT * ports[key])
         if key in inside:
-            graph.node(key, width=width, height=height, parent=around[inside[key]])
+            graph.node(key, width=room, height=height, parent=around[inside[key]])
         else:
-            graph.node(key, width=width, height=height)
+            graph.node(key, width=room, height=height)
     for source, target in edges:
         graph.edge(source, target)
-    options: dict[str, Any] = dict(_OPTIONS)
+    options: dict[str, Any] = {**_OPTIONS}
+    if max(ports.values(), default=0) > _CROWD:
+        options["tuning"] = {**_TUNING, "routing": dict.fromkeys(_REFINED, 0)}
+    elif forks:
+        options["routing"] = {"merge_edges": "forks"}
     if len(sizes) > _MANY:
         options["effort"] = "fast"
-    if all(count == 1 for count in _blobs(edges, blobs or [""] * len(edges)).values()):
-        options["routing"] = {"merge_edges": "forks"}
     return _as_layout(graphlay.layout(graph, options=options).raw, list(sizes), len(frames))
 
 
-def _blobs(edges: Sequence[tuple[int, int]], blobs: Sequence[str]) -> dict[int, int]:
-    """How many blobs leave each box: edges of one blob may have their beginning in common."""
-    leaving: dict[int, set[str]] = {}
-    for (source, _), blob in zip(edges, blobs, strict=True):
-        leaving.setdefault(source, set()).add(blob)
-    return {source: len(each) for source, each in leaving.items()}
+def _ports(edges: Sequence[tuple[int, int]], blobs: Sequence[str]) -> tuple[bool, Counter[int]]:
+    """Whether edges that leave a box together may share their beginning: if they carry one blob.
+
+    And how many edges end, or begin, at each box, whichever is more.
+    """
+    leaving = Counter(source for source, _ in edges)
+    carried = {(source, blob) for (source, _), blob in zip(edges, blobs, strict=True)}
+    return len(carried) == len(leaving), leaving | Counter(target for _, target in edges)
 
 
 def _as_layout(raw: Mapping[str, Any], keys: Sequence[int], frames: int) -> Layout:
