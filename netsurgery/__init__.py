@@ -50,7 +50,7 @@ _MODULES = {
     "verbs.diff": "diff",
     "verbs.diff_result": "Comparison",
     "verbs.draw": "draw",
-    "verbs.draw_result": "Drawing",
+    "verbs.draw_result": "NetDrawing",
     "verbs.edit": "Edit edit",
     "verbs.export": "OnnxExport export_onnx",
     "verbs.init": "Initialization init",

@@ -22,7 +22,7 @@ from netsurgery.cli.printing import echo, echo_json, echo_notes
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
-    from netsurgery.verbs.draw_result import Drawing
+    from netsurgery.verbs.draw_result import NetDrawing
 
 __all__ = ["command"]
 
@@ -43,7 +43,7 @@ ENDINGS = {"svg": ".svg", "png": ".png", "html": ".html", "mermaid": ".mmd", "do
     "--output",
     metavar="FILE",
     type=DRAWING,
-    help="Drawing to write, as its ending says: .svg, .png, .html, .mmd (Mermaid) or .dot; - is "
+    help="NetDrawing to write, as its ending says: .svg, .png, .html, .mmd (Mermaid) or .dot; - is "
     "standard output (default: NET.svg in the current folder).",
 )
 @output_option(
@@ -112,7 +112,7 @@ def command(
         render(result, err=printed)
 
 
-def render(result: Drawing, *, err: bool) -> None:
+def render(result: NetDrawing, *, err: bool) -> None:
     """Print the result for a person; on standard error where the drawing goes to output."""
     echo_notes(result.remarks(), err=err)
     echo(str(result), err=err)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from netsurgery.diagram.graph import Box, Changed, DrawnLayer, Edge, Graph, Mark, Role, chains
+from netsurgery.diagram.graph import (
+    BoxRole,
+    Changed,
+    DrawnBox,
+    DrawnLayer,
+    Edge,
+    Mark,
+    NetGraph,
+    chains,
+)
 from netsurgery.diagram.kinds import Kind, kind_of
 from netsurgery.errors import PrototxtError
 from netsurgery.io.shape_text import shape_text
@@ -24,22 +33,22 @@ def build_graph(
     summaries: Sequence[LayerSummary],
     shapes: Shapes,
     changes: Mapping[str, Changed] | None = None,
-) -> Graph:
+) -> NetGraph:
     """The graph of a net's layers.
 
     summaries: one for each layer, as `summarize` makes them. changes: layer -> how it differs from
     another net's.
     """
     builder = _Builder(net, shapes, changes or {})
-    made = {top for layer in net.layers for top in layer.new_tops}
+    tops = {top for layer in net.layers for top in layer.new_tops}
     for declared in net.inputs:
-        if declared.name not in made:
+        if declared.name not in tops:
             builder.add_input(declared.name)
     for layer, summary in zip(net.layers, summaries, strict=True):
         builder.add(layer, summary)
     for blob in net.outputs:
         builder.add_output(blob)
-    return Graph(net.name, tuple(builder.boxes), tuple(builder.edges))
+    return NetGraph(net.name, tuple(builder.boxes), tuple(builder.edges))
 
 
 @dataclass
@@ -47,20 +56,20 @@ class _Builder:
     net: NetDefinition
     shapes: Shapes
     changes: Mapping[str, Changed]
-    boxes: list[Box] = field(default_factory=list)
+    boxes: list[DrawnBox] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
     #: Blob -> the key of the box that made it, and the layer, None for an input of the net.
     makers: dict[str, tuple[int, Layer | None]] = field(default_factory=dict)
 
     def add_input(self, blob: str) -> None:
         """A box for an input that no layer makes."""
-        self.makers[blob] = self._new(Role.INPUT, blob), None
+        self.makers[blob] = self._new(BoxRole.INPUT, blob), None
 
     def add_output(self, blob: str) -> None:
         """A box for a blob that no layer reads, unless it is an input."""
         key, layer = self.makers[blob]
         if layer is not None:
-            self._edge(key, self._new(Role.OUTPUT, blob), blob)
+            self._edge(key, self._new(BoxRole.OUTPUT, blob), blob)
 
     def add(self, layer: Layer, summary: LayerSummary) -> None:
         """The layer, in the box of the one before it or in a new one, with the edges to it."""
@@ -70,14 +79,14 @@ class _Builder:
             box = self.boxes[key]
             self.boxes[key] = replace(box, layers=(*box.layers, drawn), field=_field(summary))
         else:
-            key = self._new(Role.LAYERS)
+            key = self._new(BoxRole.LAYERS)
             self.boxes[key] = replace(self.boxes[key], layers=(drawn,), field=_field(summary))
             for blob in layer.bottoms:
                 self._edge(self.makers[blob][0], key, blob)
         self.makers.update(dict.fromkeys(layer.tops, (key, layer)))
 
-    def _new(self, role: Role, name: str = "") -> int:
-        self.boxes.append(Box(len(self.boxes), role, name=name))
+    def _new(self, role: BoxRole, name: str = "") -> int:
+        self.boxes.append(DrawnBox(len(self.boxes), role, name=name))
         return len(self.boxes) - 1
 
     def _edge(self, source: int, target: int, blob: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from netsurgery.diagram.graph import Box, Changed, DrawnLayer, Edge, Graph, Mark, Role
+from netsurgery.diagram.graph import BoxRole, Changed, DrawnBox, DrawnLayer, Edge, Mark, NetGraph
 from netsurgery.surgery.difference.compare import LayerDifference, NetDifference
 
 __all__ = ["changes_of", "with_removed"]
@@ -39,7 +39,7 @@ def _lines(layer: LayerDifference) -> Iterator[str]:
     yield from map(str, layer.changes)
 
 
-def with_removed(new: Graph, old: Graph, difference: NetDifference) -> Graph:
+def with_removed(new: NetGraph, old: NetGraph, difference: NetDifference) -> NetGraph:
     """The new net's graph with the layers that only the old one has.
 
     old, new: the graphs of both nets, that of the new one by the `changes_of` the difference.
@@ -48,7 +48,7 @@ def with_removed(new: Graph, old: Graph, difference: NetDifference) -> Graph:
 
 
 class _Merger:
-    def __init__(self, new: Graph, old: Graph, difference: NetDifference) -> None:
+    def __init__(self, new: NetGraph, old: NetGraph, difference: NetDifference) -> None:
         self.old, self.new = old, new
         self.gone = {layer.name for layer in difference.removed}
         self.renamed = dict(difference.matched)
@@ -59,14 +59,14 @@ class _Merger:
         self.blobs = {(box.role, box.name): box.key for box in new.boxes if not box.layers}
         self.blob_names: Mapping[str, str] = difference.blobs
 
-    def merged(self) -> Graph:
+    def merged(self) -> NetGraph:
         """The graph with everything in it."""
         ghosts = {}
         for box in self.old.boxes:
             gone = [layer for layer in box.layers if layer.name in self.gone]
             if not gone:
                 continue
-            host = self._kept(box)
+            host = self._present(box)
             # A chain that has lost its first layer begins elsewhere now.
             if host is None or box.layers[0].name in self.gone:
                 ghosts[box.key] = self._ghost(gone)
@@ -76,7 +76,7 @@ class _Merger:
             self._connect(edge, ghosts)
         return replace(self.new, boxes=tuple(self.boxes), edges=tuple(self.edges))
 
-    def _kept(self, box: Box) -> int | None:
+    def _present(self, box: DrawnBox) -> int | None:
         """Where the layers of an old box that are still there are now; None for nowhere."""
         keys = (self.place.get(self.renamed.get(layer.name, "")) for layer in box.layers)
         return next((key for key in keys if key is not None), None)
@@ -84,10 +84,10 @@ class _Merger:
     def _ghost(self, layers: list[DrawnLayer]) -> int:
         key = len(self.boxes)
         removed = tuple(replace(layer, changed=_REMOVED) for layer in layers)
-        self.boxes.append(Box(key, Role.LAYERS, removed))
+        self.boxes.append(DrawnBox(key, BoxRole.LAYERS, removed))
         return key
 
-    def _insert(self, old: Box, host: int) -> None:
+    def _insert(self, old: DrawnBox, host: int) -> None:
         """Put what is gone from an old box into the new one, after the layer that was before it."""
         layers = list(self.boxes[host].layers)
         names = [layer.name for layer in layers]
@@ -115,5 +115,5 @@ class _Merger:
             return ghosts[key]
         box = self.old.boxes[key]
         if box.layers:
-            return self._kept(box)
+            return self._present(box)
         return self.blobs.get((box.role, self.blob_names.get(box.name, box.name)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from netsurgery.diagram.faces import cost_text, face_of
-from netsurgery.diagram.graph import Box, Edge, Graph, Mark, Role
+from netsurgery.diagram.graph import BoxRole, DrawnBox, Edge, Mark, NetGraph
 from netsurgery.diagram.palette import LIGHT, bar, mark_tone, tint
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.terminal import cell
@@ -13,7 +13,7 @@ from netsurgery.io.terminal import cell
 __all__ = ["dot_text"]
 
 
-def dot_text(graph: Graph) -> str:
+def dot_text(graph: NetGraph) -> str:
     """The graph as a DOT digraph: a node for each box, a cluster for each folded block."""
     lines = [
         f"digraph {_quoted(graph.name or 'net')} {{",
@@ -47,11 +47,11 @@ def _attributes(values: Mapping[str, str]) -> str:
     return f"[{', '.join(f'{name}={value}' for name, value in values.items())}];"
 
 
-def _node(box: Box) -> str:
+def _node(box: DrawnBox) -> str:
     lines = [" ".join(span.text for span in line.spans) for line in face_of(box, whole=True).lines]
     # \l ends a line and aligns it to the left.
     text = "".join(cell(line).replace("\\", "\\\\") + "\\l" for line in lines)
-    if box.role is not Role.LAYERS:
+    if box.role is not BoxRole.LAYERS:
         text, values = text.removesuffix("\\l"), {"fillcolor": f'"{LIGHT["frame"]}"'}
         values["shape"] = "oval"
     else:

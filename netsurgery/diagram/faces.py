@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from netsurgery.diagram.graph import Box, DrawnLayer, Frame, Role
+from netsurgery.diagram.graph import BoxRole, DrawnBox, DrawnLayer, Frame
 from netsurgery.diagram.palette import mark_tone
 from netsurgery.diagram.typeface import shown, text_width
 
-__all__ = ["BAR", "PAD", "Face", "FaceLine", "Span", "count_text", "face_of", "frame_lines"]
+__all__ = ["BAR", "PAD", "Face", "FaceLine", "TextSpan", "count_text", "face_of", "frame_lines"]
 
 #: Pixels: around the text, and of the coloured left edge.
 PAD, BAR = 8.0, 5.0
@@ -22,7 +22,7 @@ _LEADING = 1.32
 
 
 @dataclass(frozen=True)
-class Span:
+class TextSpan:
     """A piece of a line: its text, its size in pixels, its tone."""
 
     text: str
@@ -41,7 +41,7 @@ class FaceLine:
     """A line of a box. layer: the place among the box's layers of the one that it is about, None
     for the whole box. swatch: the kind whose colour stands before it, "" for none."""
 
-    spans: tuple[Span, ...]
+    spans: tuple[TextSpan, ...]
     layer: int | None = None
     swatch: str = ""
 
@@ -56,7 +56,7 @@ class FaceLine:
         text = sum(span.width for span in self.spans) + _GAP * (len(self.spans) - 1)
         return text + (SWATCH if self.swatch else 0.0)
 
-    def places(self) -> Iterator[tuple[float, Span]]:
+    def places(self) -> Iterator[tuple[float, TextSpan]]:
         """Each piece with where it begins, from the left end of the line."""
         x = SWATCH if self.swatch else 0.0
         for span in self.spans:
@@ -73,11 +73,11 @@ class Face:
     height: float
 
 
-def face_of(box: Box, *, whole: bool = False) -> Face:
+def face_of(box: DrawnBox, *, whole: bool = False) -> Face:
     """What stands in a box. whole: long names are not shortened."""
     most = _WHOLE if whole else _LONG
-    if box.role is not Role.LAYERS:
-        lines = [FaceLine((Span(shown(box.name, most), 12.0),))]
+    if box.role is not BoxRole.LAYERS:
+        lines = [FaceLine((TextSpan(shown(box.name, most), 12.0),))]
         left, pad = PAD * 1.5, PAD * 0.6
     else:
         lines = [*_layer_lines(box, most), *_totals(box)]
@@ -87,10 +87,10 @@ def face_of(box: Box, *, whole: bool = False) -> Face:
     return Face(tuple(lines), float(round(width)), float(round(height)))
 
 
-def _layer_lines(box: Box, most: int) -> Iterator[FaceLine]:
+def _layer_lines(box: DrawnBox, most: int) -> Iterator[FaceLine]:
     for place, layer in enumerate(box.layers):
         name = _marked(layer, most, first=place == 0)
-        about = Span(shown(f"{layer.type} {layer.detail}".strip(), _WIDE), _TEXT, "pale")
+        about = TextSpan(shown(f"{layer.type} {layer.detail}".strip(), _WIDE), _TEXT, "pale")
         if place == 0:
             yield FaceLine(name, place)
             yield FaceLine((about,), place)
@@ -99,13 +99,13 @@ def _layer_lines(box: Box, most: int) -> Iterator[FaceLine]:
         yield from _changes(layer, place)
 
 
-def _marked(layer: DrawnLayer, most: int, *, first: bool) -> tuple[Span, ...]:
+def _marked(layer: DrawnLayer, most: int, *, first: bool) -> tuple[TextSpan, ...]:
     """The layer's name, after the sign of its mark; that of the box's first layer stands out."""
-    name = Span(shown(layer.name, most), _NAME if first else _TEXT, bold=first)
+    name = TextSpan(shown(layer.name, most), _NAME if first else _TEXT, bold=first)
     if layer.changed is None:
         return (name,)
     mark = layer.changed.mark
-    return Span(mark.sign, _NAME, mark_tone(mark), bold=True), name
+    return TextSpan(mark.sign, _NAME, mark_tone(mark), bold=True), name
 
 
 def _changes(layer: DrawnLayer, place: int) -> Iterator[FaceLine]:
@@ -115,21 +115,23 @@ def _changes(layer: DrawnLayer, place: int) -> Iterator[FaceLine]:
     if len(lines) > _CHANGES:
         lines[_CHANGES - 1 :] = [f"and {len(lines) - _CHANGES + 1} more changes"]
     for line in lines:
-        yield FaceLine((Span(shown(line, _WIDE), _SMALL, mark_tone(layer.changed.mark)),), place)
+        yield FaceLine(
+            (TextSpan(shown(line, _WIDE), _SMALL, mark_tone(layer.changed.mark)),), place
+        )
 
 
-def _totals(box: Box) -> Iterator[FaceLine]:
+def _totals(box: DrawnBox) -> Iterator[FaceLine]:
     if all(layer.changed and layer.changed.mark.word == "removed" for layer in box.layers):
         return
     costs = cost_text(box.params, box.multiply_adds)
     for text in filter(None, (costs, box.field)):
-        yield FaceLine((Span(text, _SMALL, "pale"),))
+        yield FaceLine((TextSpan(text, _SMALL, "pale"),))
 
 
 def frame_lines(frame: Frame, width: float) -> tuple[FaceLine, ...]:
     """What stands over the boxes of a folded block: as much of it as `width` pixels hold."""
     first, last = (shown(block[-1].layers[0].name, _LONG) for block in _ends(frame))
-    times = Span(f"{len(frame.blocks)} x", _NAME, bold=True)
+    times = TextSpan(f"{len(frame.blocks)} x", _NAME, bold=True)
     which = _fitting([f"{first} ... {last}", f"to {last}"], _TEXT, width - times.width - _GAP)
     lines = [FaceLine((times, which) if which.text else (times,))]
     costs = cost_text(frame.params, frame.multiply_adds)
@@ -138,14 +140,14 @@ def frame_lines(frame: Frame, width: float) -> tuple[FaceLine, ...]:
     return (*lines, FaceLine((together,))) if costs and together.text else tuple(lines)
 
 
-def _ends(frame: Frame) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
+def _ends(frame: Frame) -> tuple[tuple[DrawnBox, ...], tuple[DrawnBox, ...]]:
     return frame.blocks[0], frame.blocks[-1]
 
 
-def _fitting(texts: list[str], size: float, width: float) -> Span:
+def _fitting(texts: list[str], size: float, width: float) -> TextSpan:
     """The first that fits, pale; an empty one if none does."""
-    spans = (Span(text, size, "pale") for text in texts)
-    return next((span for span in spans if span.width <= width), Span("", size))
+    spans = (TextSpan(text, size, "pale") for text in texts)
+    return next((span for span in spans if span.width <= width), TextSpan("", size))
 
 
 def cost_text(params: int | None, multiply_adds: int | None) -> str:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterator
 from dataclasses import replace
 
-from netsurgery.diagram.graph import Frame, Graph, Role
+from netsurgery.diagram.graph import BoxRole, Frame, NetGraph
 
 __all__ = ["fold"]
 
@@ -25,7 +25,7 @@ _SPARED = 2
 _Block = tuple[int, int]
 
 
-def fold(graph: Graph) -> Graph:
+def fold(graph: NetGraph) -> NetGraph:
     """The graph with repeated blocks folded; the same graph where there are none."""
     frames: list[Frame] = []
     gone: set[int] = set()
@@ -52,7 +52,7 @@ def fold(graph: Graph) -> Graph:
 class _Finder:
     """Blocks and their repetitions; boxes are called by their places, which are their keys."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: NetGraph) -> None:
         self.graph = graph
         self.into: dict[int, list[int]] = defaultdict(list)
         self.out_of: dict[int, list[int]] = defaultdict(list)
@@ -130,7 +130,7 @@ class _Finder:
         # The furthest box that reads what the entry, or one of the block, makes.
         reach = max(self.out_of[entry])
         for last in range(start, min(start + _BLOCK, len(self.graph.boxes))):
-            if self.graph.boxes[last].role is not Role.LAYERS or not self.out_of[last]:
+            if self.graph.boxes[last].role is not BoxRole.LAYERS or not self.out_of[last]:
                 return None
             if any(not (start <= each < last or each == entry) for each in self.into[last]):
                 return None

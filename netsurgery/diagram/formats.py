@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netsurgery.diagram.dot import dot_text
-from netsurgery.diagram.graph import Graph
+from netsurgery.diagram.graph import NetGraph
 from netsurgery.diagram.mermaid import mermaid_text
 from netsurgery.diagram.page import page_text
 from netsurgery.diagram.scene import scene_of
@@ -27,11 +27,11 @@ class Format:
 
     name: str
     endings: tuple[str, ...]
-    render: Callable[[Graph], bytes]
+    render: Callable[[NetGraph], bytes]
     text: bool = True
 
 
-def _png(graph: Graph) -> bytes:
+def _png(graph: NetGraph) -> bytes:
     from netsurgery.diagram.png import png_bytes
 
     return png_bytes(scene_of(graph))

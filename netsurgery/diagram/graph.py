@@ -12,7 +12,17 @@ from enum import Enum
 
 from netsurgery.net.layer import Layer, Shape
 
-__all__ = ["Box", "Changed", "DrawnLayer", "Edge", "Frame", "Graph", "Mark", "Role", "chains"]
+__all__ = [
+    "BoxRole",
+    "Changed",
+    "DrawnBox",
+    "DrawnLayer",
+    "Edge",
+    "Frame",
+    "Mark",
+    "NetGraph",
+    "chains",
+]
 
 
 class Mark(Enum):
@@ -34,7 +44,7 @@ class Changed:
     lines: tuple[str, ...] = ()
 
 
-class Role(Enum):
+class BoxRole(Enum):
     """What a box stands for."""
 
     LAYERS = "layers"
@@ -63,14 +73,14 @@ class DrawnLayer:
 
 
 @dataclass(frozen=True)
-class Box:
+class DrawnBox:
     """A box: the layers of one in-place chain, or one blob (`name`) that goes in or out.
 
     field: what a cell of its last top sees of the input, "" where that is not asked or not known.
     """
 
     key: int
-    role: Role
+    role: BoxRole
     layers: tuple[DrawnLayer, ...] = ()
     name: str = ""
     field: str = ""
@@ -78,12 +88,12 @@ class Box:
     @property
     def is_input(self) -> bool:
         """Whether it is a blob that the net declares."""
-        return self.role is Role.INPUT
+        return self.role is BoxRole.INPUT
 
     @property
     def is_output(self) -> bool:
         """Whether it is a blob that no layer reads."""
-        return self.role is Role.OUTPUT
+        return self.role is BoxRole.OUTPUT
 
     @property
     def mark(self) -> Mark | None:
@@ -129,7 +139,7 @@ class Frame:
     """
 
     boxes: tuple[int, ...]
-    blocks: tuple[tuple[Box, ...], ...]
+    blocks: tuple[tuple[DrawnBox, ...], ...]
 
     @property
     def params(self) -> int | None:
@@ -143,11 +153,11 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Graph:
+class NetGraph:
     """The boxes in the net's order, and the edges in that of the boxes that read them."""
 
     name: str
-    boxes: tuple[Box, ...]
+    boxes: tuple[DrawnBox, ...]
     edges: tuple[Edge, ...]
     frames: tuple[Frame, ...] = ()
 

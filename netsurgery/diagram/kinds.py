@@ -1,6 +1,6 @@
 """What kind of layer a box is, by the records of layer types, and its colour.
 
-The colours are those of Okabe and Ito, which people of every colour vision can tell apart. None of
+The colours are those of Okabe and Ito, which people of every colour vision distinguish. None of
 them has to carry a text: it stands on a pale tint of the colour, dark on light or light on dark.
 """
 
@@ -38,7 +38,7 @@ def kind_of(layer: Layer) -> Kind:
     >>> import netsurgery as ns
     >>> net = ns.Net("prototxt/digits_deploy.prototxt")
     >>> [kind_of(layer).name for layer in net.layers[:4]]
-    ['INPUT', 'CONVOLUTION', 'NORMALIZATION', 'NORMALIZATION']
+    ['INPUT', 'CONVOLUTION', 'ELEMENTWISE', 'POOLING']
     """
     record = types.of(layer)
     if record is None:

@@ -107,7 +107,7 @@ class _Taken:
         across = _between(self._across, place.y, place.bottom, _top)
         down = _between(self._down, place.x, place.right, _left)
         boxes = (each for cell in _cells(place) for each in self._cells[cell])
-        return not any(place.meets(other) for other in chain(across, down, boxes))
+        return not any(place.meets(taken) for taken in chain(across, down, boxes))
 
 
 def _top(place: Place) -> float:

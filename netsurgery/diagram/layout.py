@@ -65,13 +65,13 @@ class Place:
         """The y of its lower side."""
         return self.y + self.height
 
-    def meets(self, other: Place) -> bool:
+    def meets(self, place: Place) -> bool:
         """Whether the two have a point inside in common."""
         return (
-            self.x < other.right
-            and other.x < self.right
-            and self.y < other.bottom
-            and other.y < self.bottom
+            self.x < place.right
+            and place.x < self.right
+            and self.y < place.bottom
+            and place.y < self.bottom
         )
 
 

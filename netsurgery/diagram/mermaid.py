@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from netsurgery.diagram.faces import count_text, face_of
-from netsurgery.diagram.graph import Box, Edge, Graph, Mark, Role
+from netsurgery.diagram.faces import cost_text, face_of
+from netsurgery.diagram.graph import BoxRole, DrawnBox, Edge, Mark, NetGraph
 from netsurgery.diagram.kinds import Kind
 from netsurgery.diagram.palette import LIGHT, bar, mark_tone, tint
 from netsurgery.io.shape_text import shape_text
@@ -19,14 +19,15 @@ __all__ = ["mermaid_text"]
 _SPECIAL = re.compile(r"[^A-Za-z0-9_ ,.:()/=+-]|[-+.)](?= )")
 
 
-def mermaid_text(graph: Graph) -> str:
+def mermaid_text(graph: NetGraph) -> str:
     """The graph as a Mermaid flowchart: a node for each box, of all that stands in it."""
     lines = ["---", f"title: {_title(graph.name)}", "---", "flowchart TD"]
     framed = {key for frame in graph.frames for key in frame.boxes}
     boxes = {box.key: box for box in graph.boxes}
     for place, frame in enumerate(graph.frames):
-        params = "" if frame.params is None else f", {count_text(frame.params)} params"
-        lines.append(f'  subgraph f{place}["{_text(f"{len(frame.blocks)} x{params}")}"]')
+        costs = cost_text(frame.params, frame.multiply_adds)
+        title = f"{len(frame.blocks)} x" + (f", together {costs}" if costs else "")
+        lines.append(f'  subgraph f{place}["{_text(title)}"]')
         lines += [f"    {_node(boxes[key])}" for key in frame.boxes]
         lines.append("  end")
     lines += [f"  {_node(box)}" for box in graph.boxes if box.key not in framed]
@@ -36,23 +37,23 @@ def mermaid_text(graph: Graph) -> str:
 
 def _title(name: str) -> str:
     """In double quotes, as YAML takes any text."""
-    return '"' + re.sub(r'["\\]', lambda found: f"\\{found[0]}", cell(name) or "net") + '"'
+    return '"' + re.sub(r'["\\]', lambda match: f"\\{match[0]}", cell(name) or "net") + '"'
 
 
 def _text(text: str) -> str:
     """A text in double quotes, each character that could mean something by its number."""
-    return _SPECIAL.sub(lambda found: f"#{ord(found[0])};", cell(text))
+    return _SPECIAL.sub(lambda match: f"#{ord(match[0])};", cell(text))
 
 
-def _node(box: Box) -> str:
+def _node(box: DrawnBox) -> str:
     lines = [" ".join(span.text for span in line.spans) for line in face_of(box, whole=True).lines]
     text = "<br>".join(map(_text, lines))
-    shape = f'["{text}"]' if box.role is Role.LAYERS else f'(["{text}"])'
+    shape = f'["{text}"]' if box.role is BoxRole.LAYERS else f'(["{text}"])'
     return f"b{box.key}{shape}:::{_class(box)}"
 
 
-def _class(box: Box) -> str:
-    if box.role is not Role.LAYERS:
+def _class(box: DrawnBox) -> str:
+    if box.role is not BoxRole.LAYERS:
         return "blob"
     return mark_tone(box.mark) if box.mark else _kind_class(box.layers[0].kind)
 
@@ -67,7 +68,7 @@ def _edge(edge: Edge) -> str:
     return f"b{edge.source} {line}{label} b{edge.target}"
 
 
-def _classes(graph: Graph) -> Iterator[str]:
+def _classes(graph: NetGraph) -> Iterator[str]:
     """The colours of what there is."""
     ink = LIGHT["ink"]
     used = {_class(box) for box in graph.boxes}

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
 
-from netsurgery.diagram.graph import DrawnLayer, Graph
+from netsurgery.diagram.graph import DrawnLayer, NetGraph
 from netsurgery.diagram.scene import Scene
 from netsurgery.diagram.svg import style, svg_text
 from netsurgery.io.terminal import printable
@@ -26,7 +26,7 @@ _HELP = (
 )
 
 
-def page_text(graph: Graph, scene: Scene) -> str:
+def page_text(graph: NetGraph, scene: Scene) -> str:
     """The page of the drawing `scene` of `graph`."""
     sheet, script = (
         files("netsurgery.diagram").joinpath(name).read_text(encoding="utf-8")
@@ -80,7 +80,7 @@ def _hashed(text: str) -> str:
     return f"'sha256-{digest}'"
 
 
-def _lines(graph: Graph) -> Iterator[str]:
+def _lines(graph: NetGraph) -> Iterator[str]:
     """The prototxt's lines of each layer, with the box that it is in or that stands for its own."""
     for key, layer in graph.layers_by_box:
         yield (

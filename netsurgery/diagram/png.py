@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from netsurgery.diagram.layout import Point
 from netsurgery.diagram.palette import LIGHT
-from netsurgery.diagram.scene import Arrow, Item, Part, Rectangle, Scene, Writing
+from netsurgery.diagram.scene import Arrow, Item, Rectangle, Scene, ScenePart, Writing
 from netsurgery.diagram.svg import HEAD_LONG, HEAD_WIDE
 from netsurgery.diagram.typeface import load_font
 from netsurgery.io.memory import Claim
+from netsurgery.io.shape_text import shape_text
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
@@ -35,7 +36,7 @@ def png_bytes(scene: Scene) -> bytes:
 
     scale = _FINE if scene.width * scene.height * _FINE**2 <= _MANY else 1
     size = math.ceil(scene.width * scale), math.ceil(scene.height * scale)
-    with Claim(4 * size[0] * size[1], f"the picture of {size[0]} x {size[1]} pixels"):
+    with Claim(4 * size[0] * size[1], f"the picture of {shape_text(size)} pixels"):
         sheet = Image.new("RGB", size, LIGHT["paper"])
         painter = _Painter(ImageDraw.Draw(sheet), scale)
         for item in scene.items:
@@ -49,7 +50,7 @@ class _Painter:
     def __init__(self, pen: ImageDraw, scale: int) -> None:
         self._pen, self._scale = pen, scale
 
-    def paint(self, part: Part) -> None:
+    def paint(self, part: ScenePart) -> None:
         """One part; of an item its parts."""
         if isinstance(part, Item):
             for inner in part.parts:

@@ -6,8 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from netsurgery.diagram.faces import BAR, PAD, Face, FaceLine, Span, cost_text, face_of, frame_lines
-from netsurgery.diagram.graph import Box, DrawnLayer, Edge, Frame, Graph, Mark, Role
+from netsurgery.diagram.faces import (
+    BAR,
+    PAD,
+    Face,
+    FaceLine,
+    TextSpan,
+    cost_text,
+    face_of,
+    frame_lines,
+)
+from netsurgery.diagram.graph import BoxRole, DrawnBox, DrawnLayer, Edge, Frame, Mark, NetGraph
 from netsurgery.diagram.kinds import Kind
 from netsurgery.diagram.labels import LABEL, frame_rooms, labels
 from netsurgery.diagram.layout import Layout, Place, Point, lay_out
@@ -15,7 +24,7 @@ from netsurgery.diagram.palette import bar, mark_tone, tint
 from netsurgery.diagram.typeface import shown
 from netsurgery.io.shape_text import shape_text
 
-__all__ = ["Arrow", "Item", "Part", "Rectangle", "Scene", "Writing", "scene_of"]
+__all__ = ["Arrow", "Item", "Rectangle", "Scene", "ScenePart", "Writing", "scene_of"]
 
 _MARGIN = 20.0
 _TITLE, _NOTE = 16.0, 11.0
@@ -48,7 +57,7 @@ class Writing:
 
     x: float
     y: float
-    span: Span
+    span: TextSpan
 
     @property
     def width(self) -> float:
@@ -56,7 +65,7 @@ class Writing:
         return self.span.width
 
 
-Part: TypeAlias = "Rectangle | Arrow | Writing | Item"
+ScenePart: TypeAlias = "Rectangle | Arrow | Writing | Item"
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ class Item:
     """
 
     name: str
-    parts: tuple[Part, ...]
+    parts: tuple[ScenePart, ...]
     title: str = ""
     data: dict[str, str] = field(default_factory=dict)
 
@@ -83,7 +92,7 @@ class Scene:
     height: float
 
 
-def scene_of(graph: Graph) -> Scene:
+def scene_of(graph: NetGraph) -> Scene:
     """Lay a graph out and draw it. Raises NetsurgeryError where the library for it is missing."""
     faces = {box.key: face_of(box) for box in graph.boxes}
     layout = lay_out(
@@ -108,7 +117,7 @@ def scene_of(graph: Graph) -> Scene:
     )
 
 
-def _right(part: Part) -> float:
+def _right(part: ScenePart) -> float:
     return part.x + part.width if isinstance(part, Writing) else 0.0
 
 
@@ -116,15 +125,15 @@ def _moved(place: Place, at: Point) -> Place:
     return Place(place.x + at[0], place.y + at[1], place.width, place.height)
 
 
-def _head(graph: Graph, width: float) -> tuple[Item, float]:
+def _head(graph: NetGraph, width: float) -> tuple[Item, float]:
     """The net's name, its totals, and the key of the colours used; and their height."""
     layers = list(graph.layers)
-    kept = [layer for layer in layers if not _removed(layer)]
-    numbers = f"{len(kept)} layers", *_costs(kept)
+    present = [layer for layer in layers if not _removed(layer)]
+    numbers = f"{len(present)} layers", *_costs(present)
     y = _MARGIN + _TITLE
-    parts: list[Part] = [
-        Writing(_MARGIN, y, Span(shown(graph.name, 60) or "net", _TITLE, bold=True)),
-        Writing(_MARGIN, y + 17.0, Span(" \N{MIDDLE DOT} ".join(numbers), _NOTE, "pale")),
+    parts: list[ScenePart] = [
+        Writing(_MARGIN, y, TextSpan(shown(graph.name, 60) or "net", _TITLE, bold=True)),
+        Writing(_MARGIN, y + 17.0, TextSpan(" \N{MIDDLE DOT} ".join(numbers), _NOTE, "pale")),
     ]
     x, y = _MARGIN, y + 36.0
     for entry in _key(layers):
@@ -145,31 +154,35 @@ def _costs(layers: Sequence[DrawnLayer]) -> Iterator[str]:
         yield text
 
 
-def _key(layers: Sequence[DrawnLayer]) -> Iterator[tuple[str, str, Span]]:
+def _key(layers: Sequence[DrawnLayer]) -> Iterator[tuple[str, str, TextSpan]]:
     """Fill, border and text of each entry: the kinds there are, then the marks."""
     used = {layer.kind for layer in layers}
     for kind in Kind:
         if kind.name in used:
-            yield bar(kind.name), "", Span(kind.label, _NOTE, "pale")
+            yield bar(kind.name), "", TextSpan(kind.label, _NOTE, "pale")
     marks = {layer.changed.mark for layer in layers if layer.changed}
     for mark in Mark:
         if mark in marks:
-            yield "paper", mark_tone(mark), Span(f"{mark.sign} {mark.word}", _NOTE, mark_tone(mark))
+            yield (
+                "paper",
+                mark_tone(mark),
+                TextSpan(f"{mark.sign} {mark.word}", _NOTE, mark_tone(mark)),
+            )
 
 
 def _removed(layer: DrawnLayer) -> bool:
     return layer.changed is not None and layer.changed.mark is Mark.REMOVED
 
 
-def _box(box: Box, face: Face, at: Place, origin: Point) -> Item:
+def _box(box: DrawnBox, face: Face, at: Place, origin: Point) -> Item:
     place = _moved(at, origin)
-    if box.role is not Role.LAYERS:
+    if box.role is not BoxRole.LAYERS:
         shape = Rectangle(place, tint(Kind.INPUT.name), "line", place.height / 2)
         written = _written(face.lines, place.x + PAD * 1.5, place.y + PAD * 0.6)
         data = {"key": str(box.key), "role": box.role.value, "name": box.name}
         return Item("box", (shape, *written), f"{box.role.value} {shown(box.name, 400)}", data)
     kind, mark = box.layers[0].kind, box.mark
-    parts: list[Part] = [
+    parts: list[ScenePart] = [
         Rectangle(
             place,
             tint(kind),
@@ -212,7 +225,7 @@ def _about(layer: DrawnLayer) -> str:
     return "\n".join(lines)
 
 
-def _written(lines: Sequence[FaceLine], x: float, y: float) -> Iterator[Part]:
+def _written(lines: Sequence[FaceLine], x: float, y: float) -> Iterator[ScenePart]:
     for line in lines:
         base = y + line.height * 0.78
         if line.swatch:
@@ -229,11 +242,11 @@ def _edges(
     for index, (edge, route) in enumerate(zip(edges, layout.routes, strict=True)):
         points = tuple((x + origin[0], y + origin[1]) for x, y in route)
         tone = mark_tone(edge.mark) if edge.mark else "edge"
-        parts: list[Part] = [Arrow(points, tone, edge.mark is Mark.REMOVED)]
+        parts: list[ScenePart] = [Arrow(points, tone, edge.mark is Mark.REMOVED)]
         shape = "?" if edge.shape is None else shape_text(edge.shape)
         if index in placed:
             place = _moved(placed[index], origin)
-            parts.append(Writing(place.x, place.bottom - 2.0, Span(shape, LABEL, "pale")))
+            parts.append(Writing(place.x, place.bottom - 2.0, TextSpan(shape, LABEL, "pale")))
         data = {
             "from": str(edge.source),
             "to": str(edge.target),
@@ -267,5 +280,5 @@ def _short(name: str) -> str:
     return shown(name, 400)
 
 
-def _names(block: Sequence[Box]) -> list[str]:
+def _names(block: Sequence[DrawnBox]) -> list[str]:
     return [layer.name for box in block for layer in box.layers]

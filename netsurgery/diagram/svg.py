@@ -10,7 +10,7 @@ from html import escape
 from itertools import pairwise
 
 from netsurgery.diagram.palette import DARK, LIGHT
-from netsurgery.diagram.scene import Arrow, Item, Part, Rectangle, Scene, Writing
+from netsurgery.diagram.scene import Arrow, Item, Rectangle, Scene, ScenePart, Writing
 from netsurgery.io.terminal import printable
 
 __all__ = ["FONTS", "style", "svg_text"]
@@ -54,7 +54,7 @@ def _item(item: Item) -> Iterator[str]:
     yield "</g>"
 
 
-def _part(part: Part) -> Iterator[str]:
+def _part(part: ScenePart) -> Iterator[str]:
     if isinstance(part, Item):
         yield from _item(part)
     elif isinstance(part, Rectangle):

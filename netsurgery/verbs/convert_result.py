@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from netsurgery.open_net.net import Net
-    from netsurgery.verbs.draw_result import Drawing
+    from netsurgery.verbs.draw_result import NetDrawing
     from netsurgery.verbs.verify_result import Verification
 
 __all__ = ["Conversion"]
@@ -142,8 +142,15 @@ class Conversion(OpenResult):
             return Net.of_model(NetWithWeights(self.plan.new))
         return Net.of_model(changed_model(self._model, model_change(self.plan, self._model)))
 
-    def draw(self) -> Drawing:
-        """A drawing of the new net that marks which layers changed, and those that are gone."""
+    def draw(self) -> NetDrawing:
+        """A drawing of the new net that marks which layers changed, and those that are gone.
+
+        >>> import netsurgery as ns
+        >>> paths = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+        >>> with ns.convert(*paths) as result:
+        ...     print(result.draw())
+        DigitsConv: 15 layers in 11 boxes, 10 edges, 3 changed
+        """
         from netsurgery.surgery.difference.compare import compare_nets
         from netsurgery.verbs.draw import draw_difference
 
@@ -177,7 +184,7 @@ class Conversion(OpenResult):
 
         folder: where ``NET_full_conv.prototxt`` and ``MODEL_full_conv.caffemodel`` go (default:
         the current one), unless prototxt_out and weights_out name them. draw: a file for the
-        drawing of what changes, as `Drawing.save` takes it. verify: run both nets
+        drawing of what changes, as `NetDrawing.save` takes it. verify: run both nets
         before any output appears. progress: called with the bytes of weights written so far and
         those in all. Returns the files written. What was changed in `net` is written by its own
         `save`, not here. Raises NetError without weights, SurgeryError where the nets' outputs

@@ -29,7 +29,7 @@ from netsurgery.verbs.diff_result import Comparison, ParamDifference
 if TYPE_CHECKING:
     from netsurgery.open_net.net import Net
     from netsurgery.verbs.blob_statistics import BlobDistance
-    from netsurgery.verbs.draw_result import Drawing
+    from netsurgery.verbs.draw_result import NetDrawing
 
 __all__ = ["compare", "diff"]
 
@@ -54,8 +54,8 @@ def diff(
     renamed and changed, `params` whether each is equal, reshaped or different and by what norm;
     `same` sums it up. strict: a field that is written out at its default is a difference. text: the
     unified diff of the prototxts, too. draw: a file to draw the second net in, with what differs,
-    as `Drawing.save` takes it; force: replace it if it exists. state: in which shapes are known, by
-    which an axis counted from the end equals another; layers of every state are compared.
+    as `NetDrawing.save` takes it; force: replace it if it exists. state: in which shapes are known,
+    by which an axis counted from the end equals another; layers of every state are compared.
 
     >>> print(diff("prototxt/digits_deploy.prototxt", "prototxt/digits_deploy.prototxt"))
     no difference: 15 layers
@@ -97,7 +97,7 @@ def diff(
     return result
 
 
-def _drawing(nets: PrototxtPair, result: Comparison, state: NetState) -> Drawing:
+def _drawing(nets: PrototxtPair, result: Comparison, state: NetState) -> NetDrawing:
     from netsurgery.verbs.draw import draw_difference
 
     params: dict[str, list[str]] = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from netsurgery.diagram.build import build_graph
 from netsurgery.diagram.compare import changes_of, with_removed
 from netsurgery.diagram.fold import fold as folded
-from netsurgery.diagram.graph import Changed, Graph
+from netsurgery.diagram.graph import Changed, NetGraph
 from netsurgery.net.field import fields as receptive_fields
 from netsurgery.net.layer_table import summarize
 from netsurgery.net.net import NetDefinition, Shape
@@ -19,7 +19,7 @@ from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.open_net.models import open_net_and_weights
 from netsurgery.surgery.difference.compare import NetDifference
-from netsurgery.verbs.draw_result import Drawing
+from netsurgery.verbs.draw_result import NetDrawing
 from netsurgery.verbs.inspect_result import unknown_shapes
 
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ def draw(
     fields: bool = False,
     fold: bool = False,
     force: bool = False,
-) -> Drawing:
+) -> NetDrawing:
     """Draw a net: its layers as boxes, its blobs as edges with their shapes.
 
     net: a prototxt, or an open net. weights: whose params are counted where the prototxt alone does
     not say how many there are. output: the file to write, in the form that its ending says (.svg,
-    .png, .html, .mmd, .dot) or that `format` names, see `Drawing.save`; without one nothing is
+    .png, .html, .mmd, .dot) or that `format` names, see `NetDrawing.save`; without one nothing is
     written. input_shapes: blob -> whole shape, (N, C, H, W) for pictures. state: phase, stages and
     level to read a prototxt in. fields: what a cell of each box's last top sees of the input. fold:
     draw blocks that repeat once. force: replace a file that exists.
@@ -63,7 +63,7 @@ def draw(
         shapes = infer(definition)
         graph = _graph(definition, shapes, model, fields=fields)
         own = model.has_weights and not model.is_scratch
-        drawing = Drawing(
+        drawing = NetDrawing(
             folded(graph) if fold else graph,
             definition.prototxt.path,
             model.path if own else None,
@@ -84,7 +84,7 @@ def _graph(
     changes: Mapping[str, Changed] | None = None,
     *,
     fields: bool = False,
-) -> Graph:
+) -> NetGraph:
     stored = {} if model is None else model.stored
     seen = receptive_fields(net, shapes=shapes) if fields else None
     return build_graph(net, summarize(net, shapes, stored, seen), shapes, changes)
@@ -95,7 +95,7 @@ def draw_difference(
     new: NetDefinition,
     difference: NetDifference,
     params: Mapping[str, Sequence[str]] | None = None,
-) -> Drawing:
+) -> NetDrawing:
     """Draw the new net, with what was added to the old one, changed in it, and removed from it.
 
     difference: of their prototxts. params: layer of the new net -> what differs in its params.
@@ -104,7 +104,7 @@ def draw_difference(
     shapes = infer(new)
     graph = _graph(new, shapes, changes=changes_of(difference, params))
     before = _graph(old, infer(old))
-    return Drawing(
+    return NetDrawing(
         with_removed(graph, before, difference),
         new.prototxt.path,
         None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from netsurgery.diagram.graph import Edge, Graph, Mark
+from netsurgery.diagram.graph import DrawnLayer, Edge, Mark, NetGraph
 from netsurgery.errors import OutputError
 from netsurgery.io.files import Outputs
 from netsurgery.io.short_repr import ShortRepr
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from netsurgery.diagram.formats import Format
     from netsurgery.verbs.inspect_result import UnknownShapes
 
-__all__ = ["Drawing"]
+__all__ = ["NetDrawing"]
 
 
 @dataclass(eq=False, repr=False)
-class Drawing(ShortRepr):
+class NetDrawing(ShortRepr):
     """A net as a picture.
 
     graph: what is drawn. prototxt, weights: the files; None for an open net's weights. compared:
@@ -34,12 +34,18 @@ class Drawing(ShortRepr):
     >>> import netsurgery as ns
     >>> drawing = ns.draw("prototxt/digits_deploy.prototxt")
     >>> print(drawing)
-    Digits: 15 layers in 9 boxes, 10 edges
-    >>> drawing.svg()[:4], drawing.dot()[:18]
-    ('<svg', 'digraph "Digits" {')
+    Digits: 15 layers in 11 boxes, 10 edges
+    >>> drawing.svg()[:4], drawing.html()[:15], drawing.png()[1:4]
+    ('<svg', '<!DOCTYPE html>', b'PNG')
+    >>> drawing.dot()[:18], drawing.mermaid().split()[4:6]
+    ('digraph "Digits" {', ['flowchart', 'TD'])
+    >>> drawing.rendered_for("digits.dot") == drawing.dot().encode(), list(drawing.remarks())
+    (True, [])
+    >>> drawing.save("digits.png")
+    ('digits.png',)
     """
 
-    graph: Graph
+    graph: NetGraph
     prototxt: str
     weights: str | None
     state: NetState
@@ -69,12 +75,12 @@ class Drawing(ShortRepr):
         return self._rendered("png")
 
     def _rendered(self, name: str) -> bytes:
-        if name not in self._made:
-            self._made[name] = self._format(name).render(self.graph)
-        return self._made[name]
+        if name not in self._renderings:
+            self._renderings[name] = self._format(name).render(self.graph)
+        return self._renderings[name]
 
     @cached_property
-    def _made(self) -> dict[str, bytes]:
+    def _renderings(self) -> dict[str, bytes]:
         return {}
 
     def _format(self, name: str) -> Format:
@@ -120,33 +126,21 @@ class Drawing(ShortRepr):
         return (self.written,)
 
     def to_json(self) -> dict[str, Any]:
-        """As `netsurgery draw --json` prints it."""
-        boxes = {box.key: box for box in self.graph.boxes}
+        """As `netsurgery draw --json` prints it; of a comparison also with what, and the marks."""
+        compared = self.compared is not None
+        boxes = self.graph.boxes
         return {
             "prototxt": self.prototxt,
             "weights": self.weights,
-            "compared": self.compared,
+            **({"compared": self.compared} if compared else {}),
             "name": self.graph.name,
             "phase": self.state.phase,
             "level": self.state.level,
             "stages": list(self.state.stages),
-            "layers": [
-                {
-                    "name": layer.name,
-                    "type": layer.type,
-                    "kind": layer.kind.lower(),
-                    "box": key,
-                    "params": layer.params,
-                    "multiply_adds": layer.multiply_adds,
-                    "line": layer.line,
-                    "mark": layer.changed and layer.changed.mark.word,
-                    "changes": list(layer.changed.lines) if layer.changed else [],
-                }
-                for key, layer in self.graph.layers_by_box
-            ],
-            "inputs": [_blob(box.name, key) for key, box in boxes.items() if box.is_input],
-            "outputs": [_blob(box.name, key) for key, box in boxes.items() if box.is_output],
-            "edges": [_edge(edge) for edge in self.graph.edges],
+            "layers": [_layer(*each, compared) for each in self.graph.layers_by_box],
+            "inputs": [{"blob": box.name, "box": box.key} for box in boxes if box.is_input],
+            "outputs": [{"blob": box.name, "box": box.key} for box in boxes if box.is_output],
+            "edges": [_edge(edge, compared) for edge in self.graph.edges],
             "groups": [
                 {
                     "boxes": list(frame.boxes),
@@ -188,15 +182,27 @@ class Drawing(ShortRepr):
         return self.svg()
 
 
-def _blob(name: str, box: int) -> dict[str, Any]:
-    return {"blob": name, "box": box}
+def _layer(box: int, layer: DrawnLayer, compared: bool) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "name": layer.name,
+        "type": layer.type,
+        "kind": layer.kind.lower(),
+        "box": box,
+        "params": layer.params,
+        "multiply_adds": layer.multiply_adds,
+        "line": layer.line,
+    }
+    if compared:
+        record["mark"] = layer.changed and layer.changed.mark.word
+        record["changes"] = list(layer.changed.lines) if layer.changed else []
+    return record
 
 
-def _edge(edge: Edge) -> dict[str, Any]:
-    return {
+def _edge(edge: Edge, compared: bool) -> dict[str, Any]:
+    record: dict[str, Any] = {
         "from": edge.source,
         "to": edge.target,
         "blob": edge.blob,
         "shape": None if edge.shape is None else list(edge.shape),
-        "mark": edge.mark and edge.mark.word,
     }
+    return {**record, "mark": edge.mark and edge.mark.word} if compared else record
