@@ -288,8 +288,8 @@ def net_called(names: list[str]) -> str:
     text, bottom = f'name: "{names[0]}"\n' + INPUT, "x"
     for number, name in enumerate(names):
         text += convolution(name, bottom, f"t{number}")
-        kind, top = name or "a", f"{name}{number}"
-        text += layer(name, kind, "", "").replace("}", f'bottom: "t{number}" top: "{top}" }}')
+        text += layer(name, name or "a", f"t{number}", "").removesuffix(" }\n")
+        text += f' top: "{name}{number}" }}\n'
         bottom = f"t{number}"
     return text
 
