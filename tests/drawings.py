@@ -10,7 +10,16 @@ from xml.etree import ElementTree
 
 from netsurgery.net.net import NetDefinition
 
-__all__ = ["DrawnSvg", "Rect", "boxes_of_dot", "boxes_of_mermaid", "expected_edges", "read_svg"]
+__all__ = [
+    "DrawnSvg",
+    "Rect",
+    "boxes_of_dot",
+    "boxes_of_mermaid",
+    "expected_edges",
+    "inside",
+    "lines_of",
+    "read_svg",
+]
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -75,13 +84,20 @@ class DrawnSvg:
         """Edges that run over a box."""
         crossing = []
         for source, target, _, corners in self.edges:
-            for (x, y), (to_x, to_y) in pairwise(corners):
-                line = Rect(min(x, to_x), min(y, to_y), max(x, to_x) + 0.01, max(y, to_y) + 0.01)
+            for line in lines_of(corners):
                 for key, box in self.boxes.items():
                     core = Rect(box.left + 1, box.top + 1, box.right - 1, box.bottom - 1)
                     if core.meets(line):
                         crossing.append((source, target, key))
         return crossing
+
+
+def lines_of(corners: list[tuple[float, float]]) -> list[Rect]:
+    """The lines from corner to corner, as thin as can be."""
+    return [
+        Rect(min(x, to_x), min(y, to_y), max(x, to_x) + 0.01, max(y, to_y) + 0.01)
+        for (x, y), (to_x, to_y) in pairwise(corners)
+    ]
 
 
 def inside(rect: Rect, box: Rect) -> bool:
@@ -164,8 +180,8 @@ def boxes_of_dot(text: str) -> tuple[dict[str, list[str]], Counter[tuple[str, st
     strings = r'"((?:[^"\\]|\\.)*)"'
     boxes = {}
     for key, label in re.findall(rf"^\s*b(\d+) \[label={strings}", text, re.MULTILINE):
-        lines = re.split(r"(?<!\\)(?:\\\\)*\\l", label)
-        boxes[key] = [re.sub(r"\\(.)", r"\1", line) for line in lines if line]
+        lines = re.findall(r"((?:[^\\]|\\(?!l).)*)\\l", label) or [label]
+        boxes[key] = [re.sub(r"\\(.)", r"\1", line) for line in lines]
     edges = re.findall(r"^\s*b(\d+) -> b(\d+) \[", text, re.MULTILINE)
     return boxes, Counter(edges)
 

@@ -11,11 +11,20 @@ import json
 import re
 import sys
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from drawings import DrawnSvg, boxes_of_dot, boxes_of_mermaid, expected_edges, inside, read_svg
+from drawings import (
+    DrawnSvg,
+    boxes_of_dot,
+    boxes_of_mermaid,
+    expected_edges,
+    inside,
+    lines_of,
+    read_svg,
+)
 from others_data import bound
 from PIL import Image
 
@@ -24,6 +33,7 @@ from netsurgery.cli import run
 from netsurgery.diagram.graph import Mark
 from netsurgery.diagram.kinds import Kind
 from netsurgery.diagram.palette import DARK, LIGHT, mark_tone, tint
+from netsurgery.diagram.typeface import shown
 from netsurgery.io import memory
 from netsurgery.net.net import NetDefinition
 
@@ -98,8 +108,10 @@ def nothing_overlaps(drawn: DrawnSvg) -> None:
     assert drawn.loose_edges() == []
     assert drawn.edges_through_boxes() == []
     boxes = list(drawn.boxes.values())
+    lines = [line for edge in drawn.edges for line in lines_of(edge[3])]
     for label in drawn.labels:
-        assert not any(label.meets(box) for box in boxes)
+        assert not any(label.meets(each) for each in (*boxes, *lines))
+    assert not any(first.meets(second) for first, second in combinations(drawn.labels, 2))
     sheet = [*boxes, *drawn.frames, *drawn.labels]
     assert all(each.left >= 0 and each.top >= 0 for each in sheet)
     assert all(each.right <= drawn.width and each.bottom <= drawn.height for each in sheet)
@@ -157,6 +169,12 @@ def test_googlenet_folds_into_its_three_stages(shared_data: Path) -> None:
     assert str(drawing).endswith("3 groups of repeated blocks")
 
 
+def test_the_drawing_in_the_documentation_is_of_the_bundled_net(repo_root: Path) -> None:
+    drawn = read_svg((repo_root / "docs" / "digits_net.svg").read_text())
+    all_is_there(drawn, NetDefinition.read(DIGITS))
+    nothing_overlaps(drawn)
+
+
 def test_layers_in_place_share_a_box_unless_others_read_between(draw: Path) -> None:
     chain = (
         INPUT
@@ -205,6 +223,25 @@ def test_a_box_says_what_the_layer_is(draw: Path) -> None:
     assert ">field 5x9, stride 2x2<" in svg
     assert ">1x4x3x1<" in svg
     assert "field" not in drawing_of(text).svg()
+
+
+def test_shapes_stand_beside_their_lines_alone(draw: Path) -> None:
+    """Also where many lines leave a box side by side, and where there is a frame."""
+    parts = [f"part{number}" for number in range(9)]
+    text = INPUT.replace("2, 8, 8", "9, 8, 8") + layer("cut", "Slice", "x", " ".join(parts))
+    text += layer("sum", "Eltwise", " ".join(parts[:5]), "sum")
+    text += layer("all", "Concat", " ".join(["sum", *parts[3:]]), "all")
+    drawn = read_svg(drawing_of(text).svg())
+    nothing_overlaps(drawn)
+    assert len(drawn.labels) > 3
+    blocks = "".join(
+        convolution(f"a{number}", bottom)
+        + layer(f"s{number}", "Eltwise", f"a{number} {bottom}", top)
+        for number, (bottom, top) in enumerate((("x", "s0"), ("s0", "s1"), ("s1", "s2")))
+    )
+    framed = read_svg(drawing_of(INPUT + blocks, fold=True).svg())
+    assert len(framed.frames) == 1
+    nothing_overlaps(framed)
 
 
 def test_blocks_of_other_windows_do_not_repeat(draw: Path) -> None:
@@ -267,6 +304,7 @@ HOSTILE = [
     "\\342\\200\\256txet",
     "\\377\\376",
     "\\360\\237\\246\\212 \\344\\270\\255",
+    "ends with \\\\",
     "x" * 5000,
     "",
 ]
@@ -310,6 +348,9 @@ def test_names_are_text_and_never_markup(draw: Path) -> None:
             boxes, edges = read(text)
             assert len(boxes) == len(drawing.graph.boxes)
             assert edges.total() == len(drawing.graph.edges)
+            for box in drawing.graph.boxes:
+                name = box.layers[0].name if box.layers else box.name
+                assert boxes[str(box.key)][0] == shown(name, 1000)
             # Nothing but nodes, edges and what every drawing has, each on its line.
             assert len(text.splitlines()) - len(boxes) - edges.total() < 20
             assert text.isprintable() or text.replace("\n", "").isprintable()

@@ -72,28 +72,28 @@ class _Finder:
         """The repetitions that together are worth most, in the net's order."""
         count = len(self.graph.boxes)
         worth = [0] * (count + 1)  # of what is chosen from each place on
-        chosen: dict[
-            int, tuple[int, int]
-        ] = {}  # place -> blocks of a pattern, how often it is there
-        # (place, blocks of a pattern) -> how often it is there, and where that ends
-        runs: dict[tuple[int, int], tuple[int, int]] = {}
+        # Place -> how many blocks the pattern has that is chosen there, and how often it is there.
+        chosen: dict[int, tuple[int, int]] = {}
+        # (place, blocks of a pattern) -> the pattern, how often it is there, and where that ends.
+        runs: dict[tuple[int, int], tuple[int, int, int]] = {}
+        patterns: dict[tuple[int, int], int] = {}  # (pattern without its last block, that one)
         for start in reversed(range(count)):
             worth[start] = worth[start + 1]
-            pattern: list[int] = []
-            at = start
-            while len(pattern) < _PATTERN and at in self.blocks:
+            at, pattern = start, -1
+            for length in range(1, _PATTERN + 1):
+                if at not in self.blocks:
+                    break
                 at, number = self.blocks[at]
-                pattern.append(number)
-                times, end = 1, at
-                if self._follows(pattern, at):
-                    times, end = runs[at, len(pattern)]
-                    times += 1
-                runs[start, len(pattern)] = times, end
+                pattern = patterns.setdefault((pattern, number), len(patterns))
+                following, times, end = runs.get((at, length), (-1, 0, at))
+                if following != pattern:
+                    times, end = 0, at
+                runs[start, length] = pattern, times + 1, end
                 spared = end - at
                 # Of two that spare as much, the one of shorter patterns says more.
-                value = 2 * spared - (len(pattern) - 1) + worth[end]
+                value = 2 * spared - (length - 1) + worth[end]
                 if spared >= _SPARED and value > worth[start]:
-                    chosen[start], worth[start] = (len(pattern), times), value
+                    chosen[start], worth[start] = (length, times + 1), value
         start = 0
         while start < count:
             if start in chosen:
@@ -102,14 +102,6 @@ class _Finder:
                 start = repetitions[-1][1]
             else:
                 start += 1
-
-    def _follows(self, pattern: list[int], at: int) -> bool:
-        """Whether the blocks from a place on are like these."""
-        for number in pattern:
-            if at not in self.blocks or self.blocks[at][1] != number:
-                return False
-            at = self.blocks[at][0]
-        return True
 
     def _repetitions(self, start: int, pattern: int, times: int) -> Iterator[_Block]:
         for _ in range(times):
@@ -125,7 +117,7 @@ class _Finder:
         if len(entries) != 1:
             return None
         (entry,) = entries
-        if entry >= start:
+        if entry >= start or min(self.out_of[entry]) != start:
             return None
         # The furthest box that reads what the entry, or one of the block, makes.
         reach = max(self.out_of[entry])

@@ -23,7 +23,7 @@ class Kind(Enum):
     INNER_PRODUCT = "inner product", "#cc79a7"
     POOLING = "pooling, resampling", "#d55e00"
     NORMALIZATION = "normalization", "#56b4e9"
-    ELEMENTWISE = "element by element", "#e69f00"
+    ELEMENTWISE = "activation", "#e69f00"
     JOINING = "joining, rearranging", "#009e73"
     TRAINING = "loss, accuracy", "#f0e442"
     OTHER = "other", "#999999"

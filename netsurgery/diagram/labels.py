@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, islice, pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import TypeAlias
 
 from netsurgery.diagram.graph import Edge
 from netsurgery.diagram.layout import FRAME_HEAD, Layout, Place, Point
@@ -17,8 +18,11 @@ __all__ = ["LABEL", "frame_rooms", "labels"]
 #: Pixels: a label's letters, its distance from the line beside it, the arrow's head.
 LABEL = 10.0
 _AWAY, _HEAD = 4.0, 7.0
-#: The side of the cells by which boxes that are near are looked up; what a line is thinner than.
-_CELL, _THIN = 200.0, 2.0
+#: The side of the cells by which boxes that are near are looked up.
+_CELL = 200.0
+
+#: From and to, in pixels.
+_Range: TypeAlias = tuple[float, float]
 
 
 def labels(edges: Sequence[Edge], layout: Layout, written: Iterable[Place]) -> dict[int, Place]:
@@ -86,44 +90,57 @@ def frame_rooms(layout: Layout) -> list[Place]:
 
 
 class _Taken:
-    """What stands already: the lines of edges and frames, sorted; boxes and texts, in cells."""
+    """What stands already: the lines of edges and frames; boxes and texts, in cells."""
 
     def __init__(self, layout: Layout) -> None:
         self._cells: dict[tuple[int, int], list[Place]] = defaultdict(list)
         for place in layout.boxes.values():
             self.add(place)
-        lines = [_line(*ends) for route in layout.routes for ends in pairwise(route)]
-        for frame in layout.frames:
-            lines += [_line(*ends) for ends in pairwise(_corners(frame))]
-        self._across = sorted((line for line in lines if line.height < _THIN), key=_top)
-        self._down = sorted((line for line in lines if line.height >= _THIN), key=_left)
+        across: dict[int, list[_Range]] = defaultdict(list)
+        down: dict[int, list[_Range]] = defaultdict(list)
+        for route in (*layout.routes, *map(_corners, layout.frames)):
+            for (x, y), (to_x, to_y) in pairwise(route):
+                if x == to_x:
+                    down[int(x)].append((min(y, to_y), max(y, to_y)))
+                else:
+                    across[int(y)].append((min(x, to_x), max(x, to_x)))
+        # A pixel -> what lines cover of the row, or the column, that begins there.
+        self._across = {y: _united(ranges) for y, ranges in across.items()}
+        self._down = {x: _united(ranges) for x, ranges in down.items()}
 
     def add(self, place: Place) -> None:
+        """Let this be taken too."""
         for cell in _cells(place):
             self._cells[cell].append(place)
 
     def free(self, place: Place) -> bool:
         """Whether nothing else is there."""
-        across = _between(self._across, place.y, place.bottom, _top)
-        down = _between(self._down, place.x, place.right, _left)
-        boxes = (each for cell in _cells(place) for each in self._cells[cell])
-        return not any(place.meets(taken) for taken in chain(across, down, boxes))
+        rows = range(int(place.y) - 1, int(place.bottom) + 2)
+        columns = range(int(place.x) - 1, int(place.right) + 2)
+        return not (
+            any(_covers(self._across.get(y, ()), place.x, place.right) for y in rows)
+            or any(_covers(self._down.get(x, ()), place.y, place.bottom) for x in columns)
+            or any(place.meets(each) for cell in _cells(place) for each in self._cells[cell])
+        )
 
 
-def _top(place: Place) -> float:
-    return place.y
+def _united(ranges: list[_Range]) -> list[_Range]:
+    """The same without overlaps, in order."""
+    united: list[_Range] = []
+    for low, high in sorted(ranges):
+        if united and low <= united[-1][1]:
+            united[-1] = united[-1][0], max(high, united[-1][1])
+        else:
+            united.append((low, high))
+    return united
 
 
-def _left(place: Place) -> float:
-    return place.x
-
-
-def _between(
-    lines: Sequence[Place], low: float, high: float, key: Callable[[Place], float]
-) -> Iterator[Place]:
-    """Of lines sorted by `key` those that may be between the two."""
-    first = bisect_left(lines, low - _THIN, key=key)
-    return islice(lines, first, bisect_right(lines, high, key=key))
+def _covers(ranges: Sequence[_Range], low: float, high: float) -> bool:
+    """Whether one of them has a part between the two."""
+    place = bisect_left(ranges, (low,))
+    return (place < len(ranges) and ranges[place][0] < high) or (
+        place > 0 and ranges[place - 1][1] > low
+    )
 
 
 def _cells(place: Place) -> Iterator[tuple[int, int]]:

@@ -30,6 +30,8 @@ _MANY, _CROWD = 1500, 100
 _REFINED = ("port_relax_rounds", "overlap_repair_rounds")
 
 _TUNING = {"wrap": {"max_rows": 12, "max_cut_edges": 2}}
+#: Bundled, many edges between two boxes would not fit between them.
+_ROUTING = {"bundle_parallel": False}
 _OPTIONS = {
     "direction": "topbottom",
     "spacing": {
@@ -121,11 +123,11 @@ def lay_out(
             graph.node(key, width=room, height=height)
     for source, target in edges:
         graph.edge(source, target)
-    options: dict[str, Any] = {**_OPTIONS}
+    options: dict[str, Any] = {**_OPTIONS, "routing": _ROUTING}
     if max(ports.values(), default=0) > _CROWD:
         options["tuning"] = {**_TUNING, "routing": dict.fromkeys(_REFINED, 0)}
     elif forks:
-        options["routing"] = {"merge_edges": "forks"}
+        options["routing"] = {**_ROUTING, "merge_edges": "forks"}
     if len(sizes) > _MANY:
         options["effort"] = "fast"
     return _as_layout(graphlay.layout(graph, options=options).raw, list(sizes), len(frames))

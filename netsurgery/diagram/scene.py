@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -105,10 +105,15 @@ def scene_of(graph: NetGraph) -> Scene:
     at = _MARGIN, _MARGIN + height
     rooms = frame_rooms(layout)
     frames = (_frame(*each, at) for each in zip(graph.frames, layout.frames, rooms, strict=True))
-    edges = _edges(graph.edges, layout, rooms, at)
+    placed = labels(graph.edges, layout, rooms)
+    # A label may stand left of all boxes.
+    beyond = -min([0.0, *(label.x for label in placed.values())])
+    at = (at[0] + beyond, at[1])
+    edges = _edges(graph.edges, layout, placed, at)
     boxes = (_box(box, faces[box.key], layout.boxes[box.key], at) for box in graph.boxes)
     items = (head, *frames, *edges, *boxes)
-    rights = [layout.width, *(_right(part) - _MARGIN for part in head.parts)]
+    rights = [layout.width + beyond, *(_right(part) - _MARGIN for part in head.parts)]
+    rights += [label.right + beyond for label in placed.values()]
     return Scene(
         shown(graph.name, 60),
         items,
@@ -194,12 +199,14 @@ def _box(box: DrawnBox, face: Face, at: Place, origin: Point) -> Item:
         Rectangle(Place(place.x, place.y + 4.0, BAR, place.height - 8.0), bar(kind)),
     ]
     y = place.y + PAD * 0.75
+    lines_of: dict[int | None, list[FaceLine]] = {}
+    for line in face.lines:
+        lines_of.setdefault(line.layer, []).append(line)
     for index, layer in enumerate(box.layers):
-        lines = [line for line in face.lines if line.layer == index]
+        lines = lines_of[index]
         parts.append(_layer(layer, lines, place.x + BAR + PAD, y))
         y += sum(line.height for line in lines)
-    rest = [line for line in face.lines if line.layer is None]
-    parts += _written(rest, place.x + BAR + PAD, y)
+    parts += _written(lines_of.get(None, ()), place.x + BAR + PAD, y)
     return Item("box", tuple(parts), data={"key": str(box.key), "role": box.role.value})
 
 
@@ -236,9 +243,8 @@ def _written(lines: Sequence[FaceLine], x: float, y: float) -> Iterator[ScenePar
 
 
 def _edges(
-    edges: Sequence[Edge], layout: Layout, rooms: Sequence[Place], origin: Point
+    edges: Sequence[Edge], layout: Layout, placed: Mapping[int, Place], origin: Point
 ) -> Iterator[Item]:
-    placed = labels(edges, layout, rooms)
     for index, (edge, route) in enumerate(zip(edges, layout.routes, strict=True)):
         points = tuple((x + origin[0], y + origin[1]) for x, y in route)
         tone = mark_tone(edge.mark) if edge.mark else "edge"
