@@ -180,10 +180,21 @@ def boxes_of_dot(text: str) -> tuple[dict[str, list[str]], Counter[tuple[str, st
     strings = r'"((?:[^"\\]|\\.)*)"'
     boxes = {}
     for key, label in re.findall(rf"^\s*b(\d+) \[label={strings}", text, re.MULTILINE):
-        lines = re.findall(r"((?:[^\\]|\\(?!l).)*)\\l", label) or [label]
-        boxes[key] = [re.sub(r"\\(.)", r"\1", line) for line in lines]
+        boxes[key] = _lines_of_label(label)
     edges = re.findall(r"^\s*b(\d+) -> b(\d+) \[", text, re.MULTILINE)
     return boxes, Counter(edges)
+
+
+def _lines_of_label(label: str) -> list[str]:
+    r"""The lines of a label of DOT: each ends with \l, and another backslash stands before what it
+    keeps from meaning something."""
+    lines = [""]
+    for escaped, plain in re.findall(r"\\(.)|([^\\])", label):
+        if escaped == "l":
+            lines.append("")
+        else:
+            lines[-1] += escaped or plain
+    return lines[:-1] if len(lines) > 1 else lines
 
 
 def boxes_of_mermaid(text: str) -> tuple[dict[str, list[str]], Counter[tuple[str, str]]]:
