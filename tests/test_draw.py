@@ -247,8 +247,8 @@ def test_shapes_stand_beside_their_lines_alone(draw: Path) -> None:
 def test_blocks_of_other_windows_do_not_repeat(draw: Path) -> None:
     same = INPUT + convolution("a", "x") + convolution("b", "a") + convolution("c", "b")
     assert [len(frame.blocks) for frame in drawing_of(same, fold=True).graph.frames] == [3]
-    other = INPUT + convolution("a", "x") + convolution("b", "a", kernel=3) + convolution("c", "b")
-    assert drawing_of(other, fold=True).graph.frames == ()
+    wider = INPUT + convolution("a", "x") + convolution("b", "a", kernel=3) + convolution("c", "b")
+    assert drawing_of(wider, fold=True).graph.frames == ()
     # A blob that somebody reads past the next block is not lost in it.
     skipped = same + layer("e", "Eltwise", "a c", "e")
     assert drawing_of(skipped, fold=True).graph.frames == ()
@@ -512,7 +512,11 @@ def test_weights_say_what_the_prototxt_does_not(draw: Path) -> None:
     assert ns.draw("net.prototxt").to_json()["layers"][0]["params"] is None
     drawing = ns.draw("net.prototxt", "model.caffemodel")
     assert drawing.to_json()["layers"][0]["params"] == 6
-    assert ns.draw("net.prototxt", "model.caffemodel").remarks()
+    # Weights that do not fit change nothing, and are named.
+    assert ns.draw("like.prototxt", "model.caffemodel").notes == ()
+    Path("wider.prototxt").write_text(INPUT + convolution("p", "x", kernel=3))
+    (note,) = ns.draw("wider.prototxt", "model.caffemodel").notes
+    assert note == "params of layer 'p': 2x2x3x3, 2 in the net, 2x2x1x1, 2 in the model"
 
 
 def test_an_open_net_is_drawn_as_its_file_is(draw: Path) -> None:

@@ -114,5 +114,5 @@ def command(
 
 def render(result: NetDrawing, *, err: bool) -> None:
     """Print the result for a person; on standard error where the drawing goes to output."""
-    echo_notes(result.remarks(), err=err)
+    echo_notes(result.notes, err=err)
     echo(str(result), err=err)

@@ -122,6 +122,9 @@ class _Finder:
         # The furthest box that reads what the entry, or one of the block, makes.
         reach = max(self.out_of[entry])
         for last in range(start, min(start + _BLOCK, len(self.graph.boxes))):
+            # No block has an output in it, nor so many boxes.
+            if self.graph.boxes[reach].role is not BoxRole.LAYERS or reach >= start + _BLOCK:
+                return None
             if self.graph.boxes[last].role is not BoxRole.LAYERS or not self.out_of[last]:
                 return None
             if any(not (start <= each < last or each == entry) for each in self.into[last]):
@@ -129,8 +132,6 @@ class _Finder:
             if reach <= last:
                 return last + 1
             reach = max(reach, *self.out_of[last])
-            if reach >= start + _BLOCK:
-                return None
         return None
 
     def _look(self, start: int, end: int) -> Hashable:

@@ -19,7 +19,7 @@ __all__ = ["LABEL", "frame_rooms", "labels"]
 LABEL = 10.0
 _AWAY, _HEAD = 4.0, 7.0
 #: The side of the cells by which boxes that are near are looked up.
-_CELL = 200.0
+_CELL = 100.0
 
 #: From and to, in pixels.
 _Range: TypeAlias = tuple[float, float]

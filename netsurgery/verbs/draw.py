@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 from netsurgery.diagram.build import build_graph
 from netsurgery.diagram.compare import changes_of, with_removed
 from netsurgery.diagram.fold import fold as folded
-from netsurgery.diagram.graph import Changed, NetGraph
-from netsurgery.net.field import fields as receptive_fields
-from netsurgery.net.layer_table import summarize
+from netsurgery.diagram.graph import NetGraph
 from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.shapes import Shapes, infer
+from netsurgery.net.shapes import infer
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.open_net.models import open_net_and_weights
 from netsurgery.surgery.difference.compare import NetDifference
 from netsurgery.verbs.draw_result import NetDrawing
-from netsurgery.verbs.inspect_result import unknown_shapes
+from netsurgery.verbs.inspect import inspect_net
+from netsurgery.verbs.inspect_result import Inspection
 
 if TYPE_CHECKING:
     from netsurgery.open_net.net import Net
@@ -59,35 +58,28 @@ def draw(
     """
     with ExitStack() as stack:
         model = open_net_and_weights(stack, net, weights, state)
-        definition = model.net.at(input_shapes)
-        shapes = infer(definition)
-        graph = _graph(definition, shapes, model, fields=fields)
-        own = model.has_weights and not model.is_scratch
-        drawing = NetDrawing(
-            folded(graph) if fold else graph,
-            definition.prototxt.path,
-            model.path if own else None,
-            definition.state,
-            unknown=unknown_shapes(shapes),
-            notes=definition.notes,
-        )
-        model.check_unchanged()
+        if input_shapes:
+            model.net = model.net.at(input_shapes)
+        inspection = inspect_net(model, with_fields=fields)
+        graph = build_graph(model.net, inspection.layers, infer(model.net))
+        drawing = _drawing(folded(graph) if fold else graph, inspection, model)
     if output is not None:
         drawing.save(output, format=format, force=force)
     return drawing
 
 
-def _graph(
-    net: NetDefinition,
-    shapes: Shapes,
-    model: NetWithWeights | None = None,
-    changes: Mapping[str, Changed] | None = None,
-    *,
-    fields: bool = False,
-) -> NetGraph:
-    stored = {} if model is None else model.stored
-    seen = receptive_fields(net, shapes=shapes) if fields else None
-    return build_graph(net, summarize(net, shapes, stored, seen), shapes, changes)
+def _drawing(
+    graph: NetGraph, inspection: Inspection, model: NetWithWeights, compared: str | None = None
+) -> NetDrawing:
+    another = (inspection.another_net,) if inspection.another_net else ()
+    return NetDrawing(
+        graph,
+        model.net.prototxt.path,
+        model.path if model.has_weights and not model.is_scratch else None,
+        model.net.state,
+        compared=compared,
+        notes=(*another, *inspection.remarks()),
+    )
 
 
 def draw_difference(
@@ -101,15 +93,8 @@ def draw_difference(
     difference: of their prototxts. params: layer of the new net -> what differs in its params.
     Layers of other states than the nets' are not drawn.
     """
-    shapes = infer(new)
-    graph = _graph(new, shapes, changes=changes_of(difference, params))
-    before = _graph(old, infer(old))
-    return NetDrawing(
-        with_removed(graph, before, difference),
-        new.prototxt.path,
-        None,
-        new.state,
-        compared=old.prototxt.path,
-        unknown=unknown_shapes(shapes),
-        notes=new.notes,
-    )
+    models = NetWithWeights(old), NetWithWeights(new)
+    before, after = (inspect_net(model) for model in models)
+    was = build_graph(old, before.layers, infer(old))
+    graph = build_graph(new, after.layers, infer(new), changes_of(difference, params))
+    return _drawing(with_removed(graph, was, difference), after, models[1], old.prototxt.path)

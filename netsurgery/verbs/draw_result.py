@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,13 +12,12 @@ from netsurgery.errors import OutputError
 from netsurgery.io.files import Outputs
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.targets import STDOUT
-from netsurgery.io.terminal import joined, print_text
+from netsurgery.io.terminal import print_text
 from netsurgery.net.state import NetState
 from netsurgery.open_net.arguments import AnyPath
 
 if TYPE_CHECKING:
     from netsurgery.diagram.formats import Format
-    from netsurgery.verbs.inspect_result import UnknownShapes
 
 __all__ = ["NetDrawing"]
 
@@ -28,8 +27,9 @@ class NetDrawing(ShortRepr):
     """A net as a picture.
 
     graph: what is drawn. prototxt, weights: the files; None for an open net's weights. compared:
-    the net that changes are marked against, None for none. unknown: blobs without a shape, and
-    why. notes: about how the net was read. written: the file written last, None for none.
+    the net that changes are marked against, None for none. notes: about how the net was read, which
+    shapes are not known, and how the weights do not fit. written: the file written last, None for
+    none.
 
     >>> import netsurgery as ns
     >>> drawing = ns.draw("prototxt/digits_deploy.prototxt")
@@ -39,8 +39,8 @@ class NetDrawing(ShortRepr):
     ('<svg', '<!DOCTYPE html>', b'PNG')
     >>> drawing.dot()[:18], drawing.mermaid().split()[4:6]
     ('digraph "Digits" {', ['flowchart', 'TD'])
-    >>> drawing.rendered_for("digits.dot") == drawing.dot().encode(), list(drawing.remarks())
-    (True, [])
+    >>> drawing.rendered_for("digits.dot") == drawing.dot().encode(), drawing.notes
+    (True, ())
     >>> drawing.save("digits.png")
     ('digits.png',)
     """
@@ -50,7 +50,6 @@ class NetDrawing(ShortRepr):
     weights: str | None
     state: NetState
     compared: str | None = None
-    unknown: tuple[UnknownShapes, ...] = ()
     notes: tuple[str, ...] = ()
     written: str | None = None
 
@@ -152,14 +151,8 @@ class NetDrawing(ShortRepr):
                 for frame in self.graph.frames
             ],
             "output": self.written,
-            "notes": list(self.remarks()),
+            "notes": list(self.notes),
         }
-
-    def remarks(self) -> Iterator[str]:
-        """How the net was read, and which shapes are not known and why."""
-        yield from self.notes
-        for each in self.unknown:
-            yield f"no shape of {joined([repr(blob) for blob in each.blobs])}: {each.reason}"
 
     def __str__(self) -> str:
         layers, boxes = len(list(self.graph.layers_by_box)), len(self.graph.boxes)

@@ -22,7 +22,7 @@ from netsurgery.net.shapes import Shapes, givable, infer
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.open_net.models import open_net_and_weights
-from netsurgery.verbs.inspect_result import Inspection, LayerReport, unknown_shapes
+from netsurgery.verbs.inspect_result import Inspection, LayerReport, UnknownShapes
 
 if TYPE_CHECKING:
     from netsurgery.open_net.net import Net
@@ -154,7 +154,7 @@ def inspect_net(
         outputs=net.outputs,
         layers=_layers(model, summaries, with_statistics),
         total=_total(total(net, shapes), summaries, shapes),
-        unknown=unknown_shapes(shapes),
+        unknown=_unknown(shapes),
         missing=fit.missing,
         extra=model.extra,
         differing=tuple(fit.mismatches.values()),
@@ -191,6 +191,14 @@ def _statistics(layer: WeightsLayer) -> tuple[BlobStatistics, ...]:
     from netsurgery.verbs.blob_statistics import statistics
 
     return tuple(statistics(blob) for blob in layer.blobs)
+
+
+def _unknown(shapes: Shapes) -> tuple[UnknownShapes, ...]:
+    """Each reason once, with the blobs it holds for."""
+    reasons: dict[str, list[str]] = {}
+    for blob, reason in shapes.unknown.items():
+        reasons.setdefault(reason, []).append(blob)
+    return tuple(UnknownShapes(reason, tuple(blobs)) for reason, blobs in reasons.items())
 
 
 def _dims(name: str, size: Any) -> Shape:

@@ -17,13 +17,12 @@ from netsurgery.net.field import ReceptiveField
 from netsurgery.net.layer_table import LayerSummary, layer_table
 from netsurgery.net.net import Shape
 from netsurgery.net.param_fit import ParamMismatch
-from netsurgery.net.shapes import Shapes
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
     from netsurgery.verbs.blob_statistics import BlobStatistics
 
-__all__ = ["Inspection", "LayerReport", "UnknownShapes", "unknown_shapes"]
+__all__ = ["Inspection", "LayerReport", "UnknownShapes"]
 
 
 @dataclass(frozen=True)
@@ -61,14 +60,6 @@ class UnknownShapes:
 
     reason: str
     blobs: tuple[str, ...]
-
-
-def unknown_shapes(shapes: Shapes) -> tuple[UnknownShapes, ...]:
-    """Each reason once, with the blobs it holds for."""
-    reasons: dict[str, list[str]] = {}
-    for blob, reason in shapes.unknown.items():
-        reasons.setdefault(reason, []).append(blob)
-    return tuple(UnknownShapes(reason, tuple(blobs)) for reason, blobs in reasons.items())
 
 
 @dataclass(frozen=True, repr=False)
