@@ -18,8 +18,10 @@ __all__ = ["LABEL", "frame_rooms", "labels"]
 #: Pixels: a label's letters, its distance from the line beside it, the arrow's head.
 LABEL = 10.0
 _AWAY, _HEAD = 4.0, 7.0
-#: The side of the cells by which boxes that are near are looked up.
-_CELL = 100.0
+#: As many of the edges of a blob are tried.
+_TRIED = 4
+#: The side of the cells by which boxes that are near are looked up: most boxes are in one or two.
+_CELL = 300.0
 
 #: From and to, in pixels.
 _Range: TypeAlias = tuple[float, float]
@@ -30,8 +32,8 @@ def labels(edges: Sequence[Edge], layout: Layout, written: Iterable[Place]) -> d
 
     written: where other texts stand between the boxes.
 
-    A blob that several boxes read has one label. Where there is room beside none of its edges,
-    there is no label: the drawing's text has the shape all the same.
+    A blob that several boxes read has one label. Where there is room beside none of its first
+    edges, there is no label: the drawing's text has the shape all the same.
     """
     taken = _Taken(layout)
     for text in written:
@@ -44,7 +46,7 @@ def labels(edges: Sequence[Edge], layout: Layout, written: Iterable[Place]) -> d
     for indices in several.values():
         shape = edges[indices[0]].shape
         width = text_width(shape_text(shape or ()), LABEL)
-        for index, place in _candidates(indices, layout, width):
+        for index, place in _candidates(indices[:_TRIED], layout, width):
             if taken.free(place):
                 result[index] = place
                 taken.add(place)
@@ -65,7 +67,7 @@ def _candidates(
                 left = x + _AWAY if side > 0 else x - _AWAY - width
                 low, high = min(y, to_y), max(y, to_y)
                 middle = low + (high - _HEAD - low - height) / 2
-                for top in dict.fromkeys((middle, low + 3, high - _HEAD - height)):
+                for top in dict.fromkeys((middle, low + 3)):
                     yield index, Place(left, max(low + 3, top), width, height)
     for index in indices:
         for (x, y), (to_x, to_y) in pairwise(layout.routes[index]):
