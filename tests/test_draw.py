@@ -231,9 +231,12 @@ def test_shapes_stand_beside_their_lines_alone(draw: Path) -> None:
     text = INPUT.replace("2, 8, 8", "9, 8, 8") + layer("cut", "Slice", "x", " ".join(parts))
     text += layer("sum", "Eltwise", " ".join(parts[:5]), "sum")
     text += layer("all", "Concat", " ".join(["sum", *parts[3:]]), "all")
-    drawn = read_svg(drawing_of(text).svg())
+    svg = drawing_of(text).svg()
+    drawn = read_svg(svg)
     nothing_overlaps(drawn)
     assert len(drawn.labels) > 3
+    assert ">part8 1x1x8x8<" in svg  # of several blobs of one box the name too
+    assert ">1x7x8x8<" in svg
     blocks = "".join(
         convolution(f"a{number}", bottom)
         + layer(f"s{number}", "Eltwise", f"a{number} {bottom}", top)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
 
 from netsurgery.diagram.graph import Edge
 from netsurgery.diagram.layout import FRAME_HEAD, Layout, Place, Point
-from netsurgery.diagram.typeface import text_width
+from netsurgery.diagram.typeface import shown, text_width
 from netsurgery.io.shape_text import shape_text
 
-__all__ = ["LABEL", "frame_rooms", "labels"]
+__all__ = ["LABEL", "Label", "frame_rooms", "labels"]
 
 #: Pixels: a label's letters, its distance from the line beside it, the arrow's head.
 LABEL = 10.0
 _AWAY, _HEAD = 4.0, 7.0
-#: As many of the edges of a blob are tried.
-_TRIED = 4
+#: As many of the edges of a blob are tried; characters of its name.
+_TRIED, _NAME = 4, 24
 #: The side of the cells by which boxes that are near are looked up: most boxes are in one or two.
 _CELL = 300.0
 
@@ -27,28 +28,38 @@ _CELL = 300.0
 _Range: TypeAlias = tuple[float, float]
 
 
-def labels(edges: Sequence[Edge], layout: Layout, written: Iterable[Place]) -> dict[int, Place]:
-    """The place in `edges` of the one that is labelled -> where its label stands.
+@dataclass(frozen=True)
+class Label:
+    """A text on an edge, and where it stands."""
 
-    written: where other texts stand between the boxes.
+    text: str
+    place: Place
+
+
+def labels(edges: Sequence[Edge], layout: Layout, written: Iterable[Place]) -> dict[int, Label]:
+    """The place in `edges` of the one that is labelled -> its label: the blob's shape.
+
+    The blob's name too, where others leave the same box. written: where other texts stand between
+    the boxes.
 
     A blob that several boxes read has one label. Where there is room beside none of its first
     edges, there is no label: the drawing's text has the shape all the same.
     """
     taken = _Taken(layout)
-    for text in written:
-        taken.add(text)
+    for text_place in written:
+        taken.add(text_place)
     several: dict[tuple[int, str], list[int]] = defaultdict(list)
     for index, edge in enumerate(edges):
-        if edge.shape is not None:
-            several[edge.source, edge.blob].append(index)
-    result: dict[int, Place] = {}
-    for indices in several.values():
+        several[edge.source, edge.blob].append(index)
+    leaving = Counter(source for source, _ in several)
+    result: dict[int, Label] = {}
+    for (source, blob), indices in several.items():
         shape = edges[indices[0]].shape
-        width = text_width(shape_text(shape or ()), LABEL)
-        for index, place in _candidates(indices[:_TRIED], layout, width):
-            if taken.free(place):
-                result[index] = place
+        parts = [shown(blob, _NAME)] if leaving[source] > 1 else []
+        text = " ".join([*parts, *([] if shape is None else [shape_text(shape)])])
+        for index, place in _candidates(indices[:_TRIED], layout, text_width(text, LABEL)):
+            if text and taken.free(place):
+                result[index] = Label(text, place)
                 taken.add(place)
                 break
     return result

@@ -18,7 +18,7 @@ from netsurgery.diagram.faces import (
 )
 from netsurgery.diagram.graph import BoxRole, DrawnBox, DrawnLayer, Edge, Frame, Mark, NetGraph
 from netsurgery.diagram.kinds import Kind
-from netsurgery.diagram.labels import LABEL, frame_rooms, labels
+from netsurgery.diagram.labels import LABEL, Label, frame_rooms, labels
 from netsurgery.diagram.layout import Layout, Place, Point, lay_out
 from netsurgery.diagram.palette import bar, mark_tone, tint
 from netsurgery.diagram.typeface import shown
@@ -107,13 +107,13 @@ def scene_of(graph: NetGraph) -> Scene:
     frames = (_frame(*each, at) for each in zip(graph.frames, layout.frames, rooms, strict=True))
     placed = labels(graph.edges, layout, rooms)
     # A label may stand left of all boxes.
-    beyond = -min([0.0, *(label.x for label in placed.values())])
+    beyond = -min([0.0, *(label.place.x for label in placed.values())])
     at = (at[0] + beyond, at[1])
     edges = _edges(graph.edges, layout, placed, at)
     boxes = (_box(box, faces[box.key], layout.boxes[box.key], at) for box in graph.boxes)
     items = (head, *frames, *edges, *boxes)
     rights = [layout.width + beyond, *(_right(part) - _MARGIN for part in head.parts)]
-    rights += [label.right + beyond for label in placed.values()]
+    rights += [label.place.right + beyond for label in placed.values()]
     return Scene(
         shown(graph.name, 60),
         items,
@@ -243,7 +243,7 @@ def _written(lines: Sequence[FaceLine], x: float, y: float) -> Iterator[ScenePar
 
 
 def _edges(
-    edges: Sequence[Edge], layout: Layout, placed: Mapping[int, Place], origin: Point
+    edges: Sequence[Edge], layout: Layout, placed: Mapping[int, Label], origin: Point
 ) -> Iterator[Item]:
     for index, (edge, route) in enumerate(zip(edges, layout.routes, strict=True)):
         points = tuple((x + origin[0], y + origin[1]) for x, y in route)
@@ -251,8 +251,8 @@ def _edges(
         parts: list[ScenePart] = [Arrow(points, tone, edge.mark is Mark.REMOVED)]
         shape = "?" if edge.shape is None else shape_text(edge.shape)
         if index in placed:
-            place = _moved(placed[index], origin)
-            parts.append(Writing(place.x, place.bottom - 2.0, TextSpan(shape, LABEL, "pale")))
+            place, text = _moved(placed[index].place, origin), placed[index].text
+            parts.append(Writing(place.x, place.bottom - 2.0, TextSpan(text, LABEL, "pale")))
         data = {
             "from": str(edge.source),
             "to": str(edge.target),
