@@ -599,12 +599,15 @@ def test_a_difference_of_weights_is_marked(draw: Path) -> None:
     assert Path("d.dot").read_text().count("param 0 differs") == 1
 
 
-@pytest.mark.parametrize("kind", ["chain", "residual", "inception"])
-def test_a_thousand_layers_are_drawn_whole(kind: str, draw: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [("chain", 1000), ("residual", 1000), ("inception", 1000), ("slices", 200), ("readers", 200)],
+)
+def test_a_thousand_layers_are_drawn_whole(kind: str, count: int, draw: Path) -> None:
     """In seconds; `python -m benchmarks.layers --commands draw` measures."""
     from benchmarks.many_layers import SHAPES
 
-    Path("net.prototxt").write_text(SHAPES[kind](1000).text)
+    Path("net.prototxt").write_text(SHAPES[kind](count).text)
     drawing = ns.draw("net.prototxt")
     drawn = read_svg(drawing.svg())
     all_is_there(drawn, NetDefinition.read("net.prototxt"))

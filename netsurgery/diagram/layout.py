@@ -24,8 +24,8 @@ _FRAME_PAD = 14.0
 _PORT = 8.0
 #: Width over height that a drawing is wrapped to.
 _ASPECT = 1.1
-#: From so many boxes on they are placed with less effort; from so many edges at one box on what
-#: would take the square of their number is left out.
+#: From so many boxes on, and from so many edges at one box on, less effort is made: the finest
+#: placement would take the square of their number.
 _MANY, _CROWD = 1500, 100
 _REFINED = ("port_relax_rounds", "overlap_repair_rounds")
 
@@ -124,12 +124,15 @@ def lay_out(
     for source, target in edges:
         graph.edge(source, target)
     options: dict[str, Any] = {**_OPTIONS, "routing": _ROUTING}
-    if max(ports.values(), default=0) > _CROWD:
+    crowded = max(ports.values(), default=0) > _CROWD
+    if crowded:
         options["tuning"] = {**_TUNING, "routing": dict.fromkeys(_REFINED, 0)}
     elif forks:
         options["routing"] = {**_ROUTING, "merge_edges": "forks"}
     if len(sizes) > _MANY:
         options["effort"] = "fast"
+    if len(sizes) > _MANY or crowded:
+        options["coords"] = {"placement": "brandes_koepf"}
     return _as_layout(graphlay.layout(graph, options=options).raw, list(sizes), len(frames))
 
 
