@@ -25,6 +25,8 @@ from drawings import (
     lines_of,
     read_svg,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from others_data import bound
 from PIL import Image
 
@@ -34,8 +36,10 @@ from netsurgery.diagram.graph import Mark
 from netsurgery.diagram.kinds import Kind
 from netsurgery.diagram.palette import DARK, LIGHT, mark_tone, tint
 from netsurgery.diagram.typeface import shown
+from netsurgery.formats.prototxt import Prototxt
 from netsurgery.io import memory
 from netsurgery.net.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
 
 DIGITS = Path(__file__).resolve().parent.parent / "prototxt" / "digits_deploy.prototxt"
 INPUT = 'input: "x" input_shape { dim: [1, 2, 8, 8] }\n'
@@ -289,6 +293,37 @@ def test_phases_and_stages_choose_what_is_drawn(draw: Path) -> None:
         assert run(["draw", "net.prototxt", "-o", "net.svg", "--force", "-q", *words]) == 0
         layers = read_svg(Path("net.svg").read_text()).layers.values()
         assert [name for several in layers for name, _ in several] == names
+
+
+@st.composite
+def wirings(draw_from: st.DrawFn) -> str:
+    """A net of a few layers of a type that is not known, wired at random, some of them in place."""
+    text, blobs = INPUT, ["x"]
+    for number in range(draw_from(st.integers(1, 14))):
+        bottoms = draw_from(st.lists(st.sampled_from(blobs[-5:]), min_size=0, max_size=3))
+        if len(bottoms) == 1 and draw_from(st.booleans()):
+            tops = bottoms
+        else:
+            tops = [f"t{number}{place}" for place in range(draw_from(st.integers(0, 3)))]
+        blobs += [top for top in tops if top not in blobs]
+        text += layer(f"layer{number}", "Own", " ".join(bottoms), " ".join(tops))
+    return text
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=wirings())
+def test_any_wiring_is_drawn_whole(text: str) -> None:
+    net = NetDefinition.of(Prototxt.parse(text))
+    for fold in (False, True):
+        with ns.Net.of_model(NetWithWeights(net)) as opened:
+            drawing = ns.draw(opened, fold=fold)
+        drawn = read_svg(drawing.svg())
+        nothing_overlaps(drawn)
+        if not fold:
+            all_is_there(drawn, net)
+        assert sorted(each.name for each in drawing.graph.layers) == sorted(
+            each.name for each in net.layers
+        )
 
 
 HOSTILE = [

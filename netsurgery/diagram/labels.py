@@ -115,8 +115,10 @@ class _Taken:
             for (x, y), (to_x, to_y) in pairwise(route):
                 if x == to_x:
                     down[int(x)].append((min(y, to_y), max(y, to_y)))
-                else:
+                elif y == to_y:
                     across[int(y)].append((min(x, to_x), max(x, to_x)))
+                else:  # aslant, between ports that all but face each other
+                    self.add(_line((x, y), (to_x, to_y)))
         # A pixel -> what lines cover of the row, or the column, that begins there.
         self._across = {y: _united(ranges) for y, ranges in across.items()}
         self._down = {x: _united(ranges) for x, ranges in down.items()}

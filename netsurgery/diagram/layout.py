@@ -20,8 +20,9 @@ Point = tuple[float, float]
 #: Pixels above the boxes of a frame, for its two lines of text.
 FRAME_HEAD = 30.0
 _FRAME_PAD = 14.0
-#: Pixels of a box's side for each edge that ends there: an arrow's head, and some air.
-_PORT = 8.0
+#: Pixels of a box's side for each edge that ends there (an arrow's head and some air), and for each
+#: of its corners.
+_PORT, _CORNER = 12.0, 8.0
 #: Width over height that a drawing is wrapped to.
 _ASPECT = 1.1
 #: From so many boxes on, and from so many edges at one box on, less effort is made: the finest
@@ -116,7 +117,7 @@ def lay_out(
     around = [graph.node(("frame", place)) for place in range(len(frames))]
     forks, ports = _ports(edges, blobs or [""] * len(edges))
     for key, (width, height) in sizes.items():
-        room = max(width, _PORT * ports[key])
+        room = max(width, _PORT * ports[key] + 2 * _CORNER)
         if key in inside:
             graph.node(key, width=room, height=height, parent=around[inside[key]])
         else:
