@@ -7,8 +7,8 @@ angles. A drawing that would be a long ribbon is wrapped into columns.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from netsurgery.errors import NetsurgeryError
@@ -115,14 +115,17 @@ def lay_out(
     graph = graphlay.Graph()
     inside = {key: place for place, keys in enumerate(frames) for key in keys}
     around = [graph.node(("frame", place)) for place in range(len(frames))]
-    forks, ports = _ports(edges, blobs or [""] * len(edges))
+    # A blob that a box reads twice is one line.
+    carried = list(zip(edges, blobs or map(str, range(len(edges))), strict=True))
+    lines = {each: place for place, each in enumerate(dict.fromkeys(carried))}
+    forks, ports = _ports(lines)
     for key, (width, height) in sizes.items():
         room = max(width, _PORT * ports[key] + 2 * _CORNER)
         if key in inside:
             graph.node(key, width=room, height=height, parent=around[inside[key]])
         else:
             graph.node(key, width=room, height=height)
-    for source, target in edges:
+    for (source, target), _ in lines:
         graph.edge(source, target)
     options: dict[str, Any] = {**_OPTIONS, "routing": _ROUTING}
     crowded = max(ports.values(), default=0) > _CROWD
@@ -134,17 +137,23 @@ def lay_out(
         options["effort"] = "fast"
     if len(sizes) > _MANY or crowded:
         options["coords"] = {"placement": "brandes_koepf"}
-    return _as_layout(graphlay.layout(graph, options=options).raw, list(sizes), len(frames))
+    drawn = _as_layout(graphlay.layout(graph, options=options).raw, list(sizes), len(frames))
+    return replace(drawn, routes=tuple(drawn.routes[lines[each]] for each in carried))
 
 
-def _ports(edges: Sequence[tuple[int, int]], blobs: Sequence[str]) -> tuple[bool, Counter[int]]:
-    """Whether edges that leave a box together may share their beginning: if they carry one blob.
+def _ports(lines: Iterable[tuple[tuple[int, int], str]]) -> tuple[bool, Counter[int]]:
+    """Whether lines that leave a box together may share their beginning: if they carry one blob.
 
-    And how many edges end, or begin, at each box, whichever is more.
+    And how many lines end, or begin, at each box, whichever is more.
     """
-    leaving = Counter(source for source, _ in edges)
-    carried = {(source, blob) for (source, _), blob in zip(edges, blobs, strict=True)}
-    return len(carried) == len(leaving), leaving | Counter(target for _, target in edges)
+    carried: dict[int, set[str]] = {}
+    leaving: Counter[int] = Counter()
+    reaching: Counter[int] = Counter()
+    for (source, target), blob in lines:
+        carried.setdefault(source, set()).add(blob)
+        leaving[source] += 1
+        reaching[target] += 1
+    return all(len(blobs) == 1 for blobs in carried.values()), leaving | reaching
 
 
 def _as_layout(raw: Mapping[str, Any], keys: Sequence[int], frames: int) -> Layout:
