@@ -34,6 +34,8 @@ LINES: dict[str, str] = {
     "convert": "convert a.prototxt a.caffemodel -o out --on-refusal skip --force",
     "diff": "diff a.prototxt a.caffemodel b.prototxt b.caffemodel",
     "diff --text": "diff a.prototxt b.prototxt --text",
+    "draw": "draw a.prototxt -o net.svg --force",
+    "draw --fold": "draw a.prototxt -o net.svg --fold --force",
     "upgrade": "upgrade a.prototxt -o out.prototxt --force",
     "export": "export a.prototxt a.caffemodel -o out.onnx --force",
     "init": "init a.prototxt -o out.caffemodel --force",

@@ -51,6 +51,8 @@ _MODULES = {
     "verbs.convert_result": "Conversion",
     "verbs.diff": "diff",
     "verbs.diff_result": "Comparison",
+    "verbs.draw": "draw",
+    "verbs.draw_result": "NetDrawing",
     "verbs.edit": "Edit edit",
     "verbs.export": "OnnxExport export_onnx",
     "verbs.init": "Initialization init",

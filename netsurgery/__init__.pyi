@@ -166,6 +166,8 @@ from netsurgery.verbs.convert import convert as convert
 from netsurgery.verbs.convert_result import Conversion as Conversion
 from netsurgery.verbs.diff import diff as diff
 from netsurgery.verbs.diff_result import Comparison as Comparison
+from netsurgery.verbs.draw import draw as draw
+from netsurgery.verbs.draw_result import NetDrawing as NetDrawing
 from netsurgery.verbs.edit import Edit as Edit
 from netsurgery.verbs.edit import (
     edit as edit,

@@ -41,6 +41,7 @@ COMMANDS: dict[str, list[str]] = {
     ],
     "check": ["NET", "NET good.caffemodel"],
     "inspect": ["NET", "NET good.caffemodel"],
+    "draw": ["NET -o out.svg", "NET good.caffemodel -o out.html --fold --field"],
     "init": ["NET -o out.caffemodel"],
     "edit": ["NET good.caffemodel conv[0]*=2 -o out.caffemodel"],
     "export": ["NET good.caffemodel -o out.onnx"],
@@ -89,6 +90,7 @@ CALLS: dict[str, Callable[..., object]] = {
     ),
     "diff": lambda net, _: netsurgery.diff(net, _PROTOTXT),
     "diff, the other": lambda net, _: netsurgery.diff(_PROTOTXT, net),
+    "draw": lambda net, state: netsurgery.draw(net, _WEIGHTS, "out.svg", state=state),
     "edit": lambda net, state: netsurgery.edit(
         net, _WEIGHTS, ["conv[0]*=2"], "out.caffemodel", state=state
     ),

@@ -45,6 +45,7 @@ RUNS = {
     ),
     "check": ("net wrong", 1),
     "inspect": ("net wrong", 1),
+    "draw": ("net wrong -o net.svg", 0),
     "edit": ("net wrong conv1[0]*=2 -o out", 1),
     "export": ("net wrong -o out.onnx", 1),
     "transplant": ("net wrong net -o out", 1),

@@ -35,6 +35,7 @@ RUNS: dict[str, list[str]] = {
     "convert": [
         "NET MODEL -o out --engine embedded --force --verify",
         "pooled more -o out --dry-run",
+        "NET MODEL -o out --engine embedded --force --draw out.svg",
     ],
     "diff": [
         "NET NET",
@@ -42,6 +43,12 @@ RUNS: dict[str, list[str]] = {
         "MODEL weights",
         "NET NET_full_conv.prototxt MODEL MODEL_full_conv.caffemodel",
         "NET v1",
+        "NET other --draw difference.svg --force",
+    ],
+    "draw": [
+        "NET MODEL --field -o net.svg --force --stage s",
+        "repeated --fold -o net.dot --force",
+        "unknown -o net.mmd --force",
     ],
     "edit": [
         "NET MODEL conv1[0]*=2 save:conv1[0]=x.npy outputs:conv2:drop=1,3 --dry-run",
@@ -100,6 +107,14 @@ layer { name: "flat" type: "Flatten" bottom: "pool" top: "flat" }
 layer { name: "score" type: "InnerProduct" bottom: "flat" top: "score"
   inner_product_param { num_output: 5 } }
 """
+#: A block of two layers, three times.
+REPEATED = NET[: NET.index("layer {")] + "".join(
+    f'layer {{ name: "c{to}" type: "Convolution" bottom: "{of}" top: "c{to}" '
+    "convolution_param { num_output: 4 kernel_size: 3 pad: 1 } }"
+    f'layer {{ name: "p{to}" type: "Pooling" bottom: "c{to}" top: "p{to}" '
+    "pooling_param { pool: MAX kernel_size: 3 pad: 1 } }\n"
+    for of, to in (("x", 1), ("p1", 2), ("p2", 3))
+)
 V1 = """input: "data" input_dim: [1, 4, 8, 8]
 layers { name: "conv" type: CONVOLUTION bottom: "data" top: "conv" blobs_lr: 1
   convolution_param { num_output: 2 kernel_size: 3 } }
@@ -146,6 +161,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Path("unknown").write_text(text.replace("Pooling", "Zigzag"))
         Path("forked").write_text(text.replace("kernel_size: 5", "kernel_size: 5 hole: 1"))
         Path("v1").write_text(V1)
+        Path("repeated").write_text(REPEATED)
         Path("names").write_text("".join(f"class {number}\n" for number in range(11)))
         Path("twice").write_text(text.replace('name: "prob"', 'name: "ip2"'))
         norm = 'layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "conv" }\n'

@@ -257,6 +257,7 @@ def results() -> list[Any]:
         ns.diff(pair, pair),
         ns.inspect(*pair),
         ns.inspect_param(MODEL, "conv1[0]"),
+        ns.draw(*pair),
         ns.check(*pair),
         ns.classify_map(PICTURE, settings, blob="conv1", engine="embedded"),
         features,

@@ -175,6 +175,7 @@ NO_COUNT = {
     "maps/mapper.py: shown pixels",  # a shape
     "maps/transformer.py: times times",
     "net/effects.py: files files",  # reads and writes files
+    "verbs/diff.py: param.index differs",  # a verb
     "verbs/verify_map.py: every pixels",  # a stride, as 8 x 8
     "verbs/verify_map.py: on pixels",
 }

@@ -34,6 +34,7 @@ COMMANDS = {
     "convert": ("convert", "Make a classifier fully convolutional: prototxt and weights."),
     "classify-map": ("classify_map", "Classify every window of an image, and draw the map."),
     "inspect": ("inspect", "Show layers, shapes, params and costs, and whether weights fit."),
+    "draw": ("draw", "Draw a net: SVG, PNG, HTML, Mermaid or DOT."),
     "check": ("check", "Check a net and its weights without running them."),
     "init": ("init", "Initialize a net's params with the fillers of its prototxt."),
     "edit": ("edit", "Edit params: set filters, fold BatchNorm, cut channels."),

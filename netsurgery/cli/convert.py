@@ -12,6 +12,7 @@ from netsurgery.cli.engine_options import engine_hint, engine_options
 from netsurgery.cli.files import FILE_PATH, FOLDER_PATH, PROTOTXT, WEIGHTS, refuse_stdin
 from netsurgery.cli.options import (
     SIZE,
+    draw_option,
     dry_run_option,
     force_option,
     json_option,
@@ -46,6 +47,7 @@ __all__ = ["command"]
 )
 @output_option("--prototxt-out", metavar="FILE", type=FILE_PATH, help="Name of the new prototxt.")
 @output_option("--weights-out", metavar="FILE", type=FILE_PATH, help="Name of the new caffemodel.")
+@draw_option("Also draw the new net, with what changes: .svg, .png, .html, .mmd or .dot.")
 @click.option(
     "--suffix",
     default="-conv",
@@ -97,6 +99,7 @@ def command(
     output_dir: Path | None,
     prototxt_out: Path | None,
     weights_out: Path | None,
+    draw: Path | None,
     suffix: str,
     layers: str | None,
     on_refusal: str,
@@ -138,6 +141,7 @@ def command(
             output_dir or Path(),
             prototxt_out=prototxt_out,
             weights_out=weights_out,
+            draw=draw,
             suffix=suffix,
             layers=[name.strip() for name in layers.split(",")] if layers is not None else None,
             input_size=input_size,
@@ -176,7 +180,7 @@ def show(result: Conversion) -> None:
         for line in result.verification.verified_lines():
             echo(line)
     if record["dry_run"]:
-        files = [record[key] for key in ("weights", "settings", "prototxt")]
+        files = [record[key] for key in ("drawing", "weights", "settings", "prototxt")]
         echo(f"would write {', '.join(filter(None, files))}")
         echo_diff(f"\n{record['diff']}")
         return

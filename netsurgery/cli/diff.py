@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING
 import click
 
 from netsurgery.cli.colors import BAD, DOUBTFUL, GOOD
-from netsurgery.cli.command import Command
+from netsurgery.cli.command import Command, useless
 from netsurgery.cli.files import NET_OR_WEIGHTS, for_nets
-from netsurgery.cli.options import json_option, quiet_option, state_options
+from netsurgery.cli.options import (
+    draw_option,
+    force_option,
+    json_option,
+    quiet_option,
+    state_options,
+)
 from netsurgery.cli.printing import echo, echo_diff, echo_json, echo_table
 from netsurgery.errors import NetsurgeryError
 from netsurgery.net.state import NetState
@@ -55,16 +61,20 @@ TROUBLE = 2
         help="Compare fields as written: an explicit default counts as a difference.",
     )
 )
+@for_nets(draw_option("Draw B, with what differs: .svg, .png, .html, .mmd or .dot."))
 @for_nets(state_options)
 @json_option
 @quiet_option
+@useless("without --draw", lambda values: values["draw"] is None)(force_option)
 def command(
     files: tuple[Path, ...],
     with_text: bool,
     strict: bool,
+    draw: Path | None,
     state: NetState,
     as_json: bool,
     quiet: bool,
+    force: bool,
 ) -> None:
     """Compare two nets: layers, fields, and the values of their params.
 
@@ -86,7 +96,13 @@ def command(
         prototxts, models = pairs_by_kind(files)
         old, new = zip(*(pair for pair in (prototxts, models) if pair), strict=True)
         result = diff(
-            _one_or_two(old), _one_or_two(new), strict=strict, text=with_text, state=state
+            _one_or_two(old),
+            _one_or_two(new),
+            strict=strict,
+            text=with_text,
+            draw=draw,
+            state=state,
+            force=force,
         )
     if as_json:
         echo_json(result.to_json())
@@ -141,6 +157,8 @@ def render(result: Comparison) -> None:
         echo_table(table, colors=[_COLORS.get(row[1]) for row in table.rows])
     if result.text:
         echo_diff(result.text)
+    if result.drawing:
+        echo(f"wrote {result.drawing}")
 
 
 #: By the mark of a layer, or the status of a param.

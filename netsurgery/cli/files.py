@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ARRAY",
+    "DRAWING",
     "FILE_PATH",
     "FOLDER_PATH",
     "IMAGE",
@@ -122,6 +123,8 @@ WEIGHTS = InputFile("model.caffemodel", ".caffemodel", ".h5")
 NET_OR_WEIGHTS = InputFile("net.prototxt", *PROTOTXT.endings, *WEIGHTS.endings)
 ARRAY = InputFile("array.npy", ".npy")
 IMAGE = ImageFile()
+#: A drawing to write, in the form that its ending says.
+DRAWING = FilePathType(".svg", ".png", ".html", ".mmd", ".dot")
 FILE_PATH = FilePathType()
 FOLDER_PATH = FolderPathType()
 

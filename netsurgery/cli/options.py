@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from netsurgery.cli.command import NET, OTHER, OUTPUT, WordType, headed, of_net, useless
+from netsurgery.cli.files import DRAWING
 from netsurgery.io.size import parse_size
 from netsurgery.net.state import NetState, Phase
 
@@ -22,6 +23,7 @@ __all__ = [
     "SIZE",
     "NumberType",
     "check_printed",
+    "draw_option",
     "dry_run_option",
     "force_option",
     "json_option",
@@ -182,6 +184,11 @@ def trust_option(command: F) -> F:
 def output_option(*names: str, **attrs: Any) -> Callable[[F], F]:
     """An option that stands with the others about outputs in the help."""
     return headed(OUTPUT)(click.option(*names, **attrs))
+
+
+def draw_option(text: str) -> Callable[[F], F]:
+    """--draw, with `text` as its help; the command gets `draw`."""
+    return output_option("--draw", metavar="FILE", type=DRAWING, help=text)
 
 
 def dry_run_option(command: F) -> F:

@@ -118,11 +118,15 @@ def output_paths(
 
 
 def planned_outputs(
-    plan: ConvolutionPlan, model: NetWithWeights, paths: OutputPaths, settings: Settings
+    plan: ConvolutionPlan,
+    model: NetWithWeights,
+    paths: OutputPaths,
+    settings: Settings,
+    drawing: Path | None = None,
 ) -> tuple[SettingsOutcome, list[Path]]:
     """What becomes of netsurgery.toml, and the files to write. Raises OutputError."""
     outcome = plan_settings(plan, settings, paths.settings, paths.prototxt, paths.weights)
-    files = paths.written(outcome)
+    files = [*([] if drawing is None else [drawing]), *paths.written(outcome)]
     # In a folder that is still to be made nothing is in the way; only one level is made.
     to_check = [
         path
@@ -160,22 +164,26 @@ def write_conversion(
     *,
     settings: Settings,
     engine: EngineOptions,
+    drawing: tuple[Path, bytes] | None = None,
     force: bool = False,
     verify: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Written:
     """Write what `plan` says, the params moved by real Caffe or at the protobuf level.
 
-    settings: the preprocessing to remember; the names of the net's files are set here. verify: run
+    settings: the preprocessing to remember; the names of the net's files are set here. drawing: a
+    file that is written with them, and what it holds. verify: run
     both nets in `engine` before any output appears. progress: called with the bytes written so far
     and those in all, where the engine says. Raises SurgeryError where the nets' outputs differ,
     OutputError, EngineError; nothing is written then.
     """
     started = time.monotonic()
-    outcome, files = planned_outputs(plan, model, paths, settings)
+    outcome, files = planned_outputs(plan, model, paths, settings, drawing and drawing[0])
     # Folders outermost: those that were made are removed on an error, once they are empty.
     with output_folders(files), Outputs(files, inputs=model.files, force=force) as outputs:
         outputs[paths.prototxt].write(plan.new.prototxt.to_bytes())
+        if drawing is not None:
+            outputs[drawing[0]].write(drawing[1])
         if outcome.text is not None:
             outputs[paths.settings].write(outcome.text.encode())
         by, note = _move(plan, model, outputs, paths, matched, engine, progress)

@@ -39,6 +39,7 @@ def convert(
     *,
     prototxt_out: AnyPath | None = None,
     weights_out: AnyPath | None = None,
+    draw: AnyPath | None = None,
     suffix: str = "-conv",
     layers: str | Iterable[str] | None = None,
     input_size: AnySize | None = None,
@@ -58,7 +59,7 @@ def convert(
 
     net: a prototxt (of V0 too, which is upgraded first), with its weights or without any; or an
     open net, whose present params count and whose own stay as they are. folder, prototxt_out,
-    weights_out: where the outputs go, see `Conversion.save`; without any nothing is written.
+    weights_out, draw: where the outputs go, see `Conversion.save`; without any nothing is written.
     suffix: appended to the names of the converted layers. layers: the InnerProduct layer or layers
     to convert, None for all. input_size: (height, width) of the new input in pixels, one number for
     a square; None to take what gives a map of `map_size` (rows, columns), 8 x 8 by default: old
@@ -116,9 +117,9 @@ def convert(
     # Else it stays the prototxt's: the name of a temporary file means nothing.
     if model.has_weights and not model.is_scratch:
         result.weights_name = model.path
-    places = {"prototxt_out": prototxt_out, "weights_out": weights_out}
+    places = {"prototxt_out": prototxt_out, "weights_out": weights_out, "draw": draw}
     # Nothing is to be written; `verify` runs the new net from a temporary file.
-    if folder is None and prototxt_out is None and weights_out is None:
+    if folder is None and not any(place is not None for place in places.values()):
         if verify:
             result.verify()
     elif dry_run:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from netsurgery.open_net.net import Net
+    from netsurgery.verbs.draw_result import NetDrawing
     from netsurgery.verbs.verify_result import Verification
 
 __all__ = ["Conversion"]
@@ -80,6 +81,7 @@ class Conversion(OpenResult):
         #: What the name of the new weights is made of.
         self.weights_name = plan.net.prototxt.path
         self._paths: OutputPaths | None = None
+        self._drawing: Path | None = None
         self.verification: Verification | None = None
         self._written: Written | None = None
         self._output_notes: tuple[str, ...] = ()
@@ -99,7 +101,7 @@ class Conversion(OpenResult):
 
     @property
     def written(self) -> tuple[str, ...]:
-        """The files written last: weights, netsurgery.toml, prototxt; () for none."""
+        """The files written last: drawing, weights, netsurgery.toml, prototxt; () for none."""
         return () if self._written is None else self._written.files
 
     @property
@@ -141,6 +143,22 @@ class Conversion(OpenResult):
             return Net.of_model(NetWithWeights(self.plan.new))
         return Net.of_model(changed_model(self._model, model_change(self.plan, self._model)))
 
+    def draw(self) -> NetDrawing:
+        """A drawing of the new net that marks which layers changed, and those that are gone.
+
+        >>> import netsurgery as ns
+        >>> paths = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+        >>> with ns.convert(*paths) as result:
+        ...     print(result.draw())
+        DigitsConv: 15 layers in 11 boxes, 10 edges, 3 changed
+        """
+        from netsurgery.surgery.difference.compare import compare_nets
+        from netsurgery.verbs.draw import draw_difference
+
+        old, new = self.plan.net, self.plan.new
+        difference = compare_nets(old.prototxt, new.prototxt, state=old.state)
+        return draw_difference(old, new, difference)
+
     def verify(self) -> Verification:
         """Run both nets, and every cell of the map against the classifier on its window.
 
@@ -159,6 +177,7 @@ class Conversion(OpenResult):
         *,
         prototxt_out: AnyPath | None = None,
         weights_out: AnyPath | None = None,
+        draw: AnyPath | None = None,
         force: bool = False,
         verify: bool = False,
         progress: Callable[[int, int], None] | None = None,
@@ -166,7 +185,8 @@ class Conversion(OpenResult):
         """Write the new net's prototxt and weights, and a netsurgery.toml for `classify_map`.
 
         folder: where ``NET_full_conv.prototxt`` and ``MODEL_full_conv.caffemodel`` go (default:
-        the current one), unless prototxt_out and weights_out name them. verify: run both nets
+        the current one), unless prototxt_out and weights_out name them. draw: a file for the
+        drawing of what changes, as `NetDrawing.save` takes it. verify: run both nets
         before any output appears. progress: called with the bytes of weights written so far and
         those in all. Returns the files written. What was changed in `net` is written by its own
         `save`, not here. Raises NetError without weights, SurgeryError where the nets' outputs
@@ -176,12 +196,15 @@ class Conversion(OpenResult):
         if verify:
             check_can_be_verified(self.plan)
         paths = self._outputs(folder, prototxt_out, weights_out)
+        target = as_path(draw)
         written = write_conversion(
             self.plan, self._model, self._match, paths,
             settings=self._settings, engine=self._engine,
+            drawing=None if target is None else (target, self.draw().rendered_for(target)),
             force=force, verify=verify, progress=progress,
         )  # fmt: skip
         self._paths, self._written, self._outcome = paths, written, written.settings
+        self._drawing = target
         # Saving without verify does not undo what `verify` has shown.
         self.verification = written.verification or self.verification
         self._output_notes = (self._outcome.note,) if self._outcome.note else ()
@@ -193,14 +216,19 @@ class Conversion(OpenResult):
         *,
         prototxt_out: AnyPath | None = None,
         weights_out: AnyPath | None = None,
+        draw: AnyPath | None = None,
     ) -> None:
         """Set `paths` to where `save` would write, and say in `notes` what is there already.
 
         `written` is () again. Raises OutputError where it could not.
         """
         paths = self._outputs(folder, prototxt_out, weights_out)
-        outcome, files = planned_outputs(self.plan, self._model, paths, self._settings)
+        target = as_path(draw)
+        if target is not None:
+            self.draw().rendered_for(target)
+        outcome, files = planned_outputs(self.plan, self._model, paths, self._settings, target)
         self._paths, self._written, self._outcome = paths, None, outcome
+        self._drawing = target
         existing = [
             f"{path} exists already; {argument('--force')} replaces it"
             for path in files
@@ -274,6 +302,7 @@ class Conversion(OpenResult):
             "prototxt": None if paths is None else str(paths.prototxt),
             "weights": None if paths is None else str(paths.weights),
             "settings": None if settings is None else str(settings),
+            "drawing": None if self._drawing is None else str(self._drawing),
             "dry_run": written is None,
             "diff": None if written is not None else self._diff(),
             "engine": None

@@ -10,7 +10,7 @@ from netsurgery.io.targets import STDOUT, check_outputs
 from netsurgery.io.terminal import STDIN
 from netsurgery.io.wording import argument
 
-__all__ = ["default_prototxt", "default_weights", "existing_outputs"]
+__all__ = ["default_drawing", "default_prototxt", "default_weights", "existing_outputs"]
 
 
 def default_prototxt(prototxt: str | Path, ending: str) -> Path:
@@ -32,6 +32,15 @@ def default_weights(weights: str | Path, ending: str) -> Path:
         # `stem` takes away .h5 alone.
         return Path(f"{_stem(weights).removesuffix('.caffemodel')}_{ending}.caffemodel.h5")
     return Path(f"{_stem(weights)}_{ending}.caffemodel")
+
+
+def default_drawing(prototxt: str | Path, ending: str) -> Path:
+    """``NET.svg``, for the ending ``.svg``.
+
+    >>> str(default_drawing("nets/lenet.prototxt", ".svg"))
+    'lenet.svg'
+    """
+    return Path(f"{_stem(prototxt)}{ending}")
 
 
 def existing_outputs(paths: Sequence[str | Path], inputs: Iterable[str | Path]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from netsurgery.formats.prototxt import Prototxt, is_prototxt, quoted
 from netsurgery.formats.upgrade.text import to_v1
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, open_weights
 from netsurgery.io.argument_types import checks_arguments, shown
+from netsurgery.io.targets import check_outputs
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from netsurgery.formats.hdf5 import Shared
     from netsurgery.open_net.net import Net
     from netsurgery.verbs.blob_statistics import BlobDistance
+    from netsurgery.verbs.draw_result import NetDrawing
 
 __all__ = ["compare", "diff"]
 
@@ -43,7 +45,9 @@ def diff(
     *,
     strict: bool = False,
     text: bool = False,
+    draw: AnyPath | None = None,
     state: NetState = TEST,
+    force: bool = False,
 ) -> Comparison:
     """How a second net differs from a first: layers, their fields, their params.
 
@@ -51,8 +55,9 @@ def diff(
     present params count; both of one kind. In the result, `net` has what was added, removed,
     renamed and changed, `params` whether each is equal, reshaped or different and by what norm;
     `same` sums it up. strict: a field that is written out at its default is a difference. text: the
-    unified diff of the prototxts, too. state: in which shapes are known, by which an axis counted
-    from the end equals another; layers of every state are compared.
+    unified diff of the prototxts, too. draw: a file to draw the second net in, with what differs,
+    as `NetDrawing.save` takes it; force: replace it if it exists. state: in which shapes are known,
+    by which an axis counted from the end equals another; layers of every state are compared.
 
     >>> print(diff("prototxt/digits_deploy.prototxt", "prototxt/digits_deploy.prototxt"))
     no difference: 15 layers
@@ -61,7 +66,7 @@ def diff(
     no difference: 15 layers; 10 params equal
 
     Raises FormatError, PrototxtError, CaffemodelError, NetError for two that are not of one kind,
-    and TypeError for what is none of these.
+    OutputError where `draw` cannot be written, and TypeError for what is none of these.
     """
     sides = old, new
     if len({_kind(side) for side in sides}) > 1:
@@ -69,6 +74,10 @@ def diff(
     has_net, has_weights = _kind(old)
     if text and not has_net:
         raise NetError("a diff of the text needs two prototxts")
+    if draw is not None and not has_net:
+        raise NetError("a drawing needs two prototxts")
+    if draw is not None:
+        check_outputs([draw], force=force)  # before any work; not one that is standard output
     nets = models = None
     with ExitStack() as stack:
         if has_net:
@@ -80,11 +89,32 @@ def diff(
                 _weights(stack, new, nets and nets[1], state),
             )
         result = compare(nets, models, strict, state)
-    if not text or nets is None:
-        return result
-    from netsurgery.formats.line_diff import text_diff
+    if text and nets is not None:
+        from netsurgery.formats.line_diff import text_diff
 
-    return replace(result, text=text_diff(nets[0], nets[1].text, nets[1].path))
+        result = replace(result, text=text_diff(nets[0], nets[1].text, nets[1].path))
+    if draw is not None and nets is not None:
+        _drawing(nets, result, state).save(draw, force=force, inputs=result.files)
+        result = replace(result, drawing=str(draw))
+    return result
+
+
+def _drawing(nets: PrototxtPair, result: Comparison, state: NetState) -> NetDrawing:
+    from netsurgery.verbs.draw import draw_difference
+
+    params: dict[str, list[str]] = {}
+    for param in result.params:
+        if param.status == "different":
+            params.setdefault(param.new_layer, []).append(f"param {param.index} differs")
+    old, new = (_definition(net, state) for net in nets)
+    return draw_difference(old, new, result.net, params)
+
+
+def _definition(net: Prototxt, state: NetState) -> NetDefinition:
+    """The net in `state`, without shapes that are given for blobs of the other net."""
+    blobs = _blobs(net)
+    shapes = tuple((blob, shape) for blob, shape in state.shapes if blob in blobs)
+    return NetDefinition.of(to_v1(net).result, replace(state, shapes=shapes))
 
 
 def _kind(side: AnySide) -> tuple[bool, bool]:
@@ -143,18 +173,22 @@ def compare(
 
 
 def _check_shapes(nets: PrototxtPair, state: NetState) -> None:
-    blobs = {
-        scalar.as_string()
-        for net in nets
-        for message in (net.root, *net.layers)
-        for name in ("input", "top")
-        for scalar in message.scalars(name)
-    }
+    blobs = _blobs(nets[0]) | _blobs(nets[1])
     # One state reads both nets, so a blob of either will do.
     for blob, _ in state.shapes:
         if blob not in blobs:
             paths = f"{nets[0].path} and {nets[1].path}"
             raise NetError(f"{paths}: a shape is given for {blob!r}, a blob of neither")
+
+
+def _blobs(net: Prototxt) -> set[str]:
+    """Its inputs and tops, of every state."""
+    return {
+        scalar.as_string()
+        for message in (net.root, *net.layers)
+        for name in ("input", "top")
+        for scalar in message.scalars(name)
+    }
 
 
 def _shared(net: Prototxt, state: NetState) -> Shared | None:

@@ -81,7 +81,7 @@ class Comparison(ShortRepr):
 
     net: by the prototxts; by the models' own layers where these are all there is. params: every
     param, those of the first model in its order, then those that are only in the second. text: the
-    unified diff of the prototxts, where that was asked for.
+    unified diff of the prototxts, and drawing: the file of their drawing, where that was asked for.
 
     >>> import netsurgery as ns
     >>> net = "prototxt/digits_deploy.prototxt"
@@ -94,6 +94,7 @@ class Comparison(ShortRepr):
     net: NetDifference
     params: tuple[ParamDifference, ...]
     text: str | None = None
+    drawing: str | None = None
 
     @property
     def same(self) -> bool:
@@ -124,7 +125,10 @@ class Comparison(ShortRepr):
             "renamed_blobs": net.blobs,
             "params": [param.to_json() for param in self.params],
         }
-        return record if self.text is None else {**record, "text": self.text}
+        for key, asked in (("text", self.text), ("drawing", self.drawing)):
+            if asked is not None:
+                record[key] = asked
+        return record
 
     def __str__(self) -> str:
         net = self.net
@@ -158,14 +162,14 @@ class Comparison(ShortRepr):
     def lines(self) -> Iterator[str]:
         """A line for each difference of structure, fields indented below their layer."""
         net = self.net
-        yield from map(_field_line, net.fields)
+        yield from map(str, net.fields)
         for record in net.removed:
             yield f"- layer {record.name} ({record.type})"
         for record in net.added:
             yield f"+ layer {record.name} ({record.type})"
         for layer in net.layers:
             yield f"layer {_title(layer)}"
-            yield from (f"    {_field_line(change)}" for change in layer.changes)
+            yield from (f"    {change}" for change in layer.changes)
         for old, new in net.blobs.items():
             yield f"blob {old} -> {new}"
 
@@ -182,13 +186,6 @@ def _title(layer: LayerDifference) -> str:
     marks += ["changed"] * bool(layer.changes)
     kind = f" ({layer.new_type})" if layer.new_type else ""
     return f"{name}{kind}: {', '.join(marks)}"
-
-
-def _field_line(change: FieldChange) -> str:
-    if change.renamed_to:
-        return f"{change.path} -> {change.renamed_to}"
-    old, new = ("(none)" if value is None else value for value in (change.old, change.new))
-    return f"{change.path}: {old} -> {new}"
 
 
 def _change(change: FieldChange) -> dict[str, Any]:

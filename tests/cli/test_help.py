@@ -94,6 +94,7 @@ TEXT = {"completion", "help"}
 NO_JSON = {"caffe install", "caffe use", "caffe forget"}
 #: Commands that write only with one of these options.
 PRINTING = {name: {"--npy", "--picture"} for name in ("classify-map", "inspect")}
+PRINTING["diff"] = {"--draw"}
 LEAVES = sorted(set(COMMANDS) - {"caffe"})
 
 

@@ -18,6 +18,7 @@ EMBEDDED = "--engine embedded"
 BASE = {
     "convert": "a.prototxt a.caffemodel",
     "classify-map": "x.png",
+    "draw": "a.prototxt",
     "inspect": "",
     "init": "a.prototxt -o o",
     "edit": "a.prototxt a.caffemodel fold",
@@ -93,9 +94,21 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
         for option in ("--channels", "--sort", "--scale", "--colors")
     },
     "diff": {
-        option: {"": "without a prototxt"}
-        for option in ("--text", "--strict", "--phase", "--stage", "--level", "--input-shape")
+        **{
+            option: {"": "without a prototxt"}
+            for option in (
+                "--text",
+                "--strict",
+                "--draw",
+                "--phase",
+                "--stage",
+                "--level",
+                "--input-shape",
+            )
+        },
+        "--force": {"n.prototxt n.prototxt": "without --draw"},
     },
+    "draw": {"--force": {"-o -": "with -o -, which is standard output"}},
     "verify": {
         "--engine": {"--engines caffe,embedded": "with --engines, which names both"},
         "--seed": {"--image x": "with --image and no --random"},
@@ -142,6 +155,7 @@ VALUES = {
     "--caffe-python": "p",
     "--channel-swap": "bgr",
     "--class": "3",
+    "--draw": "d.svg",
     "--engine": "caffe",
     "--fit": "crop",
     "--gpu": "0",
@@ -176,6 +190,7 @@ ALWAYS = """
     --input-scale --size --slice --stage --suffix --suite --tolerance --verify
     --weights --weights-out --weights-storage --with-preprocess
     --engine --gpu --threads --timeout --trust-config --verbose
+    draw:--field draw:--fold draw:--format convert:--draw
     setup:--class setup:--force convert:--force edit:--force transplant:--strict features:--force
     init:--seed install:--force info:--caffe-python
 """.split()

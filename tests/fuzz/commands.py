@@ -77,11 +77,15 @@ inspect deploy.prototxt model.caffemodel --json --size 16x12 --stats
 inspect other.prototxt old.caffemodel
 inspect old.caffemodel --stats
 inspect model.caffemodel.h5 --stats
+draw deploy.prototxt -o out.svg --fold --field
+draw other.prototxt old.caffemodel -o out.html --json
+draw old.prototxt -o out.mmd
 check deploy.prototxt model.caffemodel
 check other.prototxt old.caffemodel --json
 check old.prototxt
 diff deploy.prototxt other.prototxt --text
 diff deploy.prototxt old.prototxt --strict --json
+diff deploy.prototxt other.prototxt --draw out.dot
 diff model.caffemodel old.caffemodel --json
 init deploy.prototxt -o out.caffemodel
 init deploy.prototxt -o out.caffemodel.h5

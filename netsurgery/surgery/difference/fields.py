@@ -47,6 +47,12 @@ class FieldChange(NamedTuple):
     new: str | None
     renamed_to: str = ""
 
+    def __str__(self) -> str:
+        if self.renamed_to:
+            return f"{self.path} -> {self.renamed_to}"
+        old, new = ("(none)" if value is None else value for value in (self.old, self.new))
+        return f"{self.path}: {old} -> {new}"
+
 
 def field_tree(message: Message, skip: frozenset[str] = frozenset()) -> Tree:
     """The message as a tree, without the fields in `skip`.

@@ -1,0 +1,67 @@
+"""The forms that a drawing is written in, by the ending of a file's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from netsurgery.diagram.dot import dot_text
+from netsurgery.diagram.format_names import FormatName
+from netsurgery.diagram.graph import NetGraph
+from netsurgery.diagram.mermaid import mermaid_text
+from netsurgery.diagram.page import page_text
+from netsurgery.diagram.scene import scene_of
+from netsurgery.diagram.svg import svg_text
+from netsurgery.errors import OutputError
+from netsurgery.io.wording import argument
+
+__all__ = ["FORMATS", "Format", "format_of"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One form: its endings, the usual one first, and what makes it of a graph.
+
+    text: whether it may be printed on a terminal.
+    """
+
+    name: FormatName
+    endings: tuple[str, ...]
+    render: Callable[[NetGraph], bytes]
+    text: bool = True
+
+
+def _png(graph: NetGraph) -> bytes:
+    from netsurgery.diagram.png import png_bytes
+
+    return png_bytes(scene_of(graph))
+
+
+FORMATS: dict[str, Format] = {
+    each.name: each
+    for each in (
+        Format("svg", (".svg",), lambda graph: svg_text(scene_of(graph)).encode()),
+        Format("png", (".png",), _png, text=False),
+        Format("html", (".html", ".htm"), lambda graph: page_text(graph, scene_of(graph)).encode()),
+        Format("mermaid", (".mmd", ".mermaid"), lambda graph: mermaid_text(graph).encode()),
+        Format("dot", (".dot", ".gv"), lambda graph: dot_text(graph).encode()),
+    )
+}
+
+
+def format_of(path: str | Path) -> Format:
+    """The form of a file of this name. Raises OutputError for an ending that is none's.
+
+    >>> format_of("net.HTML").name
+    'html'
+    """
+    ending = Path(path).suffix.lower()
+    for each in FORMATS.values():
+        if ending in each.endings:
+            return each
+    known = ", ".join(each.endings[0] for each in FORMATS.values())
+    raise OutputError(
+        f"{path}: found {f'the ending {ending}' if ending else 'no ending'}, expected one of "
+        f"{known}, by which the form is chosen; or give {argument('--format')}"
+    )
