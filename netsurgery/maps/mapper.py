@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from math import prod
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,6 @@ from netsurgery.engines.contract import (
 from netsurgery.engines.registry import open_engine
 from netsurgery.errors import (
     EngineError,
-    MemoryLimitError,
     NetError,
     NetsurgeryError,
     SettingsError,
@@ -33,7 +32,7 @@ from netsurgery.io.unreadable import check_file
 from netsurgery.io.wording import argument
 from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.class_names import ClassNames
-from netsurgery.maps.classmap import ClassMap, Geometry, map_memory
+from netsurgery.maps.classmap import ClassMap, Geometry
 from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.map_source import MapSource, refuse_blob
 from netsurgery.maps.picture_options import (
@@ -42,12 +41,10 @@ from netsurgery.maps.picture_options import (
     PictureOptions,
     as_picture_options,
 )
+from netsurgery.maps.tiled import Tiler, run_tiles, tiles_note
 from netsurgery.maps.transformer import Placement, Transformer, squeeze_note
 from netsurgery.net.field import Cells
-from netsurgery.net.memory import largest_size
-from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.shapes import infer
 from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
@@ -69,8 +66,17 @@ __all__ = [
 
 Size = tuple[int, int]
 
-#: What a number of the input takes while a picture is brought to its size.
-_INPUT = 12
+
+@dataclass(frozen=True)
+class PictureBlobs:
+    """Blobs of a picture, 1 x C x rows x columns where they are maps, and where it lies.
+
+    run_size: height and width of what the net was run over at once, the input or a tile of it.
+    """
+
+    values: dict[str, Array]
+    placement: Placement
+    run_size: Size
 
 
 @checks_arguments()
@@ -207,6 +213,8 @@ class Mapper(Closeable):
         self._cells: dict[Size, Cells | None] = {}
         #: One line about the engine that ran last, and why it was not another; "" before and if so.
         self.engine = self.note = ""
+        #: How the last picture was run in tiles; "" where it was run as one.
+        self.tiled = ""
         self._engine: Engine | None = None
         self._loaded: LoadedNet | None = None
         self._closed = False
@@ -228,8 +236,8 @@ class Mapper(Closeable):
         picture = as_picture(image)
         blob = self.source.blob
         with out_of_memory_named(picture.name):
-            data, placement = self.prepare(picture, size, [blob], as_map=True)
-            values = self.run(data, [blob])[blob]
+            result = self.blobs(picture, size, [blob], as_map=True)
+        values, placement = result.values[blob], result.placement
         if values.ndim != 4:
             refuse_blob(blob, values.shape, self.source.net)
         return ClassMap(
@@ -238,7 +246,7 @@ class Mapper(Closeable):
             blob=blob,
             is_probability=self.source.is_probability,
             input=self.source.input.name,
-            geometry=Geometry.of(self._placed(placement.input), placement),
+            geometry=Geometry.of(self._placed(result.run_size), placement),
             labels=self.labels,
             engine=self.engine,
             notes=self.notes(placement),
@@ -249,10 +257,12 @@ class Mapper(Closeable):
     def notes(self, placement: Placement) -> dict[str, str]:
         """What to say of a picture that lies so in the input: kind -> a line.
 
-        Kinds: "engine", "preprocess" (which is written on the map's picture too), "mean", "shape".
+        Kinds: "engine", "tiles", "preprocess" (which is written on the map's picture too), "mean",
+        "shape".
         """
         notes = {
             "engine": self.note,
+            "tiles": self.tiled,
             "preprocess": self.transformer.plain_note(),
             "mean": self.transformer.mean_for(placement.input)[1] or "",
             "shape": squeeze_note(placement),
@@ -266,57 +276,31 @@ class Mapper(Closeable):
         return self._cells[size]
 
     @checks_arguments()
-    def prepare(
+    def blobs(
         self,
         picture: Picture,
         size: InputSize | None,
         names: Sequence[str],
         *,
         as_map: bool = False,
-    ) -> tuple[Array, Placement]:
-        """The net's input for the picture, and where the picture lies in it.
+    ) -> PictureBlobs:
+        """The blobs `names` of a picture; the net is run in tiles where the options say so.
 
-        size: as in `map`. as_map: whether the first of the blobs `names` is to become a class map.
+        size: as in `map`. as_map: whether the first of the blobs is to become a class map.
         Raises NetError for a size that the net cannot take, MemoryLimitError for one at which
-        giving the blobs `names` takes more memory than may be used, with a size that fits.
+        giving the blobs takes more memory than may be used, with a size that fits.
         """
         options = self.transformer.options
         options = options if size is None else replace(options, size=size)
         exact = options.input_size(self.source.size, picture.size)
-        self.check_size(picture, exact)
-        self._check_memory(exact, names, as_map)
-        return self.transformer.blob(picture, exact)
-
-    def _check_memory(self, size: Size, names: Sequence[str], as_map: bool) -> None:
-        """Ask the engine, before anything of the picture's size is allocated."""
-        loaded, source = self.load(), self.source
-
-        def shapes(size: Size) -> dict[str, Shape]:
-            return {source.input.name: (1, source.channels, *size)}
-
-        def besides(size: Size) -> int:
-            """What the picture takes as an input, and the map."""
-            shape = infer(source.net, shapes(size)).blobs.get(names[0], ()) if as_map else ()
-            return _INPUT * prod((source.channels, *size)) + map_memory(shape[1:])
-
-        def fits(size: Size) -> bool:
-            try:
-                return loaded.memory(shapes(size), names) + besides(size) <= refusal.left
-            except NetsurgeryError:  # smaller than the net takes
-                return True
-
-        try:
-            loaded.check_memory(shapes(size), names, besides(size))
-        except MemoryLimitError as error:
-            refusal = error
-            height, width = largest_size(fits, size)
-            try:
-                source.check((height, width))
-            except NetsurgeryError:
-                raise refusal from None
-            raise refusal.more(
-                f"; {argument(f'--size {shape_text((height, width))}')} fits"
-            ) from None
+        tiler = Tiler(self.source, self.load(), names, as_map)
+        plan = tiler.plan(exact, options.tile, partial(self.check_size, picture))
+        data, placement = self.transformer.blob(picture, exact)
+        self.tiled = "" if plan is None else tiles_note(plan, self.engine)
+        if plan is None:
+            return PictureBlobs(self.run(data, names), placement, exact)
+        values = run_tiles(plan, data, lambda tile: self.run(tile, names))
+        return PictureBlobs(values, placement, plan.tile)
 
     def check_size(self, picture: Picture, size: Size) -> None:
         """Raise NetError, naming picture and layer, where an input of `size` is too small."""

@@ -1,21 +1,183 @@
-"""A net run over a large input tile by tile, and the maps put together."""
+"""A net run over an input as one, or tile by tile where that needs too much memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from netsurgery.engines.contract import LoadedNet
+from netsurgery.errors import MemoryLimitError, NetError, NetsurgeryError
 from netsurgery.io.memory import empty
-from netsurgery.net.tiles import TilePlan
+from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import argument
+from netsurgery.maps.classmap import map_memory
+from netsurgery.maps.map_source import MapSource
+from netsurgery.maps.picture_options import TileSize
+from netsurgery.net.cost import NUMBER_BYTES
+from netsurgery.net.memory import largest_size
+from netsurgery.net.net import Shape
+from netsurgery.net.shapes import TOO_MANY, infer
+from netsurgery.net.tiles import EXACT_CELLS, TilePlan, Tiling
+from netsurgery.net.tiling import Untileable, find_tiling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float32]
 
-__all__ = ["run_tiles"]
+__all__ = ["Tiler", "run_tiles", "tiles_note"]
+
+Size = tuple[int, int]
+
+#: What a number of the input takes while a picture is brought to its size.
+_INPUT = 12
+
+
+@dataclass(frozen=True)
+class Tiler:
+    """Says how a net is to be run for the blobs `names`, by what memory there is.
+
+    as_map: whether the first of the blobs is to become a class map.
+    """
+
+    source: MapSource
+    loaded: LoadedNet
+    names: Sequence[str]
+    as_map: bool = False
+
+    def plan(self, size: Size, tile: TileSize, check: Callable[[Size], None]) -> TilePlan | None:
+        """The tiles for an input of `size`; None where it is run as one.
+
+        check: raises NetError for an input that the net cannot take. Raises that, MemoryLimitError
+        with a size that fits, and NetError for tiles of a size, or of a net, that cannot be.
+        """
+        in_tiles = isinstance(tile, int) and max(size) > tile
+        try:
+            check(size)
+            if not in_tiles:
+                self.loaded.check_memory(self._shapes(size), self.names, self._besides(size))
+                return None
+        except MemoryLimitError as error:
+            if tile == "auto":
+                return self._fitting(size, error)
+            raise self._with_fitting_size(error, size, self._whole_memory) from None
+        except NetError as error:
+            if tile == "none" or not str(error).endswith(TOO_MANY):
+                raise
+            if tile == "auto":
+                return self._fitting(size, error)
+        assert isinstance(tile, int)
+        return self._of_size(size, tile)
+
+    def _of_size(self, size: Size, side: int) -> TilePlan | None:
+        """Tiles of at most `side` pixels a side."""
+        tiling, path = self._tiling(size), self.source.net.prototxt.path
+        if isinstance(tiling, Untileable):
+            raise NetError(f"{path}: {argument(f'--tile {side}')}: {tiling}")
+        tile = tiling.largest(side)
+        if max(tile) > side:
+            smallest = max(tiling.smallest)
+            raise NetError(
+                f"{path}: {argument(f'--tile {side}')}: the smallest tile that gives a cell of its "
+                f"own has {smallest} pixels a side"
+            )
+        plan = tiling.plan(tile)
+        self.loaded.check_memory(self._shapes(plan.tile), self.names, self._beside_tiles(tiling))
+        return plan
+
+    def _fitting(self, size: Size, refusal: MemoryLimitError | NetError) -> TilePlan:
+        """The largest tiles that fit. Raises `refusal` of the whole where none does."""
+        tiling = self._tiling(size)
+        if isinstance(tiling, Untileable):
+            words = f"; it cannot be run in tiles: {tiling}"
+            if isinstance(refusal, NetError):
+                raise NetError(f"{refusal}{words}") from None
+            refusal = self._with_fitting_size(refusal, size, self._whole_memory)
+            raise refusal.more(words) from None
+        besides = self._beside_tiles(tiling)
+
+        def check(tile: Size) -> None:
+            self.loaded.check_memory(self._shapes(tile), self.names, besides)
+
+        try:
+            check(tiling.smallest_exact)
+        except MemoryLimitError as error:
+            refusal = refusal if isinstance(refusal, MemoryLimitError) else error
+            raise self._with_fitting_size(refusal, size, self._least_memory) from None
+        low, high = max(tiling.smallest_exact), max(size)
+        while low < high:
+            side = (low + high + 1) // 2
+            try:
+                check(tiling.largest(side))
+                low = side
+            except NetsurgeryError:  # too much memory, or more numbers than Caffe counts
+                high = side - 1
+        return tiling.plan(tiling.largest(low))
+
+    def _tiling(self, size: Size) -> Tiling | Untileable:
+        source = self.source
+        return find_tiling(source.net, source.input.name, source.shape, size, self.names)
+
+    def _shapes(self, size: Size) -> dict[str, Shape]:
+        return {self.source.input.name: (1, self.source.channels, *size)}
+
+    def _besides(self, size: Size) -> int:
+        """What the picture takes as an input, and the map."""
+        of_input = _INPUT * prod((self.source.channels, *size))
+        if not self.as_map:
+            return of_input
+        shapes = infer(self.source.net, self._shapes(size)).blobs
+        return of_input + map_memory(shapes.get(self.names[0], ())[1:])
+
+    def _beside_tiles(self, tiling: Tiling) -> int:
+        """The same where the blobs are put together from tiles."""
+        shapes = infer(self.source.net).blobs
+        maps = [(shapes[blob][1], *tiling.maps[blob]) for blob in self.names]
+        of_map = map_memory(maps[0]) if self.as_map else 0
+        numbers = sum(map(prod, maps))
+        return _INPUT * prod((self.source.channels, *tiling.size)) + NUMBER_BYTES * numbers + of_map
+
+    def _whole_memory(self, size: Size) -> int:
+        return self.loaded.memory(self._shapes(size), self.names) + self._besides(size)
+
+    def _least_memory(self, size: Size) -> int:
+        """What the smallest tiles take."""
+        tiling = self._tiling(size)
+        assert isinstance(tiling, Tiling)
+        tile = self.loaded.memory(self._shapes(tiling.smallest_exact), self.names)
+        return tile + self._beside_tiles(tiling)
+
+    def _with_fitting_size(
+        self, refusal: MemoryLimitError, size: Size, memory: Callable[[Size], int]
+    ) -> MemoryLimitError:
+        """The error with the largest size of these proportions that takes no more than is left."""
+
+        def fits(size: Size) -> bool:
+            try:
+                return memory(size) <= refusal.left
+            except NetsurgeryError:  # smaller than the net takes
+                return True
+
+        height, width = largest_size(fits, size)
+        try:
+            self.source.check((height, width))
+        except NetsurgeryError:
+            return refusal
+        return refusal.more(f"; {argument(f'--size {shape_text((height, width))}')} fits")
+
+
+def tiles_note(plan: TilePlan, engine: str) -> str:
+    """How the input was run, in a line. engine: what ran it, as it describes itself."""
+    exact = engine.startswith("embedded") and plan.fewest_cells > EXACT_CELLS
+    return (
+        f"the net was run in {len(plan.tiles)} tiles of {shape_text(plan.tile)}, "
+        f"{plan.overhead:.2f} times the arithmetic, with the numbers of the whole"
+        f"{'' if exact else ' to rounding'}"
+    )
 
 
 def run_tiles(

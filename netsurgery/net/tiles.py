@@ -45,12 +45,13 @@ class InputTile:
 class TilePlan:
     """How an input of `size` is cut into tiles of `tile`, all (height, width) in pixels.
 
-    maps: blob -> rows and columns of its whole map.
+    maps: blob -> rows and columns of its whole map. fewest_cells: of the smallest map of a tile.
     """
 
     size: Size
     tile: Size
     maps: Mapping[str, Size]
+    fewest_cells: int
     starts: tuple[tuple[int, ...], tuple[int, ...]]
     tiles: tuple[InputTile, ...]
 
@@ -149,6 +150,12 @@ class Tiling:
         return self.axes[0].size, self.axes[1].size
 
     @property
+    def maps(self) -> dict[str, Size]:
+        """Blob -> rows and columns of its whole map."""
+        rows, columns = (axis.maps for axis in self.axes)
+        return {blob: (rows[blob].cells, columns[blob].cells) for blob in rows}
+
+    @property
     def stride(self) -> Size:
         """Tiles begin at multiples of it: the total stride."""
         return self.axes[0].stride, self.axes[1].stride
@@ -199,11 +206,7 @@ class Tiling:
             for top, rows in zip(starts[0], along[0], strict=True)
             for left, columns in zip(starts[1], along[1], strict=True)
         )
-        maps = {
-            blob: (self.axes[0].maps[blob].cells, self.axes[1].maps[blob].cells)
-            for blob in self.axes[0].maps
-        }
-        return TilePlan(self.size, tile, maps, starts, tiles)
+        return TilePlan(self.size, tile, self.maps, self.fewest_cells(tile), starts, tiles)
 
 
 def _part(rows: tuple[slice, slice], columns: tuple[slice, slice]) -> MapPart:

@@ -173,7 +173,7 @@ ALWAYS = """
     --keep-downloads --keep-global-pooling --labels --layers --level --map --map-size --max-memory
     --mean --mirror --missing --npy --on-refusal --output --output-dir --phase --picture
     --prefix --preprocess --prototxt --prototxt-out --quiet --random --raw-scale --channel-swap
-    --input-scale --size --slice --stage --suffix --suite --tolerance --verify
+    --input-scale --size --slice --stage --suffix --suite --tile --tolerance --verify
     --weights --weights-out --weights-storage --with-preprocess
     --engine --gpu --threads --timeout --trust-config --verbose
     setup:--class setup:--force convert:--force edit:--force transplant:--strict features:--force
