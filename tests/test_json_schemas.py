@@ -61,6 +61,7 @@ RUNS: dict[str, list[str]] = {
         "NET",
         "MODEL",
         "NET MODEL --field --stats",
+        "NET_full_conv.prototxt --field",
         "other MODEL --stats",
         "v1",
         "unknown --field --stage s",

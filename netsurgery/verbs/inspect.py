@@ -25,6 +25,7 @@ from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.open_net.models import open_net_and_weights
 from netsurgery.verbs.inspect_result import Inspection, LayerReport, UnknownShapes
+from netsurgery.verbs.inspect_tiles import report_tiles
 
 if TYPE_CHECKING:
     from netsurgery.open_net.net import Net
@@ -62,7 +63,7 @@ def inspect(
     it has any. sizes: input -> another shape, whole or (height, width), one number for a square.
     input_shapes: blob -> whole shape, (N, C, H, W) for pictures, for inputs and for tops whose
     shapes the net does not declare, such as a data layer's. state: phase, stages and level to read
-    a prototxt in. fields: what a cell of each blob sees of the input. statistics:
+    a prototxt in. fields: what a cell of each blob sees of the input, and tiles. statistics:
     minimum, maximum, mean, standard deviation, zeros, NaN and infinities of every param, for which
     all weights are read. Memory is in bytes, multiply-adds are those of one forward pass.
 
@@ -166,6 +167,7 @@ def inspect_net(
         },
         notes=net.notes,
         another_net=model.another_net(fit.expected),
+        tiles=report_tiles(net, inputs) if with_fields else None,
     )
     model.check_unchanged()
     return result
