@@ -83,6 +83,8 @@ RUNS: dict[str, list[str]] = {
         "NET_full_conv.prototxt MODEL_full_conv.caffemodel NET MODEL --engine embedded",
         "padded padding padded_full_conv.prototxt padding_full_conv.caffemodel --engine embedded",
         "broken inf broken inf --engine embedded",
+        "padded_full_conv.prototxt padding_full_conv.caffemodel --tiles 20 --image grey.png "
+        "--engine embedded",
     ],
     "caffe-info": [""],
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.errors import MemoryLimitError, NetError
 from netsurgery.net import shapes
+from netsurgery.net.tiles import AxisTiles
 
 #: Messages are compared as the command words them.
 pytestmark = pytest.mark.usefixtures("option_names")
@@ -148,8 +150,8 @@ def test_more_numbers_than_caffe_counts(
 @pytest.mark.usefixtures("folder")
 def test_tiles_of_a_size_that_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
     assert classify("--tile", "38") == 1
-    smallest = "--tile 38: the smallest tile that gives a cell of its own has 39 pixels a side"
-    assert capsys.readouterr().err.strip().endswith(smallest)
+    smallest = "tiles of 38 pixels a side, expected at least 39, the smallest that gives a cell"
+    assert smallest in capsys.readouterr().err
     assert classify("--tile", "39") == 0
     assert "to rounding" in capsys.readouterr().err
 
@@ -173,7 +175,9 @@ def test_a_net_that_looks_at_the_whole_map(folder: Path) -> None:
         return ns.classify_map("large.png", named, blob="norm", size=size, engine="embedded")
 
     assert mapped("auto").notes == {}
-    with pytest.raises(NetError, match=r"--tile 190: layer 'norm' \(MVN\) looks at the whole map$"):
+    with pytest.raises(
+        NetError, match=r"be run in tiles: layer 'norm' \(MVN\) looks at the whole map$"
+    ):
         mapped(190)
     ns.set_max_memory(LITTLE)
     expected = (
@@ -182,3 +186,83 @@ def test_a_net_that_looks_at_the_whole_map(folder: Path) -> None:
     )
     with pytest.raises(MemoryLimitError, match=expected):
         mapped("auto")
+
+
+#: What `verify` needs of the converted net.
+VERIFY = (
+    "verify digits_deploy_full_conv.prototxt digits_full_conv.caffemodel --image large.png".split()
+)
+
+
+@pytest.mark.usefixtures("folder")
+def test_verify_has_the_bits(capsys: pytest.CaptureFixture[str]) -> None:
+    call = [*VERIFY, "--engine", "embedded", "--tiles"]
+    assert run([*call, "190"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "every number of the tiles is that of the whole on 1 image"
+    assert lines[3].split() == ["large.png", "300x407", "prob", "1x11x35x48", "0", "0"]
+    assert lines[4].startswith("note: large.png: the net was run in 6 tiles of ")
+    assert run([*call, "190", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["same"], record["exact"]) == (True, True)
+    assert record["images"][0]["outputs"][0]["absolute"] == 0
+    assert run([*call, "190", "-q"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("folder")
+def test_verify_in_caffe(caffe_python: str, capsys: pytest.CaptureFixture[str]) -> None:
+    call = [*VERIFY, "--engine", "caffe", "--caffe-python", caffe_python, "--tiles", "190"]
+    assert run([*call, "--tolerance", "1e-5", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["same"]
+    assert record["images"][0]["outputs"][0]["relative"] <= 1e-5
+
+
+@pytest.mark.usefixtures("folder")
+def test_verify_finds_what_differs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Tiles that overlap by less than they have to."""
+    exact = AxisTiles.cuts
+
+    def shifted(self: AxisTiles, tile: int) -> Iterator[Mapping[str, tuple[slice, slice]]]:
+        for cuts in exact(self, tile):
+            (cells, source) = cuts["prob"]
+            start = max(0, source.start - 1)
+            yield {"prob": (cells, slice(start, start + source.stop - source.start))}
+
+    monkeypatch.setattr(AxisTiles, "cuts", shifted)
+    assert run([*VERIFY, "--engine", "embedded", "--tiles", "190"]) == 1
+    printed = capsys.readouterr().out
+    assert printed.startswith("tiles and the whole differ on 1 image\n")
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("words", "code", "expected"),
+    [
+        ("--tiles 38", 2, "found tiles of 38 pixels a side, expected at least 39"),
+        ("--tiles 5000", 2, "large.png: 300x407 pixels; expected more than one tile of 5000"),
+        ("--tiles 190 --random 2", 2, "--random does nothing with --tiles, which compares one net"),
+        ("--tiles 190 --engines caffe,embedded", 2, "--engines does nothing with --tiles"),
+        ("", 2, "missing argument B.prototxt"),
+    ],
+)
+def test_verify_refuses(
+    words: str, code: int, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = [] if "--engines" in words else ["--engine", "embedded"]
+    assert run([*VERIFY, *engine, *words.split()]) == code
+    captured = capsys.readouterr()
+    assert expected in captured.err
+    assert captured.out == ""
+
+
+@pytest.mark.usefixtures("folder")
+def test_verify_takes_one_net_for_tiles(capsys: pytest.CaptureFixture[str]) -> None:
+    net, model = VERIFY[1:3]
+    assert run(["verify", net, model, net, model, "--tiles", "190", "--image", "large.png"]) == 2
+    assert f"--tiles compares one net; found another, {net}" in capsys.readouterr().err
+    assert run(["verify", net, model, "--tiles", "190"]) == 2
+    assert "--tiles does nothing without --image" in capsys.readouterr().err

@@ -39,6 +39,7 @@ from netsurgery.maps.picture_options import (
     AnyPictureOptions,
     InputSize,
     PictureOptions,
+    TileSize,
     as_picture_options,
 )
 from netsurgery.maps.tiled import Tiler, run_tiles, tiles_note
@@ -283,18 +284,20 @@ class Mapper(Closeable):
         names: Sequence[str],
         *,
         as_map: bool = False,
+        tile: TileSize | None = None,
     ) -> PictureBlobs:
         """The blobs `names` of a picture; the net is run in tiles where the options say so.
 
-        size: as in `map`. as_map: whether the first of the blobs is to become a class map.
-        Raises NetError for a size that the net cannot take, MemoryLimitError for one at which
+        size: as in `map`. as_map: whether the first of the blobs is to become a class map. tile: as
+        in PictureOptions; None for the mapper's own. Raises NetError for a size that the net cannot
+        take, MemoryLimitError for one at which
         giving the blobs takes more memory than may be used, with a size that fits.
         """
         options = self.transformer.options
         options = options if size is None else replace(options, size=size)
         exact = options.input_size(self.source.size, picture.size)
         tiler = Tiler(self.source, self.load(), names, as_map)
-        plan = tiler.plan(exact, options.tile, partial(self.check_size, picture))
+        plan = tiler.plan(exact, tile or options.tile, partial(self.check_size, picture))
         data, placement = self.transformer.blob(picture, exact)
         self.tiled = "" if plan is None else tiles_note(plan, self.engine)
         if plan is None:

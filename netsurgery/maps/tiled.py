@@ -77,13 +77,13 @@ class Tiler:
         """Tiles of at most `side` pixels a side."""
         tiling, path = self._tiling(size), self.source.net.prototxt.path
         if isinstance(tiling, Untileable):
-            raise NetError(f"{path}: {argument(f'--tile {side}')}: {tiling}")
+            raise NetError(f"{path}: the net cannot be run in tiles: {tiling}")
         tile = tiling.largest(side)
         if max(tile) > side:
             smallest = max(tiling.smallest)
             raise NetError(
-                f"{path}: {argument(f'--tile {side}')}: the smallest tile that gives a cell of its "
-                f"own has {smallest} pixels a side"
+                f"{path}: found tiles of {side} pixels a side, expected at least {smallest}, the "
+                "smallest that gives a cell of its own"
             )
         plan = tiling.plan(tile)
         self.loaded.check_memory(self._shapes(plan.tile), self.names, self._beside_tiles(tiling))
