@@ -46,8 +46,17 @@ def settings() -> ns.Settings:
 
 
 def classify(*words: str) -> int:
-    call = ["classify-map", "large.png", "--size", "image", "--engine", "embedded", *words]
-    return run([*call, "--npy", "map.npy", "--force"])
+    call = [
+        "classify-map",
+        "large.png",
+        "--size",
+        "image",
+        "--engine",
+        "embedded",
+        "--threads",
+        "1",
+    ]
+    return run([*call, *words, "--npy", "map.npy", "--force"])
 
 
 @pytest.mark.usefixtures("folder", "fresh_budget")
@@ -78,6 +87,14 @@ def test_what_is_small_enough_is_run_as_one(capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.usefixtures("folder")
+def test_many_threads_share_out_the_cells_of_a_tile(capsys: pytest.CaptureFixture[str]) -> None:
+    """400 cells are 25 for each of 16 threads, which add in another order than for more."""
+    for threads, ends in ("1", "of the whole"), ("16", "of the whole to rounding"):
+        assert classify("--tile", "190", "--threads", threads) == 0
+        assert capsys.readouterr().err.strip().endswith(ends)
+
+
+@pytest.mark.usefixtures("folder")
 def test_the_json_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert classify("--tile", "190", "--json") == 0
     (note,) = json.loads(capsys.readouterr().out)["notes"]
@@ -91,7 +108,8 @@ def test_several_blobs_have_the_bits_of_the_whole() -> None:
 
     def taken(tile: Any) -> ns.ImageFeatures:
         size = ns.PictureOptions("image", tile=tile)
-        return ns.features("large.png", names, settings(), size=size, engine="embedded")
+        engine = ns.EngineOptions("embedded", threads=1)
+        return ns.features("large.png", names, settings(), size=size, engine=engine)
 
     whole, tiled = taken("none"), taken(190)
     assert [*whole.notes] == []
@@ -196,7 +214,7 @@ VERIFY = (
 
 @pytest.mark.usefixtures("folder")
 def test_verify_has_the_bits(capsys: pytest.CaptureFixture[str]) -> None:
-    call = [*VERIFY, "--engine", "embedded", "--tiles"]
+    call = [*VERIFY, "--engine", "embedded", "--threads", "1", "--tiles"]
     assert run([*call, "190"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "every number of the tiles is that of the whole on 1 image"

@@ -299,7 +299,7 @@ class Mapper(Closeable):
         tiler = Tiler(self.source, self.load(), names, as_map)
         plan = tiler.plan(exact, tile or options.tile, partial(self.check_size, picture))
         data, placement = self.transformer.blob(picture, exact)
-        self.tiled = "" if plan is None else tiles_note(plan, self.engine)
+        self.tiled = "" if plan is None else tiles_note(plan, self.engine, self.options)
         if plan is None:
             return PictureBlobs(self.run(data, names), placement, exact)
         values = run_tiles(plan, data, lambda tile: self.run(tile, names))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netsurgery.engines.contract import LoadedNet
+from netsurgery.engines.contract import EngineOptions, LoadedNet
 from netsurgery.errors import MemoryLimitError, NetError, NetsurgeryError
 from netsurgery.io.memory import empty
 from netsurgery.io.shape_text import shape_text
@@ -21,7 +22,7 @@ from netsurgery.net.cost import NUMBER_BYTES
 from netsurgery.net.memory import largest_size
 from netsurgery.net.net import Shape
 from netsurgery.net.shapes import TOO_MANY, infer
-from netsurgery.net.tiles import EXACT_CELLS, TilePlan, Tiling
+from netsurgery.net.tiles import TilePlan, Tiling, has_exact_cells
 from netsurgery.net.tiling import Untileable, find_tiling
 
 if TYPE_CHECKING:
@@ -170,9 +171,15 @@ class Tiler:
         return refusal.more(f"; {argument(f'--size {shape_text((height, width))}')} fits")
 
 
-def tiles_note(plan: TilePlan, engine: str) -> str:
-    """How the input was run, in a line. engine: what ran it, as it describes itself."""
-    exact = engine.startswith("embedded") and plan.fewest_cells > EXACT_CELLS
+def tiles_note(plan: TilePlan, engine: str, options: EngineOptions) -> str:
+    """How the input was run, in a line.
+
+    engine: what ran it, as it describes itself; options: those that it was opened with. Only the
+    embedded engine on the CPU is known to add in the same order whatever the size of the input.
+    """
+    threads = options.threads or os.cpu_count() or 1
+    same_order = engine.startswith("embedded") and options.gpu is None
+    exact = same_order and has_exact_cells(plan.fewest_cells, threads)
     return (
         f"the net was run in {len(plan.tiles)} tiles of {shape_text(plan.tile)}, "
         f"{plan.overhead:.2f} times the arithmetic, with the numbers of the whole"

@@ -13,13 +13,33 @@ from fractions import Fraction
 from functools import cached_property
 from math import prod
 
-__all__ = ["EXACT_CELLS", "AxisTiles", "InputTile", "MapAxis", "MapPart", "TilePlan", "Tiling"]
+__all__ = [
+    "EXACT_CELLS",
+    "AxisTiles",
+    "InputTile",
+    "MapAxis",
+    "MapPart",
+    "TilePlan",
+    "Tiling",
+    "has_exact_cells",
+]
 
 Size = tuple[int, int]
 
-#: With more cells in each of its maps than this a tile gives the very bits of the whole: ONNX
-#: Runtime's matrix product adds in another order for as many columns or fewer.
+#: With more cells in each of its maps than this a tile gives the very bits of the whole, with one
+#: thread: ONNX Runtime's matrix product adds in another order for as many columns or fewer.
 EXACT_CELLS = 64
+#: Several threads may share the columns out, in blocks of 16; each then needs as many for itself.
+_EXACT_CELLS_A_THREAD = 80
+
+
+def has_exact_cells(cells: int, threads: int) -> bool:
+    """Whether tiles whose smallest map has `cells` give the very bits of the whole.
+
+    >>> has_exact_cells(64, 1), has_exact_cells(65, 1), has_exact_cells(65, 2)
+    (False, True, False)
+    """
+    return cells > EXACT_CELLS if threads == 1 else cells >= _EXACT_CELLS_A_THREAD * threads
 
 
 @dataclass(frozen=True)
@@ -172,7 +192,7 @@ class Tiling:
 
     @cached_property
     def smallest_exact(self) -> Size:
-        """The smallest tile that gives the very bits of the whole; the whole where none does."""
+        """The smallest tile that gives the bits of the whole with one thread; or the whole."""
         side = max(self.smallest)
         while self.fewest_cells(self.largest(side)) <= EXACT_CELLS and side < max(self.size):
             side += min(self.stride)

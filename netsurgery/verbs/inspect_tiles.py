@@ -62,7 +62,8 @@ class TilesReport:
 
     refusal: why the net cannot be run so, "" where it can. stride: tiles begin at its multiples.
     overlap: what neighbours share. smallest: the smallest tile; smallest_exact: the smallest one
-    that gives the very bits of the whole. costs: of tiles, and of the whole where it can be run.
+    that gives the very bits of the whole, in the embedded engine with one thread. costs: of tiles,
+    and of the whole where it can be run.
 
     >>> import netsurgery as ns
     >>> found = ns.inspect("prototxt/digits_deploy.prototxt", fields=True)
@@ -85,7 +86,7 @@ class TilesReport:
             f"tiles of an input of {shape_text(self.size)} begin at multiples of "
             f"{shape_text(self.stride)} and overlap by {shape_text(self.overlap)}; the smallest is "
             f"{shape_text(self.smallest)}, and from {shape_text(self.smallest_exact)} on they give "
-            "the bits of the whole"
+            "the bits of the whole in the embedded engine with one thread"
         )
 
     def table(self) -> Table | None:
