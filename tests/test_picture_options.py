@@ -36,9 +36,11 @@ def test_no_fit() -> None:
         PictureOptions(fit="fill")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("tile", ["auto", "none", 1, 4096])
+@pytest.mark.parametrize("tile", ["auto", "none", 1, np.int64(4096)])
 def test_tiles(tile: Any) -> None:
-    assert PictureOptions(tile=tile).tile == tile
+    options = PictureOptions(tile=tile)
+    assert options.tile == tile
+    assert type(options.tile) in (str, int)
 
 
 @pytest.mark.parametrize("tile", ["whole", 0, -3, True, 5.0, None, (64, 64)], ids=str)

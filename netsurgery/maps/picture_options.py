@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from numbers import Integral
+from typing import Literal, TypeAlias, cast, get_args
 
 from netsurgery.errors import SettingsError
 from netsurgery.io.argument_types import checks_arguments
@@ -58,11 +59,7 @@ class PictureOptions:
         if not (isinstance(self.size, str) and self.size in ("net", "image")):
             size = as_size(self.size, words="'net', 'image', ")
             object.__setattr__(self, "size", size)
-        pixels = isinstance(self.tile, int) and not isinstance(self.tile, bool) and self.tile > 0
-        if not pixels and self.tile not in ("auto", "none"):
-            raise SettingsError(
-                f"tile {self.tile!r}: expected 'auto', 'none' or a number of pixels from 1 up"
-            )
+        object.__setattr__(self, "tile", _tile_size(self.tile))
 
     def input_size(self, net: tuple[int, int], image: tuple[int, int]) -> tuple[int, int]:
         """The (height, width) of the input for a picture of size `image`; `net` declares its own.
@@ -85,3 +82,13 @@ def as_picture_options(size: AnyPictureOptions) -> PictureOptions:
     True
     """
     return size if isinstance(size, PictureOptions) else PictureOptions(size)
+
+
+def _tile_size(tile: object) -> TileSize:
+    """Raises SettingsError for what is none."""
+    if isinstance(tile, str) and tile in ("auto", "none"):
+        return cast(TileSize, tile)
+    # numpy's whole numbers are Integral, and True is an int.
+    if isinstance(tile, Integral) and not isinstance(tile, bool) and int(tile) > 0:
+        return int(tile)
+    raise SettingsError(f"tile {tile!r}: expected 'auto', 'none' or a number of pixels from 1 up")
