@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from netsurgery.engines.contract import (
 from netsurgery.engines.registry import open_engine
 from netsurgery.errors import (
     EngineError,
+    MemoryLimitError,
     NetError,
     NetsurgeryError,
     SettingsError,
@@ -32,7 +32,7 @@ from netsurgery.io.unreadable import check_file
 from netsurgery.io.wording import argument
 from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.class_names import ClassNames
-from netsurgery.maps.classmap import ClassMap, Geometry
+from netsurgery.maps.classmap import ClassMap, Geometry, map_memory
 from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.map_source import MapSource, refuse_blob
 from netsurgery.maps.picture_options import (
@@ -42,7 +42,6 @@ from netsurgery.maps.picture_options import (
     TileSize,
     as_picture_options,
 )
-from netsurgery.maps.tiled import Tiler, run_tiles, tiles_note
 from netsurgery.maps.transformer import Placement, Transformer, squeeze_note
 from netsurgery.net.field import Cells
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -53,6 +52,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsurgery.maps.any_picture import AnyPicture
+    from netsurgery.net.tiles import TilePlan
 
     Array = NDArray[np.float32]
 
@@ -296,14 +296,42 @@ class Mapper(Closeable):
         options = self.transformer.options
         options = options if size is None else replace(options, size=size)
         exact = options.input_size(self.source.size, picture.size)
-        tiler = Tiler(self.source, self.load(), names, as_map)
-        plan = tiler.plan(exact, tile or options.tile, partial(self.check_size, picture))
+        plan = self._plan(picture, exact, names, as_map, tile or options.tile)
         data, placement = self.transformer.blob(picture, exact)
-        self.tiled = "" if plan is None else tiles_note(plan, self.engine, self.options)
+        self.tiled = ""
         if plan is None:
             return PictureBlobs(self.run(data, names), placement, exact)
-        values = run_tiles(plan, data, lambda tile: self.run(tile, names))
+        from netsurgery.maps.tiled import run_tiles, tiles_note
+
+        self.tiled = tiles_note(plan, self.engine, self.options)
+        values = run_tiles(plan, data, lambda pixels: self.run(pixels, names))
         return PictureBlobs(values, placement, plan.tile)
+
+    def _plan(
+        self, picture: Picture, size: Size, names: Sequence[str], as_map: bool, tile: TileSize
+    ) -> TilePlan | None:
+        """The tiles for an input of `size`; None where the net is run over the whole.
+
+        The engine is asked before anything of the picture's size is allocated.
+        """
+        loaded, source = self.load(), self.source
+
+        def besides(size: Size) -> int:
+            """What the picture takes as an input, and the map."""
+            of_map = map_memory(source.map_shape(names[0], size)) if as_map else 0
+            return source.input_memory(size) + of_map
+
+        refusal: MemoryLimitError | NetError | None = None
+        try:
+            self.check_size(picture, size)
+            if not isinstance(tile, int) or max(size) <= tile:
+                loaded.check_memory(source.inputs(size), names, besides(size))
+                return None
+        except (MemoryLimitError, NetError) as error:
+            refusal = error
+        from netsurgery.maps.tiled import Tiler
+
+        return Tiler(source, loaded, names, as_map, besides).plan(size, tile, refusal)
 
     def check_size(self, picture: Picture, size: Size) -> None:
         """Raise NetError, naming picture and layer, where an input of `size` is too small."""

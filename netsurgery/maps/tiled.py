@@ -20,7 +20,6 @@ from netsurgery.maps.map_source import MapSource
 from netsurgery.maps.picture_options import TileSize
 from netsurgery.net.cost import NUMBER_BYTES
 from netsurgery.net.memory import largest_size
-from netsurgery.net.net import Shape
 from netsurgery.net.shapes import TOO_MANY, infer
 from netsurgery.net.tiles import TilePlan, Tiling, has_exact_cells
 from netsurgery.net.tiling import Untileable, find_tiling
@@ -34,47 +33,42 @@ __all__ = ["Tiler", "run_tiles", "tiles_note"]
 
 Size = tuple[int, int]
 
-#: What a number of the input takes while a picture is brought to its size.
-_INPUT = 12
-
 
 @dataclass(frozen=True)
 class Tiler:
-    """Says how a net is to be run for the blobs `names`, by what memory there is.
+    """Finds tiles for a net that cannot, or is not to, be run over the whole input.
 
-    as_map: whether the first of the blobs is to become a class map.
+    names: the blobs that are wanted. as_map: whether the first of them is to become a class map.
+    besides: what an input of a size takes where it is run as one, besides the engine.
     """
 
     source: MapSource
     loaded: LoadedNet
     names: Sequence[str]
-    as_map: bool = False
+    as_map: bool
+    besides: Callable[[Size], int]
 
-    def plan(self, size: Size, tile: TileSize, check: Callable[[Size], None]) -> TilePlan | None:
-        """The tiles for an input of `size`; None where it is run as one.
+    def plan(
+        self, size: Size, tile: TileSize, refusal: MemoryLimitError | NetError | None
+    ) -> TilePlan:
+        """The tiles for an input of `size`.
 
-        check: raises NetError for an input that the net cannot take. Raises that, MemoryLimitError
-        with a size that fits, and NetError for tiles of a size, or of a net, that cannot be.
+        refusal: why it cannot be run as one, None where it only is not to. Raises that where no
+        tiles help, of memory with a size that fits; NetError for tiles of a size, or of a net, that
+        cannot be.
         """
-        in_tiles = isinstance(tile, int) and max(size) > tile
-        try:
-            check(size)
-            if not in_tiles:
-                self.loaded.check_memory(self._shapes(size), self.names, self._besides(size))
-                return None
-        except MemoryLimitError as error:
-            if tile == "auto":
-                return self._fitting(size, error)
-            raise self._with_fitting_size(error, size, self._whole_memory) from None
-        except NetError as error:
-            if tile == "none" or not str(error).endswith(TOO_MANY):
-                raise
-            if tile == "auto":
-                return self._fitting(size, error)
-        assert isinstance(tile, int)
-        return self._of_size(size, tile)
+        if isinstance(refusal, NetError) and not str(refusal).endswith(TOO_MANY):
+            raise refusal
+        if isinstance(tile, int) and max(size) > tile:
+            return self._of_size(size, tile)
+        assert refusal is not None
+        if tile == "auto":
+            return self._fitting(size, refusal)
+        if isinstance(refusal, MemoryLimitError):
+            refusal = self._with_fitting_size(refusal, size, self._whole_memory)
+        raise refusal
 
-    def _of_size(self, size: Size, side: int) -> TilePlan | None:
+    def _of_size(self, size: Size, side: int) -> TilePlan:
         """Tiles of at most `side` pixels a side."""
         tiling, path = self._tiling(size), self.source.net.prototxt.path
         if isinstance(tiling, Untileable):
@@ -87,7 +81,9 @@ class Tiler:
                 "smallest that gives a cell of its own"
             )
         plan = tiling.plan(tile)
-        self.loaded.check_memory(self._shapes(plan.tile), self.names, self._beside_tiles(tiling))
+        self.loaded.check_memory(
+            self.source.inputs(plan.tile), self.names, self._beside_tiles(tiling)
+        )
         return plan
 
     def _fitting(self, size: Size, refusal: MemoryLimitError | NetError) -> TilePlan:
@@ -102,7 +98,7 @@ class Tiler:
         besides = self._beside_tiles(tiling)
 
         def check(tile: Size) -> None:
-            self.loaded.check_memory(self._shapes(tile), self.names, besides)
+            self.loaded.check_memory(self.source.inputs(tile), self.names, besides)
 
         try:
             check(tiling.smallest_exact)
@@ -123,33 +119,22 @@ class Tiler:
         source = self.source
         return find_tiling(source.net, source.input.name, source.shape, size, self.names)
 
-    def _shapes(self, size: Size) -> dict[str, Shape]:
-        return {self.source.input.name: (1, self.source.channels, *size)}
-
-    def _besides(self, size: Size) -> int:
-        """What the picture takes as an input, and the map."""
-        of_input = _INPUT * prod((self.source.channels, *size))
-        if not self.as_map:
-            return of_input
-        shapes = infer(self.source.net, self._shapes(size)).blobs
-        return of_input + map_memory(shapes.get(self.names[0], ())[1:])
-
     def _beside_tiles(self, tiling: Tiling) -> int:
-        """The same where the blobs are put together from tiles."""
+        """What the input and the blobs take besides the engine, put together from tiles."""
         shapes = infer(self.source.net).blobs
         maps = [(shapes[blob][1], *tiling.maps[blob]) for blob in self.names]
         of_map = map_memory(maps[0]) if self.as_map else 0
         numbers = sum(map(prod, maps))
-        return _INPUT * prod((self.source.channels, *tiling.size)) + NUMBER_BYTES * numbers + of_map
+        return self.source.input_memory(tiling.size) + NUMBER_BYTES * numbers + of_map
 
     def _whole_memory(self, size: Size) -> int:
-        return self.loaded.memory(self._shapes(size), self.names) + self._besides(size)
+        return self.loaded.memory(self.source.inputs(size), self.names) + self.besides(size)
 
     def _least_memory(self, size: Size) -> int:
         """What the smallest tiles take."""
         tiling = self._tiling(size)
         assert isinstance(tiling, Tiling)
-        tile = self.loaded.memory(self._shapes(tiling.smallest_exact), self.names)
+        tile = self.loaded.memory(self.source.inputs(tiling.smallest_exact), self.names)
         return tile + self._beside_tiles(tiling)
 
     def _with_fitting_size(

@@ -25,11 +25,11 @@ from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.open_net.models import open_net_and_weights
 from netsurgery.verbs.inspect_result import Inspection, LayerReport, UnknownShapes
-from netsurgery.verbs.inspect_tiles import report_tiles
 
 if TYPE_CHECKING:
     from netsurgery.open_net.net import Net
     from netsurgery.verbs.blob_statistics import BlobStatistics
+    from netsurgery.verbs.inspect_tiles import TilesReport
 
 __all__ = ["NewInputSize", "inspect", "inspect_net", "inspect_weights"]
 
@@ -167,10 +167,16 @@ def inspect_net(
         },
         notes=net.notes,
         another_net=model.another_net(fit.expected),
-        tiles=report_tiles(net, inputs) if with_fields else None,
+        tiles=_tiles(net, inputs) if with_fields else None,
     )
     model.check_unchanged()
     return result
+
+
+def _tiles(net: NetDefinition, inputs: Mapping[str, Shape]) -> TilesReport | None:
+    from netsurgery.verbs.inspect_tiles import report_tiles
+
+    return report_tiles(net, inputs)
 
 
 def _total(of_net: Total, layers: Sequence[LayerSummary], shapes: Shapes) -> Total:

@@ -19,10 +19,10 @@ from netsurgery.net.layer_table import LayerSummary, layer_table
 from netsurgery.net.net import Shape
 from netsurgery.net.param_fit import ParamMismatch
 from netsurgery.net.state import NetState
-from netsurgery.verbs.inspect_tiles import TilesReport
 
 if TYPE_CHECKING:
     from netsurgery.verbs.blob_statistics import BlobStatistics
+    from netsurgery.verbs.inspect_tiles import TilesReport
 
 __all__ = ["Inspection", "LayerReport", "UnknownShapes"]
 
