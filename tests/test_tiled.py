@@ -165,6 +165,16 @@ def test_more_numbers_than_caffe_counts(
         assert np.load("map.npy").tobytes() == whole.tobytes()
 
 
+@pytest.mark.usefixtures("folder", "fresh_budget")
+def test_more_numbers_than_caffe_counts_in_little_memory(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What is wrong is the whole, whatever tiles would take."""
+    assert classify("--size", "100000x100000", "--max-memory", "64MiB") == 1
+    printed = capsys.readouterr().err.strip()
+    assert re.search(r"100000x100000: more than Caffe counts; --size (\d+)x\1 fits$", printed)
+
+
 @pytest.mark.usefixtures("folder")
 def test_tiles_of_a_size_that_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
     assert classify("--tile", "38") == 1

@@ -65,7 +65,7 @@ class Tiler:
         if tile == "auto":
             return self._fitting(size, refusal)
         if isinstance(refusal, MemoryLimitError):
-            refusal = self._with_fitting_size(refusal, size, self._whole_memory)
+            refusal = refusal.more(self._fitting_size(size, self._whole_memory, refusal.left))
         raise refusal
 
     def _of_size(self, size: Size, side: int) -> TilePlan:
@@ -91,10 +91,9 @@ class Tiler:
         tiling = self._tiling(size)
         if isinstance(tiling, Untileable):
             words = f"; it cannot be run in tiles: {tiling}"
-            if isinstance(refusal, NetError):
-                raise NetError(f"{refusal}{words}") from None
-            refusal = self._with_fitting_size(refusal, size, self._whole_memory)
-            raise refusal.more(words) from None
+            if isinstance(refusal, MemoryLimitError):
+                words = self._fitting_size(size, self._whole_memory, refusal.left) + words
+            raise _more(refusal, words) from None
         besides = self._beside_tiles(tiling)
 
         def check(tile: Size) -> None:
@@ -103,8 +102,8 @@ class Tiler:
         try:
             check(tiling.smallest_exact)
         except MemoryLimitError as error:
-            refusal = refusal if isinstance(refusal, MemoryLimitError) else error
-            raise self._with_fitting_size(refusal, size, self._least_memory) from None
+            words = self._fitting_size(size, self._least_memory, error.left)
+            raise _more(refusal, words) from None
         low, high = max(tiling.smallest_exact), max(size)
         while low < high:
             side = (low + high + 1) // 2
@@ -137,14 +136,15 @@ class Tiler:
         tile = self.loaded.memory(self.source.inputs(tiling.smallest_exact), self.names)
         return tile + self._beside_tiles(tiling)
 
-    def _with_fitting_size(
-        self, refusal: MemoryLimitError, size: Size, memory: Callable[[Size], int]
-    ) -> MemoryLimitError:
-        """The error with the largest size of these proportions that takes no more than is left."""
+    def _fitting_size(self, size: Size, memory: Callable[[Size], int], left: int) -> str:
+        """The largest size of these proportions that takes no more than is left, in words; or "".
+
+        memory: what a size takes.
+        """
 
         def fits(size: Size) -> bool:
             try:
-                return memory(size) <= refusal.left
+                return memory(size) <= left
             except NetsurgeryError:  # smaller than the net takes
                 return True
 
@@ -152,8 +152,13 @@ class Tiler:
         try:
             self.source.check((height, width))
         except NetsurgeryError:
-            return refusal
-        return refusal.more(f"; {argument(f'--size {shape_text((height, width))}')} fits")
+            return ""
+        return f"; {argument(f'--size {shape_text((height, width))}')} fits"
+
+
+def _more(error: MemoryLimitError | NetError, words: str) -> NetsurgeryError:
+    """The error with words after it."""
+    return error.more(words) if isinstance(error, MemoryLimitError) else NetError(f"{error}{words}")
 
 
 def tiles_note(plan: TilePlan, engine: str, options: EngineOptions) -> str:
