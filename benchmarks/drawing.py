@@ -41,7 +41,7 @@ def _seconds(do: Callable[[], Any]) -> float:
 def _row(name: str, mapper: ns.Mapper, picture: Path) -> str:
     size = materials.CAFFENET.mapped
     blob = mapper.source.blob
-    data, _ = mapper.prepare(ns.read_picture(picture), (size, size), [blob])
+    data, _ = mapper.transformer.blob(ns.read_picture(picture), (size, size))
     forward = _seconds(lambda: mapper.run(data, [blob]))
     # A map read by nobody has random classes; labels make the picture as full as a real one's.
     mapped = mapper.map(picture, (size, size))

@@ -63,6 +63,7 @@ _MODULES = {
     "verbs.upgrade": "Upgrade upgrade",
     "verbs.verify": "verify",
     "verbs.verify_result": "Verification",
+    "verbs.verify_tiles": "TilesVerification verify_tiles",
     "surgery.convolution.plan": "ConvolutionPlan",
     "surgery.edit.plan": "EditPlan",
     "surgery.transplant.plan": "TransplantPlan",

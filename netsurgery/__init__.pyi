@@ -219,6 +219,8 @@ from netsurgery.verbs.upgrade import (
 )
 from netsurgery.verbs.verify import verify as verify
 from netsurgery.verbs.verify_result import Verification as Verification
+from netsurgery.verbs.verify_tiles import TilesVerification as TilesVerification
+from netsurgery.verbs.verify_tiles import verify_tiles as verify_tiles
 
 __all__: list[str]
 __version__: str

@@ -24,7 +24,7 @@ MADE_BY_CALLERS = {
 }  # fmt: skip
 RETURNED = {
     "Caffe", "Check", "ClassMap", "Initialization", "Layer", "ParamInspection", "Preset",
-    "ReceptiveField", "Verification",
+    "ReceptiveField", "TilesVerification", "Verification",
 }  # fmt: skip
 #: What stands for the protocol that callers know them by.
 ENGINES = {"LoadedNet": (CaffeNet, EmbeddedNet)}

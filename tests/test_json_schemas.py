@@ -68,6 +68,7 @@ RUNS: dict[str, list[str]] = {
         "NET",
         "MODEL",
         "NET MODEL --field --stats",
+        "NET_full_conv.prototxt --field",
         "other MODEL --stats",
         "v1",
         "unknown --field --stage s",
@@ -89,6 +90,8 @@ RUNS: dict[str, list[str]] = {
         "NET_full_conv.prototxt MODEL_full_conv.caffemodel NET MODEL --engine embedded",
         "padded padding padded_full_conv.prototxt padding_full_conv.caffemodel --engine embedded",
         "broken inf broken inf --engine embedded",
+        "padded_full_conv.prototxt padding_full_conv.caffemodel --tiles 20 --image grey.png "
+        "--engine embedded",
     ],
     "caffe-info": [""],
 }

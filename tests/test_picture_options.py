@@ -34,3 +34,16 @@ def test_sizes(size: Any, expected: tuple[int, int]) -> None:
 def test_no_fit() -> None:
     with pytest.raises(SettingsError, match="fit 'fill': expected warp, crop, pad"):
         PictureOptions(fit="fill")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("tile", ["auto", "none", 1, np.int64(4096)])
+def test_tiles(tile: Any) -> None:
+    options = PictureOptions(tile=tile)
+    assert options.tile == tile
+    assert type(options.tile) in (str, int)
+
+
+@pytest.mark.parametrize("tile", ["whole", 0, -3, True, 5.0, None, (64, 64)], ids=str)
+def test_no_tile(tile: Any) -> None:
+    with pytest.raises(SettingsError, match=r"tile .*: expected 'auto', 'none' or a number"):
+        PictureOptions(tile=tile)

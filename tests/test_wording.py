@@ -173,6 +173,7 @@ NO_COUNT = {
     "maps/image.py: 2 * (limit or 0) pixels",  # Pillow's bound
     "maps/layout.py: factor times",
     "maps/mapper.py: shown pixels",  # a shape
+    "maps/tiled.py: plan.overhead times",
     "maps/transformer.py: times times",
     "net/effects.py: files files",  # reads and writes files
     "verbs/diff.py: param.index differs",  # a verb

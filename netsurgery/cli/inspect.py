@@ -94,7 +94,8 @@ _for_params = useless("without --param", lambda values: values["param"] is None)
             "--field",
             "with_fields",
             is_flag=True,
-            help="Show the receptive field of each top: size, stride and offset in input pixels.",
+            help="Show the receptive field of each top (size, stride and offset in input pixels), "
+            "and what a large input costs in tiles.",
         )
     )
 )
@@ -242,6 +243,13 @@ def render(result: Inspection) -> None:
     if result.another_net:
         echo_labelled("warning", result.another_net)
     echo_table(result.table())
+    if result.tiles is not None:
+        echo("")
+        echo(str(result.tiles))
+        costs = result.tiles.table()
+        if costs is not None:
+            echo_table(costs)
+        echo("")
     statistics = result.statistics_table()
     if statistics is not None:
         echo("")

@@ -27,6 +27,7 @@ __all__ = [
     "LABELS",
     "MAP_SIZE",
     "PRESET",
+    "TILE",
     "MeanType",
     "echo_model",
     "model_options",
@@ -215,6 +216,19 @@ def _map_size(text: str) -> str | tuple[int, int]:
 
 MAP_SIZE = WordType("net|image|HxW", _map_size, _SIZES)
 
+_TILES = ("auto", "none")
+
+
+def _tile(text: str) -> str | int:
+    if text.lower() in _TILES:
+        return text.lower()
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < 8 and int(text) > 0):
+        raise ValueError(f"{text[:60]!r} is not a number of pixels from 1 up, auto or none")
+    return int(text)
+
+
+TILE = WordType("auto|none|PX", _tile, _TILES)
+
 
 @headed(NET)
 def model_options(command: F) -> F:
@@ -238,7 +252,7 @@ def model_options(command: F) -> F:
 
 @headed(PREPROCESSING)
 def picture_options(command: F) -> F:
-    """--fit, --antialias and --size: `size` of the command, PictureOptions."""
+    """--fit, --antialias, --size and --tile: `size` of the command, PictureOptions."""
     for_resizing = useless(
         "with --size image, which resizes nothing", lambda values: values["size"] == "image"
     )
@@ -274,11 +288,21 @@ def picture_options(command: F) -> F:
         "HEIGHTxWIDTH.",
     )
 
+    tile = click.option(
+        "--tile",
+        type=TILE,
+        default="auto",
+        show_default=True,
+        envvar="NETSURGERY_TILE",
+        help="Run the net in overlapping tiles, with the same result: tiles of at most PX pixels a "
+        "side, none, or auto, which uses tiles where the whole needs more than --max-memory.",
+    )
+
     @functools.wraps(command)
-    def wrapped(*args: Any, size: Any, fit: Any, antialias: bool, **kwargs: Any) -> Any:
+    def wrapped(*args: Any, size: Any, fit: Any, antialias: bool, tile: Any, **kwargs: Any) -> Any:
         from netsurgery.maps.picture_options import PictureOptions
 
-        return command(*args, size=PictureOptions(size, fit, antialias), **kwargs)
+        return command(*args, size=PictureOptions(size, fit, antialias, tile), **kwargs)
 
     # click lists the outermost decorator's option first.
-    return fit(antialias(size(wrapped)))  # type: ignore[return-value]
+    return fit(antialias(size(tile(wrapped))))  # type: ignore[return-value]

@@ -31,6 +31,7 @@ from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
     from netsurgery.verbs.verify_result import Verification
+    from netsurgery.verbs.verify_tiles import TilesVerification
 
 __all__ = ["command"]
 
@@ -45,6 +46,7 @@ def two_engines(text: str) -> tuple[EngineChoice, EngineChoice]:
     return first, second
 
 
+_for_pairs = useless("with --tiles, which compares one net", lambda values: values["tiles"])
 _for_pictures = useless("without --image", lambda values: not values["images"])
 
 
@@ -52,15 +54,24 @@ _for_pictures = useless("without --image", lambda values: not values["images"])
     cls=Command,
     exit_codes={
         0: "All outputs, and the map where it must agree, are within --tolerance.",
-        1: "An output or the map differs by more.",
+        1: "An output, or a map, differs by more.",
         2: "A map or an output could not be compared, an error, or wrong usage.",
     },
 )
 @trouble_is_two()
 @click.argument("prototxt_a", metavar="A.prototxt", type=PROTOTXT)
 @click.argument("weights_a", metavar="A.caffemodel", type=WEIGHTS)
-@click.argument("prototxt_b", metavar="B.prototxt", type=PROTOTXT)
-@click.argument("weights_b", metavar="B.caffemodel", type=WEIGHTS)
+@click.argument("prototxt_b", metavar="[B.prototxt]", type=PROTOTXT, required=False)
+@click.argument("weights_b", metavar="[B.caffemodel]", type=WEIGHTS, required=False)
+@useless("without --image, on which tiles are compared", lambda values: not values["images"])(
+    click.option(
+        "--tiles",
+        type=click.IntRange(min=1),
+        metavar="PX",
+        help="Compare A in tiles of at most PX pixels a side with A over the whole --image, at its "
+        "own size; takes no B.",
+    )
+)
 @click.option(
     "--image",
     "images",
@@ -69,12 +80,14 @@ _for_pictures = useless("without --image", lambda values: not values["images"])
     type=IMAGE,
     help="Compare on this image; repeatable.",
 )
-@click.option(
-    "--random",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Compare on N inputs of normally distributed random numbers  [default: 1, or none with "
-    "--image]",
+@_for_pairs(
+    click.option(
+        "--random",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Compare on N inputs of normally distributed random numbers  [default: 1, or none "
+        "with --image]",
+    )
 )
 @useless(
     "with --image and no --random", lambda values: values["images"] and values["random"] is None
@@ -88,10 +101,12 @@ _for_pictures = useless("without --image", lambda values: not values["images"])
     metavar="X",
     help="Largest relative difference of a blob, max|a-b| / max|a|, that counts as equal.",
 )
-@click.option(
-    "--engines",
-    type=WordType("A,B", two_engines, get_args(EngineChoice), listed=True),
-    help="Run A in one engine and B in another, as in caffe,embedded; overrides --engine.",
+@_for_pairs(
+    click.option(
+        "--engines",
+        type=WordType("A,B", two_engines, get_args(EngineChoice), listed=True),
+        help="Run A in one engine and B in another, as in caffe,embedded; overrides --engine.",
+    )
 )
 @state_options
 @_for_pictures(pixel_options)
@@ -102,8 +117,9 @@ _for_pictures = useless("without --image", lambda values: not values["images"])
 def command(
     prototxt_a: Path,
     weights_a: Path,
-    prototxt_b: Path,
-    weights_b: Path,
+    prototxt_b: Path | None,
+    weights_b: Path | None,
+    tiles: int | None,
     images: tuple[str, ...],
     random: int | None,
     seed: int,
@@ -132,17 +148,44 @@ def command(
     the result; otherwise it must agree as the outputs must. A map of B that could not be compared
     is reported with the reason.
 
+    With --tiles one net is compared with itself: run over an image in tiles, as classify-map and
+    features run it where the whole needs too much memory, and over the whole.
+
     Images are preprocessed by --mean and the like, else as the nearest netsurgery.toml says.
 
     \b
     Example:
       netsurgery verify deploy.prototxt model.caffemodel \\
         deploy_full_conv.prototxt model_full_conv.caffemodel --image cat.jpg
+      netsurgery verify deploy_full_conv.prototxt model_full_conv.caffemodel \\
+        --tiles 64 --image large.png
     """
-    from netsurgery.verbs.verify import verify
-
     if images:
         preprocess = with_found(preprocess, Path(), trust=trust_config, keys=PIXEL_KEYS)
+    if tiles is not None:
+        if prototxt_b is not None:
+            raise click.UsageError(f"--tiles compares one net; found another, {prototxt_b}")
+        from netsurgery.verbs.verify_tiles import verify_tiles
+
+        compared = verify_tiles(
+            (prototxt_a, weights_a),
+            images,
+            tiles,
+            settings=preprocess,
+            tolerance=tolerance,
+            engine=engine,
+            state=state,
+        )
+        if as_json:
+            echo_json(compared.to_json())
+        elif not quiet:
+            render_tiles(compared)
+        raise click.exceptions.Exit(0 if compared.same else 1)
+    if prototxt_b is None or weights_b is None:
+        missing = "B.prototxt" if prototxt_b is None else "B.caffemodel"
+        raise click.UsageError(f"missing argument {missing}")
+    from netsurgery.verbs.verify import verify
+
     each = [replace(engine, choice=choice) for choice in engines or (engine.choice,)]
     result = verify(
         (prototxt_a, weights_a),
@@ -160,6 +203,14 @@ def command(
     elif not quiet:
         render(result)
     raise click.exceptions.Exit(0 if result.verified else 2 if result.same else 1)
+
+
+def render_tiles(result: TilesVerification) -> None:
+    """Print the result of --tiles for a person, the verdict first."""
+    echo(str(result), color=GOOD if result.same else BAD)
+    echo(f"by {result.engine}")
+    echo_table(result.table())
+    echo_notes(result.lines())
 
 
 def render(result: Verification) -> None:

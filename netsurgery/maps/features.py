@@ -19,7 +19,7 @@ from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.channel_view import ChannelView
 from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.map_source import MapSource
-from netsurgery.maps.mapper import Mapper, make_transformer, open_model
+from netsurgery.maps.mapper import Mapper, PictureBlobs, make_transformer, open_model
 from netsurgery.maps.picture_options import AnyPictureOptions, InputSize, as_picture_options
 from netsurgery.maps.transformer import Placement
 from netsurgery.net.field import Cells, ReceptiveField
@@ -173,15 +173,13 @@ class Extractor(Closeable):
         """
         picture = as_picture(image)
         with out_of_memory_named(picture.name):
-            data, placement = self.mapper.prepare(picture, size, self.blobs)
-            values = self.mapper.run(data, self.blobs)
-        return [self._features(picture, blob, values[blob], placement) for blob in self.blobs]
+            result = self.mapper.blobs(picture, size, self.blobs)
+        return [self._features(picture, blob, result) for blob in self.blobs]
 
-    def _features(
-        self, picture: Picture, blob: str, batch: Array, placement: Placement
-    ) -> Features:
+    def _features(self, picture: Picture, blob: str, result: PictureBlobs) -> Features:
+        batch, placement = result.values[blob], result.placement
         values = batch[0] if batch.ndim > 1 and batch.shape[0] == 1 else batch
-        cells = self._placed(blob, placement.input) if batch.ndim == 4 else None
+        cells = self._placed(blob, result.run_size) if batch.ndim == 4 else None
         if cells is None:
             return Features(picture.name, blob, values, None, None, placement)
         window = (float(cells.size[0]), float(cells.size[1])) if cells.classifies else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 from netsurgery.errors import NetError, NetsurgeryError, PrototxtError
 from netsurgery.io.shape_text import shape_text
@@ -21,6 +22,9 @@ from netsurgery.net.smallest_size import with_smallest_size
 __all__ = ["MapSource", "refuse_blob"]
 
 Size = tuple[int, int]
+
+#: Bytes that a number of the input takes while a picture is brought to its size.
+_INPUT = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,11 +120,23 @@ class MapSource:
             return False
         return True
 
-    def _shapes(self, size: Size) -> Shapes:
-        return infer(self.net, self._at(size))
+    def input_memory(self, size: Size) -> int:
+        """Bytes that a picture takes while it is brought to an input of `size`."""
+        return _INPUT * prod((self.channels, *size))
 
-    def _at(self, size: Size) -> Mapping[str, Shape]:
+    def map_shape(self, blob: str, size: Size) -> Shape:
+        """The shape of a blob at an input of `size`, without its batch; () where it is not known.
+
+        Raises PrototxtError.
+        """
+        return self._shapes(size).blobs.get(blob, ())[1:]
+
+    def inputs(self, size: Size) -> dict[str, Shape]:
+        """The net's input, of a batch of one."""
         return {self.input.name: (1, self.channels, *size)}
+
+    def _shapes(self, size: Size) -> Shapes:
+        return infer(self.net, self.inputs(size))
 
     @cached_property
     def classes(self) -> int | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from math import prod
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,14 +39,12 @@ from netsurgery.maps.picture_options import (
     AnyPictureOptions,
     InputSize,
     PictureOptions,
+    TileSize,
     as_picture_options,
 )
 from netsurgery.maps.transformer import Placement, Transformer, squeeze_note
 from netsurgery.net.field import Cells
-from netsurgery.net.memory import largest_size
-from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.shapes import infer
 from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
@@ -55,6 +52,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsurgery.maps.any_picture import AnyPicture
+    from netsurgery.net.tiles import TilePlan
 
     Array = NDArray[np.float32]
 
@@ -69,8 +67,17 @@ __all__ = [
 
 Size = tuple[int, int]
 
-#: What a number of the input takes while a picture is brought to its size.
-_INPUT = 12
+
+@dataclass(frozen=True)
+class PictureBlobs:
+    """Blobs of a picture, 1 x C x rows x columns where they are maps, and where it lies.
+
+    run_size: height and width of what the net was run over at once, the input or a tile of it.
+    """
+
+    values: dict[str, Array]
+    placement: Placement
+    run_size: Size
 
 
 @checks_arguments()
@@ -207,6 +214,8 @@ class Mapper(Closeable):
         self._cells: dict[Size, Cells | None] = {}
         #: One line about the engine that ran last, and why it was not another; "" before and if so.
         self.engine = self.note = ""
+        #: How the last picture was run in tiles; "" where it was run as one.
+        self.tiled = ""
         self._engine: Engine | None = None
         self._loaded: LoadedNet | None = None
         self._closed = False
@@ -228,8 +237,8 @@ class Mapper(Closeable):
         picture = as_picture(image)
         blob = self.source.blob
         with out_of_memory_named(picture.name):
-            data, placement = self.prepare(picture, size, [blob], as_map=True)
-            values = self.run(data, [blob])[blob]
+            result = self.blobs(picture, size, [blob], as_map=True)
+        values, placement = result.values[blob], result.placement
         if values.ndim != 4:
             refuse_blob(blob, values.shape, self.source.net)
         return ClassMap(
@@ -238,7 +247,7 @@ class Mapper(Closeable):
             blob=blob,
             is_probability=self.source.is_probability,
             input=self.source.input.name,
-            geometry=Geometry.of(self._placed(placement.input), placement),
+            geometry=Geometry.of(self._placed(result.run_size), placement),
             labels=self.labels,
             engine=self.engine,
             notes=self.notes(placement),
@@ -249,10 +258,12 @@ class Mapper(Closeable):
     def notes(self, placement: Placement) -> dict[str, str]:
         """What to say of a picture that lies so in the input: kind -> a line.
 
-        Kinds: "engine", "preprocess" (which is written on the map's picture too), "mean", "shape".
+        Kinds: "engine", "tiles", "preprocess" (which is written on the map's picture too), "mean",
+        "shape".
         """
         notes = {
             "engine": self.note,
+            "tiles": self.tiled,
             "preprocess": self.transformer.plain_note(),
             "mean": self.transformer.mean_for(placement.input)[1] or "",
             "shape": squeeze_note(placement),
@@ -266,57 +277,61 @@ class Mapper(Closeable):
         return self._cells[size]
 
     @checks_arguments()
-    def prepare(
+    def blobs(
         self,
         picture: Picture,
         size: InputSize | None,
         names: Sequence[str],
         *,
         as_map: bool = False,
-    ) -> tuple[Array, Placement]:
-        """The net's input for the picture, and where the picture lies in it.
+        tile: TileSize | None = None,
+    ) -> PictureBlobs:
+        """The blobs `names` of a picture; the net is run in tiles where the options say so.
 
-        size: as in `map`. as_map: whether the first of the blobs `names` is to become a class map.
-        Raises NetError for a size that the net cannot take, MemoryLimitError for one at which
-        giving the blobs `names` takes more memory than may be used, with a size that fits.
+        size: as in `map`. as_map: whether the first of the blobs is to become a class map. tile: as
+        in PictureOptions; None for the mapper's own. Raises NetError for a size that the net cannot
+        take, MemoryLimitError for one at which
+        giving the blobs takes more memory than may be used, with a size that fits.
         """
         options = self.transformer.options
         options = options if size is None else replace(options, size=size)
         exact = options.input_size(self.source.size, picture.size)
-        self.check_size(picture, exact)
-        self._check_memory(exact, names, as_map)
-        return self.transformer.blob(picture, exact)
+        plan = self._plan(picture, exact, names, as_map, tile or options.tile)
+        data, placement = self.transformer.blob(picture, exact)
+        self.tiled = ""
+        if plan is None:
+            return PictureBlobs(self.run(data, names), placement, exact)
+        from netsurgery.maps.tiled import run_tiles, tiles_note
 
-    def _check_memory(self, size: Size, names: Sequence[str], as_map: bool) -> None:
-        """Ask the engine, before anything of the picture's size is allocated."""
+        self.tiled = tiles_note(plan, self.engine, self.options)
+        values = run_tiles(plan, data, lambda pixels: self.run(pixels, names))
+        return PictureBlobs(values, placement, plan.tile)
+
+    def _plan(
+        self, picture: Picture, size: Size, names: Sequence[str], as_map: bool, tile: TileSize
+    ) -> TilePlan | None:
+        """The tiles for an input of `size`; None where the net is run over the whole.
+
+        The engine is asked before anything of the picture's size is allocated.
+        """
         loaded, source = self.load(), self.source
-
-        def shapes(size: Size) -> dict[str, Shape]:
-            return {source.input.name: (1, source.channels, *size)}
 
         def besides(size: Size) -> int:
             """What the picture takes as an input, and the map."""
-            shape = infer(source.net, shapes(size)).blobs.get(names[0], ()) if as_map else ()
-            return _INPUT * prod((source.channels, *size)) + map_memory(shape[1:])
+            of_map = map_memory(source.map_shape(names[0], size)) if as_map else 0
+            return source.input_memory(size) + of_map
 
-        def fits(size: Size) -> bool:
-            try:
-                return loaded.memory(shapes(size), names) + besides(size) <= refusal.left
-            except NetsurgeryError:  # smaller than the net takes
-                return True
-
+        refusal: MemoryLimitError | NetError | None = None
         try:
-            loaded.check_memory(shapes(size), names, besides(size))
-        except MemoryLimitError as error:
+            self.check_size(picture, size)
+            if not isinstance(tile, int) or max(size) <= tile:
+                loaded.check_memory(source.inputs(size), names, besides(size))
+                return None
+        except (MemoryLimitError, NetError) as error:
             refusal = error
-            height, width = largest_size(fits, size)
-            try:
-                source.check((height, width))
-            except NetsurgeryError:
-                raise refusal from None
-            raise refusal.more(
-                f"; {argument(f'--size {shape_text((height, width))}')} fits"
-            ) from None
+        from netsurgery.maps.tiled import Tiler
+
+        return Tiler(source, loaded, names, as_map, besides).plan(size, tile, refusal)
 
     def check_size(self, picture: Picture, size: Size) -> None:
         """Raise NetError, naming picture and layer, where an input of `size` is too small."""

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from numbers import Integral
+from typing import Literal, TypeAlias, cast, get_args
 
 from netsurgery.errors import SettingsError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.size import AnySize, as_size
 
-__all__ = ["AnyPictureOptions", "Fit", "InputSize", "PictureOptions", "as_picture_options"]
+__all__ = [
+    "AnyPictureOptions",
+    "Fit",
+    "InputSize",
+    "PictureOptions",
+    "TileSize",
+    "as_picture_options",
+]
 
 #: warp: each side scaled on its own, as Caffe does. crop and pad keep the aspect ratio: crop fills
 #: the input and loses what sticks out, pad shows everything and leaves the rest of the blob 0.
@@ -18,16 +26,22 @@ Fit: TypeAlias = Literal["warp", "crop", "pad"]
 #: "net": as the prototxt declares. "image": the picture's own size. Or (height, width) in pixels.
 InputSize: TypeAlias = Literal["net", "image"] | AnySize
 
+#: "auto": tiles where the whole input needs more memory than may be used. "none": never. Or the
+#: most pixels along a side of a tile.
+TileSize: TypeAlias = Literal["auto", "none"] | int
+
 
 @checks_arguments()
 @dataclass(frozen=True)
 class PictureOptions:
-    """How a picture becomes an input.
+    """How a picture becomes an input, and how much of it goes through the net at once.
 
     size: of the net's input, "net" (as the prototxt declares), "image" (the picture's own) or
     (height, width) in pixels, one number for a square. fit: "warp" (each side scaled on its own, as
-    Caffe does), "crop" or "pad". antialias: smooth before shrinking, as caffe.io does today. Raises
-    SettingsError for other values.
+    Caffe does), "crop" or "pad". antialias: smooth before shrinking, as caffe.io does today. tile:
+    "auto" (in tiles where the whole needs more memory than may be used), "none", or the most pixels
+    along a side of a tile; the numbers are those of the whole. Raises SettingsError for other
+    values.
 
     >>> PictureOptions("image").input_size((227, 227), (360, 480))
     (360, 480)
@@ -36,6 +50,7 @@ class PictureOptions:
     size: InputSize = "net"
     fit: Fit = "warp"
     antialias: bool = True
+    tile: TileSize = "auto"
 
     def __post_init__(self) -> None:
         fits = get_args(Fit)
@@ -44,6 +59,7 @@ class PictureOptions:
         if not (isinstance(self.size, str) and self.size in ("net", "image")):
             size = as_size(self.size, words="'net', 'image', ")
             object.__setattr__(self, "size", size)
+        object.__setattr__(self, "tile", _tile_size(self.tile))
 
     def input_size(self, net: tuple[int, int], image: tuple[int, int]) -> tuple[int, int]:
         """The (height, width) of the input for a picture of size `image`; `net` declares its own.
@@ -66,3 +82,13 @@ def as_picture_options(size: AnyPictureOptions) -> PictureOptions:
     True
     """
     return size if isinstance(size, PictureOptions) else PictureOptions(size)
+
+
+def _tile_size(tile: object) -> TileSize:
+    """Raises SettingsError for what is none."""
+    if isinstance(tile, str) and tile in ("auto", "none"):
+        return cast(TileSize, tile)
+    # numpy's whole numbers are Integral, and True is an int.
+    if isinstance(tile, Integral) and not isinstance(tile, bool) and int(tile) > 0:
+        return int(tile)
+    raise SettingsError(f"tile {tile!r}: expected 'auto', 'none' or a number of pixels from 1 up")

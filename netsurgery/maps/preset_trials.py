@@ -122,8 +122,7 @@ def _answer(
 ) -> tuple[Answer, int]:
     """The answer, and of how many classes it is one."""
     blob = mapper.source.blob
-    data, _ = mapper.prepare(picture, size, [blob])
-    values = mapper.run(data, [blob])[blob]
+    values = mapper.blobs(picture, size, [blob]).values[blob]
     if values.ndim not in (2, 4) or len(values) != 1:
         raise NetError(
             f"blob {blob!r} is {shape_text(values.shape)}; expected a score for each class"

@@ -11,9 +11,9 @@ to have more cells, so that the first lies outside of the picture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from netsurgery.errors import PrototxtError
 from netsurgery.net import types
@@ -26,7 +26,10 @@ from netsurgery.net.types import POOLING
 from netsurgery.net.types.record import Role
 from netsurgery.net.types.seen import Seen
 
-__all__ = ["Cells", "ReceptiveField", "fields", "place_cells"]
+__all__ = ["Cells", "FieldsOfTops", "ReceptiveField", "fields", "layer_fields", "place_cells"]
+
+#: A layer, and the field of each of its tops, None where it is not known.
+FieldsOfTops: TypeAlias = tuple[Layer, dict[str, ReceptiveField | None]]
 
 
 def fields(
@@ -44,10 +47,36 @@ def fields(
     of different stride, is left out.
     """
     shapes = infer(net, inputs) if shapes is None else shapes
+    seen = _seen_inputs(net, shapes, (*givable(net, shapes), *(inputs or {})), of)
+    for _ in _walk(net, shapes, seen):
+        pass
+    return seen.known
+
+
+def layer_fields(net: NetDefinition, shapes: Shapes) -> Iterator[FieldsOfTops]:
+    """Each layer that depends on the inputs, and the field of each of its tops: None if not known.
+
+    In file order: a layer in place has the field of what it makes of its blob. A channel shuffle of
+    several layers is its last.
+    """
+    for layer, seen in _walk(net, shapes, _seen_inputs(net, shapes, givable(net, shapes))):
+        tops = {top: seen.known.get(top) for top in layer.tops if seen.depends(top)}
+        if tops:
+            yield layer, tops
+
+
+def _seen_inputs(
+    net: NetDefinition, shapes: Shapes, inputs: Iterable[str], of: str | None = None
+) -> Seen:
     seen = Seen(shapes.blobs, net.state.phase == "TRAIN")
-    for name in (*givable(net, shapes), *(inputs or {})):
+    for name in inputs:
         if len(shapes.blobs.get(name, ())) == 4 and of in (None, name):
             seen.known[name] = ReceptiveField(name)
+    return seen
+
+
+def _walk(net: NetDefinition, shapes: Shapes, seen: Seen) -> Iterator[tuple[Layer, Seen]]:
+    """Each layer, and what is known behind it; not those that begin a channel shuffle."""
     shuffles = {layer: group for group in channel_shuffles(net, shapes) for layer in group.layers}
     before: dict[Layer, ReceptiveField | None] = {}
     for layer in net.layers:
@@ -61,7 +90,8 @@ def fields(
         if shuffled is not None:  # the three together move no cell
             seen.known[layer.tops[0]] = shuffled
             seen.lost.discard(layer.tops[0])
-    return seen.known
+        if shuffle is None or layer is shuffle.layers[2]:
+            yield layer, seen
 
 
 def _step(layer: Layer, seen: Seen) -> None:

@@ -23,7 +23,10 @@ from netsurgery.net.net import NetDefinition
 from netsurgery.net.smallest_size import TOO_SMALL
 from netsurgery.net.types.record import NO_PARAMS, InputSource, Result, ShapeRule
 
-__all__ = ["Shapes", "ShapesAt", "givable", "has_rule", "infer", "remedy"]
+__all__ = ["TOO_MANY", "Shapes", "ShapesAt", "givable", "has_rule", "infer", "remedy"]
+
+#: How what is wrong ends where a blob has more numbers than an int counts.
+TOO_MANY = "more than Caffe counts"
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def infer(net: NetDefinition, inputs: Mapping[str, Shape] | None = None) -> Shap
         specified[name] = as_shape(each, f"input {name!r}")
     for blob, shape in specified.items():
         if prod(shape) > MAX_DIM:
-            raise NetError(f"input {blob!r} of {shape_text(shape)}: more than Caffe counts")
+            raise NetError(f"input {blob!r} of {shape_text(shape)}: {TOO_MANY}")
     shapes = Shapes()
     for declared in net.inputs:
         if not _take_given(declared.name, shapes, specified):
@@ -276,5 +279,5 @@ def _keep_top(layer: Layer, top: str, shape: Shape, shapes: Shapes) -> None:
     if any(dim < 0 for dim in shape):
         raise layer.error(f"its top {top!r} would be {shape_text(shape)}: {TOO_SMALL}")
     if prod(shape) > MAX_DIM:
-        raise layer.error(f"its top {top!r} would be {shape_text(shape)}: more than Caffe counts")
+        raise layer.error(f"its top {top!r} would be {shape_text(shape)}: {TOO_MANY}")
     shapes.blobs[top] = shape

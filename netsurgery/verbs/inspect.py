@@ -29,6 +29,7 @@ from netsurgery.verbs.inspect_result import Inspection, LayerReport, UnknownShap
 if TYPE_CHECKING:
     from netsurgery.open_net.net import Net
     from netsurgery.verbs.blob_statistics import BlobStatistics
+    from netsurgery.verbs.inspect_tiles import TilesReport
 
 __all__ = ["NewInputSize", "inspect", "inspect_net", "inspect_weights"]
 
@@ -62,7 +63,7 @@ def inspect(
     it has any. sizes: input -> another shape, whole or (height, width), one number for a square.
     input_shapes: blob -> whole shape, (N, C, H, W) for pictures, for inputs and for tops whose
     shapes the net does not declare, such as a data layer's. state: phase, stages and level to read
-    a prototxt in. fields: what a cell of each blob sees of the input. statistics:
+    a prototxt in. fields: what a cell of each blob sees of the input, and tiles. statistics:
     minimum, maximum, mean, standard deviation, zeros, NaN and infinities of every param, for which
     all weights are read. Memory is in bytes, multiply-adds are those of one forward pass.
 
@@ -166,9 +167,16 @@ def inspect_net(
         },
         notes=net.notes,
         another_net=model.another_net(fit.expected),
+        tiles=_tiles(net, inputs) if with_fields else None,
     )
     model.check_unchanged()
     return result
+
+
+def _tiles(net: NetDefinition, inputs: Mapping[str, Shape]) -> TilesReport | None:
+    from netsurgery.verbs.inspect_tiles import report_tiles
+
+    return report_tiles(net, inputs)
 
 
 def _total(of_net: Total, layers: Sequence[LayerSummary], shapes: Shapes) -> Total:

@@ -22,6 +22,7 @@ from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
     from netsurgery.verbs.blob_statistics import BlobStatistics
+    from netsurgery.verbs.inspect_tiles import TilesReport
 
 __all__ = ["Inspection", "LayerReport", "UnknownShapes"]
 
@@ -70,7 +71,7 @@ class Inspection(ShortRepr):
     prototxt, weights: the files. inputs: blob -> shape. missing: layers with params that the
     weights do not have; extra: layers with params in the weights that the net does not have.
     differing: layers whose params are more, fewer or of other shapes. notes: about how the net was
-    read.
+    read. tiles: what a large input in tiles costs, where the fields were asked for.
 
     >>> import netsurgery as ns
     >>> result = ns.inspect("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
@@ -94,6 +95,7 @@ class Inspection(ShortRepr):
     extra_statistics: Mapping[str, tuple[BlobStatistics, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     another_net: str = ""
+    tiles: TilesReport | None = None
 
     @property
     def fits(self) -> bool | None:
@@ -132,6 +134,7 @@ class Inspection(ShortRepr):
                 for each in self.differing
             ],
             "another_net": self.another_net or None,
+            **({} if self.tiles is None else {"tiles": self.tiles.to_json()}),
             "notes": list(self.notes),
             "extra_statistics": {
                 name: [each.to_json() for each in several]

@@ -435,3 +435,50 @@ def test_the_shape_of_a_data_layer(
         "error: n: a shape is given for 'c', expected an input, the top of a data layer or a "
         "blob whose shape is not known: 'data', 'label'"
     )
+
+
+def test_tiles(capsys: pytest.CaptureFixture[str], tmp_path: Path, digits: tuple[str, str]) -> None:
+    """What is said of them is what classify-map makes of it."""
+    assert run(["convert", *digits, "-o", str(tmp_path), "-q", "--engine", "embedded"]) == 0
+    (net,) = map(str, tmp_path.glob("*.prototxt"))
+    lines = inspected(capsys, net, "--field", "--size", "1001x1503")
+    said = next(line for line in lines if line.startswith("tiles of an input of 1001x1503"))
+    assert "begin at multiples of 8x8 and overlap by 25x31; the smallest is 33x39, and" in said
+    record = json.loads(
+        "\n".join(inspected(capsys, net, "--field", "--size", "1001x1503", "--json"))
+    )
+    tiles = record["tiles"]
+    assert (tiles["stride"], tiles["overlap"], tiles["smallest"]) == ([8, 8], [25, 31], [33, 39])
+    *parts, whole = tiles["costs"]
+    assert whole["tile"] == [1001, 1503]
+    assert (whole["count"], whole["overhead"]) == (1, 1)
+    for cost in parts:
+        assert cost["count"] > 1 < cost["overhead"]
+        assert cost["bytes"] < whole["bytes"]
+        height, width = cost["tile"]
+        assert (height % 8, width % 8) == (1001 % 8, 1503 % 8)
+    assert f"{whole['bytes'] / 2**20:.1f} MiB" in "\n".join(lines)
+
+
+def test_tiles_of_the_size_that_is_declared_are_those_of_a_large_input(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, digits: tuple[str, str]
+) -> None:
+    assert run(["convert", *digits, "-o", str(tmp_path), "-q", "--engine", "embedded"]) == 0
+    (net,) = map(str, tmp_path.glob("*.prototxt"))
+    assert any("an input of 4096x4096 begin" in line for line in inspected(capsys, net, "--field"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('layer { name: "m" type: "MVN" bottom: "x" top: "m" }',
+         "no tiles: layer 'm' (MVN) looks at the whole map"),
+        ('input: "z" input_shape { dim: [1, 3, 16, 16] }\n'
+         'layer { name: "e" type: "Eltwise" bottom: "x" bottom: "z" top: "e" }', ""),
+    ],
+)  # fmt: skip
+def test_no_tiles(text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = tmp_path / "n.prototxt"
+    net.write_text('input: "x" input_shape { dim: [1, 3, 16, 16] }\n' + text)
+    lines = [line for line in inspected(capsys, str(net), "--field") if "tiles" in line]
+    assert lines == [said] * bool(said)

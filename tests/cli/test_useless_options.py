@@ -110,6 +110,9 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
     },
     "draw": {"--force": {"-o -": "with -o -, which is standard output"}},
     "verify": {
+        "--tiles": {"": "without --image, on which"},
+        "--random": {"--tiles 9 --image x": "with --tiles, which"},
+        "--engines": {"--tiles 9 --image x": "with --tiles, which"},
         "--engine": {"--engines caffe,embedded": "with --engines, which names both"},
         "--seed": {"--image x": "with --image and no --random"},
         **{
@@ -157,6 +160,7 @@ VALUES = {
     "--class": "3",
     "--draw": "d.svg",
     "--engine": "caffe",
+    "--engines": "caffe,embedded",
     "--fit": "crop",
     "--gpu": "0",
     "--input-scale": "2",
@@ -168,11 +172,13 @@ VALUES = {
     "--phase": "TEST",
     "--picture": "o",
     "--preprocess": "bvlc",
+    "--random": "2",
     "--raw-scale": "255",
     "--seed": "3",
     "--size": "8x8",
     "--stage": "s",
     "--threads": "2",
+    "--tiles": "9",
     "--timeout": "9",
     "--top-k": "3",
     "--window": "5",
@@ -182,12 +188,11 @@ VALUES = {
 #: or a setting makes of them is not known before it is read. A command is named where the option
 #: depends on another one elsewhere.
 ALWAYS = """
-    --as-caffe --background --blob --dry-run --engines --html --image --input-shape --input-size
-    --json
+    --as-caffe --background --blob --dry-run --html --image --input-shape --input-size --json
     --keep-downloads --keep-global-pooling --labels --layers --level --map --map-size --max-memory
     --mean --mirror --missing --npy --on-refusal --output --output-dir --phase --picture
-    --prefix --preprocess --prototxt --prototxt-out --quiet --random --raw-scale --channel-swap
-    --input-scale --size --slice --stage --suffix --suite --tolerance --verify
+    --prefix --preprocess --prototxt --prototxt-out --quiet --raw-scale --channel-swap
+    --input-scale --size --slice --stage --suffix --suite --tile --tolerance --verify
     --weights --weights-out --weights-storage --with-preprocess
     --engine --gpu --threads --timeout --trust-config --verbose
     draw:--field draw:--fold draw:--format convert:--draw
@@ -219,6 +224,7 @@ USEFUL = [
     ("verify", *PAIR, *PAIR, "--mean", "1,2,3", "--image", "x"),
     ("verify", *PAIR, *PAIR, "--image", "x", "--seed", "3", "--random", "1"),
     ("verify", *PAIR, *PAIR, "--seed", "3"),
+    ("verify", *PAIR, "--tiles", "9", "--image", "x"),
     ("setup", *PAIR, "--image", "x", "--class", "1", "--mean", "1,2,3"),
     ("setup", *PAIR, "--image", "x", "--class", "1", "--mean", "1", "--preprocess", "bvlc-mean"),
     # They are of the file that names the engine, too.

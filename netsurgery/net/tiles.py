@@ -1,0 +1,233 @@
+"""How an input is cut into tiles, and which cells of each map each tile gives.
+
+A tile begins at a multiple of the total stride and is as long as the whole, modulo that stride: all
+tiles are of one shape, and the last ends as the whole does. `net.tiling` finds out for a net what
+they have to keep to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from math import prod
+
+__all__ = [
+    "EXACT_CELLS",
+    "AxisTiles",
+    "InputTile",
+    "MapAxis",
+    "MapPart",
+    "TilePlan",
+    "Tiling",
+    "has_exact_cells",
+]
+
+Size = tuple[int, int]
+
+#: With more cells in each of its maps than this a tile gives the very bits of the whole, with one
+#: thread: ONNX Runtime's matrix product adds in another order for as many columns or fewer.
+EXACT_CELLS = 64
+#: Several threads may share the columns out, in blocks of 16; each then needs as many for itself.
+_EXACT_CELLS_A_THREAD = 80
+
+
+def has_exact_cells(cells: int, threads: int) -> bool:
+    """Whether tiles whose smallest map has `cells` give the very bits of the whole.
+
+    >>> has_exact_cells(64, 1), has_exact_cells(65, 1), has_exact_cells(65, 2)
+    (False, True, False)
+    """
+    return cells > EXACT_CELLS if threads == 1 else cells >= _EXACT_CELLS_A_THREAD * threads
+
+
+@dataclass(frozen=True)
+class MapPart:
+    """The part of a blob's map that a tile gives.
+
+    cells: those of the whole map, source: the same ones in the tile's; (rows, columns).
+    """
+
+    cells: tuple[slice, slice]
+    source: tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class InputTile:
+    """One tile: its first row and column in the input, and what it gives of each blob."""
+
+    start: Size
+    parts: Mapping[str, MapPart]
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """How an input of `size` is cut into tiles of `tile`, all (height, width) in pixels.
+
+    maps: blob -> rows and columns of its whole map. fewest_cells: of the smallest map of a tile.
+    """
+
+    size: Size
+    tile: Size
+    maps: Mapping[str, Size]
+    fewest_cells: int
+    starts: tuple[tuple[int, ...], tuple[int, ...]]
+    tiles: tuple[InputTile, ...]
+
+    @property
+    def overhead(self) -> float:
+        """Pixels that are computed for each of the input."""
+        return len(self.tiles) * prod(self.tile) / prod(self.size)
+
+
+@dataclass(frozen=True)
+class MapAxis:
+    """A requested blob along one axis: its cells lie `step` pixels apart.
+
+    cells: of the whole. first, last: the cells of a tile of `size` pixels that are right.
+    """
+
+    step: Fraction
+    cells: int
+    first: int
+    last: int
+    size: int
+
+    def last_of(self, tile: int) -> int:
+        """The last cell that is right of a tile of so many pixels."""
+        return self.last + int((tile - self.size) / self.step)
+
+
+@dataclass(frozen=True)
+class AxisTiles:
+    """What tiles along one axis have to keep to, in pixels.
+
+    size: of the input. stride: a tile begins at a multiple of it. overlap: what a tile shares with
+    the next one. maps: the requested blobs.
+    """
+
+    size: int
+    stride: int
+    overlap: int
+    maps: Mapping[str, MapAxis]
+
+    @property
+    def smallest(self) -> int:
+        """The smallest tile."""
+        return min(self.size, self.overlap + self.stride)
+
+    def largest(self, limit: int) -> int:
+        """The largest tile of at most `limit` pixels; the smallest where that is larger."""
+        if limit >= self.size or self.smallest == self.size:
+            return self.size
+        return max(self.smallest, limit - (limit - self.overlap) % self.stride)
+
+    def starts(self, tile: int) -> tuple[int, ...]:
+        """Where tiles of that size begin."""
+        last, step = self.size - tile, tile - self.overlap
+        return (*range(0, last, step), last) if last else (0,)
+
+    def balanced(self, tile: int) -> int:
+        """The smallest tile of which no more are needed."""
+        count = len(self.starts(tile))
+        if count == 1:
+            return tile
+        # Of n tiles that share `overlap` pixels, each has this many of its own.
+        own = -(-(self.size - self.overlap) // count)
+        return self.overlap + -(-own // self.stride) * self.stride
+
+    def cuts(self, tile: int) -> Iterator[Mapping[str, tuple[slice, slice]]]:
+        """For each tile: blob -> the cells of the whole that it gives, and where it has them."""
+        begun = dict.fromkeys(self.maps, 0)
+        starts = self.starts(tile)
+        for start in starts:
+            cuts = {}
+            for blob, each in self.maps.items():
+                shift = int(start / each.step)
+                end = shift + each.last_of(tile) + 1 if start < starts[-1] else each.cells
+                end = max(begun[blob], min(end, each.cells))
+                cells = slice(begun[blob], end)
+                cuts[blob] = cells, slice(cells.start - shift, end - shift)
+                begun[blob] = end
+            yield cuts
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How an input can be cut into tiles; (height, width) in pixels.
+
+    axes: along height and along width. counts: of every blob that is computed, rows and columns
+    in the whole, and how many pixels they are apart.
+    """
+
+    axes: tuple[AxisTiles, AxisTiles]
+    counts: Sequence[tuple[tuple[int, Fraction], tuple[int, Fraction]]]
+
+    @property
+    def size(self) -> Size:
+        """The input."""
+        return self.axes[0].size, self.axes[1].size
+
+    @property
+    def maps(self) -> dict[str, Size]:
+        """Blob -> rows and columns of its whole map."""
+        rows, columns = (axis.maps for axis in self.axes)
+        return {blob: (rows[blob].cells, columns[blob].cells) for blob in rows}
+
+    @property
+    def stride(self) -> Size:
+        """Tiles begin at multiples of it: the total stride."""
+        return self.axes[0].stride, self.axes[1].stride
+
+    @property
+    def overlap(self) -> Size:
+        """What neighbouring tiles share."""
+        return self.axes[0].overlap, self.axes[1].overlap
+
+    @property
+    def smallest(self) -> Size:
+        """The smallest tile that gives a cell of its own."""
+        return self.axes[0].smallest, self.axes[1].smallest
+
+    @cached_property
+    def smallest_exact(self) -> Size:
+        """The smallest tile that gives the bits of the whole with one thread; or the whole."""
+        side = max(self.smallest)
+        while self.fewest_cells(self.largest(side)) <= EXACT_CELLS and side < max(self.size):
+            side += min(self.stride)
+        return self.largest(side)
+
+    def fewest_cells(self, tile: Size) -> int:
+        """How many cells the smallest map of a tile has."""
+        return min(
+            prod(
+                cells - int((self.size[axis] - tile[axis]) / step)
+                for axis, (cells, step) in enumerate(each)
+            )
+            for each in self.counts
+        )
+
+    def largest(self, side: int) -> Size:
+        """The largest tile whose sides are at most `side`; the smallest where that is larger."""
+        return self.axes[0].largest(side), self.axes[1].largest(side)
+
+    def plan(self, tile: Size) -> TilePlan:
+        """The tiles of a size as `largest` gives it, or a little less where that takes no more."""
+        rows, columns = (axis.balanced(side) for axis, side in zip(self.axes, tile, strict=True))
+        return self.exactly((rows, columns))
+
+    def exactly(self, tile: Size) -> TilePlan:
+        """The tiles of just that size, which has to be one that `largest` gives."""
+        along = [list(axis.cuts(side)) for axis, side in zip(self.axes, tile, strict=True)]
+        starts = (self.axes[0].starts(tile[0]), self.axes[1].starts(tile[1]))
+        tiles = tuple(
+            InputTile((top, left), {blob: _part(rows[blob], columns[blob]) for blob in rows})
+            for top, rows in zip(starts[0], along[0], strict=True)
+            for left, columns in zip(starts[1], along[1], strict=True)
+        )
+        return TilePlan(self.size, tile, self.maps, self.fewest_cells(tile), starts, tiles)
+
+
+def _part(rows: tuple[slice, slice], columns: tuple[slice, slice]) -> MapPart:
+    return MapPart((rows[0], columns[0]), (rows[1], columns[1]))

@@ -1,0 +1,171 @@
+"""What `inspect` says of tiles: whether a net can be run in them, and what they cost and save."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from netsurgery.errors import NetsurgeryError
+from netsurgery.io.memory import size_text
+from netsurgery.io.shape_text import shape_text
+from netsurgery.io.table import Column, Table
+from netsurgery.net.memory import embedded_memory
+from netsurgery.net.net import NetDefinition, Shape
+from netsurgery.net.shapes import infer
+from netsurgery.net.tiles import Tiling
+from netsurgery.net.tiling import Untileable, find_tiling
+
+__all__ = ["TileCost", "TilesReport", "report_tiles"]
+
+Size = tuple[int, int]
+
+#: An input that no size is given for is reported as one of its remainder that is as large.
+_LARGE = 4096
+#: The most pixels along a side of the tiles that are reported, besides the smallest.
+_SIDES = (512, 1024, 2048)
+
+_COLUMNS = (
+    Column("tile"),
+    Column("tiles", 1, number=True),
+    Column("arithmetic", 2, number=True),
+    Column("memory", 1, number=True),
+)
+
+
+@dataclass(frozen=True)
+class TileCost:
+    """Tiles of one size, (height, width) in pixels.
+
+    count: how many. overhead: pixels computed for each of the input. memory: bytes that running the
+    net over one takes at most, in the embedded engine, besides its libraries and the weights.
+    """
+
+    tile: Size
+    count: int
+    overhead: float
+    memory: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The record."""
+        return {
+            "tile": list(self.tile),
+            "count": self.count,
+            "overhead": self.overhead,
+            "bytes": self.memory,
+        }
+
+
+@dataclass(frozen=True)
+class TilesReport:
+    """An input of `size` in tiles, (height, width) in pixels.
+
+    refusal: why the net cannot be run so, "" where it can. stride: tiles begin at its multiples.
+    overlap: what neighbours share. smallest: the smallest tile; smallest_exact: the smallest one
+    that gives the very bits of the whole, in the embedded engine with one thread. costs: of tiles,
+    and of the whole where it can be run.
+
+    >>> import netsurgery as ns
+    >>> found = ns.inspect("prototxt/digits_deploy.prototxt", fields=True)
+    >>> print(found.tiles)
+    no tiles: layer 'ip1' (InnerProduct) looks at the whole map
+    """
+
+    size: Size
+    refusal: str = ""
+    stride: Size = (0, 0)
+    overlap: Size = (0, 0)
+    smallest: Size = (0, 0)
+    smallest_exact: Size = (0, 0)
+    costs: tuple[TileCost, ...] = ()
+
+    def __str__(self) -> str:
+        if self.refusal:
+            return f"no tiles: {self.refusal}"
+        return (
+            f"tiles of an input of {shape_text(self.size)} begin at multiples of "
+            f"{shape_text(self.stride)} and overlap by {shape_text(self.overlap)}; the smallest is "
+            f"{shape_text(self.smallest)}, and from {shape_text(self.smallest_exact)} on they give "
+            "the bits of the whole in the embedded engine with one thread"
+        )
+
+    def table(self) -> Table | None:
+        """What tiles of several sizes cost, and the whole."""
+        table = Table(_COLUMNS)
+        for cost in self.costs:
+            arithmetic = f"{cost.overhead:.2f} x"
+            table.add(shape_text(cost.tile), f"{cost.count:,}", arithmetic, size_text(cost.memory))
+        return table if table.rows else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The record; null for what no tiles have."""
+        sizes = {
+            "stride": self.stride,
+            "overlap": self.overlap,
+            "smallest": self.smallest,
+            "smallest_exact": self.smallest_exact,
+        }
+        return {
+            "input_size": list(self.size),
+            "refusal": self.refusal or None,
+            **{key: None if self.refusal else list(size) for key, size in sizes.items()},
+            "costs": [cost.to_json() for cost in self.costs],
+        }
+
+
+def report_tiles(net: NetDefinition, inputs: Mapping[str, Shape]) -> TilesReport | None:
+    """Tiles for the outputs of a net with one input that is N x C x H x W; None for other nets.
+
+    inputs: the input's shape where one is given; else tiles are those of a large input.
+    """
+    if len(net.inputs) != 1:
+        return None
+    (source,) = net.inputs
+    shape = inputs.get(source.name, source.shape)
+    if shape is None or len(shape) != 4:
+        return None
+    size = (shape[2], shape[3])
+
+    def tiling_of(size: Size) -> Tiling | Untileable:
+        return find_tiling(net, source.name, shape, size, net.outputs)
+
+    try:
+        tiling = tiling_of(size)
+        if isinstance(tiling, Tiling) and source.name not in inputs:
+            height, width = map(_enlarged, size, tiling.stride)
+            tiling = tiling_of((height, width))
+    except NetsurgeryError as error:
+        return TilesReport(size, str(error))
+    if isinstance(tiling, Untileable):
+        return TilesReport(size, str(tiling))
+    return TilesReport(
+        tiling.size,
+        stride=tiling.stride,
+        overlap=tiling.overlap,
+        smallest=tiling.smallest,
+        smallest_exact=tiling.smallest_exact,
+        costs=_costs(net, (source.name, shape[1]), tiling),
+    )
+
+
+def _enlarged(side: int, stride: int) -> int:
+    return max(side, side + -(-(_LARGE - side) // stride) * stride)
+
+
+def _costs(net: NetDefinition, source: tuple[str, int], tiling: Tiling) -> tuple[TileCost, ...]:
+    name, channels = source
+    tiles = dict.fromkeys(
+        tiling.plan(tiling.largest(side)).tile
+        for side in (max(tiling.smallest_exact), *_SIDES)
+        if side >= max(tiling.smallest_exact)
+    )
+    costs = []
+    for tile in sorted([*tiles, tiling.size]):
+        try:
+            shapes = infer(net, {name: (1, channels, *tile)})
+        except NetsurgeryError:  # the whole has more numbers than Caffe counts
+            continue
+        plan = tiling.exactly(tile)
+        memory = embedded_memory(net, shapes, net.outputs)
+        costs.append(TileCost(tile, len(plan.tiles), plan.overhead, memory))
+    return tuple(dict.fromkeys(costs))
