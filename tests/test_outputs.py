@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from netsurgery.cli import features
-from netsurgery.cli.classify_map import command
+from netsurgery.cli import cli
 from netsurgery.cli.failure import report
 from netsurgery.errors import NetError, NetsurgeryError, OutputError
 from netsurgery.maps.classmap import ClassMap, Geometry
@@ -81,7 +80,7 @@ def test_records_have_the_members_that_their_schemas_name(repo_root: Path) -> No
 @pytest.mark.parametrize("output", FILES, ids=lambda output: output.name)
 def test_an_output_that_is_a_file_is_an_option(output: outputs.Output) -> None:
     assert output.help
-    text = CliRunner().invoke(command, ["--help"]).output
+    text = CliRunner().invoke(cli, ["classify-map", "--help"]).output
     assert f"--{output.name} FILE{output.suffix}" in text
 
 
@@ -89,7 +88,7 @@ def test_an_output_that_is_a_file_is_an_option(output: outputs.Output) -> None:
 def test_an_output_of_blobs_is_an_option_of_features(
     output: outputs.Output, tmp_path: Path
 ) -> None:
-    text = CliRunner().invoke(features.command, ["--help"]).output
+    text = CliRunner().invoke(cli, ["features", "--help"]).output
     assert f"--{output.name} FILE{output.suffix}" in text
     files = BlobFiles([], force=False)
     files.name({output.name: str(tmp_path / "out")}, ["cat"], ["conv/a", "fc"])
