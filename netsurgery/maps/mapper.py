@@ -45,6 +45,7 @@ from netsurgery.maps.picture_options import (
 from netsurgery.maps.transformer import Placement, Transformer, squeeze_note
 from netsurgery.net.field import Cells
 from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.net.shapes import TOO_MANY
 from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
@@ -314,7 +315,7 @@ class Mapper(Closeable):
 
         The engine is asked before anything of the picture's size is allocated.
         """
-        loaded, source = self.load(), self.source
+        source = self.source
 
         def besides(size: Size) -> int:
             """What the picture takes as an input, and the map."""
@@ -324,11 +325,18 @@ class Mapper(Closeable):
         refusal: MemoryLimitError | NetError | None = None
         try:
             self.check_size(picture, size)
-            if not isinstance(tile, int) or max(size) <= tile:
-                loaded.check_memory(source.inputs(size), names, besides(size))
-                return None
-        except (MemoryLimitError, NetError) as error:
+        except NetError as error:
+            if not str(error).endswith(TOO_MANY):  # which alone tiles may help with
+                raise
             refusal = error
+        loaded = self.load()
+        if refusal is None and not (isinstance(tile, int) and max(size) > tile):
+            try:
+                loaded.check_memory(source.inputs(size), names, besides(size))
+            except MemoryLimitError as error:
+                refusal = error
+            else:
+                return None
         from netsurgery.maps.tiled import Tiler
 
         return Tiler(source, loaded, names, as_map, besides).plan(size, tile, refusal)

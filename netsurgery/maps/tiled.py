@@ -20,7 +20,7 @@ from netsurgery.maps.map_source import MapSource
 from netsurgery.maps.picture_options import TileSize
 from netsurgery.net.cost import NUMBER_BYTES
 from netsurgery.net.memory import largest_size
-from netsurgery.net.shapes import TOO_MANY, infer
+from netsurgery.net.shapes import infer
 from netsurgery.net.tiles import TilePlan, Tiling, has_exact_cells
 from netsurgery.net.tiling import Untileable, find_tiling
 
@@ -57,8 +57,6 @@ class Tiler:
         tiles help, of memory with a size that fits; NetError for tiles of a size, or of a net, that
         cannot be.
         """
-        if isinstance(refusal, NetError) and not str(refusal).endswith(TOO_MANY):
-            raise refusal
         if isinstance(tile, int) and max(size) > tile:
             return self._of_size(size, tile)
         assert refusal is not None
