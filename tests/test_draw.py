@@ -28,16 +28,17 @@ from drawings import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from others_data import bound
-from PIL import Image
+from PIL import Image, ImageFont
 
 import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.diagram.graph import Mark
 from netsurgery.diagram.kinds import Kind
 from netsurgery.diagram.palette import DARK, LIGHT, mark_tone, tint
-from netsurgery.diagram.typeface import shown
+from netsurgery.diagram.typeface import drawable, shown, text_width
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.io import memory
+from netsurgery.maps.fonts import Fonts, Glyphs, ascii_form
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 
@@ -531,6 +532,22 @@ def test_a_png_has_two_pixels_for_one(draw: Path) -> None:
         assert colors is not None
         assert max(colors)[1] == (255, 255, 255)
         assert tuple(bytes.fromhex(Kind.CONVOLUTION.color[1:])) in {color for _, color in colors}
+
+
+@pytest.mark.parametrize(
+    "name", ["conv1", "卷积一", "数据", "تفاف", "Ελλ", "Ψάρι", "é", "שלום", "Ж" * 30]
+)
+def test_a_png_writes_names_in_any_script(name: str, tmp_path: Path) -> None:
+    """In a font that has all of the name, or in ASCII where none has; never boxes, never cut."""
+    size = 26
+    room = 2 * text_width(name, size / 2)  # as a PNG, with two pixels for one
+    text, font = drawable(name, size, room)
+    assert text in (name, ascii_form(name))
+    assert font.getlength(text) <= room
+    assert isinstance(font, ImageFont.FreeTypeFont)
+    assert Glyphs(font.path if isinstance(font.path, str) else None).has(text)
+    # Without any font but Pillow's own there is the room for the ASCII form, too.
+    assert Fonts(folders=[tmp_path]).length(name, size) <= room
 
 
 @pytest.mark.usefixtures("fresh_budget")

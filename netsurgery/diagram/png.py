@@ -12,7 +12,7 @@ from netsurgery.diagram.layout import Point
 from netsurgery.diagram.palette import LIGHT
 from netsurgery.diagram.scene import Arrow, NetScene, Rectangle, SceneItem, ScenePart, Writing
 from netsurgery.diagram.svg import HEAD_LONG, HEAD_WIDE
-from netsurgery.diagram.typeface import load_font
+from netsurgery.diagram.typeface import drawable
 from netsurgery.io.memory import Claim
 from netsurgery.io.shape_text import shape_text
 
@@ -79,11 +79,12 @@ class _Painter:
 
     def _write(self, part: Writing) -> None:
         span = part.span
-        font, ink = load_font(round(span.size * self._scale)), LIGHT[span.tone]
+        ink = LIGHT[span.tone]
+        text, font = drawable(span.text, round(span.size * self._scale), span.width * self._scale)
         x, y = self._at((part.x, part.y))
-        self._pen.text((x, y), span.text, ink, font, "ls")
+        self._pen.text((x, y), text, ink, font, "ls")
         if span.bold:  # the font has one weight
-            self._pen.text((x + self._scale / 2, y), span.text, ink, font, "ls")
+            self._pen.text((x + self._scale / 2, y), text, ink, font, "ls")
 
     def _arrow(self, part: Arrow) -> None:
         self._line(list(_rounded(part.points)), part.tone, 1.3, dashed=part.dashed)
