@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from PIL import Image, ImageDraw
 import netsurgery as ns
 from netsurgery.errors import NetError
 from netsurgery.formats.labels import Labels
-from netsurgery.maps.classmap import Geometry
+from netsurgery.maps.classmap import ClassMap, Geometry
 from netsurgery.maps.color_scale import heat_colors, signed_colors
 from netsurgery.maps.heatmap import draw_map, draw_png, map_scene
 from netsurgery.maps.image import Picture
@@ -463,11 +464,12 @@ def test_odd_names_and_labels() -> None:
     assert encoded(map_scene(mapped), ".svg")
 
 
-def test_cells_that_cannot_be_placed() -> None:
+@pytest.mark.parametrize("show", [draw_map, ClassMap.to_html])
+def test_cells_that_cannot_be_placed(show: Callable[[ClassMap], object]) -> None:
     picture = grey_picture()
     geometry = Geometry(None, None, place(picture.size, picture.size))
     with pytest.raises(NetError) as error:
-        draw_map(class_map(np.zeros((2, 3, 3)), picture, geometry=geometry))
+        show(class_map(np.zeros((2, 3, 3)), picture, geometry=geometry))
     assert str(error.value) == (
         "blob 'prob': the net does not say its total stride, so its cells "
         "cannot be placed on the picture"

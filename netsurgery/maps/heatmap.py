@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netsurgery.errors import NetError
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import counted
 from netsurgery.maps import map_colors
+from netsurgery.maps.cell_places import cell_places
 from netsurgery.maps.class_names import EACH
 from netsurgery.maps.classmap import ClassMap
 from netsurgery.maps.color_scale import ColorScale
@@ -72,12 +72,7 @@ def map_scene(class_map: ClassMap, classes: str = "max", look: PictureLook = _PL
     with commas between, or "each" for a picture of each class found. Raises NetError where the
     places of the cells are not known or there is no such class, FormatError for no label.
     """
-    tiles = class_map.geometry.tiles(*class_map.shape)
-    if tiles is None:
-        raise NetError(
-            f"blob {class_map.blob!r}: the net does not say its total stride, so its cells cannot "
-            "be placed on the picture"
-        )
+    _, tiles = cell_places(class_map, *class_map.shape)
     picture = _MapPicture(class_map, tiles, look)
     numbers = class_map.names.find_several(classes)
     if classes.strip().casefold() == EACH:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from netsurgery.errors import NetError
+from netsurgery.maps.cell_places import cell_places
 from netsurgery.maps.page.codes import BUDGET, OVERHEAD, encode
 from netsurgery.maps.page.selection import MOST, SHARED, Selection, select
 
@@ -96,12 +96,7 @@ def _places(class_map: ClassMap) -> dict[str, list[float]]:
 
     In pixels of the picture, each (down, across).
     """
-    windows, tiles = class_map.geometry.windows(2, 2), class_map.geometry.tiles(2, 2)
-    if windows is None or tiles is None:
-        raise NetError(
-            f"blob {class_map.blob!r}: the net does not say its total stride, so its cells cannot "
-            "be placed on the picture"
-        )
+    windows, tiles = cell_places(class_map, 2, 2)
     x0, y0, x1, y1 = windows[0, 0].tolist()
     left, top, right, bottom = tiles[0, 0].tolist()
     return {
