@@ -22,15 +22,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def background_option(command: F) -> F:
     """--background; the command gets `background`, None where it was left out."""
-    return click.option(
+    nothing_shown = useless(
+        "with -q, which prints no map, and without --json, --picture or --html",
+        lambda values: (
+            values["quiet"] and not any(values[name] for name in ("as_json", "picture", "html"))
+        ),
+    )
+    add_option: Callable[[F], F] = click.option(
         "--background",
         metavar="N|LABEL|none",
         envvar="NETSURGERY_BACKGROUND",
         shell_complete=of_net("complete_class"),
-        help="Class of all that is not looked for, which the picture does not paint (default: from "
-        "netsurgery.toml, else the class that more than half of the cells show, if others show "
-        "another).",
-    )(command)
+        help="Class of all that is not looked for, which pictures and pages do not paint (default: "
+        "from netsurgery.toml, else the class that more than half of the cells show, if others "
+        "show another).",
+    )
+    return nothing_shown(add_option)(command)
 
 
 _CLASS = click.option(
@@ -42,8 +49,8 @@ _CLASS = click.option(
     envvar="NETSURGERY_CLASS",
     shell_complete=of_net("complete_class"),
     help="Class to draw as heat, by number or label; several with commas between, each in its "
-    "color; each for a picture of every class found; max for the likeliest class of each cell. It "
-    "is what --html shows first.",
+    "color; each for a picture of every class found; max for the likeliest class of each cell. "
+    "--html shows the class, or the first of several, until another is chosen.",
 )
 _LAYOUT = useless("with --class each, which has a layout of its own", lambda it: _is_each(it))(
     click.option(
@@ -121,7 +128,11 @@ def map_picture_options(command: F) -> F:
 
 def class_option(command: F) -> F:
     """--class; the command gets `class_`."""
-    return useless_without_output("of_map", "class_")(_CLASS)(command)
+    of_page = useless(
+        "with --html and no --picture: the page has every class found to choose from",
+        lambda values: _is_each(values) and values["html"] and not values["picture"],
+    )
+    return of_page(useless_without_output("of_map", "class_")(_CLASS))(command)
 
 
 def _is_each(values: Mapping[str, Any]) -> bool:

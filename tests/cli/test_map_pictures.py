@@ -99,8 +99,8 @@ def test_the_background_is_in_json_and_has_no_colour(capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        ("--background cow", 1, "no label 'cow'"),
-        ("--background 3", 1, "class 3: blob 'mean' has 3 classes, 0 to 2"),
+        ("--background cow --picture m.png", 1, "no label 'cow'"),
+        ("--background 3 --picture m.png", 1, "class 3: blob 'mean' has 3 classes, 0 to 2"),
         ("--class dog,cow --picture m.png", 1, "no label 'cow'"),
         ("--range 2,1 --picture m.png", 2, "'2,1': expected two finite numbers, the lower one"),
         ("--range 2 --picture m.png", 2, "'2' is not LOW,HIGH"),

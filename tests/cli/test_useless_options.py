@@ -50,7 +50,11 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
     "classify-map": {
         "--top-k": {"": "without --json"},
         "--summary": {"--json": "with --json, which has the table", "-q": "with -q, which"},
-        "--class": {"": "without --picture or --html"},
+        "--class": {
+            "": "without --picture or --html",
+            "--html o": "with --html and no --picture: the page has every class",
+        },
+        "--background": {"-q --npy o": "with -q, which prints no map, and without --json"},
         "--all-classes": {"": "without --html"},
         "--layout": {
             "": "without --picture",
@@ -157,7 +161,8 @@ VALUES = {
     "--width": "500",
     "--caffe-python": "p",
     "--channel-swap": "bgr",
-    "--class": "3",
+    "--background": "none",
+    "--class": "each",
     "--draw": "d.svg",
     "--engine": "caffe",
     "--engines": "caffe,embedded",
@@ -188,7 +193,7 @@ VALUES = {
 #: or a setting makes of them is not known before it is read. A command is named where the option
 #: depends on another one elsewhere.
 ALWAYS = """
-    --as-caffe --background --blob --dry-run --html --image --input-shape --input-size --json
+    --as-caffe --blob --dry-run --html --image --input-shape --input-size --json
     --keep-downloads --keep-global-pooling --labels --layers --level --map --map-size --max-memory
     --mean --mirror --missing --npy --on-refusal --output --output-dir --phase --picture
     --prefix --preprocess --prototxt --prototxt-out --quiet --raw-scale --channel-swap
@@ -215,6 +220,9 @@ USEFUL = [
     ("classify-map", "x.png", "--size", "8x8", "--fit", "crop"),
     ("classify-map", "x.png", "--class", "3", "--picture", "o.png"),
     ("classify-map", "x.png", "--class", "3", "--all-classes", "--html", "o.html"),
+    ("classify-map", "x.png", "--class", "each", "--html", "o.html", "--picture", "o.png"),
+    ("classify-map", "x.png", "--background", "3", "-q", "--json"),
+    ("classify-map", "x.png", "--background", "3", "--npy", "o.npy"),
     ("classify-map", "x.png", "--layout", "map", "--picture", "o.png", "--smooth"),
     ("classify-map", "x.png", "--layout", "map", "--picture", "o.png", "--alpha", "1"),
     ("features", "x.png", "--blob", "b", "--picture", "o.png", "--channels", "3", "--sort"),
