@@ -71,7 +71,7 @@ def command(
     quiet: bool,
     force: bool,
 ) -> None:
-    """Draw a net: layers as boxes coloured by kind, blobs as edges with their shapes.
+    """Draw a net: layers as boxes colored by kind, blobs as edges with their shapes.
 
     Layers that compute in place are in the box of the layer before them. A box has the kernel,
     stride and padding, the number of params and the multiply-adds of its layers. An SVG is light or
