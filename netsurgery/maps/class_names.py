@@ -46,9 +46,10 @@ class ClassNames:
         return self.labels.find(text)
 
     def find_several(self, text: str) -> tuple[int, ...] | None:
-        """The classes named, commas between them; None for "max" and "each". Raises as `find`.
+        """The classes named, commas between them; None for "max" and "each".
 
-        A label that has commas of its own is one class.
+        A label that has commas of its own is one class. Raises as `find`, and NetError for "max" or
+        "each" beside others.
         """
         if text.strip().casefold() in (LIKELIEST, EACH):
             return None
@@ -57,7 +58,11 @@ class ClassNames:
         except (FormatError, NetError):
             if "," not in text:
                 raise
-        return tuple(dict.fromkeys(self.find(part.strip()) for part in text.split(",")))
+        parts = [part.strip() for part in text.split(",")]
+        for word in (LIKELIEST, EACH):
+            if word in map(str.casefold, parts):
+                raise NetError(f"class {text!r}: {word} is not one of several, it stands alone")
+        return tuple(dict.fromkeys(map(self.find, parts)))
 
     def find_background(self, text: str) -> int | None:
         """The class that is the background; None for "none". Raises as `find`."""

@@ -102,6 +102,8 @@ def test_the_background_is_in_json_and_has_no_colour(capsys: pytest.CaptureFixtu
         ("--background cow --picture m.png", 1, "no label 'cow'"),
         ("--background 3 --picture m.png", 1, "class 3: blob 'mean' has 3 classes, 0 to 2"),
         ("--class dog,cow --picture m.png", 1, "no label 'cow'"),
+        ("--class dog,Max --picture m.png", 1, "class 'dog,Max': max is not one of several"),
+        ("--class each,0 --html m.html", 1, "class 'each,0': each is not one of several"),
         ("--range 2,1 --picture m.png", 2, "'2,1': expected two finite numbers, the lower one"),
         ("--range 2 --picture m.png", 2, "'2' is not LOW,HIGH"),
         ("--range nan,1 --picture m.png", 2, "expected two finite numbers"),
