@@ -60,7 +60,7 @@ def likeliest(class_map: ClassMap, look: PictureLook) -> MapColors:
     shown = numbers if background is None else np.where(numbers == background, -1, numbers)
     scale = _certainty(class_map, scores[shown >= 0], look)
     colors = _painted(shown, scores, scale, colors_by_class(painted), look, _FAINT_CLASS)
-    title = "likeliest class of each cell, drawn about the centre of its window"
+    title = "likeliest class of each cell, drawn about the center of its window"
     if numbers.size == 1:
         number, score = int(numbers[0, 0]), float(scores[0, 0])
         title = f"the only cell: {class_name(class_map, number)}, {class_map.scored} {score:.4g}"

@@ -49,7 +49,7 @@ def words_of(path: str) -> list[str]:
     ("options", "expected"),
     [
         ("", "not painted: the background, class 2: page, 28 of 36 cells"),
-        ("--background none", "likeliest class of each cell, drawn about the centre of its window"),
+        ("--background none", "likeliest class of each cell, drawn about the center of its window"),
         ("--background dog", "not painted: the background, class 1: dog, 4 of 36 cells"),
         ("--class dog", "score of class 1: dog"),
         ("--class 1 --smooth", "score of class 1: dog; smoothed between cells"),
