@@ -14,6 +14,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from netsurgery.maps.classmap import ClassMap
+from netsurgery.maps.palette import CLASS_COLORS
 
 RANDOM = np.random.default_rng(3)
 LABELS = tuple(f"n{number:08d} thing {number}, other name" for number in range(200))
@@ -138,6 +139,17 @@ def test_the_background_is_left_free(visit: Any) -> None:
     assert ((np.array(shown.painted()) == 0) == background).all()
     shown.element("#background").select_option(label="none")
     assert all(shown.painted())
+
+
+def test_classes_have_the_colors_of_the_picture(visit: Any) -> None:
+    """The background takes none of them: with it the first class would have the second color."""
+    shown = visit(GROUND)
+    found = [row.number for row in GROUND.foreground()]
+    assert len(found) == 2
+    for rank, number in enumerate(found):
+        line = shown.page.locator("#classes label", has_text=f"class {number}")
+        color = line.locator(".chip").evaluate("chip => getComputedStyle(chip).backgroundColor")
+        assert color == f"rgb{CLASS_COLORS[rank]}"
 
 
 def test_opacity_scale_and_smoothness(visit: Any) -> None:

@@ -18,7 +18,9 @@ class ClassMap {
     this.first = Math.min(settings.first, record.classCount);
     this.readArrays(new Reader(bytes));
     this.ranked = this.classes.filter((each) => each.cells).sort(foundFirst);
-    this.ranked.forEach((each, rank) => { each.rank = rank; });
+    // As on the map's picture, the background takes no class's color.
+    this.ranked.filter((each) => each.index !== record.background)
+      .forEach((each, rank) => { each.rank = rank; });
     this.topCodes = Int32Array.from({ length: this.cells },
       (_, cell) => this.code(this.order[cell], cell));
   }
