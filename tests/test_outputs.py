@@ -190,3 +190,10 @@ def test_where_it_goes(
     Path(f"m{suffix}").touch()
     with pytest.raises(OutputError, match="exists already"):
         plan(["cat.jpg"], f"m{suffix}")
+    if not output.join:  # a file in the folder's place is found before any work
+        for folder in (f"m{suffix}/", f"m{suffix}/new/"):
+            with pytest.raises(OutputError) as found:
+                plan(["cat.jpg"], folder)
+            assert str(found.value) == f"m{suffix}: is a file; {kind} {folder} needs a folder"
+            with pytest.raises(OutputError, match=f"^m{suffix}: is a file; several images need"):
+                plan(["cat.jpg", "dog.jpg"], folder)

@@ -138,13 +138,22 @@ def is_folder(option: str, name: str, suffix: str, count: int, what: str) -> boo
             endings = f"{', '.join(others)} or {last}" if others else last
             raise WrongOutput(f"{option} {name}: expected a name ending in {endings}")
         return False
-    if os.path.lexists(name) and not os.path.isdir(name):
-        raise OutputError(f"{name}: is a file; several {what} need a folder for {option}")
+    if (file := _in_the_way(name)) is not None:
+        why = f"several {what} need a folder for {option}"
+        raise OutputError(
+            f"{file}: is a file; {why if count > 1 else f'{option} {name} needs a folder'}"
+        )
     if fits and not folder:
         raise WrongOutput(
             f"{option} {name}: several {what} need a folder; {name}/ for one of this name"
         )
     return True
+
+
+def _in_the_way(folder: str) -> Path | None:
+    """The file in the place of a folder, or of one above it; None where it can be made."""
+    places = [Path(folder), *Path(folder).parents]
+    return next((each for each in places if os.path.lexists(each) and not each.is_dir()), None)
 
 
 def make_folder(path: str) -> None:
