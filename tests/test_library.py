@@ -689,6 +689,18 @@ def test_verbs_say_what_they_take() -> None:
     for take in takers:
         with pytest.raises(TypeError, match="found 7, expected a prototxt or an open net"):
             take(7)
+    weights_takers: list[Callable[[], Any]] = [
+        lambda: ns.convert(pair[0], 7),  # type: ignore[arg-type]
+        lambda: ns.draw(pair[0], 7),  # type: ignore[arg-type]
+        lambda: ns.edit(pair[0], 7, "conv[0]=0"),  # type: ignore[arg-type]
+        lambda: ns.export_onnx(pair[0], 7),  # type: ignore[arg-type]
+        lambda: ns.inspect(pair[0], 7),  # type: ignore[arg-type]
+        lambda: ns.Net(pair[0], 7),  # type: ignore[arg-type]
+        lambda: ns.verify(pair, (pair[0], 7)),  # type: ignore[arg-type]
+    ]
+    for call in weights_takers:
+        with pytest.raises(TypeError, match=r"^weights: found 7, expected a file's name$"):
+            call()
     with pytest.raises(ns.SurgeryError, match="found no operation"):
         ns.edit(*pair)
     for wrong in ("two.prototxt", ("two.prototxt",), None):

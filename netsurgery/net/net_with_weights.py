@@ -19,6 +19,7 @@ from netsurgery.formats.weights import (
     WeightsLayer,
     open_weights,
 )
+from netsurgery.io.argument_types import shown
 from netsurgery.io.closeable import Closeable
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_fields
@@ -67,8 +68,11 @@ class NetWithWeights(Closeable):
     ) -> Self:
         """The net of a prototxt ("-": from standard input) in `state`, with its weights or without.
 
-        Raises what `Net.read` raises; what is wrong with the weights shows when they are read.
+        Raises what `Net.read` raises, and TypeError for weights that are no file's name; what is
+        wrong with the file shows when it is read.
         """
+        if weights is not None and not isinstance(weights, (str, Path)):
+            raise TypeError(f"weights: found {shown(weights)}, expected a file's name")
         return cls(NetDefinition.read(prototxt, state), weights)
 
     @property
