@@ -1,4 +1,4 @@
-"""Booleans and numbers of the wrong type are one TypeError in whatever public function."""
+"""Arguments of the wrong type are one TypeError in whatever public function."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import pytest
 
 import netsurgery as ns
 from netsurgery.engines.caffe_net import CaffeNet
-from netsurgery.engines.ort import EmbeddedNet
+from netsurgery.engines.ort import EmbeddedEngine, EmbeddedNet
+from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.io.argument_types import checked_argument, checks_arguments
 
 #: Classes that callers make themselves; all others are what functions return.
@@ -27,7 +28,7 @@ RETURNED = {
     "ReceptiveField", "TilesVerification", "Verification",
 }  # fmt: skip
 #: What stands for the protocol that callers know them by.
-ENGINES = {"LoadedNet": (CaffeNet, EmbeddedNet)}
+ENGINES = {"Engine": (PycaffeEngine, EmbeddedEngine), "LoadedNet": (CaffeNet, EmbeddedNet)}
 
 #: Checked where it is used; see test_a_wrong_classes_argument_of_setup.
 OTHERS = {"setup(classes)"}
@@ -38,7 +39,14 @@ WRONG: dict[str, list[Any]] = {
     "int": [True, np.True_, "1", 1.0, np.float32(1), [1], np.array([1])],
     "float": [True, np.True_, "0.1", [0.1], np.array([0.1])],
     "int | str": [True, 1.5, ["1"], np.True_],
+    "str": [True, 1, b"data", ["data"]],
+    "Net": [True, 1, "net.prototxt", ["net.prototxt"]],
+    "NetState": ["TEST", 1, {}],
+    "MapView": ["max", 1, {}],
+    "PictureLook": ["panels", 1, {}],
 }
+#: One of these among others that are none of `WRONG` would go untried.
+CHECKED = {"bool", "int", "float"}
 RIGHT: dict[str, list[Any]] = {
     "bool": [True, np.False_],
     "int": [3, np.int64(3), np.uint8(3)],
@@ -56,7 +64,7 @@ def functions() -> Iterator[tuple[str, Callable[..., Any]]]:
         elif inspect.isclass(public) and not issubclass(public, BaseException):
             for kind in ENGINES.get(name, (public,)):
                 for member in vars(public):
-                    method = getattr(kind, member)
+                    method = getattr(kind, member, None)  # an attribute is in instances alone
                     own = member == "__init__" and name in MADE_BY_CALLERS
                     if inspect.isfunction(method) and (own or not member.startswith("_")):
                         yield f"{kind.__name__}.{member}", method
@@ -71,7 +79,7 @@ def cases() -> Iterator[tuple[str, Callable[..., Any], str, str]]:
                 continue  # a shape, which is checked as a whole
             if kind_of(annotation) in WRONG:
                 yield f"{name}({key})", function, key, annotation
-            elif not {"bool", "int", "float"}.isdisjoint(annotation.split(" | ")):
+            elif not CHECKED.isdisjoint(annotation.split(" | ")):
                 assert f"{name}({key})" in OTHERS, "no values to try it with"
 
 
@@ -90,16 +98,19 @@ def test_a_value_of_the_wrong_type_is_refused_by_name(name: str) -> None:
         with pytest.raises(TypeError) as caught:
             call(function, key, value)
         error = str(caught.value)
-        assert re.fullmatch(rf"{key}: found .*, expected [a-z TF]+(, text)?( or .*)?", error), error
+        assert re.fullmatch(rf"{key}: found .*, expected [A-Za-z ]+(, text)?( or .*)?", error), (
+            error
+        )
 
 
 def call(function: Callable[..., Any], key: str, value: Any) -> None:
-    """Call it with this argument, and for all others with None, which none gets to see."""
+    """Call it with this argument, and for all others with what none gets to see."""
     parameters = inspect.signature(function).parameters
     needed = {
-        name: None
+        name: "" if each.annotation == "str" else None
         for name, each in parameters.items()
-        if each.default is inspect.Parameter.empty and str(each.annotation) not in WRONG
+        if each.default is inspect.Parameter.empty
+        and (str(each.annotation) not in WRONG or each.annotation == "str")
     }
     function(**{**needed, key: value})
 

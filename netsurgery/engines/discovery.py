@@ -24,6 +24,7 @@ from netsurgery.engines.probing import (
     resolve_python,
 )
 from netsurgery.errors import EngineMissing, InstallError
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.wording import argument
 
 __all__ = [
@@ -88,6 +89,7 @@ def chosen(findings: list[ProbeResult]) -> ProbeResult | None:
     return next((f for f in findings[: 1 if explicit else None] if f.caffe is not None), None)
 
 
+@checks_arguments()
 def find_caffe(caffe_python: str | None = None) -> Caffe:
     """The Caffe to use, tried and described. Raises EngineMissing: what was tried, and why not.
 

@@ -65,6 +65,7 @@ class EmbeddedEngine(Closeable):
         device = "CPU" if self.options.gpu is None else f"GPU {self.options.gpu}"
         return f"embedded (ONNX Runtime {VERSION}), {device}"
 
+    @checks_arguments()
     def load(
         self, net: Path | NetDefinition, weights: Path | None = None, *, state: NetState = TEST
     ) -> EmbeddedNet:

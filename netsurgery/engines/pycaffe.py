@@ -22,6 +22,7 @@ from netsurgery.engines.syscall_filter import syscall_filter
 from netsurgery.engines.worker_process import WorkerProcess, wire_path, wire_text
 from netsurgery.errors import EngineFailed, EngineMissing, EngineTimeout
 from netsurgery.formats.prototxt import Prototxt
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.unreadable import check_file
 from netsurgery.io.wording import argument
@@ -193,6 +194,7 @@ class PycaffeEngine(Closeable):
         """The worker's process, which leads its process group."""
         return self._worker.pid
 
+    @checks_arguments()
     def load(
         self,
         net: Path | NetDefinition,

@@ -1,7 +1,7 @@
 """What callers of the library give is of the types that parameters take, or a TypeError.
 
-Python takes any object for a flag: antialias="no" would be true. Booleans and numbers are therefore
-checked at run time, by the annotations of their parameters.
+Python takes any object for a flag: antialias="no" would be true. Booleans, numbers, text and the
+library's own options are therefore checked at run time, by the annotations of their parameters.
 """
 
 from __future__ import annotations
@@ -28,9 +28,13 @@ _EXPECTED = {
     "float": "a number",
     "str": "text",
     "None": "None",
+    "Net": "an open net",
+    "NetState": "a NetState",
+    "MapView": "a MapView",
+    "PictureLook": "a PictureLook",
 }
-#: One of them is in an annotation that is checked.
-_NUMBERS = {"bool", "int", "float"}
+#: The library's own classes, by name: to import them here would be the wrong way.
+_CLASSES = {"Net", "NetState", "MapView", "PictureLook"}
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _MOST = 60
 
@@ -102,6 +106,8 @@ def checked_argument(name: str, value: Any, annotation: str) -> Any:
         return operator.index(value)
     elif "float" in words and isinstance(value, numbers.Real):
         return float(value)
+    elif not _CLASSES.intersection(words).isdisjoint(_class_names(value)):
+        return value
     *first, last = (_EXPECTED[word] for word in words)
     expected = f"{', '.join(first)} or {last}" if first else last
     raise TypeError(f"{name}: found {shown(value)}, expected {expected}")
@@ -142,8 +148,11 @@ def _checking(function: T, call: str) -> T:
 def _words(annotation: str) -> tuple[str, ...]:
     """The words of an annotation that is checked, () for all others."""
     words = tuple(annotation.split(" | "))
-    checked = not _NUMBERS.isdisjoint(words) and set(words) <= _EXPECTED.keys()
-    return words if checked else ()
+    return words if set(words) <= _EXPECTED.keys() else ()
+
+
+def _class_names(value: object) -> list[str]:
+    return [each.__name__ for each in type(value).__mro__]
 
 
 def whole_numbers(values: Iterable[Any]) -> tuple[int, ...] | None:

@@ -53,6 +53,7 @@ class ChannelView:
             if value not in words:
                 raise SettingsError(f"{name} {value!r}: expected {', '.join(words)}")
 
+    @checks_arguments()
     def chosen(self, values: NDArray[np.float32], blob: str) -> list[int]:
         """The channels of C x ... values to draw, in their order. Raises NetError for others."""
         import numpy as np

@@ -235,6 +235,7 @@ class ClassMap:
         """The class's line of the labels, or "" without labels."""
         return "" if self.labels is None else self.labels[number]
 
+    @checks_arguments()
     def find_class(self, text: str) -> int | None:
         """The class that "max" (None: the likeliest of each cell), a number or a label names.
 

@@ -114,6 +114,7 @@ class Features:
         """`to_picture` as the bytes of a PNG file."""
         return self.picture_file(view)
 
+    @checks_arguments()
     def picture_file(self, view: ChannelView = _ALL, suffix: str = ".png") -> bytes:
         """`to_picture` as the bytes of a file: .png, .jpg, .webp or .svg."""
         from netsurgery.maps.picture_file import encoded

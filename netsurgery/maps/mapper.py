@@ -221,6 +221,7 @@ class Mapper(Closeable):
         self._loaded: LoadedNet | None = None
         self._closed = False
 
+    @checks_arguments()
     def check_class(self, text: str) -> None:
         """Raise, as a map's `names` would, for what names no class, before any work."""
         self._names.find_several(text)

@@ -40,11 +40,13 @@ class Layer:
     tops: tuple[str, ...]
     message: Message = field(repr=False)
 
+    @checks_arguments()
     def param(self, field: str) -> Message:
         """The layer's ``field { ... }``, or an empty message where it is left out."""
         message = self.message.message(field)
         return message or Message(self.message.source, self.message.start, self.message.start)
 
+    @checks_arguments()
     def error(self, what: str) -> PrototxtError:
         """An error at this layer's place in the text."""
         return self.message.error(f"layer {self.name!r} ({self.type}): {what}")

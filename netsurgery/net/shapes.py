@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from netsurgery.errors import NetError, PrototxtError
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.size import as_shape
 from netsurgery.io.wording import argument
@@ -70,6 +71,7 @@ class Shapes:
         self.unknown[blob] = f"{what}; {remedy(blob)}"
         self.origins.append(blob)
 
+    @checks_arguments()
     def of(self, blob: str) -> Shape:
         """The blob's shape. Raises NetError with the reason where it is unknown.
 

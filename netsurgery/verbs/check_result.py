@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from netsurgery.errors import NetsurgeryError, PrototxtError
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
 from netsurgery.io.wording import counted
@@ -81,6 +82,7 @@ class Check(ShortRepr):
         """Whether nothing is wrong: no finding is an error."""
         return self.count("error") == 0
 
+    @checks_arguments()
     def count(self, level: str) -> int:
         """How many findings are of a level: "error", "warning" or "note"."""
         return sum(finding.level == level for finding in self.findings)

@@ -173,6 +173,7 @@ class ParamInspection(ShortRepr):
                 outputs[path].write(make())
 
 
+@checks_arguments()
 def inspect_param(
     path: AnyPath,
     param: str,

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from netsurgery.verbs.outputs.record import MapView, Output
 
 if TYPE_CHECKING:
+    from netsurgery.maps.channel_view import ChannelView
     from netsurgery.maps.classmap import ClassMap
+    from netsurgery.maps.features import Features
 
 __all__ = ["OUTPUT"]
 
@@ -19,12 +21,16 @@ def _of_map(class_map: ClassMap, view: MapView) -> bytes:
     return encoded(map_scene(class_map, view.class_, view.look), view.suffix)
 
 
+def _of_features(features: Features, view: ChannelView, suffix: str) -> bytes:
+    return features.picture_file(view, suffix)
+
+
 OUTPUT = Output(
     "picture",
     ".png",
     "Draw the result: a map on its image, a blob's channels as a grid; .png, .jpg, .webp or .svg, "
     "or a folder of .png for several.",
     of_map=_of_map,
-    of_features=lambda features, view, suffix: features.picture_file(view, suffix),
+    of_features=_of_features,
     reads=("class_", "look", "window"),
 )
