@@ -488,22 +488,26 @@ def test_the_command_writes_what_the_ending_says(
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "code", "message"),
     [
-        ("-o a.pdf", "a.pdf: found the ending .pdf, expected one of .svg, .png, .html, .mmd, .dot"),
-        ("-o plain", "plain: found no ending, expected one of .svg"),
-        ("-o there.svg", "there.svg: exists already; --force replaces it"),
-        ("-o net.prototxt --format svg --force", "net.prototxt"),
-        ("-o no/where.svg", "no/where.svg"),
+        (
+            "-o a.pdf",
+            2,
+            "a.pdf: found the ending .pdf, expected one of .svg, .png, .html, .mmd, .dot",
+        ),
+        ("-o plain", 2, "plain: found no ending, expected one of .svg"),
+        ("-o there.svg", 1, "there.svg: exists already; --force replaces it"),
+        ("-o net.prototxt --format svg --force", 1, "net.prototxt"),
+        ("-o no/where.svg", 1, "no/where.svg"),
     ],
 )
 def test_what_cannot_be_written_is_refused(
-    words: str, message: str, draw: Path, capsys: pytest.CaptureFixture[str]
+    words: str, code: int, message: str, draw: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("net.prototxt").write_text(DIGITS.read_text())
     Path("there.svg").write_text("mine")
     before = {path.name: path.read_bytes() for path in draw.iterdir()}
-    assert run(["draw", "net.prototxt", *words.split()]) == 1
+    assert run(["draw", "net.prototxt", *words.split()]) == code
     err = capsys.readouterr().err
     assert err.startswith(f"error: {message}")
     assert err.count("\n") == 1
@@ -591,7 +595,7 @@ def test_a_conversion_marks_the_layers_it_changes(draw: Path) -> None:
     assert ">type: InnerProduct -&gt; Convolution<" in svg
     # One that is in the way stops the whole conversion.
     assert run([*words, "-o", "other", "--draw", "change.svg"]) == 1
-    assert run([*words, "-o", "other", "--draw", "change.pdf"]) == 1
+    assert run([*words, "-o", "other", "--draw", "change.pdf"]) == 2
     assert run([*words, "-o", "other", "--draw", "-"]) == 1
     assert not Path("other").exists()
     assert run([*words, "-o", "other", "--draw", "change.svg", "--dry-run"]) == 0

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from netsurgery.cli import cli
 from netsurgery.cli.failure import report
 from netsurgery.errors import NetError, NetsurgeryError, OutputError
+from netsurgery.io.targets import WrongOutput
 from netsurgery.maps.classmap import ClassMap, Geometry
 from netsurgery.maps.features import Features
 from netsurgery.maps.image import Picture
@@ -26,7 +27,7 @@ from netsurgery.verbs.classify_map_result import MapResult
 from netsurgery.verbs.features_result import FeatureResult, ImageFeatures
 from netsurgery.verbs.outputs import COLLECTIONS, OUTPUTS, MapView, Output
 from netsurgery.verbs.outputs.blob_files import BlobFiles
-from netsurgery.verbs.outputs.files import MapFiles, WrongOutput
+from netsurgery.verbs.outputs.files import MapFiles
 
 FILES = [output for output in OUTPUTS.values() if output.suffix and output.of_map]
 OF_BLOBS = [output for output in OUTPUTS.values() if output.suffix and output.of_features]

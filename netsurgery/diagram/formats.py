@@ -13,7 +13,7 @@ from netsurgery.diagram.mermaid import mermaid_text
 from netsurgery.diagram.page import page_text
 from netsurgery.diagram.scene import scene_of
 from netsurgery.diagram.svg import svg_text
-from netsurgery.errors import OutputError
+from netsurgery.io.targets import WrongOutput
 from netsurgery.io.wording import argument
 
 __all__ = ["FORMATS", "Format", "format_of"]
@@ -51,7 +51,7 @@ FORMATS: dict[str, Format] = {
 
 
 def format_of(path: str | Path) -> Format:
-    """The form of a file of this name. Raises OutputError for an ending that is none's.
+    """The form of a file of this name. Raises WrongOutput for an ending that is none's.
 
     >>> format_of("net.HTML").name
     'html'
@@ -61,7 +61,7 @@ def format_of(path: str | Path) -> Format:
         if ending in each.endings:
             return each
     known = ", ".join(each.endings[0] for each in FORMATS.values())
-    raise OutputError(
+    raise WrongOutput(
         f"{path}: found {f'the ending {ending}' if ending else 'no ending'}, expected one of "
         f"{known}, by which the form is chosen; or give {argument('--format')}"
     )

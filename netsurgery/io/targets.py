@@ -15,10 +15,16 @@ from netsurgery.io.ownership import foreign_link
 from netsurgery.io.unreadable import url_in
 from netsurgery.io.wording import argument
 
-__all__ = ["STDOUT", "check_links", "check_outputs", "one_line"]
+__all__ = ["STDOUT", "WrongOutput", "check_links", "check_outputs", "one_line"]
 
 #: The output that is standard output, where a run takes it.
 STDOUT = "-"
+
+
+class WrongOutput(OutputError):
+    """An output that is named in a way that cannot be meant."""
+
+    exit_code = 2
 
 
 def check_outputs(

@@ -215,7 +215,7 @@ def checked_name(output: AnyPath) -> Path:
     """The output's path. Raises OutputError for one with the ending of another format."""
     path = Path(output)
     if str(path) != STDOUT and path.suffix.lower() not in ("", ".onnx"):
-        from netsurgery.verbs.outputs.files import WrongOutput
+        from netsurgery.io.targets import WrongOutput
 
         raise WrongOutput(f"{path}: expected a name ending in .onnx, which is what is written")
     return path

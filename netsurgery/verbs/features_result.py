@@ -15,11 +15,12 @@ from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import Outputs
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import short_repr
+from netsurgery.io.targets import WrongOutput
 from netsurgery.maps.channel_view import ChannelView
 from netsurgery.open_net.arguments import AnyPath, as_path
 from netsurgery.verbs.outputs import COLLECTIONS, Collection
 from netsurgery.verbs.outputs.blob_files import BlobFiles, one_line
-from netsurgery.verbs.outputs.files import WrongOutput, named_files, stems
+from netsurgery.verbs.outputs.files import named_files, stems
 from netsurgery.verbs.outputs.record import FeatureFile
 from netsurgery.verbs.picture_results import PictureResults
 

@@ -13,19 +13,13 @@ from pathlib import Path
 
 from netsurgery.errors import OutputError
 from netsurgery.io.files import Outputs
-from netsurgery.io.targets import STDOUT, check_links, check_outputs
+from netsurgery.io.targets import STDOUT, WrongOutput, check_links, check_outputs
 from netsurgery.io.wording import argument
 from netsurgery.maps.picture_look import PICTURE_SUFFIXES
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.outputs import How, file_outputs
 
-__all__ = ["MapFiles", "WrongOutput", "is_folder", "make_folder", "named_files", "stems"]
-
-
-class WrongOutput(OutputError):
-    """An output that is named in a way that cannot be meant."""
-
-    exit_code = 2
+__all__ = ["MapFiles", "is_folder", "make_folder", "named_files", "stems"]
 
 
 @dataclass(frozen=True)
