@@ -169,7 +169,7 @@ def tiles_note(plan: TilePlan, engine: str, options: EngineOptions) -> str:
     same_order = engine.startswith("embedded") and options.gpu is None
     exact = same_order and has_exact_cells(plan.fewest_cells, threads)
     return (
-        f"the net was run in {counted(len(plan.tiles), 'tile')} of {shape_text(plan.tile)}, "
+        f"the net was run in {counted(plan.count, 'tile')} of {shape_text(plan.tile)}, "
         f"{plan.overhead:.2f} times the arithmetic, with the numbers of the whole"
         f"{'' if exact else ' to rounding'}"
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import prod
+from typing import TypeAlias
 
 __all__ = [
     "EXACT_CELLS",
@@ -25,6 +26,8 @@ __all__ = [
 ]
 
 Size = tuple[int, int]
+#: Of one tile along one axis: blob -> the cells of the whole that it gives, and where it has them.
+AxisCuts: TypeAlias = Mapping[str, tuple[slice, slice]]
 
 #: With more cells in each of its maps than this a tile gives the very bits of the whole, with one
 #: thread: ONNX Runtime's matrix product adds in another order for as many columns or fewer.
@@ -66,6 +69,7 @@ class TilePlan:
     """How an input of `size` is cut into tiles of `tile`, all (height, width) in pixels.
 
     maps: blob -> rows and columns of its whole map. fewest_cells: of the smallest map of a tile.
+    starts: where tiles begin, along height and along width; cuts: what each gives of each blob.
     """
 
     size: Size
@@ -73,12 +77,27 @@ class TilePlan:
     maps: Mapping[str, Size]
     fewest_cells: int
     starts: tuple[tuple[int, ...], tuple[int, ...]]
-    tiles: tuple[InputTile, ...]
+    cuts: tuple[Sequence[AxisCuts], Sequence[AxisCuts]]
+
+    @cached_property
+    def tiles(self) -> tuple[InputTile, ...]:
+        """The tiles, row by row."""
+        # Only for what is run: of small tiles there may be millions.
+        return tuple(
+            InputTile((top, left), {blob: _part(rows[blob], columns[blob]) for blob in rows})
+            for top, rows in zip(self.starts[0], self.cuts[0], strict=True)
+            for left, columns in zip(self.starts[1], self.cuts[1], strict=True)
+        )
+
+    @property
+    def count(self) -> int:
+        """How many tiles there are."""
+        return len(self.starts[0]) * len(self.starts[1])
 
     @property
     def overhead(self) -> float:
         """Pixels that are computed for each of the input."""
-        return len(self.tiles) * prod(self.tile) / prod(self.size)
+        return self.count * prod(self.tile) / prod(self.size)
 
 
 @dataclass(frozen=True)
@@ -137,8 +156,8 @@ class AxisTiles:
         own = -(-(self.size - self.overlap) // count)
         return self.overlap + -(-own // self.stride) * self.stride
 
-    def cuts(self, tile: int) -> Iterator[Mapping[str, tuple[slice, slice]]]:
-        """For each tile: blob -> the cells of the whole that it gives, and where it has them."""
+    def cuts(self, tile: int) -> Iterator[AxisCuts]:
+        """What each of the tiles gives, in their order."""
         begun = dict.fromkeys(self.maps, 0)
         starts = self.starts(tile)
         for start in starts:
@@ -219,14 +238,11 @@ class Tiling:
 
     def exactly(self, tile: Size) -> TilePlan:
         """The tiles of just that size, which has to be one that `largest` gives."""
-        along = [list(axis.cuts(side)) for axis, side in zip(self.axes, tile, strict=True)]
+        rows, columns = (tuple(axis.cuts(side)) for axis, side in zip(self.axes, tile, strict=True))
         starts = (self.axes[0].starts(tile[0]), self.axes[1].starts(tile[1]))
-        tiles = tuple(
-            InputTile((top, left), {blob: _part(rows[blob], columns[blob]) for blob in rows})
-            for top, rows in zip(starts[0], along[0], strict=True)
-            for left, columns in zip(starts[1], along[1], strict=True)
+        return TilePlan(
+            self.size, tile, self.maps, self.fewest_cells(tile), starts, (rows, columns)
         )
-        return TilePlan(self.size, tile, self.maps, self.fewest_cells(tile), starts, tiles)
 
 
 def _part(rows: tuple[slice, slice], columns: tuple[slice, slice]) -> MapPart:

@@ -167,5 +167,5 @@ def _costs(net: NetDefinition, source: tuple[str, int], tiling: Tiling) -> tuple
             continue
         plan = tiling.exactly(tile)
         memory = embedded_memory(net, shapes, net.outputs)
-        costs.append(TileCost(tile, len(plan.tiles), plan.overhead, memory))
+        costs.append(TileCost(tile, plan.count, plan.overhead, memory))
     return tuple(dict.fromkeys(costs))
