@@ -16,14 +16,18 @@
   let at = -1;
 
   // Zoom: the point of the drawing under (x, y) of the window stays where it is.
+  // One that is narrower than the window is centered in it, so that only its place on the screen
+  // says where its points are.
   function zoom(to, x = main.clientWidth / 2, y = main.clientHeight / 2) {
-    const before = scale;
-    scale = Math.min(8, Math.max(0.05, to));
-    const [left, top] = [main.scrollLeft + x, main.scrollTop + y];
+    const room = main.getBoundingClientRect();
+    const before = svg.getBoundingClientRect();
+    const factor = Math.min(8, Math.max(0.05, to)) / scale;
+    scale *= factor;
     svg.setAttribute("width", width * scale);
     svg.setAttribute("height", height * scale);
-    main.scrollLeft = (left * scale) / before - x;
-    main.scrollTop = (top * scale) / before - y;
+    const after = svg.getBoundingClientRect();
+    main.scrollLeft += after.left + (room.left + x - before.left) * factor - room.left - x;
+    main.scrollTop += after.top + (room.top + y - before.top) * factor - room.top - y;
   }
   const fit = () => zoom(Math.min(main.clientWidth / width, main.clientHeight / height));
 
@@ -78,18 +82,23 @@
     const box = boxOf(event);
     if (box && !pinned) show(box);
   });
-  svg.addEventListener("focusin", (event) => show(boxOf(event)));
+  // Not of the drawing itself, which would take the focus too if it listened to it.
+  main.addEventListener("focusin", (event) => {
+    const box = boxOf(event);
+    if (box) show(box);
+  });
   let drag = null;
   main.addEventListener("pointerdown", (event) => {
-    if (event.button === 0 && event.pointerType === "mouse") drag = { x: event.clientX, y: event.clientY, far: false };
+    if (event.button !== 0 || event.pointerType !== "mouse") return;
+    drag = { x: event.clientX, y: event.clientY, left: main.scrollLeft, top: main.scrollTop, far: false };
   });
   addEventListener("pointermove", (event) => {
     if (!drag) return;
-    drag.far = drag.far || Math.hypot(event.movementX, event.movementY) > 2;
+    const [across, down] = [event.clientX - drag.x, event.clientY - drag.y];
+    drag.far = drag.far || Math.hypot(across, down) > 2;
     main.classList.toggle("dragged", drag.far);
-    main.scrollLeft += drag.x - event.clientX;
-    main.scrollTop += drag.y - event.clientY;
-    [drag.x, drag.y] = [event.clientX, event.clientY];
+    main.scrollLeft = drag.left - across;
+    main.scrollTop = drag.top - down;
   });
   addEventListener("pointerup", () => main.classList.remove("dragged"));
   svg.addEventListener("click", (event) => {
@@ -122,13 +131,18 @@
     }
     if (event.target === search || event.ctrlKey || event.metaKey || event.altKey) return;
     const keys = { "+": actions.in, "=": actions.in, "-": actions.out, 0: fit, 1: actions.whole, "/": () => search.focus(), n: () => next(1), N: () => next(-1) };
-    if (event.key === "Enter" && event.target.closest && event.target.closest(".box")) pin(boxOf(event));
+    if ((event.key === "Enter" || event.key === " ") && event.target.closest && event.target.closest(".box")) pin(boxOf(event));
     else if (keys[event.key]) keys[event.key]();
     else return;
     event.preventDefault();
   });
 
-  for (const box of boxes.values()) box.setAttribute("tabindex", "0");
+  // Boxes are buttons now, which what is one picture cannot hold.
+  svg.setAttribute("role", "group");
+  for (const box of boxes.values()) {
+    box.setAttribute("role", "button");
+    box.setAttribute("tabindex", "0");
+  }
   if (width > main.clientWidth) zoom(Math.max(0.4, main.clientWidth / width));
   show(null);
 })();
