@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +86,30 @@ def test_the_mapper_has_that_of_the_settings(tmp_path: Path, repo_root: Path) ->
     wrong = settings_of(tmp_path, repo_root, "background = 99")
     with pytest.raises(ns.NetError, match="class 99: blob 'conv1' has 16 classes, 0 to 15"):
         ns.open_mapper(wrong, "embedded", blob="conv1")
+
+
+@pytest.mark.parametrize("value", ["99", '"sky"'])
+def test_a_wrong_one_names_the_file_that_says_it(
+    tmp_path: Path, repo_root: Path, value: str
+) -> None:
+    """Over all that find it wrong, in one form; not one of an option in its place."""
+    wrong = settings_of(tmp_path, repo_root, f"background = {value}")
+    picture, text = np.zeros((32, 32), np.uint8), str(tmp_path / "netsurgery.toml")
+    net = (
+        repo_root / "prototxt/digits_deploy.prototxt",
+        repo_root / "models/digits/digits.caffemodel",
+    )
+    named = f"^{re.escape(text)}: background: class {re.escape(value.replace(chr(34), chr(39)))}"
+    with pytest.raises(ns.NetsurgeryError, match=named):
+        ns.classify_map(picture, wrong, blob="conv1", engine="embedded")
+    with pytest.raises(ns.NetsurgeryError, match=named):
+        ns.convert(*net, settings=wrong, engine="embedded")
+    by_option = replace(wrong, background="98")
+    with pytest.raises(ns.NetError, match=r"^class 98: blob 'conv1' has 16 classes, 0 to 15$"):
+        ns.classify_map(picture, by_option, blob="conv1", engine="embedded")
+    Path(text).unlink()  # what nothing says any more is not looked for
+    with pytest.raises(ns.NetError, match=r"^class "):
+        ns.classify_map(picture, wrong, blob="conv1", engine="embedded")
 
 
 def test_a_conversion_keeps_it(tmp_path: Path, repo_root: Path) -> None:

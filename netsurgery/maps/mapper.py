@@ -22,6 +22,7 @@ from netsurgery.errors import (
     NetsurgeryError,
     SettingsError,
 )
+from netsurgery.formats.found_settings import file_named
 from netsurgery.formats.labels import Labels, load_labels
 from netsurgery.formats.mean import load_mean_for
 from netsurgery.formats.settings import SETTINGS_NAME, Settings, as_settings
@@ -114,9 +115,11 @@ def open_mapper(
     options = as_engine_options(engine, settings.engine)
     # Without the labels that it was meant for, a background named by one means nothing.
     background = None if settings.labels and labels is None else settings.background
-    return Mapper(
-        source, transformer, options, window=settings.window, labels=labels, background=background
-    )
+    with file_named(settings, "background"):
+        return Mapper(
+            source, transformer, options, window=settings.window, labels=labels,
+            background=background,
+        )  # fmt: skip
 
 
 def _fitting_labels(settings: Settings, source: MapSource, drop: bool) -> Labels | None:

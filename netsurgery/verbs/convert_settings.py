@@ -49,9 +49,11 @@ def check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
         if labels is not None:
             labels.check(classes[1], blob)
         if settings.background is not None:
+            from netsurgery.formats.found_settings import file_named
             from netsurgery.maps.class_names import ClassNames
 
-            ClassNames(classes[1], labels, blob).find_background(settings.background)
+            with file_named(settings, "background"):
+                ClassNames(classes[1], labels, blob).find_background(settings.background)
 
 
 def plan_settings(
