@@ -484,7 +484,7 @@ def test_the_command_writes_what_the_ending_says(
     assert run(["draw", "net.prototxt", "-o", "-", "--format", "dot"]) == 0
     out, err = capsys.readouterr()
     assert out.encode() == Path("a.dot").read_bytes()
-    assert err.startswith("Digits: 15 layers")
+    assert err == "Digits: 15 layers in 11 boxes, 10 edges\n"
 
 
 @pytest.mark.parametrize(

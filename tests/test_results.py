@@ -97,3 +97,24 @@ def test_the_table_of_a_net_is_that_of_inspect() -> None:
         table = net._repr_html_().partition("\n")[2]
     assert table == ns.inspect(*ONE)._repr_html_().partition("\n")[2]
     assert table.startswith("<table>")
+
+
+@pytest.mark.parametrize(
+    "print_it",
+    [
+        lambda: ns.upgrade("net", "-"),
+        lambda: ns.init("net", "-"),
+        lambda: ns.transplant(ONE, OTHER, "-"),
+        lambda: ns.export_onnx("net", "m", "-"),
+        lambda: ns.edit("net", "m", "fc[1]=zero", "-"),
+    ],
+    ids=["upgrade", "init", "transplant", "export", "edit"],
+)
+def test_standard_output_is_no_file_that_was_written(
+    print_it: Callable[[], Any], capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    with print_it() as result:
+        text = str(result)
+    assert capfdbinary.readouterr().out
+    assert text
+    assert "wrote" not in text

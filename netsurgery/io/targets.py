@@ -15,7 +15,7 @@ from netsurgery.io.ownership import foreign_link
 from netsurgery.io.unreadable import url_in
 from netsurgery.io.wording import argument
 
-__all__ = ["STDOUT", "WrongOutput", "check_links", "check_outputs", "one_line"]
+__all__ = ["STDOUT", "WrongOutput", "check_links", "check_outputs", "one_line", "wrote"]
 
 #: The output that is standard output, where a run takes it.
 STDOUT = "-"
@@ -25,6 +25,16 @@ class WrongOutput(OutputError):
     """An output that is named in a way that cannot be meant."""
 
     exit_code = 2
+
+
+def wrote(files: Iterable[str]) -> str:
+    """How what a result says ends: the files written, if any; standard output is none.
+
+    >>> wrote(["new.prototxt", "new.caffemodel"]), wrote(["-"])
+    ('; wrote new.prototxt, new.caffemodel', '')
+    """
+    names = [name for name in files if name != STDOUT]
+    return f"; wrote {', '.join(names)}" if names else ""
 
 
 def check_outputs(

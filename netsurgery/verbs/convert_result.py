@@ -15,6 +15,7 @@ from netsurgery.formats.settings import Settings
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
+from netsurgery.io.targets import wrote
 from netsurgery.io.wording import argument
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.open_net.arguments import AnyPath, as_path
@@ -322,8 +323,7 @@ class Conversion(OpenResult):
         return text_diff(old, self.text, str(name))
 
     def __str__(self) -> str:
-        wrote = f"; wrote {', '.join(self.written)}" if self.written else ""
-        return f"{self.plan}{wrote}"
+        return f"{self.plan}{wrote(self.written)}"
 
     def table(self) -> Table:
         """The layers converted and the inputs that grow, each with its old and new shapes."""

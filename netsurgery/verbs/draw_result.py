@@ -12,7 +12,7 @@ from netsurgery.errors import OutputError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import Outputs
 from netsurgery.io.short_repr import ShortRepr
-from netsurgery.io.targets import STDOUT
+from netsurgery.io.targets import STDOUT, wrote
 from netsurgery.io.terminal import print_text
 from netsurgery.net.state import NetState
 from netsurgery.open_net.arguments import AnyPath
@@ -176,7 +176,8 @@ class NetDrawing(ShortRepr):
             if count:
                 parts.append(f"{count} {mark.word}")
         name = f"{self.graph.name}: " if self.graph.name else ""
-        return f"{name}{', '.join(parts)}{f'; wrote {self.written}' if self.written else ''}"
+        written = [self.written] if self.written else []
+        return f"{name}{', '.join(parts)}{wrote(written)}"
 
     def _repr_svg_(self) -> str:
         return self.svg()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import SurgeryError
 from netsurgery.io.argument_types import as_names, checks_arguments
+from netsurgery.io.targets import wrote
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath, as_path
@@ -144,8 +145,7 @@ class Edit(OpenResult):
         return record
 
     def __str__(self) -> str:
-        wrote = f"; wrote {', '.join(self.written)}" if self.written else ""
-        return f"{self.plan}{wrote}"
+        return f"{self.plan}{wrote(self.written)}"
 
     def _repr_html_(self) -> str:
         import html

@@ -18,7 +18,7 @@ from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.argument_types import as_names, checks_arguments
 from netsurgery.io.files import Outputs
 from netsurgery.io.table import Column, Table
-from netsurgery.io.targets import STDOUT
+from netsurgery.io.targets import STDOUT, wrote
 from netsurgery.net.inputs import declare_inputs, why_no_input
 from netsurgery.net.needed import only_needed, require_blobs
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -129,7 +129,7 @@ class OnnxExport(OpenResult):
 
     def __str__(self) -> str:
         text = "; ".join(f"{word} {blob}: {axes}" for word, blob, axes in self._rows())
-        return f"{text}; wrote {self.written[0]}" if self.written else text
+        return f"{text}{wrote(self.written)}"
 
     def table(self) -> Table:
         """The inputs and outputs."""

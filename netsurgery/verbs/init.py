@@ -20,7 +20,7 @@ from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import OutputFile, Outputs
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
-from netsurgery.io.targets import STDOUT, check_outputs
+from netsurgery.io.targets import STDOUT, check_outputs, wrote
 from netsurgery.io.wording import counted
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -181,7 +181,7 @@ class Initialization(OpenResult):
         text = (
             f"{counted(count, 'param')} of {counted(layers, 'layer')} filled with seed {self.seed}"
         )
-        return f"{text}; wrote {self.written[0]}" if self.written else text
+        return f"{text}{wrote(self.written)}"
 
     def table(self) -> Table:
         """A row for each param."""

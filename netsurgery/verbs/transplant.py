@@ -17,6 +17,7 @@ from netsurgery.io.argument_types import as_names, checks_arguments, shown
 from netsurgery.io.files import Outputs
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
+from netsurgery.io.targets import wrote
 from netsurgery.net.inputs import assume_input, split_shapes
 from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -165,8 +166,7 @@ class Transplantation(OpenResult):
         }
 
     def __str__(self) -> str:
-        wrote = f"; wrote {self.written[0]}" if self.written else ""
-        return f"{self.plan}{wrote}"
+        return f"{self.plan}{wrote(self.written)}"
 
     def _repr_html_(self) -> str:
         import html

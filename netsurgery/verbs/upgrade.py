@@ -19,7 +19,7 @@ from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import OutputFile, Outputs
 from netsurgery.io.reader import Reader
 from netsurgery.io.table import Column, Table
-from netsurgery.io.targets import STDOUT, check_outputs
+from netsurgery.io.targets import STDOUT, check_outputs, wrote
 from netsurgery.io.terminal import print_text
 from netsurgery.io.wording import counted
 from netsurgery.open_net.arguments import AnyPath
@@ -175,7 +175,7 @@ class Upgrade(OpenResult):
         count = len(self.steps)
         done = counted(count, "step") if count else "already up to date"
         text = f"{self.kind} of {self.generation}: {done}"
-        return f"{text}; wrote {self.written[0]}" if self.written else text
+        return f"{text}{wrote(self.written)}"
 
     def table(self) -> Table:
         """The steps."""
