@@ -256,8 +256,7 @@ class _MapPicture:
     def _head(self, scene: Scene, lines: Sequence[str], sheet: Sheet) -> float:
         """The image's name, what is shown, and of what; the y under it."""
         room = scene.width - 2 * MARGIN
-        name = self.class_map.picture.shown.replace("\\", "/").split("/")[-1]
-        scene.text((MARGIN, 20), name, 20, room=room)
+        scene.text((MARGIN, 20), self.class_map.picture.title, 20, room=room)
         y = 50.0
         if self.look.smooth and lines:
             lines = [f"{lines[0]}; smoothed between cells", *lines[1:]]

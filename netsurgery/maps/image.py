@@ -117,6 +117,11 @@ class Picture:
         return _shown(self.name)
 
     @property
+    def title(self) -> str:
+        """What it is called over a map: without the folders that its file lies in."""
+        return self.shown.replace("\\", "/").split("/")[-1]
+
+    @property
     def peak(self) -> float:
         """The pixel value that stands for 1.0."""
         return 1.0 if self.pixels.dtype.kind == "f" else float(np.iinfo(self.pixels.dtype).max)

@@ -112,7 +112,7 @@ def _frame(class_map: ClassMap) -> str:
     if values_memory(class_map) > _FRAME_MOST:
         return ""
     content = page([map_part(class_map, side=_FRAME_SIDE)])
-    name, text = html.escape(class_map.picture.shown), html.escape(content.decode("ascii"))
+    name, text = html.escape(class_map.picture.title), html.escape(content.decode("ascii"))
     return (
         f'<iframe title="class map of {name}" sandbox="allow-scripts allow-downloads" '
         f'style="width: 100%; height: 680px; border: 0" srcdoc="{text}"></iframe>'
