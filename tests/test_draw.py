@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -512,6 +513,19 @@ def test_what_cannot_be_written_is_refused(
     assert err.startswith(f"error: {message}")
     assert err.count("\n") == 1
     assert {path.name: path.read_bytes() for path in draw.iterdir()} == before
+
+
+@pytest.mark.parametrize("output", [None, "net.svg", "-"])
+def test_a_form_that_is_none_is_refused(draw: Path, output: str | None) -> None:
+    wrong = r"^found the form 'pdf', expected one of svg, png, html, mermaid, dot$"
+    form: Any = "pdf"
+    with pytest.raises(ns.OutputError, match=wrong):
+        ns.draw(DIGITS, output=output, format=form)
+    with pytest.raises(ns.OutputError, match=wrong):
+        ns.draw(DIGITS).save(output, format=form)
+    with pytest.raises(ns.OutputError, match=wrong):
+        ns.draw("no such net", output=output, format=form)  # before any work
+    assert list(draw.iterdir()) == []
 
 
 def test_without_the_library_one_line_says_what_to_install(

@@ -13,10 +13,11 @@ from netsurgery.diagram.mermaid import mermaid_text
 from netsurgery.diagram.page import page_text
 from netsurgery.diagram.scene import scene_of
 from netsurgery.diagram.svg import svg_text
+from netsurgery.errors import OutputError
 from netsurgery.io.targets import WrongOutput
 from netsurgery.io.wording import argument
 
-__all__ = ["FORMATS", "Format", "format_of"]
+__all__ = ["FORMATS", "Format", "format_named", "format_of"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,17 @@ FORMATS: dict[str, Format] = {
         Format("dot", (".dot", ".gv"), lambda graph: dot_text(graph).encode()),
     )
 }
+
+
+def format_named(name: str) -> Format:
+    """The form of this name. Raises OutputError for one that is none's.
+
+    >>> format_named("dot").endings
+    ('.dot', '.gv')
+    """
+    if name not in FORMATS:
+        raise OutputError(f"found the form {name!r}, expected one of {', '.join(FORMATS)}")
+    return FORMATS[name]
 
 
 def format_of(path: str | Path) -> Format:

@@ -59,6 +59,10 @@ def draw(
     other weights; NetsurgeryError where the library that lays drawings out is not installed.
     Nothing is written then.
     """
+    if format is not None:
+        from netsurgery.diagram.formats import format_named
+
+        format_named(format)  # refuses a wrong one before any work, and where nothing is written
     with ExitStack() as stack:
         model = open_net_and_weights(stack, net, weights, state)
         if input_shapes:

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.diagram.graph import DrawnLayer, Edge, Mark, NetGraph
-from netsurgery.errors import OutputError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import Outputs
 from netsurgery.io.short_repr import ShortRepr
@@ -86,11 +85,9 @@ class NetDrawing(ShortRepr):
         return {}
 
     def _format(self, name: str) -> Format:
-        from netsurgery.diagram.formats import FORMATS
+        from netsurgery.diagram.formats import format_named
 
-        if name not in FORMATS:
-            raise OutputError(f"found the form {name!r}, expected one of {', '.join(FORMATS)}")
-        return FORMATS[name]
+        return format_named(name)
 
     def rendered_for(self, output: AnyPath, format: FormatName | None = None) -> bytes:
         """What `save` would write. Raises OutputError for an ending of no form."""
