@@ -193,8 +193,8 @@ def test_where_it_goes(
         plan(["cat.jpg"], f"m{suffix}")
     if not output.join:  # a file in the folder's place is found before any work
         for folder in (f"m{suffix}/", f"m{suffix}/new/"):
-            with pytest.raises(OutputError) as found:
+            with pytest.raises(OutputError) as caught:
                 plan(["cat.jpg"], folder)
-            assert str(found.value) == f"m{suffix}: is a file; {kind} {folder} needs a folder"
+            assert str(caught.value) == f"m{suffix}: is a file; {kind} {folder} needs a folder"
             with pytest.raises(OutputError, match=f"^m{suffix}: is a file; several images need"):
                 plan(["cat.jpg", "dog.jpg"], folder)

@@ -9,14 +9,12 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from netsurgery.io.terminal import cell, shortened
 
 if TYPE_CHECKING:
-    from PIL import ImageFont
-
-    from netsurgery.maps.fonts import Glyphs
+    from netsurgery.maps.fonts import Font, Glyphs
 
 __all__ = ["BOLD", "drawable", "shown", "text_width"]
 
@@ -27,9 +25,6 @@ _MEASURED = 2
 #: How wide a letter is that Pillow's own font does not have, of the letters' height: in DejaVu,
 #: the widest of the usual fonts, few of any alphabet are wider.
 _LETTER = 0.7
-
-
-Font: TypeAlias = "ImageFont.FreeTypeFont | ImageFont.ImageFont"
 
 
 @cache

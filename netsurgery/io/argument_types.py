@@ -120,11 +120,12 @@ def _checking(function: T, call: str) -> T:
     def expected() -> tuple[dict[str, str], list[str]]:
         parameters = inspect.signature(function).parameters
         types = {key: str(each.annotation) for key, each in parameters.items()}
-        return types, [key for key, each in parameters.items() if each.kind in _BY_POSITION]
+        checked = {key: annotation for key, annotation in types.items() if _words(annotation)}
+        return checked, [key for key, each in parameters.items() if each.kind in _BY_POSITION]
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        types, positional = expected()
+        checked, positional = expected()
         own = positional[:1] == ["self"]
         if len(args) > len(positional):
             taken = ", ".join(positional[own:]) or "none"
@@ -133,14 +134,14 @@ def _checking(function: T, call: str) -> T:
                 f"{where}: found {counted(len(args) - own, 'argument')} by "
                 f"position, expected {taken}{how}"
             )
-        first = [
-            checked_argument(key, value, types[key])
-            for key, value in zip(positional, args, strict=False)
-        ]
-        named = {
-            key: checked_argument(key, value, types.get(key, "")) for key, value in kwargs.items()
-        }
-        return function(*first, **named)
+        values = list(args)
+        for key, annotation in checked.items():
+            if key in kwargs:
+                kwargs[key] = checked_argument(key, kwargs[key], annotation)
+            elif key in positional[: len(args)]:
+                place = positional.index(key)
+                values[place] = checked_argument(key, args[place], annotation)
+        return function(*values, **kwargs)
 
     return wrapper  # type: ignore[return-value]
 

@@ -144,9 +144,9 @@ def test_the_background_is_left_free(visit: Any) -> None:
 def test_classes_have_the_colors_of_the_picture(visit: Any) -> None:
     """The background takes none of them: with it the first class would have the second color."""
     shown = visit(GROUND)
-    found = [row.number for row in GROUND.foreground()]
-    assert len(found) == 2
-    for rank, number in enumerate(found):
+    numbers = [row.number for row in GROUND.foreground()]
+    assert len(numbers) == 2
+    for rank, number in enumerate(numbers):
         line = shown.page.locator("#classes label", has_text=f"class {number}")
         color = line.locator(".chip").evaluate("chip => getComputedStyle(chip).backgroundColor")
         assert color == f"rgb{CLASS_COLORS[rank]}"
