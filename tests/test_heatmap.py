@@ -317,15 +317,12 @@ def test_a_map_of_nothing_but_the_background(classes: str, layout: str) -> None:
     assert picture.pixels.height > 300
 
 
-def test_a_large_picture_claims_its_memory() -> None:
+def test_a_large_picture_claims_its_memory(fresh_budget: None) -> None:
     mapped = class_map(one_hot(HALF, 2))
     ns.set_max_memory("64MiB")
-    try:
-        assert drawn(mapped, width=1200).pixels.width == 1200
-        with pytest.raises(ns.MemoryLimitError, match=r"a picture of \d+x8000 pixels needs"):
-            drawn(mapped, width=8000)
-    finally:
-        ns.set_max_memory(None)
+    assert drawn(mapped, width=1200).pixels.width == 1200
+    with pytest.raises(ns.MemoryLimitError, match=r"a picture of \d+x8000 pixels needs"):
+        drawn(mapped, width=8000)
 
 
 def test_the_input_is_shown_as_the_net_gets_it() -> None:

@@ -123,8 +123,9 @@ class _BlobWalk:
                 if reason or field is None:
                     return Untileable(layer.name, layer.type, reason)
                 seen.append(_WalkedBlob(layer, top, field, (shape[2], shape[3])))
+        met = {each.blob for each in seen}
         for blob in self.blobs:
-            if all(each.blob != blob for each in seen):
+            if blob not in met:
                 maker = next(each for each in reversed(self.net.layers) if blob in each.tops)
                 return Untileable(
                     maker.name, maker.type, "gives cells whose places in the input are not known"
