@@ -250,10 +250,12 @@ def results() -> list[Any]:
     settings = ns.Settings(*pair)
     of_files = [make() for make, _ in SURGERIES.values()]
     features = ns.features(PICTURE, ["conv1", "ip1"], settings, engine="embedded")
+    dense = ns.convert(*pair).net
     return [
         *of_files,
         *(result.plan for result in of_files[:3]),
         ns.verify(pair, pair, engine="embedded"),
+        ns.verify_tiles(dense, PICTURE, 48, engine="embedded"),
         ns.diff(pair, pair),
         ns.inspect(*pair),
         ns.inspect_param(MODEL, "conv1[0]"),
