@@ -127,7 +127,9 @@ def own_places():
     places += [os.path.dirname(path) for path in mapped]
     for module in list(sys.modules.values()):
         places += list(getattr(module, "__path__", None) or [])
-    narrow = sorted({place for place in places if place and not too_wide(place)})
+    # A name that is no path, such as an editable installation's hook, is sought from a folder that
+    # may be gone by now.
+    narrow = sorted({place for place in places if os.path.isabs(place) and not too_wide(place)})
     return narrow + [path for path in mapped if too_wide(os.path.dirname(path))]
 
 
