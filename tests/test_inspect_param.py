@@ -89,12 +89,19 @@ def test_what_is_written(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert run([*words, "--force", "-q"]) == 0
 
 
-def test_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     stream = io.TextIOWrapper(io.BytesIO())
     monkeypatch.setattr("sys.stdout", stream)
-    assert run(["inspect", MODEL, "--param", "conv1[0]", "--npy", "-"]) == 0
+    picture = str(tmp_path / "f.png")
+    words = ["inspect", MODEL, "--param", "conv1[0]", "--npy", "-", "--picture", picture]
+    assert run(words) == 0
     content = stream.buffer.getvalue()
     assert np.load(io.BytesIO(content)).shape == (16, 1, 5, 5)
+    headline, *written = capsys.readouterr().err.splitlines()
+    assert headline.startswith("conv1[0] of Convolution conv1: 16x1x5x5")
+    assert written == [f"wrote {picture}"]
 
 
 @pytest.mark.parametrize(
@@ -115,6 +122,11 @@ def test_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MODEL --param conv1[0] --phase TRAIN", 2, "error: --phase does nothing without a proto"),
         ("MODEL --param conv1[0] --npy x --picture x", 1, "x: the values and the picture need a"),
         ("MODEL --param conv1[0] --npy MODEL --force", 1, "is an input"),
+        (
+            "MODEL --param conv9[0] --npy - --json",
+            2,
+            "error: --json and a file cannot both go to standard output (try",
+        ),
         (
             "MODEL --param conv1[0] --npy - --json",
             2,

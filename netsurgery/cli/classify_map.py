@@ -24,8 +24,8 @@ from netsurgery.cli.map_picture_options import (
 )
 from netsurgery.cli.options import (
     SIZE,
-    check_printed,
     force_option,
+    is_printed,
     json_option,
     quiet_option,
     settings_of_state,
@@ -165,6 +165,7 @@ def command(
     Example:
       netsurgery classify-map cat.jpg --picture map.png --class tabby
     """
+    printed = is_printed(*outputs.values(), as_json=as_json)
     _import_numpy()
     from netsurgery.verbs.classify_map import classify_maps
 
@@ -194,8 +195,7 @@ def command(
         if not quiet:
             echo_model(flags, settings)
             echo_notes(maps.notes, err=True)
-        check_printed(job.files.to_stdout, as_json)
-        if job.files.to_stdout:
+        if printed:
             check_no_terminal("what is written")
         _MapPrinter(job, as_json, quiet).all()
     if not quiet:

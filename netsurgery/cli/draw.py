@@ -11,8 +11,8 @@ from netsurgery.cli.command import Command
 from netsurgery.cli.files import DRAWING, NET_OR_WEIGHTS
 from netsurgery.cli.inspect import prototxt_and_weights
 from netsurgery.cli.options import (
-    check_printed,
     force_option,
+    is_printed,
     json_option,
     output_option,
     quiet_option,
@@ -88,8 +88,7 @@ def command(
     prototxt, weights = prototxt_and_weights(files)
     if prototxt is None:
         raise click.UsageError("expected a prototxt, and its caffemodel if you like")
-    printed = str(output) == "-"
-    check_printed(printed, as_json)
+    printed = is_printed(output, as_json=as_json)
     result = draw(prototxt, weights, state=state, fields=fields, fold=fold)
     result.save(output, format=form, force=force)
     if as_json:

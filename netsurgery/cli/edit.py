@@ -12,9 +12,9 @@ import click
 from netsurgery.cli.command import Command, of_net
 from netsurgery.cli.files import ARRAY, FILE_PATH, PROTOTXT, WEIGHTS
 from netsurgery.cli.options import (
-    check_printed,
     dry_run_option,
     force_option,
+    is_printed,
     json_option,
     output_option,
     quiet_option,
@@ -186,9 +186,7 @@ def command(
     """See _help."""
     from netsurgery.verbs.edit import edit
 
-    # A dry run prints what it would do, and no file.
-    printed = STDOUT in (str(weights_out), str(prototxt_out)) and not dry_run
-    check_printed(printed, as_json)
+    printed = is_printed(weights_out, prototxt_out, as_json=as_json, dry_run=dry_run)
     with edit(prototxt, weights, operations, state=state) as result:
         if dry_run:
             result.plan_outputs(weights_out, prototxt_out)

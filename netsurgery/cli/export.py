@@ -10,8 +10,8 @@ import click
 from netsurgery.cli.command import Command, of_net, useless
 from netsurgery.cli.files import FILE_PATH, PROTOTXT, WEIGHTS, is_stdin
 from netsurgery.cli.options import (
-    check_printed,
     force_option,
+    is_printed,
     json_option,
     output_option,
     quiet_option,
@@ -23,7 +23,6 @@ from netsurgery.cli.progress import bytes_written
 from netsurgery.errors import SettingsError
 from netsurgery.formats.found_settings import with_found
 from netsurgery.formats.settings import PIXEL_KEYS, SETTINGS_NAME, Settings
-from netsurgery.io.targets import STDOUT
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
@@ -94,8 +93,7 @@ def command(
     """
     from netsurgery.verbs.export import export_onnx
 
-    printed = str(output) == STDOUT
-    check_printed(printed, as_json)
+    printed = is_printed(output, as_json=as_json)
     settings = settings_for(prototxt, trust_config) if with_preprocess else None
     with bytes_written(quiet) as progress:
         result = export_onnx(

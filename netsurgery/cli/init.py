@@ -10,9 +10,9 @@ import click
 from netsurgery.cli.command import Command
 from netsurgery.cli.files import FILE_PATH, PROTOTXT, WEIGHTS
 from netsurgery.cli.options import (
-    check_printed,
     dry_run_option,
     force_option,
+    is_printed,
     json_option,
     output_option,
     quiet_option,
@@ -21,7 +21,6 @@ from netsurgery.cli.options import (
 )
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import bytes_written
-from netsurgery.io.targets import STDOUT
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
@@ -86,8 +85,7 @@ def command(
     """
     from netsurgery.verbs.init import init
 
-    printed = str(weights_out) == STDOUT and not dry_run
-    check_printed(printed, as_json)
+    printed = is_printed(weights_out, as_json=as_json, dry_run=dry_run)
     with bytes_written(quiet) as progress:
         result = init(
             prototxt,

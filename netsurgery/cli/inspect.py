@@ -10,8 +10,8 @@ import click
 from netsurgery.cli.command import Command, WordType, of_net, useless
 from netsurgery.cli.files import FILE_PATH, NET_OR_WEIGHTS, for_nets, for_weights
 from netsurgery.cli.options import (
-    check_printed,
     force_option,
+    is_printed,
     json_option,
     output_option,
     quiet_option,
@@ -27,6 +27,7 @@ from netsurgery.cli.printing import (
     echo_text,
     terminal_width,
 )
+from netsurgery.io.targets import STDOUT
 from netsurgery.io.wording import counted
 from netsurgery.net.state import NetState
 
@@ -173,15 +174,15 @@ def command(
     if param is not None:
         from netsurgery.verbs.inspect_param import inspect_param
 
-        show_param(
-            inspect_param(first, param, *rest, state=state),
-            [str(path) for path in files],
-            npy,
-            picture,
-            force=force,
-            as_json=as_json,
-            quiet=quiet,
-        )
+        printed = is_printed(npy, picture, as_json=as_json)
+        shown = inspect_param(first, param, *rest, state=state)
+        outputs = [path for path in (npy, picture) if path is not None]
+        if outputs:
+            shown.save(npy, picture, inputs=files, force=force)
+        if as_json:
+            echo_json(shown.to_json())
+        elif not quiet:
+            render_param(shown, outputs, err=printed)
         return
     result = inspect(
         first,
@@ -197,31 +198,6 @@ def command(
         render(result)
     if result.fits is False:
         raise click.exceptions.Exit(1)
-
-
-def show_param(
-    result: ParamInspection,
-    files: list[str],
-    npy: Path | None,
-    picture: Path | None,
-    *,
-    force: bool,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    """Write the param's outputs, or print it; what goes to standard output is alone there."""
-    outputs = [path for path in (npy, picture) if path is not None]
-    printed = any(str(path) == "-" for path in outputs)
-    check_printed(printed, as_json)
-    if outputs:
-        result.save(npy, picture, inputs=files, force=force)
-    if as_json:
-        echo_json(result.to_json())
-    elif not (quiet or printed):
-        echo(result.headline)
-        echo_text("" if outputs else result.numbers(terminal_width()))
-        for path in outputs:
-            echo(f"wrote {path}")
 
 
 def prototxt_and_weights(files: tuple[Path, ...]) -> tuple[Path | None, Path | None]:
@@ -257,3 +233,12 @@ def render(result: Inspection) -> None:
         echo("")
     echo_notes(result.remarks())
     echo(f"total: {result.totals}")
+
+
+def render_param(result: ParamInspection, outputs: list[Path], *, err: bool) -> None:
+    """Print one param for a person; on standard error where an output is printed."""
+    echo(result.headline, err=err)
+    echo_text("" if outputs else result.numbers(terminal_width()), err=err)
+    for path in outputs:
+        if str(path) != STDOUT:
+            echo(f"wrote {path}", err=err)

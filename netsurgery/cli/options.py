@@ -15,6 +15,8 @@ from netsurgery.io.size import parse_size
 from netsurgery.net.state import NetState, Phase
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from netsurgery.formats.settings import Settings
     from netsurgery.net.net import Shape
 
@@ -22,10 +24,10 @@ __all__ = [
     "NAMED_SHAPE",
     "SIZE",
     "NumberType",
-    "check_printed",
     "draw_option",
     "dry_run_option",
     "force_option",
+    "is_printed",
     "json_option",
     "output_option",
     "quiet_option",
@@ -92,10 +94,17 @@ class NumberType(click.FloatRange):
         return number
 
 
-def check_printed(printed: bool, as_json: bool) -> None:
-    """Raise click's UsageError where the facts and an output both go to standard output."""
+def is_printed(*outputs: Path | str | None, as_json: bool, dry_run: bool = False) -> bool:
+    """Whether one of the outputs goes to standard output, as none does in a dry run.
+
+    Raises click's UsageError where --json does so too.
+    """
+    from netsurgery.io.targets import STDOUT
+
+    printed = STDOUT in map(str, outputs) and not dry_run
     if printed and as_json:
         raise click.UsageError("--json and a file cannot both go to standard output")
+    return printed
 
 
 def seed_option(text: str) -> Callable[[F], F]:

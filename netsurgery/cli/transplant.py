@@ -10,9 +10,9 @@ import click
 from netsurgery.cli.command import Command, of_net
 from netsurgery.cli.files import FILE_PATH, PROTOTXT, WEIGHTS
 from netsurgery.cli.options import (
-    check_printed,
     dry_run_option,
     force_option,
+    is_printed,
     json_option,
     output_option,
     quiet_option,
@@ -20,7 +20,6 @@ from netsurgery.cli.options import (
 )
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import bytes_written
-from netsurgery.io.targets import STDOUT
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
@@ -97,8 +96,7 @@ def command(
     """
     from netsurgery.verbs.transplant import transplant
 
-    printed = str(weights_out) == STDOUT and not dry_run
-    check_printed(printed, as_json)
+    printed = is_printed(weights_out, as_json=as_json, dry_run=dry_run)
     with transplant(
         (from_net, from_weights),
         (to_net, to_weights),

@@ -10,9 +10,9 @@ import click
 from netsurgery.cli.command import Command
 from netsurgery.cli.files import FILE_PATH, NET_OR_WEIGHTS
 from netsurgery.cli.options import (
-    check_printed,
     dry_run_option,
     force_option,
+    is_printed,
     json_option,
     output_option,
     quiet_option,
@@ -54,8 +54,7 @@ def command(
 
     if output is None and not dry_run:
         raise click.UsageError("missing option -o/--output, or --dry-run")
-    printed = str(output) == "-" and not dry_run
-    check_printed(printed, as_json)
+    printed = is_printed(output, as_json=as_json, dry_run=dry_run)
     with bytes_written(quiet) as progress:
         result = upgrade(net, output, force=force, dry_run=dry_run, progress=progress)
     if as_json:
