@@ -341,3 +341,24 @@ def test_the_next_command_goes_into_a_folder_with_a_dash(
         run([*"convert good.prototxt good.caffemodel --engine embedded".split(), "-o", "-x"]) == 0
     )
     assert "next: cd ./-x && netsurgery classify-map IMAGE" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "init good.prototxt -o ./-",
+        "draw good.prototxt --format svg -o ./-",
+        "convert good.prototxt good.caffemodel --engine embedded --weights-out ./-",
+        "inspect good.caffemodel --param conv[0] --npy ./-",
+    ],
+)
+def test_a_file_called_as_standard_output(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(line.split()) == 0
+    assert f"wrote {Path().absolute() / '-'}\n" in capsys.readouterr().out
+    assert Path("-").stat().st_size > 0
+
+
+def test_a_file_called_as_standard_input(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("good.prototxt").rename("-")
+    assert run(["inspect", "./-"]) == 0
+    assert "total: " in capsys.readouterr().out

@@ -56,14 +56,15 @@ class FilePathType(click.Path):
     what = "file"
 
     def __init__(self, *endings: str, as_typed: bool = False, **attrs: Any) -> None:
-        # Path turns ./-, a file's name, into -, which is standard input.
         super().__init__(path_type=None if as_typed else Path, **attrs)
         self.endings = endings
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
             self.fail(f"expected a {self.what}'s name, found an empty one", param, ctx)
-        return super().convert(value, param, ctx)
+        path: Any = super().convert(value, param, ctx)
+        # Path turns ./-, a file's name, into -, which is standard input or output.
+        return path.absolute() if str(path) == "-" != value else path
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
