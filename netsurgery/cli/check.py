@@ -10,8 +10,7 @@ import click
 from netsurgery.cli.colors import BAD, GOOD
 from netsurgery.cli.command import Command
 from netsurgery.cli.diff import trouble_is_two
-from netsurgery.cli.files import NET_OR_WEIGHTS, is_stdin
-from netsurgery.cli.inspect import prototxt_and_weights
+from netsurgery.cli.files import NET_OR_WEIGHTS, is_stdin, net_and_weights
 from netsurgery.cli.options import json_option, quiet_option, state_options, trust_option
 from netsurgery.cli.printing import echo, echo_json, echo_labelled
 from netsurgery.io.shape_text import shape_text
@@ -69,9 +68,7 @@ def command(
     from netsurgery.verbs.check import check
 
     with trouble_is_two():
-        prototxt, weights = prototxt_and_weights(files)
-        if prototxt is None:
-            raise click.UsageError("expected a prototxt, and its caffemodel if you like")
+        prototxt, weights = net_and_weights(files)
         if is_stdin(prototxt):  # which lies beside no netsurgery.toml
             trust_config = False
         result = check(prototxt, weights, state=state, trust_config=trust_config)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from netsurgery.cli.command import Command
-from netsurgery.cli.files import DRAWING, NET_OR_WEIGHTS
-from netsurgery.cli.inspect import prototxt_and_weights
+from netsurgery.cli.files import DRAWING, NET_OR_WEIGHTS, net_and_weights
 from netsurgery.cli.options import (
     force_option,
     is_printed,
@@ -85,9 +84,7 @@ def command(
     """
     from netsurgery.verbs.draw import draw
 
-    prototxt, weights = prototxt_and_weights(files)
-    if prototxt is None:
-        raise click.UsageError("expected a prototxt, and its caffemodel if you like")
+    prototxt, weights = net_and_weights(files)
     printed = is_printed(output, as_json=as_json)
     result = draw(prototxt, weights, state=state, fields=fields, fold=fold)
     result.save(output, format=form, force=force)

@@ -14,6 +14,7 @@ from netsurgery.cli.printing import show_as
 from netsurgery.errors import NetsurgeryError
 from netsurgery.formats.limits import MAX_PROTOTXT
 from netsurgery.io.terminal import STDIN
+from netsurgery.io.wording import counted
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -33,6 +34,8 @@ __all__ = [
     "for_nets",
     "for_weights",
     "is_stdin",
+    "net_and_weights",
+    "prototxt_and_weights",
     "refuse_stdin",
     "take_stdin",
 ]
@@ -164,3 +167,25 @@ def is_stdin(path: object) -> bool:
     ctx = click.get_current_context(silent=True)
     # In `meta` None stands for a picture; a path of None is an option that was left out.
     return ctx is not None and path is not None and ctx.meta.get(_META) == path
+
+
+def prototxt_and_weights(files: tuple[Path, ...]) -> tuple[Path | None, Path | None]:
+    """(prototxt, caffemodel) of one or two files; raises UsageError for two of a kind."""
+    from netsurgery.formats.prototxt import is_prototxt
+
+    prototxts = [path for path in files if is_prototxt(path)]
+    models = [path for path in files if path not in prototxts]
+    if len(files) > 2 or len(prototxts) > 1 or len(models) > 1:
+        raise click.UsageError(
+            f"expected one prototxt, one caffemodel or one of each; found "
+            f"{counted(len(prototxts), 'prototxt')} and {counted(len(models), 'caffemodel')}"
+        )
+    return next(iter(prototxts), None), next(iter(models), None)
+
+
+def net_and_weights(files: tuple[Path, ...]) -> tuple[Path, Path | None]:
+    """The same where the prototxt must be there; raises UsageError else."""
+    prototxt, weights = prototxt_and_weights(files)
+    if prototxt is None:
+        raise click.UsageError("expected a prototxt, and its caffemodel if you like")
+    return prototxt, weights

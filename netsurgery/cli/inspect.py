@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from netsurgery.cli.command import Command, WordType, of_net, useless
-from netsurgery.cli.files import FILE_PATH, NET_OR_WEIGHTS, for_nets, for_weights
+from netsurgery.cli.files import (
+    FILE_PATH,
+    NET_OR_WEIGHTS,
+    for_nets,
+    for_weights,
+    prototxt_and_weights,
+)
 from netsurgery.cli.options import (
     force_option,
     is_printed,
@@ -28,7 +34,6 @@ from netsurgery.cli.printing import (
     terminal_width,
 )
 from netsurgery.io.targets import STDOUT
-from netsurgery.io.wording import counted
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
@@ -36,7 +41,7 @@ if TYPE_CHECKING:
     from netsurgery.verbs.inspect_param import ParamInspection
     from netsurgery.verbs.inspect_result import Inspection
 
-__all__ = ["command", "prototxt_and_weights"]
+__all__ = ["command"]
 
 #: Caffe's blobs have no more.
 _AXES = 32
@@ -198,20 +203,6 @@ def command(
         render(result)
     if result.fits is False:
         raise click.exceptions.Exit(1)
-
-
-def prototxt_and_weights(files: tuple[Path, ...]) -> tuple[Path | None, Path | None]:
-    """(prototxt, caffemodel) of one or two files; raises UsageError for two of a kind."""
-    from netsurgery.formats.prototxt import is_prototxt
-
-    prototxts = [path for path in files if is_prototxt(path)]
-    models = [path for path in files if path not in prototxts]
-    if len(files) > 2 or len(prototxts) > 1 or len(models) > 1:
-        raise click.UsageError(
-            f"expected one prototxt, one caffemodel or one of each; found "
-            f"{counted(len(prototxts), 'prototxt')} and {counted(len(models), 'caffemodel')}"
-        )
-    return next(iter(prototxts), None), next(iter(models), None)
 
 
 def render(result: Inspection) -> None:
