@@ -31,6 +31,7 @@ __all__ = ["command"]
         2: "The check could not be done, or wrong usage.",
     },
 )
+@trouble_is_two()
 @click.argument(
     "files",
     metavar="NET.prototxt [MODEL.caffemodel]",
@@ -67,11 +68,10 @@ def command(
     """
     from netsurgery.verbs.check import check
 
-    with trouble_is_two():
-        prototxt, weights = net_and_weights(files)
-        if is_stdin(prototxt):  # which lies beside no netsurgery.toml
-            trust_config = False
-        result = check(prototxt, weights, state=state, trust_config=trust_config)
+    prototxt, weights = net_and_weights(files)
+    if is_stdin(prototxt):  # which lies beside no netsurgery.toml
+        trust_config = False
+    result = check(prototxt, weights, state=state, trust_config=trust_config)
     if as_json:
         echo_json(result.to_json())
     elif not quiet:

@@ -34,6 +34,16 @@ PathPair = tuple[Path, Path]
 TROUBLE = 2
 
 
+@contextmanager
+def trouble_is_two() -> Iterator[None]:
+    """Have an error exit with 2: see `cli.run`."""
+    try:
+        yield
+    except NetsurgeryError as error:
+        error.__dict__["exit_code"] = TROUBLE
+        raise
+
+
 @click.command(
     cls=Command,
     exit_codes={
@@ -42,6 +52,7 @@ TROUBLE = 2
         2: "The comparison could not be done, or wrong usage.",
     },
 )
+@trouble_is_two()
 @click.argument(
     "files",
     metavar="A.prototxt B.prototxt [A.caffemodel B.caffemodel]",
@@ -92,33 +103,22 @@ def command(
     """
     from netsurgery.verbs.diff import diff
 
-    with trouble_is_two():
-        prototxts, models = pairs_by_kind(files)
-        old, new = zip(*(pair for pair in (prototxts, models) if pair), strict=True)
-        result = diff(
-            _one_or_two(old),
-            _one_or_two(new),
-            strict=strict,
-            text=with_text,
-            draw=draw,
-            state=state,
-            force=force,
-        )
+    prototxts, models = pairs_by_kind(files)
+    old, new = zip(*(pair for pair in (prototxts, models) if pair), strict=True)
+    result = diff(
+        _one_or_two(old),
+        _one_or_two(new),
+        strict=strict,
+        text=with_text,
+        draw=draw,
+        state=state,
+        force=force,
+    )
     if as_json:
         echo_json(result.to_json())
     elif not quiet:
         render(result)
     raise click.exceptions.Exit(0 if result.same else 1)
-
-
-@contextmanager
-def trouble_is_two() -> Iterator[None]:
-    """Have an error exit with 2: see `cli.run`."""
-    try:
-        yield
-    except NetsurgeryError as error:
-        error.__dict__["exit_code"] = TROUBLE
-        raise
 
 
 def pairs_by_kind(files: tuple[Path, ...]) -> tuple[PathPair | None, PathPair | None]:
