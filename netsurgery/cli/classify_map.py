@@ -82,7 +82,7 @@ __all__ = ["command"]
 @state_options
 @preprocess_options
 @picture_options
-@useless_without_output("of_map", "window")(
+@useless_without_output("window")(
     click.option(
         "--window",
         type=SIZE,
@@ -98,7 +98,7 @@ __all__ = ["command"]
     shell_complete=of_net("complete_blob"),
     help="Blob with the map (default: the top of the last layer).",
 )
-@useless_without_output("of_map", "top_k")(
+@useless_without_output("top_k")(
     click.option(
         "--top-k",
         type=click.IntRange(min=1),
@@ -120,7 +120,7 @@ __all__ = ["command"]
 @class_option
 @background_option
 @map_picture_options
-@useless_without_output("of_map", "all_classes")(
+@useless_without_output("all_classes")(
     click.option(
         "--all-classes",
         is_flag=True,
@@ -132,7 +132,7 @@ __all__ = ["command"]
 @engine_options
 @json_option
 @quiet_option
-@useless_without_output("of_map")(force_option)
+@useless_without_output()(force_option)
 def command(
     images: tuple[str, ...],
     prototxt: Path | None,

@@ -119,7 +119,7 @@ def map_picture_options(command: F) -> F:
         return command(*args, look=look, **kwargs)
 
     decorated: Any = wrapped
-    of_picture = useless_without_output("of_map", "look")
+    of_picture = useless_without_output("look")
     # Decorators apply from the last.
     for option in (_FONT, _RANGE, _SMOOTH, _ALPHA, _WIDTH, _LAYOUT):
         decorated = of_picture(option)(decorated)
@@ -132,7 +132,7 @@ def class_option(command: F) -> F:
         "with --html and no --picture: the page has every class found to choose from",
         lambda values: _is_each(values) and values["html"] and not values["picture"],
     )
-    return of_page(useless_without_output("of_map", "class_")(_CLASS))(command)
+    return of_page(useless_without_output("class_")(_CLASS))(command)
 
 
 def _is_each(values: Mapping[str, Any]) -> bool:

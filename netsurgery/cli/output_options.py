@@ -49,14 +49,12 @@ def output_flags(*hows: How) -> list[str]:
     return list(dict.fromkeys(f"--{kind.name}" for how in hows for kind in file_outputs(how)))
 
 
-def useless_without_output(
-    how: How, reading: str = ""
-) -> Callable[[Callable[[F], F]], Callable[[F], F]]:
-    """Refuse the options that a decorator adds in calls without an output that they change.
+def useless_without_output(reading: str = "") -> Callable[[Callable[[F], F]], Callable[[F], F]]:
+    """Refuse the options that a decorator adds in calls without an output of a map they change.
 
     reading: what of `Output.reads` they are; they change every file without it.
     """
-    kinds = file_outputs(how)
+    kinds = file_outputs("of_map")
     if reading:
         kinds = [kind for kind in OUTPUTS.values() if reading in kind.reads]
         kinds.sort(key=lambda kind: bool(kind.suffix))  # --json, then the files
