@@ -22,7 +22,7 @@ from netsurgery.cli.options import (
     state_options,
     trust_option,
 )
-from netsurgery.cli.output_options import either, output_flags, output_options
+from netsurgery.cli.output_options import output_flags, output_options
 from netsurgery.cli.preprocess_options import (
     echo_model,
     model_options,
@@ -37,7 +37,7 @@ from netsurgery.formats.found_settings import merged
 from netsurgery.formats.settings import Settings
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
-from netsurgery.io.wording import counted
+from netsurgery.io.wording import counted, listed
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def command(
     from netsurgery.verbs.features import extract_features
 
     if output is None and not outputs:
-        raise click.UsageError(f"give {either(['--output', *output_flags('of_features')])}")
+        raise click.UsageError(f"give {listed(['--output', *output_flags('of_features')])}")
     flags = merged(
         replace(settings_of_state(state), prototxt=prototxt, weights=weights), preprocess
     )

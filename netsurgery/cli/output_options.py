@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from netsurgery.cli.command import useless
 from netsurgery.cli.files import FilePathType
 from netsurgery.cli.options import output_option
+from netsurgery.io.wording import listed
 from netsurgery.verbs.outputs import OUTPUTS, How, file_outputs
 
-__all__ = ["either", "output_flags", "output_options", "useless_without_output"]
+__all__ = ["output_flags", "output_options", "useless_without_output"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,10 +65,4 @@ def useless_without_output(reading: str = "") -> Callable[[Callable[[F], F]], Ca
     def none_made(values: Mapping[str, Any]) -> bool:
         return not any(values[name] for name in names)
 
-    return useless(f"without {either(f'--{kind.name}' for kind in kinds)}", none_made)
-
-
-def either(words: Iterable[str]) -> str:
-    """``"a, b or c"``."""
-    *most, last = words
-    return f"{', '.join(most)} or {last}" if most else last
+    return useless(f"without {listed(f'--{kind.name}' for kind in kinds)}", none_made)

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from netsurgery.errors import NetsurgeryError
 from netsurgery.io.nearest import did_you_mean
+from netsurgery.io.wording import listed
 
 __all__ = ["name_variables", "usage_help", "usage_line", "usage_message", "variable_of"]
 
@@ -135,9 +136,9 @@ def _bad_value(message: str, kind: click.ParamType[Any]) -> str:
 
         value = ast.literal_eval(value)
     if isinstance(kind, click.Choice):
-        *most, last = map(str, kind.choices)
-        hint = did_you_mean(value, map(str, kind.choices))
-        return f"found {value!r}, expected {', '.join(most)} or {last}{hint}"
+        choices = list(map(str, kind.choices))
+        hint = did_you_mean(value, choices)
+        return f"found {value!r}, expected {listed(choices)}{hint}"
     if isinstance(kind, (click.types.IntParamType, click.types.FloatParamType)):
         number = "a whole number" if isinstance(kind, click.types.IntParamType) else "a number"
         return f"found {value!r}, expected {number}{_range(kind)}"

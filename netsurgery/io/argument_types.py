@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from netsurgery.io.terminal import cell
-from netsurgery.io.wording import counted
+from netsurgery.io.wording import counted, listed
 
 __all__ = ["as_names", "checked_argument", "checks_arguments", "shown", "whole_numbers"]
 
@@ -108,8 +108,7 @@ def checked_argument(name: str, value: Any, annotation: str) -> Any:
         return float(value)
     elif not _CLASSES.intersection(words).isdisjoint(_class_names(value)):
         return value
-    *first, last = (_EXPECTED[word] for word in words)
-    expected = f"{', '.join(first)} or {last}" if first else last
+    expected = listed(_EXPECTED[word] for word in words)
     raise TypeError(f"{name}: found {shown(value)}, expected {expected}")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-__all__ = ["argument", "counted", "naming_options", "plural"]
+__all__ = ["argument", "counted", "listed", "naming_options", "plural"]
 
 #: Where the argument's name is not the option's. Of an engine they are those of EngineOptions.
 _NAMES = {
@@ -71,6 +71,16 @@ def counted(count: int, noun: str, form: str = "") -> str:
     ('1 label', '0 classes', '1,200 spatial axes')
     """
     return f"{count:{form}} {plural(noun, count)}"
+
+
+def listed(words: Iterable[str], joined: str = "or") -> str:
+    """One or more words with commas between, the last behind `joined`.
+
+    >>> listed(["a"]), listed(["a", "b", "c"]), listed(["a", "b"], "and")
+    ('a', 'a, b or c', 'a and b')
+    """
+    *most, last = words
+    return f"{', '.join(most)} {joined} {last}" if most else last
 
 
 def plural(noun: str, count: int) -> str:

@@ -25,7 +25,7 @@ from netsurgery.formats.schema.descriptors import (
 from netsurgery.formats.schema.index import fields_of_forks, forks, forks_with
 from netsurgery.formats.textformat import EmptyList, Message, Scalar, TextField
 from netsurgery.io.nearest import did_you_mean, nearest
-from netsurgery.io.wording import counted
+from netsurgery.io.wording import counted, listed
 
 __all__ = ["NET", "Problem", "layer_problem", "problems"]
 
@@ -116,8 +116,7 @@ def _names(schemas: Sequence[_Schema]) -> tuple[str, ...]:
 def _listed(names: Sequence[str], joined: str = "and") -> str:
     first = names[:4] if len(names) < 5 else names[:3]
     more = [counted(len(names) - 3, "other")] if len(names) > 4 else []
-    *most, last = [*first, *more]
-    return f"{', '.join(most)} {joined} {last}" if most else last
+    return listed([*first, *more], joined)
 
 
 def _unknown(
