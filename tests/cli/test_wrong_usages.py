@@ -156,12 +156,7 @@ USAGES: dict[str, tuple[int, str]] = {
         "wrote h5out/x.caffemodel",
     ),
     "classify-map cat.jpg": (1, "give --prototxt FILE and --weights FILE ... netsurgery.toml"),
-    f"convert {LENET} --gpu 0 -o o2": (2, "--gpu does nothing with --engine embedded"),
-    f"convert {LENET} --engine caffe --gpu 0 -o o3": (1, "compiled without CUDA; leave out --gpu"),
-    f"convert {LENET} --engine caffe --caffe-python /usr/bin/python3 -o o3": (
-        1,
-        "/usr/bin/python3 has no usable Caffe: ",
-    ),
+    f"convert {LENET} --verify --dry-run": (2, "--verify and --dry-run exclude each other"),
     f"convert {LENET} --engine caffe --caffe-python nopython -o o3": (
         1,
         "--caffe-python: nopython:",
@@ -230,6 +225,7 @@ USAGES: dict[str, tuple[int, str]] = {
     "diff ../lenet.prototxt": (2, "expected two prototxts, two caffemodels or two of each"),
     "diff ../lenet.prototxt ../digits.caffemodel": (2, "found 1 of the first and 1 of the second"),
     f"verify {_LENET}": (2, "missing argument B.prototxt"),
+    f"verify {_LENET} ../lenet.prototxt": (2, "missing argument B.caffemodel"),
     f"verify {_LENET} ../digits_deploy.prototxt ../digits.caffemodel": (1, "not the same function"),
     f"verify {_LENET} ../lc/lenet_full_conv.prototxt "
     "../lc/lenet_iter_10000_full_conv.caffemodel --engines foo,bar": (
@@ -260,6 +256,7 @@ USAGES: dict[str, tuple[int, str]] = {
     f"export {_LENET} -o x.pb": (2, "x.pb: expected a name ending in .onnx"),
     f"export {_LENET}": (2, "missing option -o/--output"),
     "upgrade ../lenet.prototxt -o up.prototxt": (0, ""),
+    "upgrade ../lenet.prototxt": (2, "missing option -o/--output, or --dry-run"),
     "upgrade ../cat.jpg -o up.prototxt": (1, "is a JPEG picture, expected a prototxt"),
     "init ../lenet.prototxt": (2, "missing option -o/--weights-out"),
     "init ../lenet.prototxt -o m.caffemodel --seed abc": (
