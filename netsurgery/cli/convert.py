@@ -159,12 +159,12 @@ def command(
     if as_json:
         echo_json(result.to_json())
     elif not quiet:
-        show(result)
+        render(result)
     if not (dry_run or quiet):
         echo_notes(engine_hint(result.engine, "convert"), err=True)
 
 
-def show(result: Conversion) -> None:
+def render(result: Conversion) -> None:
     """Print the result for a person."""
     record = result.to_json()
     echo_table(result.table())

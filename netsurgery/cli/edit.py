@@ -196,10 +196,10 @@ def command(
         if as_json:
             echo_json(result.to_json())
         elif not quiet:
-            _render(result, err=printed)
+            render(result, err=printed)
 
 
-def _render(result: Edit, *, err: bool) -> None:
+def render(result: Edit, *, err: bool) -> None:
     """Print the result for a person; on standard error where an output is printed."""
     for step in result.steps:
         for line in step.lines():

@@ -110,7 +110,7 @@ def command(
     if as_json:
         echo_json(result.to_json())
     elif not quiet:
-        _render(result, err=printed)
+        render(result, err=printed)
 
 
 def settings_for(prototxt: Path, trust_config: bool | None) -> Settings:
@@ -130,7 +130,7 @@ def settings_for(prototxt: Path, trust_config: bool | None) -> Settings:
     return settings
 
 
-def _render(result: OnnxExport, *, err: bool) -> None:
+def render(result: OnnxExport, *, err: bool) -> None:
     """Print the result for a person; on standard error where the model itself goes to output."""
     for word, blobs in (("input", result.inputs), ("output", result.outputs)):
         for blob, axes in blobs.items():

@@ -101,10 +101,10 @@ def command(
     if as_json:
         echo_json(result.to_json())
     elif not quiet:
-        _render(result, err=printed)
+        render(result, err=printed)
 
 
-def _render(result: Initialization, *, err: bool) -> None:
+def render(result: Initialization, *, err: bool) -> None:
     """Print the result for a person; on standard error where the weights go to output."""
     if result.params:
         echo_table(result.table(), err=err)

@@ -115,7 +115,7 @@ def command(
         if as_json:
             echo_json(result.to_json())
         elif not quiet:
-            _render(result, err=printed)
+            render(result, err=printed)
 
 
 def _pairs(words: tuple[str, ...], from_net: Path, state: NetState) -> dict[str, str]:
@@ -140,7 +140,7 @@ def _pairs(words: tuple[str, ...], from_net: Path, state: NetState) -> dict[str,
     return pairs
 
 
-def _render(result: Transplantation, *, err: bool) -> None:
+def render(result: Transplantation, *, err: bool) -> None:
     """Print the result for a person; on standard error where the weights are printed."""
     echo_table(result.table(), err=err)
     echo_notes(result.notes, err=err)

@@ -60,10 +60,10 @@ def command(
     if as_json:
         echo_json(result.to_json())
     elif not quiet:
-        _render(result, err=printed)
+        render(result, err=printed)
 
 
-def _render(result: Upgrade, *, err: bool) -> None:
+def render(result: Upgrade, *, err: bool) -> None:
     """Print the result for a person; on standard error where the net itself goes to output."""
     for step in result.steps:
         echo(str(step), err=err)
