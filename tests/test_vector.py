@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 import numpy as np
+import pytest
 from drawn_maps import class_map, drawn, one_hot
 from PIL import Image
 
@@ -16,7 +17,8 @@ from netsurgery.maps.heatmap import map_scene
 from netsurgery.maps.image import Picture
 from netsurgery.maps.palette import CLASS_COLORS
 from netsurgery.maps.picture_look import PictureLook
-from netsurgery.maps.scene import Text
+from netsurgery.maps.raster import cells_image
+from netsurgery.maps.scene import CellGrid, Text
 from netsurgery.maps.vector import to_svg
 
 NS = "{http://www.w3.org/2000/svg}"
@@ -57,6 +59,21 @@ def test_lines_are_inside_the_regions() -> None:
     places = [float(part.split()[0].lstrip("ML")) for part in paths[color].split("L")]
     assert max(places) <= edge
     assert len(paths) == 2
+
+
+@pytest.mark.parametrize(("cells", "width"), [(30, 2), (100, 1), (140, 0)])
+def test_lines_are_as_wide_as_those_of_pixels(cells: int, width: int) -> None:
+    """Cells too small for them have none."""
+    stripes = np.arange(cells).repeat(cells).reshape(cells, cells) % 2
+    image = Picture("p.png", np.full((20 * cells, 20 * cells, 3), 128, np.uint8))
+    mapped = class_map(one_hot(stripes, 2) / 2, image, background_name="none")
+    paths = parsed(mapped, width=820).iter(f"{NS}path")
+    assert {each.attrib["stroke-width"] for each in paths} == ({str(width)} if width else set())
+    items = drawn(mapped, width=820).scene.items
+    (grid,) = (item for item in items if isinstance(item, CellGrid))
+    cover = np.asarray(cells_image(grid, 1.0))
+    opaque = np.count_nonzero(cover[:, cover.shape[1] // 2, 3] == 255)
+    assert round(opaque / (2 * cells)) == width  # above and below in each cell
 
 
 def test_all_text_of_the_scene_is_there() -> None:

@@ -24,8 +24,6 @@ Drawing = Image.Image
 #: What a pixel takes: Pillow's own, that of an image on it, and of the cells over that.
 _PIXEL = 20
 
-#: Pixels of a cell; of smaller ones lines would be all that is seen.
-_LINED = 4
 #: The byte of a pixel that says how opaque it is.
 _OPAQUE = np.uint32(0xFF000000 if sys.byteorder == "little" else 0x000000FF)
 
@@ -94,11 +92,12 @@ def cells_image(cells: CellGrid, scale: float) -> Image.Image:
     # One number a pixel is gathered, not four; the cell behind the last is that of none.
     packed = np.zeros((len(rows) + 1, len(columns) + 1), np.uint32)
     packed[:-1, :-1] = np.ascontiguousarray(cells.colors).view(np.uint32)[:, :, 0]
-    if cells.regions is not None:
-        cover = packed[down][:, across]
-        _lined(cover, cells.regions, (columns, rows), (across, down), scale)
-    else:
-        cover = packed[down][:, across]
+    cover = packed[down][:, across]
+    width = cells.line_width(scale)
+    if cells.regions is not None and width:
+        width = max(1, round(width * scale))
+        _line_sides(cover, cells.regions, columns, down, width)
+        _line_sides(cover.T, cells.regions.T, rows, across, width)
     pixels = np.ascontiguousarray(cover).view(np.uint8).reshape(*cover.shape, 4)
     return Image.fromarray(pixels)
 
@@ -120,27 +119,6 @@ def cell_at_each_pixel(starts: NDArray[Any], ends: NDArray[Any], length: int) ->
     return shown
 
 
-def _lined(
-    cover: NDArray[np.uint32],
-    regions: NDArray[Any],
-    edges: tuple[NDArray[np.intp], NDArray[np.intp]],
-    places: tuple[NDArray[np.intp], NDArray[np.intp]],
-    scale: float,
-) -> None:
-    """Make the pixels at the inner edge of each region opaque.
-
-    edges: of the columns and the rows of cells; places: the column and the row of each pixel.
-    """
-    sides = [int((each[:, 1] - each[:, 0]).min()) for each in edges]
-    if min(sides) < _LINED:
-        return
-    width = max(1, round(scale * (2 if min(sides) >= 12 * scale else 1)))
-    columns, rows = edges
-    across, down = places
-    _line_sides(cover, regions, columns, down, width)
-    _line_sides(cover.T, regions.T, rows, across, width)
-
-
 def _line_sides(
     cover: NDArray[np.uint32],
     regions: NDArray[Any],
@@ -148,7 +126,10 @@ def _line_sides(
     down: NDArray[np.intp],
     width: int,
 ) -> None:
-    """The left and right edges of the regions, a column of cells after the other."""
+    """Make the pixels at the left and right inner edge of each region opaque.
+
+    columns: where those of cells begin and end; down: the row of cells of each row of pixels.
+    """
     beyond = np.full((len(regions), 1), -1)
     changes = np.hstack([beyond, regions]) != np.hstack([regions, beyond])
     painted = regions >= 0

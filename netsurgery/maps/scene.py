@@ -71,6 +71,11 @@ class Bitmap:
     own: tuple[int, int] | None = None
 
 
+#: Pixels of a cell that has lines around its region, and units of one that has wide ones; in
+#: smaller cells the lines would be all that is seen.
+_LINED, _WIDE = 4, 12
+
+
 @dataclass(frozen=True, eq=False)
 class CellGrid:
     """The cells of a map over the picture in `box`, which cuts off what passes its edges.
@@ -87,6 +92,12 @@ class CellGrid:
     colors: NDArray[np.uint8]
     regions: NDArray[Any] | None = None
     smooth: bool = False
+
+    def line_width(self, scale: float) -> int:
+        """How wide the lines are, before they are scaled; 0 for none."""
+        sides = [float((each[:, 1] - each[:, 0]).min()) for each in (self.columns, self.rows)]
+        side = round(min(sides), 6)  # those of equal cells differ in their last bits
+        return 0 if side * scale < _LINED else 2 if side >= _WIDE else 1
 
 
 Item = Rect | Line | Text | Bitmap | CellGrid

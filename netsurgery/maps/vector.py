@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["to_svg"]
 
-#: CellGrid of a map that are drawn as boxes; more are an image.
+#: Cells of a map that are drawn as boxes; more are an image.
 _BOXES = 20_000
 #: Pixels of an embedded image for each unit, so that it is sharp where it is enlarged.
 _FINE = 2.0
@@ -41,7 +41,7 @@ def to_svg(scene: Scene) -> str:
         _box((0, 0, width, height), f'fill="{_hex(PAPER)}"'),
     ]
     for item in scene.items:
-        parts += _text(item, scene) if isinstance(item, Text) else _item(item)
+        parts += _text(item, scene) if isinstance(item, Text) else _item(item, scale)
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -58,7 +58,7 @@ def _text(item: Text, scene: Scene) -> list[str]:
     ]
 
 
-def _item(item: Rect | Line | Bitmap | CellGrid) -> Iterator[str]:
+def _item(item: Rect | Line | Bitmap | CellGrid, scale: float) -> Iterator[str]:
     if isinstance(item, Rect):
         yield _rect(item)
     elif isinstance(item, Line):
@@ -76,7 +76,7 @@ def _item(item: Rect | Line | Bitmap | CellGrid) -> Iterator[str]:
     elif item.smooth or item.colors.shape[0] * item.colors.shape[1] > _BOXES:
         yield _embedded(cells_image(item, _FINE), item.box)
     else:
-        yield from _cells(item)
+        yield from _cells(item, item.line_width(scale))
 
 
 def _rect(item: Rect) -> str:
@@ -90,8 +90,8 @@ def _rect(item: Rect) -> str:
     return _box((x0 + inset, y0 + inset, x1 - inset, y1 - inset), look)
 
 
-def _cells(cells: CellGrid) -> Iterator[str]:
-    """A box for each run of cells of one colour in a row, and the lines around regions."""
+def _cells(cells: CellGrid, width: int) -> Iterator[str]:
+    """A box for each run of cells of one colour in a row, and lines around regions, so wide."""
     x0, y0, x1, y1 = cells.box
     columns = np.clip(cells.columns + x0, x0, x1)
     rows = np.clip(cells.rows + y0, y0, y1)
@@ -106,11 +106,13 @@ def _cells(cells: CellGrid) -> Iterator[str]:
                 look = f'fill="{_hex(color[:3])}" fill-opacity="{color[3] / 255:.3g}"'
                 yield _box((left, top, right, bottom), look)
     yield "</g>"
-    if cells.regions is not None:
-        yield from _lines(cells, columns.tolist(), rows.tolist())
+    if cells.regions is not None and width:
+        yield from _lines(cells, columns.tolist(), rows.tolist(), width)
 
 
-def _lines(cells: CellGrid, columns: list[list[float]], rows: list[list[float]]) -> Iterator[str]:
+def _lines(
+    cells: CellGrid, columns: list[list[float]], rows: list[list[float]], line: int
+) -> Iterator[str]:
     """Within the edges of the regions, in their colours."""
     assert cells.regions is not None
     padded = np.pad(cells.regions, 1, constant_values=-2)
@@ -123,13 +125,13 @@ def _lines(cells: CellGrid, columns: list[list[float]], rows: list[list[float]])
             (x0, x1), (y0, y1) = columns[column], rows[row]
             # The line on that side, by half its width inside.
             if dx:
-                x0 = x1 = x1 - 1 if dx > 0 else x0 + 1
+                x0 = x1 = x1 - line / 2 if dx > 0 else x0 + line / 2
             else:
-                y0 = y1 = y1 - 1 if dy > 0 else y0 + 1
+                y0 = y1 = y1 - line / 2 if dy > 0 else y0 + line / 2
             color = _hex(cells.colors[row, column, :3].tolist())
             paths.setdefault(color, []).append(f"M{_n(x0)} {_n(y0)}L{_n(x1)} {_n(y1)}")
     for color, moves in paths.items():
-        yield f'<path d="{"".join(moves)}" stroke="{color}" stroke-width="2" fill="none"/>'
+        yield f'<path d="{"".join(moves)}" stroke="{color}" stroke-width="{line}" fill="none"/>'
 
 
 def _embedded(image: Image.Image, box: Box) -> str:
