@@ -15,8 +15,7 @@ ONE_WINS = class_map(
     labels=Labels("w", ("n1 cat, puss", "n2 dog")),
     is_probability=False,
 )
-DOG = Entry(1, "dog", "2 of 2 cells", "best 4", CLASS_COLORS[0])
-CAT = Entry(0, "cat, puss", "0 of 2 cells", "highest 0.5")
+DOG = Entry(1, "dog", 2, 2, "best 4", CLASS_COLORS[0])
 
 
 def test_the_maps_classes_have_their_colours() -> None:
@@ -42,8 +41,9 @@ def test_classes_that_were_asked_for_come_before_the_maps_others() -> None:
 
 def test_of_one_cell_the_likeliest_are_listed() -> None:
     mapped = class_map(np.arange(8.0).reshape(8, 1, 1), is_probability=False)
-    assert [(e.number, e.cells, e.score) for e in entries(mapped, {7: CLASS_COLORS[0]})] == [
-        (number, "", f"score {number}") for number in (7, 6, 5, 4, 3)
+    listed = entries(mapped, {7: CLASS_COLORS[0]})
+    assert [(each.number, each.words(short=False)) for each in listed] == [
+        (number, f"score {number}") for number in (7, 6, 5, 4, 3)
     ]
 
 
@@ -71,7 +71,7 @@ def test_as_many_as_there_is_room_for(
     count: int, width: int, most: int, shown: int, more: str
 ) -> None:
     """In two lines each, else in one; what is left out is counted."""
-    legend = Legend([Entry(n, "cat", "1 of 9 cells", "best 1") for n in range(count)])
+    legend = Legend([Entry(n, "cat", 1, 9, "best 1") for n in range(count)])
     scene = Scene(1200)
     bottom = legend.draw(scene, (20, 50), width, most)
     texts = [item for item in scene.items if isinstance(item, Text)]
@@ -87,7 +87,7 @@ def test_as_many_as_there_is_room_for(
 
 
 def test_long_names_end_before_what_is_said_of_the_cells() -> None:
-    legend = Legend([Entry(n, "m" * 900, "1 of 9 cells", "best 1") for n in range(12)])
+    legend = Legend([Entry(n, "m" * 900, 1, 9, "best 1") for n in range(12)])
     scene = Scene(600)
     legend.draw(scene, (0, 0), 292, 300)
     texts = [item for item in scene.items if isinstance(item, Text)]
@@ -100,7 +100,7 @@ def test_long_names_end_before_what_is_said_of_the_cells() -> None:
 
 
 def test_a_band_is_behind_the_class_drawn() -> None:
-    lines = [Entry(0, "m" * 900, "1 of 9 cells", "best 1", drawn=True), Entry(1, "b", "", "")]
+    lines = [Entry(0, "m" * 900, 1, 9, "best 1", drawn=True), Entry(1, "b", 0, 1, "")]
     scene = Scene(600)
     Legend(lines).draw(scene, (20, 0), 300, 400)
     (band,) = (item for item in scene.items if isinstance(item, Rect) and item.fill == BAND)

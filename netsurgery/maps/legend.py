@@ -24,15 +24,24 @@ BAND: Color = (232, 234, 238)
 @dataclass(frozen=True)
 class Entry:
     """A class: its colour on the picture, None for none; whether it is the one drawn as heat, or
-    the background, which is not painted. cells: how many show it; score: its best, in words."""
+    the background, which is not painted. cells: how many of `total` show it; score: its best, in
+    words."""
 
     number: int
     label: str
-    cells: str
+    cells: int
+    total: int
     score: str
     color: Color | None = None
     drawn: bool = False
     background: bool = False
+
+    def words(self, *, short: bool) -> str:
+        """What is said of its cells; of a map of one cell the score alone."""
+        total = counted(self.total, "cell")
+        cells = counted(self.cells, "cell") if short else f"{self.cells} of {total}"
+        said = f"{cells}, {self.score}" if self.total > 1 else self.score
+        return f"not painted: {said}" if self.background and not short else said
 
 
 def entries(
@@ -59,7 +68,8 @@ def entries(
             Entry(
                 number,
                 _name(class_map, number),
-                f"{row.cells if row else 0} of {counted(total, 'cell')}" if total > 1 else "",
+                row.cells if row else 0,
+                total,
                 f"{'best' if row else 'highest'} {best:.3g}"
                 if total > 1
                 else f"{class_map.scored} {best:.3g}",
@@ -136,14 +146,10 @@ def _entry(
         scene.add(Rect(box, line=FRAME, radius=3))
         scene.add(Line((x + 4, y + _SWATCH - 3), (x + _SWATCH - 4, y + 5), FRAME))
     scene.text((x + _NUMBER, y), str(line.number), 13, INK, "ra")
-    said = ", ".join(part for part in (line.cells, line.score) if part)
-    if line.background:
-        said = f"not painted: {said}"
+    said = line.words(short=not two_lines)
     if not two_lines:
         scene.text((x + _LABEL, y), line.label, 13, INK, room=room - _LABEL - _SHARE)
-        few = f"{counted(int(line.cells.partition(' of ')[0]), 'cell')}, " if line.cells else ""
-        words = few + line.score
-        scene.text((x + room - 5, y + 1), words, 11, PALE, "ra")
+        scene.text((x + room - 5, y + 1), said, 11, PALE, "ra")
     elif line.label:
         scene.text((x + _LABEL, y), line.label, 13, INK, room=room - _LABEL)
         scene.text((x + _LABEL, y + 17), said, 11, PALE, room=room - _LABEL)
