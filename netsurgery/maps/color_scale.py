@@ -56,12 +56,13 @@ class ColorScale:
     """The lowest and the highest value, and their colours; values beyond them have the ends'.
 
     signed: 0 is white, between blue for what is below it and red for what is above, each as dark as
-    it is far from 0.
+    it is far from 0. shades: other colours than those.
     """
 
     low: float
     high: float
     signed: bool = False
+    shades: Colors | None = None
 
     @classmethod
     def of(
@@ -101,7 +102,8 @@ class ColorScale:
 
     def colors(self, values: NDArray[Any]) -> NDArray[np.uint8]:
         """The values' colours, their shape x 3."""
-        return (signed_colors if self.signed else heat_colors)(self.shares(values))
+        shades = self.shades or (signed_colors if self.signed else heat_colors)
+        return shades(self.shares(values))
 
     def ticks(self, most: int = 6) -> list[float]:
         """Round values on it."""

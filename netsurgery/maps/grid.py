@@ -18,7 +18,7 @@ from netsurgery.errors import NetError
 from netsurgery.io.memory import Claim
 from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.channel_view import ChannelView
-from netsurgery.maps.color_scale import Colors, ColorScale, finite_range, grey_colors, normalized
+from netsurgery.maps.color_scale import ColorScale, finite_range, grey_colors
 from netsurgery.maps.map_frame import color_bar
 from netsurgery.maps.palette import PAPER
 from netsurgery.maps.raster import to_pixels
@@ -72,9 +72,8 @@ def blob_scene(values: Array, blob: str, image: str, view: ChannelView) -> Scene
 def _own_scale(tile: Array, signed: bool) -> Array:
     low, high = finite_range(tile)
     if signed:
-        most = max(abs(low), abs(high)) or 1.0
-        return 2 * normalized(tile, -most, most) - 1
-    return normalized(tile, low, high)
+        return 2 * ColorScale.around_zero(low, high).shares(tile) - 1
+    return ColorScale(low, high).shares(tile)
 
 
 def draw_grid(
@@ -125,10 +124,9 @@ def grid_scene(
 
 @dataclass(frozen=True)
 class _TileScale:
-    """The values' scale, its colours, whether it is drawn, and the colour between the tiles."""
+    """The values' scale, whether it is drawn, and the colour between the tiles."""
 
     values: ColorScale
-    colors: Colors | None = None
     bar: bool = True
     gap: tuple[int, int, int] = PAPER
 
@@ -137,11 +135,13 @@ class _TileScale:
         low, high = finite_range(tiles)
         rgb = tiles.ndim == 4
         if grey:
-            return cls(ColorScale(low, high), grey_colors, gap=_LINE)
+            return cls(ColorScale(low, high, shades=grey_colors), gap=_LINE)
         if not signed:
             return cls(ColorScale(low, high), bar=not rgb)
         scale = ColorScale.around_zero(low, high)
-        return cls(scale, grey_colors) if rgb else cls(scale, gap=_LINE)  # white is a value
+        if rgb:
+            return cls(replace(scale, shades=grey_colors))
+        return cls(scale, gap=_LINE)  # white is a value
 
 
 def _laid(
@@ -167,9 +167,7 @@ def _laid(
         _write_numbers(scene, layout, numbers[: len(tiles)], (left, _HEAD))
     if bar:
         foot = max(box[3], _HEAD + 40)
-        color_bar(
-            scene, (box[2] + 12, _HEAD, box[2] + _BAR_SPACE, foot), scale.values, scale.colors
-        )
+        color_bar(scene, (box[2] + 12, _HEAD, box[2] + _BAR_SPACE, foot), scale.values)
     return scene
 
 
@@ -216,8 +214,7 @@ def _colored(values: Array, scale: _TileScale) -> Pixels:
     missing = np.isnan(values)
     clean = np.where(missing, 0, values)
     if values.ndim == 3:
-        shares = scale.values.shares(clean)
-        colors = scale.colors(shares) if scale.colors else scale.values.colors(clean)
+        colors = scale.values.colors(clean)
         colors[missing] = _NAN
     else:
         shares = scale.values.shares(clean)

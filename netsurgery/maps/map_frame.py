@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from PIL import Image
 
-from netsurgery.maps.color_scale import Colors, ColorScale
+from netsurgery.maps.color_scale import ColorScale
 from netsurgery.maps.palette import PAPER, ink_on
 from netsurgery.maps.regions import place_tags
 from netsurgery.maps.scene import FRAME, PALE, Bitmap, Box, CellGrid, Line, Rect, Scene
@@ -136,17 +136,17 @@ def _over_paper(color: NDArray[Any]) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def color_bar(scene: Scene, box: Box, scale: ColorScale, shades: Colors | None = None) -> None:
+def color_bar(scene: Scene, box: Box, scale: ColorScale) -> None:
     """Colours from the lowest value, at the foot of a box, to the highest, with round ticks.
 
-    box: the colours are at its left edge. shades: the colours, None for those of the scale.
+    box: the colours are at its left edge.
     """
     x0, y0, _, y1 = box
     right = x0 + _BAR
 
     def stripes(size: tuple[int, int]) -> Image.Image:
         values = np.linspace(scale.high, scale.low, size[0], dtype=np.float64)
-        colors = scale.colors(values) if shades is None else shades(scale.shares(values))
+        colors = scale.colors(values)
         return Image.fromarray(np.repeat(colors[:, np.newaxis], size[1], axis=1))
 
     scene.add(Bitmap((x0, y0, right, y1), stripes))
