@@ -19,7 +19,7 @@ from netsurgery.errors import NetError
 from netsurgery.formats.labels import Labels
 from netsurgery.maps.classmap import ClassMap, Geometry
 from netsurgery.maps.color_scale import heat_colors, signed_colors
-from netsurgery.maps.heatmap import draw_map, draw_png, map_scene
+from netsurgery.maps.heatmap import draw_map, map_scene
 from netsurgery.maps.image import Picture
 from netsurgery.maps.palette import CLASS_COLORS, PAPER, contrast
 from netsurgery.maps.picture_file import encoded, image_bytes
@@ -513,7 +513,7 @@ def test_the_kind_of_file(suffix: str) -> None:
 
 def test_a_png_has_every_pixel() -> None:
     mapped = class_map(np.random.default_rng(0).random((3, 5, 5)))
-    content = draw_png(mapped)
+    content = mapped.picture_file()
     with Image.open(io.BytesIO(content)) as picture:
         assert (picture.format, picture.mode) == ("PNG", "RGB")
         picture.verify()

@@ -312,8 +312,7 @@ class ClassMap:
         from netsurgery.maps.picture_file import encoded
         from netsurgery.maps.picture_look import PictureLook
 
-        classes = LIKELIEST if number is None else str(number)
-        return encoded(map_scene(self, classes, look or PictureLook()), suffix)
+        return encoded(map_scene(self, number, look or PictureLook()), suffix)
 
     @checks_arguments()
     def to_html(self, number: int | str | None = None, *, all_classes: bool = False) -> str:
@@ -360,9 +359,7 @@ class ClassMap:
         return short_repr(f"ClassMap of {self.image}: {cells}, {counted(self.classes, 'class')}")
 
     def _repr_png_(self) -> bytes | None:
-        from netsurgery.maps.heatmap import draw_png
-
-        return None if self.windows() is None else draw_png(self)
+        return None if self.windows() is None else self.picture_file()
 
     def _repr_html_(self) -> str:
         from netsurgery.maps.map_record import map_html

@@ -18,7 +18,7 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import counted
 from netsurgery.maps import map_colors
 from netsurgery.maps.cell_places import cell_places
-from netsurgery.maps.class_names import EACH
+from netsurgery.maps.class_names import EACH, LIKELIEST
 from netsurgery.maps.classmap import ClassMap
 from netsurgery.maps.color_scale import ColorScale
 from netsurgery.maps.layout import (
@@ -34,7 +34,6 @@ from netsurgery.maps.layout import (
 from netsurgery.maps.legend import COLUMN, Legend, class_name, entries
 from netsurgery.maps.map_colors import MapColors
 from netsurgery.maps.map_frame import MapFrame, color_bar, fed_picture
-from netsurgery.maps.picture_file import encoded
 from netsurgery.maps.picture_look import PictureLook
 from netsurgery.maps.raster import to_pixels
 from netsurgery.maps.scene import PALE, Bitmap, Scene
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["draw_map", "draw_png", "map_scene"]
+__all__ = ["draw_map", "map_scene"]
 
 #: Classes that have a picture each, the most common first.
 _MULTIPLES = 24
@@ -53,29 +52,27 @@ _INPUT = (210, 292)
 _PLAIN = PictureLook()
 
 
-def draw_png(class_map: ClassMap, number: int | None = None) -> bytes:
-    """`draw_map` as the bytes of a PNG file."""
-    return encoded(map_scene(class_map, "max" if number is None else str(number)), ".png")
-
-
 def draw_map(
     class_map: ClassMap, classes: int | str | None = None, look: PictureLook = _PLAIN
 ) -> Image.Image:
     """Draw the map on its picture, as `map_scene` lays it out."""
-    return to_pixels(map_scene(class_map, "max" if classes is None else str(classes), look))
+    return to_pixels(map_scene(class_map, classes, look))
 
 
-def map_scene(class_map: ClassMap, classes: str = "max", look: PictureLook = _PLAIN) -> Scene:
+def map_scene(
+    class_map: ClassMap, classes: int | str | None = None, look: PictureLook = _PLAIN
+) -> Scene:
     """What stands where in the picture of a map.
 
-    classes: "max" for the likeliest class of each cell, a class or several, by numbers or labels
-    with commas between, or "each" for a picture of each class found. Raises NetError where the
-    places of the cells are not known or there is no such class, FormatError for no label.
+    classes: "max" (None) for the likeliest class of each cell, a class or several, by numbers or
+    labels with commas between, or "each" for a picture of each class found. Raises NetError where
+    the places of the cells are not known or there is no such class, FormatError for no label.
     """
+    named = LIKELIEST if classes is None else str(classes)
     _, tiles = cell_places(class_map, *class_map.shape)
     picture = _MapPicture(class_map, tiles, look)
-    numbers = class_map.names.find_several(classes)
-    if classes.strip().casefold() == EACH:
+    numbers = class_map.names.find_several(named)
+    if named.strip().casefold() == EACH:
         return picture.each()
     if numbers is not None and len(numbers) == 1:
         return picture.of(map_colors.heat(class_map, numbers[0], look), numbers[0])

@@ -15,10 +15,7 @@ __all__ = ["OUTPUT"]
 
 
 def _of_map(class_map: ClassMap, view: MapView) -> bytes:
-    from netsurgery.maps.heatmap import map_scene
-    from netsurgery.maps.picture_file import encoded
-
-    return encoded(map_scene(class_map, view.class_, view.look), view.suffix)
+    return class_map.picture_file(view.class_, look=view.look, suffix=view.suffix)
 
 
 def _of_features(features: Features, view: ChannelView, suffix: str) -> bytes:
