@@ -217,24 +217,19 @@ class _MapPicture:
     ) -> list[tuple[float, float, float, float]]:
         """Boxes for as many pictures as there are titles, which stand over them."""
         height, width = sheet.picture
-        pitch = (sheet.width - 2 * MARGIN - self._bar_space(sheet) + GAP) / sheet.columns
-        room = max(width, pitch - GAP)
+        room = max(width, sheet.pitch - GAP)
         boxes = []
         for start in range(0, len(titles), sheet.columns):
             row = titles[start : start + sheet.columns]
             lines = [scene.fonts.wrapped(title, 13, room, most) for title in row]
             under = top + 18 * max(map(len, lines)) + 2
             for column, each in enumerate(lines):
-                x = MARGIN + column * pitch
+                x = MARGIN + column * sheet.pitch
                 for number, line in enumerate(each):
                     scene.text((x, under - 2 - 18 * (len(each) - number)), line, 13)
                 boxes.append((x, under, x + width, under + height))
             top = under + height + 16
         return boxes
-
-    def _bar_space(self, sheet: Sheet) -> float:
-        used = sheet.columns * (sheet.picture[1] + GAP) - GAP + 2 * MARGIN
-        return BAR_SPACE if sheet.width - used >= BAR_SPACE else 0
 
     def _bar(
         self,

@@ -41,13 +41,19 @@ _FULL = 1200
 class Sheet:
     """width: of the sheet at a scale of 1, and `scale` to the pixels asked for. picture: height and
     width of each picture on it. columns: pictures in a row. side: the width of the column beside
-    the picture, 0 where the rest of the sheet is under it."""
+    the picture, 0 where the rest of the sheet is under it. bar: the width kept for a colour bar."""
 
     width: float
     scale: float
     picture: Size
     columns: int = 1
     side: float = 0
+    bar: float = 0
+
+    @property
+    def pitch(self) -> float:
+        """From one picture in a row to the next."""
+        return (self.width - 2 * MARGIN - self.bar + GAP) / self.columns
 
 
 def one_sheet(image: Size, width: int | None, bar: bool) -> Sheet:
@@ -60,10 +66,10 @@ def one_sheet(image: Size, width: int | None, bar: bool) -> Sheet:
     sheet, scale = _scaled(width, _SHEET)
     inner = sheet - 2 * MARGIN - space
     if image[1] >= _BANNER * image[0] or sheet < _NARROW:
-        return Sheet(sheet, scale, fitted(image, (_HIGH, int(inner))))
+        return Sheet(sheet, scale, fitted(image, (_HIGH, int(inner))), bar=space)
     size = fitted(image, (_HIGH, min(_WIDE, int(inner) - GAP - SIDE)))
     side = inner - GAP - size[1] if width is not None else SIDE
-    return Sheet(size[1] + side + GAP + 2 * MARGIN + space, scale, size, 1, side)
+    return Sheet(size[1] + side + GAP + 2 * MARGIN + space, scale, size, 1, side, space)
 
 
 def grid_sheet(image: Size, count: int, width: int | None, bar: bool) -> Sheet:
@@ -81,7 +87,7 @@ def grid_sheet(image: Size, count: int, width: int | None, bar: bool) -> Sheet:
     if width is None:
         pitch = max(size[1], _TITLE) + GAP
         sheet = max(columns * pitch - GAP + 2 * MARGIN + space, 520)
-    return Sheet(sheet, scale, size, columns)
+    return Sheet(sheet, scale, size, columns, bar=space)
 
 
 def _scaled(width: int | None, otherwise: int) -> tuple[float, float]:
