@@ -33,10 +33,10 @@ from netsurgery.maps.layout import (
 )
 from netsurgery.maps.legend import COLUMN, Legend, class_name, entries
 from netsurgery.maps.map_colors import MapColors
-from netsurgery.maps.map_frame import MapFrame, color_bar, fed_picture
+from netsurgery.maps.map_frame import Ground, MapFrame, color_bar, fed_picture
 from netsurgery.maps.picture_look import PictureLook
 from netsurgery.maps.raster import to_pixels
-from netsurgery.maps.scene import PALE, Bitmap, Scene
+from netsurgery.maps.scene import PALE, Bitmap, Box, Scene
 from netsurgery.maps.transformer import squeeze_words
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ class _MapPicture:
         bar = content.scale is not None
         sheet = one_sheet(self.image, self.look.width, bar)
         scene = self._scene(sheet)
-        top = self._head(scene, [content.title, *self._background(content)], sheet)
+        hidden = self._background("painted") if content.is_likeliest else []
+        top = self._head(scene, [content.title, *hidden], sheet)
         height, width = sheet.picture
         box = (MARGIN, top, MARGIN + width, top + height)
         whole = self.look.layout == "overlay"
@@ -107,8 +108,7 @@ class _MapPicture:
             scene, content, smooth=self.look.smooth, numbers=content.is_likeliest and not whole
         )
         if content.scale is not None:
-            foot = min(box[3], top + max(height, 60))
-            color_bar(scene, (box[2] + 14, top, box[2] + BAR_SPACE, foot), content.scale)
+            _bar_beside(scene, [box], content.scale)
         self._beside(scene, sheet, box, content, drawn)
         return scene
 
@@ -116,7 +116,7 @@ class _MapPicture:
         self,
         scene: Scene,
         sheet: Sheet,
-        box: tuple[float, float, float, float],
+        box: Box,
         content: MapColors,
         drawn: int | None,
     ) -> None:
@@ -162,8 +162,9 @@ class _MapPicture:
         bar = heat.scale is not None
         sheet = grid_sheet(self.image, 3, self.look.width, bar)
         scene = self._scene(sheet)
-        top = self._head(scene, self._background(content), sheet)
-        parts = (
+        hidden = self._background("painted") if content.is_likeliest else []
+        top = self._head(scene, hidden, sheet)
+        parts: tuple[tuple[str, Ground | None, MapColors | None, bool], ...] = (
             ("image", "RGB", None, False),
             ("on the image" if heat is content else content.title, "L", content, False),
             (heat.title, None, heat, content.is_likeliest),
@@ -171,10 +172,10 @@ class _MapPicture:
         titles = [title for title, *_ in parts]
         boxes = self._grid(scene, sheet, top, titles)
         for box, (_, ground, shown, numbers) in zip(boxes, parts, strict=True):
-            frame = MapFrame(self.class_map, self.tiles, box, ground)  # type: ignore[arg-type]
+            frame = MapFrame(self.class_map, self.tiles, box, ground)
             frame.draw(scene, shown, smooth=self.look.smooth, numbers=numbers)
         if heat.scale is not None:
-            self._bar(scene, sheet, boxes, heat.scale)
+            _bar_beside(scene, boxes, heat.scale)
         legend = self._legend(content, drawn)
         under = boxes[-1][3] + 20
         bottom = legend.draw(scene, (MARGIN, under), sheet.width - 2 * MARGIN, 420)
@@ -192,8 +193,7 @@ class _MapPicture:
         scene = self._scene(sheet)
         title = f"{class_map.scored} of each class found, all on one scale"
         more = f"; not drawn: {counted(left_out, 'more class')}" if left_out > 0 else ""
-        first = map_colors.likeliest(class_map, self.look)
-        top = self._head(scene, [title + more, *self._background(first, "drawn")], sheet)
+        top = self._head(scene, [title + more, *self._background("drawn")], sheet)
         titles = [
             f"{class_name(class_map, row.number)}, {counted(row.cells, 'cell')}" for row in rows
         ]
@@ -203,7 +203,7 @@ class _MapPicture:
             frame = MapFrame(class_map, self.tiles, box)
             frame.draw(scene, content, smooth=self.look.smooth)
         if not scale.is_flat:
-            self._bar(scene, sheet, boxes, scale)
+            _bar_beside(scene, boxes, scale)
         scene.height = boxes[-1][3] + MARGIN
         return scene
 
@@ -214,7 +214,7 @@ class _MapPicture:
         top: float,
         titles: Sequence[str],
         most: int = 5,
-    ) -> list[tuple[float, float, float, float]]:
+    ) -> list[Box]:
         """Boxes for as many pictures as there are titles, which stand over them."""
         height, width = sheet.picture
         room = max(width, sheet.pitch - GAP)
@@ -230,17 +230,6 @@ class _MapPicture:
                 boxes.append((x, under, x + width, under + height))
             top = under + height + 16
         return boxes
-
-    def _bar(
-        self,
-        scene: Scene,
-        sheet: Sheet,
-        boxes: Sequence[tuple[float, float, float, float]],
-        scale: ColorScale,
-    ) -> None:
-        right = max(box[2] for box in boxes)
-        top, foot = boxes[0][1], max(boxes[0][3], boxes[0][1] + 60)
-        color_bar(scene, (right + 14, top, right + BAR_SPACE, foot), scale)
 
     def _scene(self, sheet: Sheet) -> Scene:
         return Scene(sheet.width, fonts=self.look.fonts, scale=sheet.scale)
@@ -267,12 +256,19 @@ class _MapPicture:
         ]
         return "; ".join(fact for fact in facts if fact)
 
-    def _background(self, content: MapColors, painted: str = "painted") -> list[str]:
-        """A line that says what is not painted, and why."""
+    def _background(self, painted: str) -> list[str]:
+        """A line that says what is not painted, and why; none without a background."""
         number = self.class_map.background
-        if number is None or not content.is_likeliest:
+        if number is None:
             return []
         name = class_name(self.class_map, number)
         cells = int(np.count_nonzero(self.class_map.argmax() == number))
         total = self.class_map.shape[0] * self.class_map.shape[1]
         return [f"not {painted}: the background, {name}, {cells} of {counted(total, 'cell')}"]
+
+
+def _bar_beside(scene: Scene, boxes: Sequence[Box], scale: ColorScale) -> None:
+    """The scale, beside the first row of pictures."""
+    right, top = max(box[2] for box in boxes), boxes[0][1]
+    foot = max(boxes[0][3], top + 60)
+    color_bar(scene, (right + 14, top, right + BAR_SPACE, foot), scale)

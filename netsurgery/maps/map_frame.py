@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from netsurgery.maps.classmap import ClassMap
     from netsurgery.maps.map_colors import MapColors
 
-__all__ = ["MapFrame", "color_bar", "fed_picture"]
+__all__ = ["Ground", "MapFrame", "color_bar", "fed_picture"]
+
+#: The image under the cells, in grey or in its own colours.
+Ground: TypeAlias = Literal["L", "RGB"]
 
 _TAG, _TAG_RADIUS = 12, 4
 #: A tag's name is no longer, in pixels.
@@ -41,7 +44,7 @@ class MapFrame:
     class_map: ClassMap
     tiles: NDArray[np.float64]
     box: Box
-    ground: Literal["L", "RGB"] | None = "L"
+    ground: Ground | None = "L"
 
     def draw(
         self,
