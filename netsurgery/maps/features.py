@@ -14,10 +14,9 @@ from netsurgery.io.argument_types import as_names, checks_arguments
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import short_repr
-from netsurgery.io.terminal import STDIN
 from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.channel_view import ChannelView
-from netsurgery.maps.image import Picture, out_of_memory_named
+from netsurgery.maps.image import Picture, out_of_memory_named, picture_title
 from netsurgery.maps.map_source import MapSource
 from netsurgery.maps.mapper import Mapper, PictureBlobs, make_transformer, open_model
 from netsurgery.maps.picture_options import AnyPictureOptions, InputSize, as_picture_options
@@ -124,8 +123,7 @@ class Features:
     def _scene(self, view: ChannelView) -> Scene:
         from netsurgery.maps.grid import blob_scene
 
-        image = STDIN if self.image == "-" else Path(self.image).name
-        return blob_scene(self.values, self.blob, image, view)
+        return blob_scene(self.values, self.blob, picture_title(self.image), view)
 
     def _repr_png_(self) -> bytes | None:
         try:

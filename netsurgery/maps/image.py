@@ -45,6 +45,7 @@ __all__ = [
     "decode_picture",
     "out_of_memory_named",
     "picture_of_pillow",
+    "picture_title",
     "read_picture",
 ]
 
@@ -119,7 +120,7 @@ class Picture:
     @property
     def title(self) -> str:
         """What it is called over a map: without the folders that its file lies in."""
-        return self.shown.replace("\\", "/").split("/")[-1]
+        return picture_title(self.name)
 
     @property
     def peak(self) -> float:
@@ -235,6 +236,11 @@ def _decoding(name: str) -> Iterator[None]:
             raise ImageError(f"{file}: {reason}") from error
         except Exception as error:  # decoders meet broken files with any exception at all
             raise ImageError(f"{_shown(name)}: broken picture ({_one_line(error)})") from error
+
+
+def picture_title(name: str) -> str:
+    """`Picture.title` of a picture of that name."""
+    return _shown(name).replace("\\", "/").split("/")[-1]
 
 
 def _shown(path: str) -> str:
