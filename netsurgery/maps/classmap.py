@@ -44,7 +44,6 @@ __all__ = [
     "map_memory",
 ]
 
-
 #: What a cell takes in the table of classes, and in the map as text; a number that is sorted.
 _CELL, _SORTED = 64, 16
 #: Rows of the table of classes in a map as text.

@@ -55,18 +55,18 @@ def likeliest(class_map: ClassMap, look: PictureLook) -> MapColors:
     Cells of the background are not painted.
     """
     numbers, background = class_map.argmax(), class_map.background
-    painted = [row.number for row in class_map.foreground()]
+    by_class = colors_by_class([row.number for row in class_map.foreground()])
     scores = class_map.values.max(axis=0)
     shown = numbers if background is None else np.where(numbers == background, -1, numbers)
     scale = _certainty(class_map, scores[shown >= 0], look)
-    colors = _painted(shown, scores, scale, colors_by_class(painted), look, _FAINT_CLASS)
+    colors = _painted(shown, scores, scale, by_class, look, _FAINT_CLASS)
     title = "likeliest class of each cell, drawn about the center of its window"
     if numbers.size == 1:
         number, score = int(numbers[0, 0]), float(scores[0, 0])
         title = f"the only cell: {class_name(class_map, number)}, {class_map.scored} {score:.4g}"
-    elif not scale.is_flat and painted:
+    elif not scale.is_flat and by_class:
         title += f"; opacity: its {class_map.scored}, {scale.low:.3g} to {scale.high:.3g}"
-    return MapColors(title, colors, shown, scores, None, colors_by_class(painted), True)
+    return MapColors(title, colors, shown, scores, None, by_class, True)
 
 
 def selected(class_map: ClassMap, numbers: Sequence[int], look: PictureLook) -> MapColors:

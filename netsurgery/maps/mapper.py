@@ -295,8 +295,8 @@ class Mapper(Closeable):
 
         size: as in `map`. as_map: whether the first of the blobs is to become a class map. tile: as
         in PictureOptions; None for the mapper's own. Raises NetError for a size that the net cannot
-        take, MemoryLimitError for one at which
-        giving the blobs takes more memory than may be used, with a size that fits.
+        take, MemoryLimitError for one at which giving the blobs takes more memory than may be used,
+        with a size that fits.
         """
         options = self.transformer.options
         options = options if size is None else replace(options, size=size)

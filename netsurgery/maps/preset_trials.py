@@ -11,6 +11,7 @@ import numpy as np
 
 from netsurgery.errors import NetError
 from netsurgery.io.shape_text import shape_text
+from netsurgery.maps.image import Picture
 from netsurgery.maps.mapper import Mapper, make_transformer
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from netsurgery.formats.presets import PresetName
     from netsurgery.formats.settings import Settings
-    from netsurgery.maps.image import Picture
     from netsurgery.maps.picture_options import InputSize
 
 __all__ = ["Answer", "Trial", "class_probabilities", "pixel_spread", "try_presets"]
@@ -109,8 +109,6 @@ def pixel_spread(picture: Picture, channels: int, size: tuple[int, int]) -> floa
 
     The standard deviation of pixels of 0..255, in the channel where it is largest.
     """
-    from netsurgery.maps.image import Picture
-
     height, width = (min(side, _LARGEST) for side in size)
     pixels, _ = picture.channels(channels)
     small = np.asarray(Picture(picture.name, pixels).thumbnail((height, width)))

@@ -26,7 +26,7 @@ TAG_HEIGHT, _PAD, _EDGE = 18.0, 5.0, 1.0
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """CellGrid of one class that touch each other: the class, and the best of their scores.
+    """Cells of one class that touch each other: the class, and the best of their scores.
 
     top, left: where `mask`, which is true in its cells, begins in the map.
     """
