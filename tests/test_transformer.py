@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from netsurgery.errors import ImageError, MeanError, NetsurgeryError, SettingsError
 from netsurgery.formats.settings import Settings
+from netsurgery.maps.from_settings import make_transformer
 from netsurgery.maps.image import Picture
-from netsurgery.maps.mapper import make_transformer
 from netsurgery.maps.picture_options import Fit, PictureOptions
 from netsurgery.maps.resize import resize
 from netsurgery.maps.transformer import Placement, Transformer, place, squeeze_note

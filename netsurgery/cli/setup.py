@@ -188,7 +188,7 @@ def command(
 
 def _configured_net(trust: bool | None) -> tuple[Path, Path, Path]:
     """The net and the weights of the nearest netsurgery.toml, and its folder."""
-    from netsurgery.maps.mapper import check_model
+    from netsurgery.maps.from_settings import check_model
 
     settings = with_found(Settings(), Path(), trust=trust, keys=("prototxt", "weights"))
     prototxt, weights = check_model(settings)

@@ -16,9 +16,10 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import short_repr
 from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.channel_view import ChannelView
+from netsurgery.maps.from_settings import make_transformer, open_model
 from netsurgery.maps.image import Picture, out_of_memory_named, picture_title
 from netsurgery.maps.map_source import MapSource
-from netsurgery.maps.mapper import Mapper, PictureBlobs, make_transformer, open_model
+from netsurgery.maps.mapper import Mapper, PictureBlobs
 from netsurgery.maps.picture_options import AnyPictureOptions, InputSize, as_picture_options
 from netsurgery.maps.transformer import Placement
 from netsurgery.net.field import Cells, ReceptiveField

@@ -20,26 +20,23 @@ from netsurgery.errors import (
     MemoryLimitError,
     NetError,
     NetsurgeryError,
-    SettingsError,
 )
 from netsurgery.formats.found_settings import file_named
 from netsurgery.formats.labels import Labels, load_labels
-from netsurgery.formats.mean import load_mean_for
-from netsurgery.formats.settings import SETTINGS_NAME, Settings, as_settings
+from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.shape_text import shape_text
-from netsurgery.io.unreadable import check_file
 from netsurgery.io.wording import argument
 from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.class_names import ClassNames
 from netsurgery.maps.classmap import ClassMap, Geometry, map_memory
+from netsurgery.maps.from_settings import make_transformer, open_model
 from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.map_source import MapSource, refuse_blob
 from netsurgery.maps.picture_options import (
     AnyPictureOptions,
     InputSize,
-    PictureOptions,
     TileSize,
     as_picture_options,
 )
@@ -58,14 +55,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = [
-    "Mapper",
-    "check_model",
-    "make_transformer",
-    "open_mapper",
-    "open_model",
-    "state_of",
-]
+__all__ = ["Mapper", "PictureBlobs", "open_mapper"]
 
 Size = tuple[int, int]
 
@@ -129,54 +119,6 @@ def _fitting_labels(settings: Settings, source: MapSource, drop: bool) -> Labels
     if not drop:
         labels.check(source.classes, source.blob)
     return None
-
-
-def open_model(settings: Settings, state: NetState) -> NetWithWeights:
-    """The net and the weights to use, in `state` with what the settings say of it.
-
-    Raises SettingsError where either is missing; PrototxtError, FormatError.
-    """
-    prototxt, weights = check_model(settings)
-    return NetWithWeights.open(prototxt, weights, state_of(settings, state))
-
-
-def check_model(settings: Settings) -> tuple[Path, Path]:
-    """The prototxt and the weights to use. Raises SettingsError where either is missing."""
-    if settings.prototxt is None or settings.weights is None:
-        missing = [name for name in ("prototxt", "weights") if getattr(settings, name) is None]
-        options = " and ".join(argument(f"--{name} FILE") for name in missing)
-        raise SettingsError(
-            f"no {' and no '.join(missing)} to use: give {options}, or run where there is a "
-            f"{SETTINGS_NAME} (`netsurgery convert` writes one)"
-        )
-    if settings.prototxt.is_file():  # else that is said when it is read
-        check_file(settings.weights, "a caffemodel", SettingsError)
-    return settings.prototxt, settings.weights
-
-
-def state_of(settings: Settings, state: NetState = TEST) -> NetState:
-    """The state in which the net of `settings` is used: their stages and level, else `state`'s."""
-    level = state.level if settings.level is None else settings.level
-    stages = state.stages if settings.stages is None else tuple(settings.stages)
-    return replace(state, level=level, stages=stages)
-
-
-def make_transformer(
-    settings: Settings, channels: int, options: PictureOptions | None = None
-) -> Transformer:
-    """What makes pictures ready as `settings` say, for an input of `channels` (1 or 3) channels.
-
-    Raises MeanError, and SettingsError for a preset or a channel swap that does not fit.
-    """
-    settings.check_preset(channels)
-    return Transformer(
-        channels=channels,
-        mean=None if settings.mean is None else load_mean_for(settings.mean, channels),
-        raw_scale=settings.raw_scale,
-        channel_swap=settings.channel_swap,
-        input_scale=settings.input_scale,
-        options=options or PictureOptions(),
-    )
 
 
 class Mapper(Closeable):

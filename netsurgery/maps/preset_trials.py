@@ -11,8 +11,9 @@ import numpy as np
 
 from netsurgery.errors import NetError
 from netsurgery.io.shape_text import shape_text
+from netsurgery.maps.from_settings import make_transformer
 from netsurgery.maps.image import Picture
-from netsurgery.maps.mapper import Mapper, make_transformer
+from netsurgery.maps.mapper import Mapper
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

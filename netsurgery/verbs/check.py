@@ -299,7 +299,7 @@ def _preprocessing(settings: Settings, net: NetDefinition, shapes: Shapes) -> tu
     if not images:
         return "", ""
     # The transformer needs numpy, which most checks do not.
-    from netsurgery.maps.mapper import make_transformer
+    from netsurgery.maps.from_settings import make_transformer
 
     _, channels, height, width = images[0]
     try:

@@ -216,8 +216,9 @@ def setup(
 def _open_mapper(
     settings: Settings, engine: AnyEngine, blob: str | None, state: NetState
 ) -> Mapper:
+    from netsurgery.maps.from_settings import make_transformer, open_model
     from netsurgery.maps.map_source import MapSource
-    from netsurgery.maps.mapper import Mapper, make_transformer, open_model
+    from netsurgery.maps.mapper import Mapper
 
     source = MapSource.of_classes(open_model(settings, state), blob)
     # In place until `try_presets` sets that of each preset.

@@ -110,7 +110,7 @@ def make_samples(
     if not several:
         return Samples(random=count, seed=seed)
     from netsurgery.maps.any_picture import as_picture
-    from netsurgery.maps.mapper import make_transformer
+    from netsurgery.maps.from_settings import make_transformer
 
     net = declare_inputs(with_own_shapes(net))
     shape = next((each.shape for each in net.inputs), None)

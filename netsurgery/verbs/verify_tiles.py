@@ -168,8 +168,9 @@ def verify_tiles(
     True
     """
     from netsurgery.maps.any_picture import as_pictures
+    from netsurgery.maps.from_settings import make_transformer
     from netsurgery.maps.map_source import MapSource
-    from netsurgery.maps.mapper import Mapper, make_transformer
+    from netsurgery.maps.mapper import Mapper
     from netsurgery.maps.picture_options import PictureOptions
 
     settings = as_settings(settings)
