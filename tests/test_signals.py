@@ -136,10 +136,17 @@ main()
 """
 
 
+def without_site() -> tuple[list[str], dict[str, str]]:
+    """Python that has imported nothing at its start, as an editable installation may have."""
+    path = os.pathsep.join([str(ROOT), *filter(os.path.isabs, sys.path)])
+    return [sys.executable, "-S", "-c"], {**environment(), "PYTHONPATH": path}
+
+
 @pytest.mark.parametrize("number", [0, 1, 2, 3, *range(4, 60, 7)])
 def test_an_interrupted_import_is_silent(number: int) -> None:
-    command = [sys.executable, "-c", INTERRUPTED, str(number), "--version"]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=30)
+    python, env = without_site()
+    command = [*python, INTERRUPTED, str(number), "--version"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30)
     assert done.returncode in (130, -signal.SIGINT)
     assert (done.stdout, done.stderr) == ("", "")
 
@@ -147,11 +154,11 @@ def test_an_interrupted_import_is_silent(number: int) -> None:
 def test_nothing_is_imported_before_interrupts_are_seen_to() -> None:
     """There Python itself prints the traceback of an interrupt, in the middle of an import."""
     code = (
-        "import sys; before = set(sys.modules); import netsurgery.__main__;"
+        "import os, sys; before = set(sys.modules); import netsurgery.__main__;"
         "print(*sorted(set(sys.modules) - before))"
     )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+    python, env = without_site()
+    done = subprocess.run([*python, code], env=env, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["__future__", "netsurgery", "netsurgery.__main__"]
 
 

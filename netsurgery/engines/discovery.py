@@ -172,12 +172,8 @@ def _this_interpreter() -> Candidate:
 
 def _why_not_importable() -> str:
     """Why `import caffe` cannot give pycaffe here; "" where it may. Runs and imports nothing."""
-    try:
-        working_folder = os.path.realpath(os.curdir)
-    except OSError:  # the current folder was removed: nothing can be in it
-        working_folder = ""
-    left_out = {working_folder, *map(os.path.realpath, own_path())}
-    searched = [place for place in sys.path if place and os.path.realpath(place) not in left_out]
+    left_out = {None, *map(_whole, [os.curdir, *own_path()])}
+    searched = [place for place in sys.path if _whole(place) not in left_out]
     spec = PathFinder.find_spec("caffe", [*caffe_path(), *searched])
     if spec is None:
         return f"no module named caffe{path_hint()}"
@@ -188,6 +184,14 @@ def _why_not_importable() -> str:
     if not any((folder / f"_caffe{suffix}").is_file() for suffix in EXTENSION_SUFFIXES):
         return f"{spec.origin} is named caffe but is not a built pycaffe: no _caffe.so beside it"
     return ""
+
+
+def _whole(place: str) -> str | None:
+    """A place of sys.path without links; None where it is sought from a folder that is gone."""
+    try:
+        return os.path.realpath(place)
+    except OSError:
+        return None
 
 
 def _installed() -> Candidate:

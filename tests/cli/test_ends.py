@@ -127,13 +127,13 @@ def test_ctrl_c_while_the_command_is_imported(tmp_path: Path) -> None:
 
 
 def in_a_removed_folder(folder: Path, *args: str) -> tuple[int, str]:
-    """Exit code and standard error."""
+    """Exit code and standard error; Python finds its modules in `folder`, too."""
     (folder / "gone").mkdir()
     script = f"cd gone && rmdir ../gone && exec {shlex.quote(sys.executable)} -m netsurgery "
     done = subprocess.run(
         ["sh", "-c", script + shlex.join(args)],
         cwd=folder,
-        env=environment(),
+        env={**environment(), "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])},
         capture_output=True,
         text=True,
         timeout=60,
@@ -143,6 +143,8 @@ def in_a_removed_folder(folder: Path, *args: str) -> tuple[int, str]:
 
 def test_a_removed_current_folder_is_no_matter(tmp_path: Path) -> None:
     """Where no relative path is given; looking for Caffe looks at the current folder."""
+    hook = "import sys\nsys.path.append('__editable__.own.finder')\n"  # of an editable installation
+    (tmp_path / "sitecustomize.py").write_text(hook)
     code, errors = in_a_removed_folder(tmp_path, "caffe", "info", "-q")
     assert errors == ""
     assert code in (0, 1)  # whether there is a Caffe
