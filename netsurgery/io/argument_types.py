@@ -68,7 +68,7 @@ def shown(value: object) -> str:
     """A value in a message: its `repr`, on one line and not endless.
 
     >>> shown([1, 2] * 20)
-    '[1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, ...1, 2, 1, 2, 1, 2]'
+    '[1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1..., 1, 2, 1, 2, 1, 2]'
     """
     return cell(repr(value), _MOST)
 
@@ -95,7 +95,11 @@ def checked_argument(name: str, value: Any, annotation: str) -> Any:
     'kit fox'
     """
     words = _words(annotation)
-    if not words or (value is None and "None" in words):
+    return _checked(name, value, words) if words else value
+
+
+def _checked(name: str, value: Any, words: tuple[str, ...]) -> Any:
+    if value is None and "None" in words:
         return value
     if isinstance(value, str) and "str" in words:
         return value
@@ -116,10 +120,13 @@ def _checking(function: T, call: str) -> T:
     where = function.__qualname__.removesuffix(".__init__")
 
     @functools.cache  # at the first call, for many functions are imported that are never called
-    def expected() -> tuple[dict[str, str], list[str]]:
+    def expected() -> tuple[list[tuple[int, str, tuple[str, ...]]], list[str]]:
         parameters = inspect.signature(function).parameters
-        types = {key: str(each.annotation) for key, each in parameters.items()}
-        checked = {key: annotation for key, annotation in types.items() if _words(annotation)}
+        checked = [
+            (place, key, words)
+            for place, (key, each) in enumerate(parameters.items())
+            if (words := _words(str(each.annotation)))
+        ]
         return checked, [key for key, each in parameters.items() if each.kind in _BY_POSITION]
 
     @functools.wraps(function)
@@ -134,12 +141,11 @@ def _checking(function: T, call: str) -> T:
                 f"position, expected {taken}{how}"
             )
         values = list(args)
-        for key, annotation in checked.items():
+        for place, key, words in checked:
             if key in kwargs:
-                kwargs[key] = checked_argument(key, kwargs[key], annotation)
-            elif key in positional[: len(args)]:
-                place = positional.index(key)
-                values[place] = checked_argument(key, args[place], annotation)
+                kwargs[key] = _checked(key, kwargs[key], words)
+            elif place < len(args):
+                values[place] = _checked(key, args[place], words)
         return function(*values, **kwargs)
 
     return wrapper  # type: ignore[return-value]
