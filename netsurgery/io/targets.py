@@ -13,9 +13,17 @@ from netsurgery.errors import OutputError
 from netsurgery.io.mapping import shortened
 from netsurgery.io.ownership import foreign_link
 from netsurgery.io.unreadable import url_in
-from netsurgery.io.wording import argument
+from netsurgery.io.wording import argument, listed
 
-__all__ = ["STDOUT", "WrongOutput", "check_links", "check_outputs", "one_line", "wrote"]
+__all__ = [
+    "STDOUT",
+    "WrongOutput",
+    "check_links",
+    "check_outputs",
+    "one_line",
+    "wrong_ending",
+    "wrote",
+]
 
 #: The output that is standard output, where a run takes it.
 STDOUT = "-"
@@ -25,6 +33,11 @@ class WrongOutput(OutputError):
     """An output that is named in a way that cannot be meant."""
 
     exit_code = 2
+
+
+def wrong_ending(name: str | Path, endings: Iterable[str]) -> WrongOutput:
+    """The error of an output whose name has none of the endings."""
+    return WrongOutput(f"{name}: expected a name ending in {listed(endings)}")
 
 
 def wrote(files: Iterable[str]) -> str:

@@ -15,8 +15,7 @@ from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import Outputs
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import short_repr
-from netsurgery.io.targets import WrongOutput
-from netsurgery.io.wording import listed
+from netsurgery.io.targets import WrongOutput, wrong_ending
 from netsurgery.maps.channel_view import ChannelView
 from netsurgery.open_net.arguments import AnyPath, as_path
 from netsurgery.verbs.outputs import COLLECTIONS, Collection
@@ -262,7 +261,7 @@ def find_collection(path: Path, arrays: int) -> Collection:
     """What writes the file, by its ending. Raises WrongOutput."""
     collection = COLLECTIONS.get(path.suffix.lower())
     if collection is None:
-        raise WrongOutput(f"{path}: expected a name ending in {listed(COLLECTIONS)}")
+        raise wrong_ending(path, COLLECTIONS)
     if collection.single and arrays != 1:
         raise WrongOutput(
             f"{path}: a .npy holds one blob of one image, found {arrays}; give a .npz or .h5"

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netsurgery.errors import NetError, OutputError, SurgeryError
+from netsurgery.errors import NetError, SurgeryError
 from netsurgery.formats.weights import WeightsLayer, open_weights
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import Outputs
@@ -18,7 +18,7 @@ from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.npy import npy_bytes
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import ShortRepr
-from netsurgery.io.wording import listed
+from netsurgery.io.targets import wrong_ending
 from netsurgery.maps.picture_look import PICTURE_SUFFIXES, picture_suffix
 from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -142,7 +142,7 @@ class ParamInspection(ShortRepr):
         """The kind of picture that a path is to be."""
         suffix = Path(path).suffix.lower()
         if path != "-" and suffix not in PICTURE_SUFFIXES:
-            raise OutputError(f"{path}: expected a name ending in {listed(PICTURE_SUFFIXES)}")
+            raise wrong_ending(path, PICTURE_SUFFIXES)
         return picture_suffix([path])
 
     @checks_arguments()

@@ -149,7 +149,7 @@ def test_params(repo_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert words_of("p.svg")[0] == "conv1[0] of digits.caffemodel"
     with Image.open("p.webp") as picture:
         assert picture.format == "WEBP"
-    assert run(["inspect", model, "--param", "conv1[0]", "--picture", "p.gif", "-q"]) == 1
+    assert run(["inspect", model, "--param", "conv1[0]", "--picture", "p.gif", "-q"]) == 2
     assert "p.gif: expected a name ending in .png" in capsys.readouterr().err
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from netsurgery.errors import OutputError
 from netsurgery.io.files import Outputs
-from netsurgery.io.targets import STDOUT, WrongOutput, check_links, check_outputs
-from netsurgery.io.wording import argument, listed
+from netsurgery.io.targets import STDOUT, WrongOutput, check_links, check_outputs, wrong_ending
+from netsurgery.io.wording import argument
 from netsurgery.maps.picture_look import PICTURE_SUFFIXES
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.outputs import How, file_outputs
@@ -128,7 +128,7 @@ def is_folder(option: str, name: str, suffix: str, count: int, what: str) -> boo
     fits = name.lower().endswith(kinds)
     if count == 1 and not folder:
         if not fits:
-            raise WrongOutput(f"{option} {name}: expected a name ending in {listed(kinds)}")
+            raise wrong_ending(f"{option} {name}", kinds)
         return False
     if (file := _in_the_way(name)) is not None:
         why = f"several {what} need a folder for {option}"
