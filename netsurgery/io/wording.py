@@ -18,7 +18,7 @@ _NAMES = {
 }
 _FLAGS = {"--as-caffe", "--force", "--verify"}
 #: Endings of nouns that take more than an "s".
-_PLURALS = {"axis": "axes", "index": "indices", "ss": "sses"}
+_PLURALS = {"axis": "axes", "box": "boxes", "index": "indices", "ss": "sses"}
 #: Whose values are several.
 _LISTS = {"--allow", "--stage"}
 _SIZE = r"(\d+)x(\d+)"

@@ -13,6 +13,7 @@ from netsurgery.io.files import Outputs
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.targets import STDOUT, wrote
 from netsurgery.io.terminal import print_text
+from netsurgery.io.wording import counted
 from netsurgery.net.state import NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.default_names import default_drawing
@@ -160,11 +161,11 @@ class NetDrawing(ShortRepr):
 
     def __str__(self) -> str:
         layers, boxes = len(list(self.graph.layers_by_box)), len(self.graph.boxes)
-        parts = [f"{layers} layer{'s' * (layers != 1)} in {boxes} box{'es' * (boxes != 1)}"]
+        parts = [f"{counted(layers, 'layer')} in {counted(boxes, 'box')}"]
         edges, frames = len(self.graph.edges), len(self.graph.frames)
-        parts.append(f"{edges} edge{'s' * (edges != 1)}")
+        parts.append(counted(edges, "edge"))
         if frames:
-            parts.append(f"{frames} group{'s' * (frames != 1)} of repeated blocks")
+            parts.append(f"{counted(frames, 'group')} of repeated blocks")
         for mark in Mark:
             count = sum(
                 layer.changed is not None and layer.changed.mark is mark
