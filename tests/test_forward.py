@@ -236,6 +236,10 @@ def test_names_that_are_not_there() -> None:
         for reshape in (net.blobs["conv"].reshape, lambda *shape: net.reshape(conv=shape)):
             with pytest.raises(ns.NetError, match="no input 'conv'; its inputs are data"):
                 reshape(1, 2, 3, 4)
+        before = net.blobs["data"].shape
+        with pytest.raises(ns.NetError, match="no input 'conv'"):
+            net.reshape(data=(2, 2, 9, 9), conv=(1, 2, 3, 4))
+        assert net.blobs["data"].shape == before
     with pytest.raises(ns.EngineError, match="engine 'embeded': expected auto, caffe, embedded"):
         opened().forward(engine="embeded")  # type: ignore[arg-type]
     with pytest.raises(ns.EngineError, match="engine 'embeded'"):

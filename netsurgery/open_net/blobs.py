@@ -102,13 +102,17 @@ class BlobStore:
             )
         return self.results[blob]
 
-    def reshape(self, name: str, shape: Sequence[int]) -> None:
-        """Give an input another shape: it holds zeros then, and the results are gone."""
-        self.check_input(name)
-        sizes = as_shape(shape, f"{self.path}: input {name!r}")
-        if min(sizes, default=1) < 1:
-            raise NetError(f"{self.path}: input {name!r}: found the shape {sizes}, expected sizes")
-        self._reshape({name: sizes})
+    def reshape(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        """Give inputs other shapes, all or none: they hold zeros then, and the results are gone."""
+        checked = {}
+        for name, shape in shapes.items():
+            self.check_input(name)
+            sizes = checked[name] = as_shape(shape, f"{self.path}: input {name!r}")
+            if min(sizes, default=1) < 1:
+                raise NetError(
+                    f"{self.path}: input {name!r}: found the shape {sizes}, expected sizes"
+                )
+        self._reshape(checked)
 
     def _reshape(self, shapes: Mapping[str, Shape]) -> None:
         """Give inputs these shapes: all of them, or none where there is no memory."""
@@ -273,7 +277,7 @@ class Blob:
 
         Every other blob follows by itself. Raises NetError for a blob that is not an input.
         """
-        self._store.reshape(self.name, shape)
+        self._store.reshape({self.name: shape})
 
     def __repr__(self) -> str:
         shape = self._store.shapes().blobs.get(self.name)

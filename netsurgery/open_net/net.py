@@ -194,7 +194,8 @@ class Net(Closeable):
         """Give inputs other shapes, ``net.reshape(data=(1, 3, 451, 451))``; they hold zeros then.
 
         Every other blob follows by itself, and `forward` reshapes to its arrays: what is left of
-        pycaffe's ``net.reshape()`` is nothing. Raises NetError for a name that is not an input's.
+        pycaffe's ``net.reshape()`` is nothing. Raises NetError for a name that is not an input's;
+        no input is reshaped then.
 
         >>> net = Net("prototxt/digits_deploy.prototxt")
         >>> net.blobs["data"].reshape(3, 1, 32, 32)
@@ -202,8 +203,7 @@ class Net(Closeable):
         >>> net.blobs["prob"].shape
         (3, 11)
         """
-        for name, shape in shapes.items():
-            self._blobs.reshape(name, shape)
+        self._blobs.reshape(shapes)
 
     @property
     def engine(self) -> str:
