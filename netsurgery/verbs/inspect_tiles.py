@@ -154,13 +154,11 @@ def _enlarged(side: int, stride: int) -> int:
 
 def _costs(net: NetDefinition, source: tuple[str, int], tiling: Tiling) -> tuple[TileCost, ...]:
     name, channels = source
-    tiles = dict.fromkeys(
-        tiling.plan(tiling.largest(side)).tile
-        for side in (max(tiling.smallest_exact), *_SIDES)
-        if side >= max(tiling.smallest_exact)
-    )
+    least = max(tiling.smallest_exact)
+    sides = [least, *(side for side in _SIDES if side > least)]
+    tiles = {tiling.plan(tiling.largest(side)).tile for side in sides}
     costs = []
-    for tile in sorted([*tiles, tiling.size]):
+    for tile in sorted(tiles | {tiling.size}):
         try:
             shapes = infer(net, {name: (1, channels, *tile)})
         except NetsurgeryError:  # the whole has more numbers than Caffe counts
@@ -168,4 +166,4 @@ def _costs(net: NetDefinition, source: tuple[str, int], tiling: Tiling) -> tuple
         plan = tiling.exactly(tile)
         memory = embedded_memory(net, shapes, net.outputs)
         costs.append(TileCost(tile, plan.count, plan.overhead, memory))
-    return tuple(dict.fromkeys(costs))
+    return tuple(costs)
