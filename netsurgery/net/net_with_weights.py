@@ -48,9 +48,6 @@ class NetWithWeights(Closeable):
     The weights are opened, and their index read, when they are first asked for.
     """
 
-    #: Whether the weights are in a temporary file, whose name means nothing to a user.
-    is_scratch = False
-
     def __init__(self, net: NetDefinition, weights: WeightsFile | Path | str | None = None) -> None:
         """weights: a file's name, a file that is open already (and closed with this), or None."""
         self.net = net
@@ -85,6 +82,11 @@ class NetWithWeights(Closeable):
         """The name of the weights' file. Raises NetError where there are none."""
         if self._path is None:
             raise NetError(f"{self.net.prototxt.path}: no weights are given")
+        return self._path
+
+    @property
+    def known_path(self) -> str | None:
+        """The name of the weights' file; None where there are none, or none that a user knows."""
         return self._path
 
     @property

@@ -27,7 +27,8 @@ class ScratchModel(NetWithWeights):
     It goes as well when the model is collected, and when the process ends.
     """
 
-    is_scratch = True
+    #: The name of a temporary file means nothing to a user.
+    known_path = None
 
     def __init__(
         self, net: NetDefinition, write: Callable[[OutputFile], object], *, hdf5: bool = False

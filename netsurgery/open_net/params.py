@@ -49,7 +49,7 @@ class Store:
     @property
     def shown_path(self) -> str:
         """The file of weights, for messages; a temporary one has no name that says anything."""
-        return "unsaved weights" if self.model.is_scratch else self.model.path
+        return self.model.known_path or "unsaved weights"
 
     def array(self, layer: str, index: int) -> ParamArray:
         """The one array of a param; layers that share it by name get the same.

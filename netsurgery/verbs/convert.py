@@ -114,9 +114,6 @@ def convert(
         result = Conversion(
             plan, planned, match, stack.pop_all(), opened=model, settings=chosen, engine=options
         )
-    # Else it stays the prototxt's: the name of a temporary file means nothing.
-    if model.has_weights and not model.is_scratch:
-        result.weights_name = model.path
     places = {"prototxt_out": prototxt_out, "weights_out": weights_out, "draw": draw}
     # Nothing is to be written; `verify` runs the new net from a temporary file.
     if folder is None and not any(place is not None for place in places.values()):

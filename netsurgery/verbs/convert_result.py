@@ -79,8 +79,8 @@ class Conversion(OpenResult):
         super().__init__(source, opened)
         self.plan, self._model, self._match = plan, model, match
         self._settings, self._engine = settings, engine
-        #: What the name of the new weights is made of.
-        self.weights_name = plan.net.prototxt.path
+        # What the name of the new weights is made of.
+        self._named_after = opened.known_path or plan.net.prototxt.path
         self._paths: OutputPaths | None = None
         self._drawing: Path | None = None
         self.verification: Verification | None = None
@@ -242,7 +242,7 @@ class Conversion(OpenResult):
     ) -> OutputPaths:
         return output_paths(
             self.plan.net.prototxt.path,
-            self.weights_name,
+            self._named_after,
             folder=as_path(folder),
             prototxt_out=as_path(prototxt),
             weights_out=as_path(weights),

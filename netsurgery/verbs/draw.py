@@ -82,7 +82,7 @@ def _drawing(
     return NetDrawing(
         graph,
         model.net.prototxt.path,
-        model.path if model.has_weights and not model.is_scratch else None,
+        model.known_path,
         model.net.state,
         compared=compared,
         notes=(*another, *inspection.remarks()),

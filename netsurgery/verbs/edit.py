@@ -118,9 +118,7 @@ class Edit(OpenResult):
         if weights is None and prototxt is None and all(s.name == "save" for s in self.steps):
             return None
         if weights is None:
-            # The name of a temporary file means nothing to the user.
-            scratch = self._model.is_scratch
-            weights = default_weights(path if scratch else self._model.path, "edited")
+            weights = default_weights(self._model.known_path or path, "edited")
         if prototxt is None and self.plan.text is not None:
             prototxt = weights.parent / default_prototxt(path, "edited")
         return EditPaths(weights, prototxt)

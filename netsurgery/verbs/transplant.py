@@ -127,8 +127,7 @@ class Transplantation(OpenResult):
 
     def _default(self) -> Path:
         target = self.plan.target.model
-        named = target.has_weights and not target.is_scratch
-        return default_weights(target.path if named else target.net.prototxt.path, "transplanted")
+        return default_weights(target.known_path or target.net.prototxt.path, "transplanted")
 
     def table(self) -> Table:
         """A row for each param."""
