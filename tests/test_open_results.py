@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import shutil
 from collections.abc import Callable
@@ -130,6 +131,17 @@ def test_a_result_says_what_it_wrote_and_nothing_else(name: str) -> None:
             each.plan_outputs(place(result, "planned"))
         assert (result.written, str(result)) == ((), unsaved[1])
         assert result.to_json() == fresh.to_json()
+
+
+@pytest.mark.parametrize("name", SURGERIES)
+def test_a_notebook_shows_the_verdict_a_table_and_the_notes(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = SURGERIES[name][0]()
+    monkeypatch.setattr(type(result), "notes", ("a <note>", "another"))
+    shown = result._repr_html_()
+    assert shown.startswith(f"<p>{html.escape(str(result))}</p>\n<table>")
+    assert shown.endswith("</table>\n<p>a &lt;note&gt;</p><p>another</p>")
 
 
 @pytest.mark.parametrize("name", SURGERIES)

@@ -336,12 +336,6 @@ class Conversion(OpenResult):
             table.add(resize.name, shape_text(resize.old), "", shape_text(resize.new))
         return table
 
-    def _repr_html_(self) -> str:
-        import html
-
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        return f"<p>{html.escape(str(self))}</p>\n{self.table().html()}\n{notes}"
-
 
 def _is_current(folder: Path) -> bool:
     # All is written by now: a folder that cannot be looked at is named, and that is all.

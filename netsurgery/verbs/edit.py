@@ -26,6 +26,7 @@ from netsurgery.verbs.default_names import default_prototxt, default_weights, ex
 from netsurgery.verbs.open_result import OpenResult
 
 if TYPE_CHECKING:
+    from netsurgery.io.table import Table
     from netsurgery.open_net.net import Net
 
 __all__ = ["Edit", "edit"]
@@ -145,17 +146,15 @@ class Edit(OpenResult):
     def __str__(self) -> str:
         return f"{self.plan}{wrote(self.written)}"
 
-    def _repr_html_(self) -> str:
-        import html
-
+    def table(self) -> Table:
+        """A row for each change, those of an operation below it."""
         from netsurgery.io.table import Column, Table
 
         table = Table((Column("operation"), Column("of"), Column("change")))
         for step in self.steps:
             for row, cells in enumerate(step.rows()):
                 table.add(step.operation if not row else "", *cells)
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        return f"<p>{html.escape(str(self))}</p>\n{table.html()}\n{notes}"
+        return table
 
 
 @checks_arguments()

@@ -143,9 +143,6 @@ class OnnxExport(OpenResult):
             for blob, axes in blobs.items()
         ]
 
-    def _repr_html_(self) -> str:
-        return self.table().html()
-
 
 @checks_arguments()
 def export_onnx(

@@ -191,11 +191,6 @@ class Initialization(OpenResult):
             table.add(name, param.filler.type, shape_text(param.shape))
         return table
 
-    def _repr_html_(self) -> str:
-        import html
-
-        return f"<p>{html.escape(str(self))}</p>\n{self.table().html()}"
-
 
 @checks_arguments()
 def init(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import weakref
+from abc import abstractmethod
 from contextlib import ExitStack
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from netsurgery.errors import NetError
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.short_repr import ShortRepr
+
+if TYPE_CHECKING:
+    from netsurgery.io.table import Table
 
 __all__ = ["OpenResult"]
 
@@ -35,6 +39,21 @@ class OpenResult(ShortRepr, Closeable):
             raise NetError(f"the {self.noun} is closed")
         for each in self._inputs:
             each.check_unchanged()
+
+    @abstractmethod
+    def table(self) -> Table:
+        """What was done, in rows."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know."""
+        return ()
+
+    def _repr_html_(self) -> str:
+        import html
+
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"<p>{html.escape(str(self))}</p>\n{self.table().html()}\n{notes}"
 
     def close(self) -> None:
         """Close the inputs; `net`, once it was asked for, stays open."""

@@ -167,12 +167,6 @@ class Transplantation(OpenResult):
     def __str__(self) -> str:
         return f"{self.plan}{wrote(self.written)}"
 
-    def _repr_html_(self) -> str:
-        import html
-
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        return f"<p>{html.escape(str(self))}</p>\n{self.table().html()}\n{notes}"
-
 
 def _cells(param: ParamKey | None, shape: Shape | None) -> tuple[str, str]:
     return (

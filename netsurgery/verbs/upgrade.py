@@ -184,11 +184,6 @@ class Upgrade(OpenResult):
             table.add(step.layer or "", step.what)
         return table
 
-    def _repr_html_(self) -> str:
-        import html
-
-        return f"<p>{html.escape(str(self))}</p>\n{self.table().html()}"
-
 
 @checks_arguments()
 def upgrade(
