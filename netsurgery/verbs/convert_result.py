@@ -16,7 +16,6 @@ from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
 from netsurgery.io.targets import wrote
-from netsurgery.io.wording import argument
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.open_net.arguments import AnyPath, as_path
 from netsurgery.surgery.convolution.plan import ConvolutionPlan
@@ -33,7 +32,7 @@ from netsurgery.verbs.conversion import (
     write_conversion,
 )
 from netsurgery.verbs.convert_settings import SettingsOutcome
-from netsurgery.verbs.default_names import default_prototxt
+from netsurgery.verbs.default_names import default_prototxt, existing_notes
 from netsurgery.verbs.open_result import OpenResult
 
 if TYPE_CHECKING:
@@ -208,7 +207,7 @@ class Conversion(OpenResult):
         self._drawing = target
         # Saving without verify does not undo what `verify` has shown.
         self.verification = written.verification or self.verification
-        self._output_notes = (self._outcome.note,) if self._outcome.note else ()
+        self._output_notes = (*filter(None, [self._outcome.note]),)
         return written.files
 
     def plan_outputs(
@@ -230,12 +229,7 @@ class Conversion(OpenResult):
         outcome, files = planned_outputs(self.plan, self._model, paths, self._settings, target)
         self._paths, self._written, self._outcome = paths, None, outcome
         self._drawing = target
-        existing = [
-            f"{path} exists already; {argument('--force')} replaces it"
-            for path in files
-            if path.exists()
-        ]
-        self._output_notes = (*([outcome.note] if outcome.note else []), *existing)
+        self._output_notes = (*filter(None, [outcome.note]), *existing_notes(files))
 
     def _outputs(
         self, folder: AnyPath | None, prototxt: AnyPath | None, weights: AnyPath | None

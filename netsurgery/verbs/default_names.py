@@ -10,7 +10,13 @@ from netsurgery.io.targets import STDOUT, check_outputs
 from netsurgery.io.terminal import STDIN
 from netsurgery.io.wording import argument
 
-__all__ = ["default_drawing", "default_prototxt", "default_weights", "existing_outputs"]
+__all__ = [
+    "default_drawing",
+    "default_prototxt",
+    "default_weights",
+    "existing_notes",
+    "existing_outputs",
+]
 
 
 def default_prototxt(prototxt: str | Path, ending: str) -> Path:
@@ -50,6 +56,11 @@ def existing_outputs(paths: Sequence[str | Path], inputs: Iterable[str | Path]) 
     """
     files = [path for path in map(str, paths) if path != STDOUT]
     check_outputs(files, inputs=inputs, force=True)
+    return existing_notes(files)
+
+
+def existing_notes(files: Iterable[str | Path]) -> tuple[str, ...]:
+    """A note for each of these files that exists."""
     return tuple(
         f"{path} exists already; {argument('--force')} replaces it"
         for path in files
