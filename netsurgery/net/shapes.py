@@ -16,6 +16,7 @@ from netsurgery.errors import NetError, PrototxtError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.size import as_shape
+from netsurgery.io.terminal import joined
 from netsurgery.io.wording import argument
 from netsurgery.net import types
 from netsurgery.net.known_fields import check_fields, unknown_fields
@@ -24,7 +25,17 @@ from netsurgery.net.net import NetDefinition
 from netsurgery.net.smallest_size import TOO_SMALL
 from netsurgery.net.types.record import NO_PARAMS, InputSource, Result, ShapeRule
 
-__all__ = ["TOO_MANY", "Shapes", "ShapesAt", "givable", "has_rule", "infer", "remedy"]
+__all__ = [
+    "TOO_MANY",
+    "Shapes",
+    "ShapesAt",
+    "UnknownShapes",
+    "givable",
+    "has_rule",
+    "infer",
+    "remedy",
+    "unknown_shapes",
+]
 
 #: How what is wrong ends where a blob has more numbers than an int counts.
 TOO_MANY = "more than Caffe counts"
@@ -83,6 +94,25 @@ class Shapes:
             why = self.unknown.get(blob, "the net has no such blob")
             raise NetError(f"the shape of blob {blob!r} is not known: {why}")
         return self.blobs[blob]
+
+
+@dataclass(frozen=True)
+class UnknownShapes:
+    """Blobs whose shapes are not known, for one and the same reason."""
+
+    reason: str
+    blobs: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"no shape of {joined([repr(blob) for blob in self.blobs])}: {self.reason}"
+
+
+def unknown_shapes(shapes: Shapes) -> tuple[UnknownShapes, ...]:
+    """Each reason once, with the blobs it holds for."""
+    reasons: dict[str, list[str]] = {}
+    for blob, reason in shapes.unknown.items():
+        reasons.setdefault(reason, []).append(blob)
+    return tuple(UnknownShapes(reason, tuple(blobs)) for reason, blobs in reasons.items())
 
 
 def infer(net: NetDefinition, inputs: Mapping[str, Shape] | None = None) -> Shapes:

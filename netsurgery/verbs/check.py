@@ -21,7 +21,7 @@ from netsurgery.net.effects import effects_of, option
 from netsurgery.net.known_fields import check_blobs
 from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.shapes import Shapes
+from netsurgery.net.shapes import Shapes, unknown_shapes
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.check_engines import embedded_report, stock_report
@@ -161,7 +161,7 @@ def _checked(result: Check, model: NetWithWeights, findings: list[Finding]) -> C
     except NetsurgeryError as error:
         findings.append(Finding.of("shapes", "error", error))
         return replace(result, engines=_none_runs(error))
-    findings += _unknown(shapes)
+    findings += [Finding("shapes", "warning", str(each)) for each in unknown_shapes(shapes)]
     findings += _unread(net)
     findings += _effects(net)
     fits = None
@@ -206,16 +206,6 @@ def _effects(net: NetDefinition) -> Iterator[Finding]:
             words = option([effect.value for effect in each.effects])
             what = each.layer.error(f"{each.does}; real Caffe is given it only with {words}")
             yield Finding.of("effects", "note", what, each.layer.name)
-
-
-def _unknown(shapes: Shapes) -> Iterator[Finding]:
-    """Each reason for which shapes are not known, once."""
-    reasons: dict[str, list[str]] = {}
-    for blob, reason in shapes.unknown.items():
-        reasons.setdefault(reason, []).append(blob)
-    for reason, blobs in reasons.items():
-        several = ", ".join(map(repr, blobs[:5])) + f" and {len(blobs) - 5} more" * (len(blobs) > 5)
-        yield Finding("shapes", "warning", f"no shape of {several}: {reason}")
 
 
 def _unread(net: NetDefinition) -> Iterator[Finding]:

@@ -20,11 +20,11 @@ from netsurgery.net.field import fields
 from netsurgery.net.layer_table import LayerSummary, summarize
 from netsurgery.net.net import NetDefinition, NetInput, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.shapes import Shapes, givable, infer
+from netsurgery.net.shapes import Shapes, givable, infer, unknown_shapes
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.open_net.models import open_net_and_weights
-from netsurgery.verbs.inspect_result import Inspection, LayerReport, UnknownShapes
+from netsurgery.verbs.inspect_result import Inspection, LayerReport
 
 if TYPE_CHECKING:
     from netsurgery.open_net.net import Net
@@ -158,7 +158,7 @@ def inspect_net(
         outputs=net.outputs,
         layers=_layers(model, summaries, with_statistics),
         total=_total(total(net, shapes), summaries, shapes),
-        unknown=_unknown(shapes),
+        unknown=unknown_shapes(shapes),
         missing=fit.missing,
         extra=model.extra,
         differing=tuple(fit.mismatches.values()),
@@ -203,14 +203,6 @@ def _statistics(layer: WeightsLayer) -> tuple[BlobStatistics, ...]:
     from netsurgery.verbs.blob_statistics import statistics
 
     return tuple(statistics(blob) for blob in layer.blobs)
-
-
-def _unknown(shapes: Shapes) -> tuple[UnknownShapes, ...]:
-    """Each reason once, with the blobs it holds for."""
-    reasons: dict[str, list[str]] = {}
-    for blob, reason in shapes.unknown.items():
-        reasons.setdefault(reason, []).append(blob)
-    return tuple(UnknownShapes(reason, tuple(blobs)) for reason, blobs in reasons.items())
 
 
 def _dims(name: str, size: Any) -> Shape:

@@ -18,13 +18,14 @@ from netsurgery.net.field import ReceptiveField
 from netsurgery.net.layer_table import LayerSummary, layer_table
 from netsurgery.net.net import Shape
 from netsurgery.net.param_fit import ParamMismatch
+from netsurgery.net.shapes import UnknownShapes
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
     from netsurgery.verbs.blob_statistics import BlobStatistics
     from netsurgery.verbs.inspect_tiles import TilesReport
 
-__all__ = ["Inspection", "LayerReport", "UnknownShapes"]
+__all__ = ["Inspection", "LayerReport"]
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,6 @@ class LayerReport(LayerSummary):
         if self.statistics:
             record["statistics"] = [each.to_json() for each in self.statistics]
         return record
-
-
-@dataclass(frozen=True)
-class UnknownShapes:
-    """Blobs whose shapes are not known, for one and the same reason."""
-
-    reason: str
-    blobs: tuple[str, ...]
 
 
 @dataclass(frozen=True, repr=False)
@@ -194,13 +187,12 @@ class Inspection(ShortRepr):
         return table if table.rows else None
 
     def remarks(self) -> Iterator[str]:
-        """How the weights do not fit; the notes; which shapes are not known and why.
+        """The notes; which shapes are not known and why; how the weights do not fit.
 
         Of many layers for the same the first few, and how many more.
         """
         yield from self.notes
-        for each in self.unknown:
-            yield f"no shape of {joined([repr(blob) for blob in each.blobs])}: {each.reason}"
+        yield from map(str, self.unknown)
         missing, extra = (
             f"{plural('layer', len(names))} {joined([repr(name) for name in names])}"
             for names in (self.missing, self.extra)
