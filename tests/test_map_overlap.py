@@ -47,7 +47,7 @@ def job_of(
     monkeypatch: pytest.MonkeyPatch,
 ) -> MapJob:
     monkeypatch.setitem(OUTPUTS, "picture", Output("picture", ".png", of_map=draw))
-    files = MapFiles.plan(images, {"picture": (".png", f"{folder}/maps/")})
+    files = MapFiles.plan(images, {"picture": f"{folder}/maps/"})
     pictures = [(np.zeros((1, 1), np.uint8), name) for name in images]
     return MapJob(cast(Any, FakeMapper(run)), pictures, files, MapView(), ExitStack())
 

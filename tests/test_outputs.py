@@ -169,10 +169,8 @@ def test_where_it_goes(
     monkeypatch.chdir(tmp_path)
     kind, suffix = output.name, output.suffix
 
-    joined = [kind] if output.join else []
-
     def plan(images: list[str], name: str) -> list[str]:
-        return MapFiles.plan(images, {kind: (suffix, name)}, joined=joined).paths[kind]
+        return MapFiles.plan(images, {kind: name}).paths[kind]
 
     assert plan(["cat.jpg"], f"m{suffix}") == [f"m{suffix}"]
     with pytest.raises(WrongOutput, match=f"expected a name ending in {suffix}"):

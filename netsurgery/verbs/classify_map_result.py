@@ -73,16 +73,11 @@ class ClassMaps(PictureResults["ClassMap"]):
         view = view or MapView()
         self._mapper.check_class(view.class_)
         pictures = self._pictures()
-        named = {
-            kind: (OUTPUTS[kind].suffix, place)
-            for kind, place in named_files("of_map", outputs).items()
-        }
         images = [image for _, image in pictures]
-        joined = [kind for kind in named if OUTPUTS[kind].join is not None]
         inputs = self._inputs(images)
         if view.look.font is not None:
             inputs.append(str(view.look.font))
-        files = MapFiles.plan(images, named, joined=joined, inputs=inputs, force=force)
+        files = MapFiles.plan(images, named_files("of_map", outputs), inputs=inputs, force=force)
         view = replace(view, suffix=picture_suffix(files.paths.get("picture", ())))
         return MapJob(self._mapper, pictures, files, view, self._opened)
 

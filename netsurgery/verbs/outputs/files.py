@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from netsurgery.io.targets import STDOUT, WrongOutput, check_links, check_output
 from netsurgery.io.wording import argument
 from netsurgery.maps.picture_look import PICTURE_SUFFIXES
 from netsurgery.open_net.arguments import AnyPath
-from netsurgery.verbs.outputs import How, file_outputs
+from netsurgery.verbs.outputs import OUTPUTS, How, file_outputs
 
 __all__ = ["MapFiles", "is_folder", "make_folder", "named_files", "stems"]
 
@@ -39,31 +39,30 @@ class MapFiles:
     def plan(
         cls,
         images: Sequence[str],
-        outputs: Mapping[str, tuple[str, str]],
+        outputs: Mapping[str, str],
         *,
-        joined: Collection[str] = (),
         inputs: Iterable[str] = (),
         force: bool = False,
     ) -> MapFiles:
         """Name every output and refuse, before any work, those that must not be written.
 
-        outputs: kind -> the ending of its files, and the name that was given. joined: kinds of
-        which one file holds all pictures. Raises OutputError, and WrongOutput for what contradicts
-        itself.
+        outputs: kind -> the name that was given. Raises OutputError, and WrongOutput for what
+        contradicts itself.
         """
-        printed = [argument(f"--{kind}") for kind, (_, name) in outputs.items() if name == STDOUT]
+        printed = [argument(f"--{kind}") for kind, name in outputs.items() if name == STDOUT]
         if len(printed) > 1:
             raise WrongOutput(f"{' and '.join(printed)} cannot both go to standard output")
         files = cls({}, [*inputs, *(image for image in images if image != "-")], force)
-        for kind, (suffix, name) in outputs.items():
-            of = images[:1] if kind in joined else images
-            if kind in joined and (os.path.isdir(name) or name.endswith(("/", os.sep))):
+        for kind, name in outputs.items():
+            joined = OUTPUTS[kind].join is not None
+            if joined and (os.path.isdir(name) or name.endswith(("/", os.sep))):
                 raise WrongOutput(f"{argument(f'--{kind}')} {name}: is a folder; expected a file")
-            files.paths[kind] = files._named(of, kind, suffix, name)
+            files.paths[kind] = files._named(images[:1] if joined else images, kind, name)
         files._check()
         return files
 
-    def _named(self, images: Sequence[str], kind: str, suffix: str, name: str) -> list[str]:
+    def _named(self, images: Sequence[str], kind: str, name: str) -> list[str]:
+        suffix = OUTPUTS[kind].suffix
         if name == STDOUT and len(images) > 1:
             raise WrongOutput(f"{argument(f'--{kind}')} -: several images need a folder")
         if name == STDOUT or not is_folder(
