@@ -419,6 +419,11 @@ def test_transplant_into_the_text_of_a_full_conv_net() -> None:
             "tolerance -1: expected a number",
         ),
         (
+            lambda a: LIBRARY.verify_tiles(a, "cat.png", 48, tolerance=-1),
+            ns.NetError,
+            "tolerance -1: expected a number",
+        ),
+        (
             lambda a: LIBRARY.verify(a, a, tolerance=float("nan")),
             ns.NetError,
             "tolerance nan: expected",

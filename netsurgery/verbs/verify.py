@@ -31,7 +31,7 @@ from netsurgery.verbs.verify_run import NetPair
 if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
 
-__all__ = ["TOLERANCE", "verify", "verify_models"]
+__all__ = ["TOLERANCE", "check_tolerance", "verify", "verify_models"]
 
 #: The largest relative difference that rounding explains.
 TOLERANCE = 1e-5
@@ -78,13 +78,18 @@ def verify(
     each = engine if isinstance(engine, tuple) else (engine,)
     if len(each) not in (1, 2):
         raise EngineError(f"{counted(len(each), 'engine')}: expected one, or one for each net")
-    if not tolerance >= 0:  # NaN, too, by which no net would be the same as itself
-        raise NetError(f"tolerance {tolerance:g}: expected a number from 0")
+    check_tolerance(tolerance)
     with ExitStack() as stack:
         first, second = open_model(stack, old, state), open_model(stack, new, state)
         samples = make_samples(first.net, images, as_settings(settings), random=random, seed=seed)
         engines = list(map(as_engine_options, each))
         return verify_models(first, second, samples, engines, tolerance=tolerance)
+
+
+def check_tolerance(tolerance: float) -> None:
+    """Raise NetError for a negative one, and for NaN: no net would be the same as itself."""
+    if not tolerance >= 0:
+        raise NetError(f"tolerance {tolerance:g}: expected a number from 0")
 
 
 def verify_models(

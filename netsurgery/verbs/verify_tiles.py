@@ -20,7 +20,7 @@ from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.open_net.models import AnyModel, open_model
 from netsurgery.verbs.array_difference import Difference, difference_between
-from netsurgery.verbs.verify import TOLERANCE
+from netsurgery.verbs.verify import TOLERANCE, check_tolerance
 
 if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
@@ -159,8 +159,8 @@ def verify_tiles(
     `classify_map`.
 
     Raises NetError for a net that cannot be run in tiles, with the layer, for tiles that are too
-    small, and for a picture that is no larger than one tile; MemoryLimitError where the whole needs
-    too much; what `classify_map` raises.
+    small, for a picture that is no larger than one tile, and for a negative tolerance;
+    MemoryLimitError where the whole needs too much; what `classify_map` raises.
 
     >>> import netsurgery as ns
     >>> with ns.convert("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel") as c:
@@ -173,6 +173,7 @@ def verify_tiles(
     from netsurgery.maps.mapper import Mapper
     from netsurgery.maps.picture_options import PictureOptions
 
+    check_tolerance(tolerance)
     settings = as_settings(settings)
     with ExitStack() as stack:
         model = open_model(stack, net, state)
