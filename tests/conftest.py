@@ -47,6 +47,15 @@ def repo_root() -> Path:
     return REPO_ROOT
 
 
+@pytest.fixture
+def bundled_nets(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder of the test's own, with the bundled nets in it."""
+    for name in ("prototxt", "models"):
+        (tmp_path / name).symlink_to(repo_root / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def shared_data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Real nets, weights and pictures of others, beside the repository and no part of it.

@@ -20,12 +20,9 @@ NET, MODEL = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(bundled_nets: Path) -> Path:
     """The current folder, with the bundled net in it."""
-    for name in ("prototxt", "models"):
-        (tmp_path / name).symlink_to(repo_root / name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return bundled_nets
 
 
 def test_the_values_are_those_of_the_weights() -> None:

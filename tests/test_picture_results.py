@@ -22,10 +22,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (40, 52), np.uint8)
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("prototxt", "models"):
-        (tmp_path / name).symlink_to(repo_root / name)
-    monkeypatch.chdir(tmp_path)
+def folder(bundled_nets: Path) -> None:
     for name in ("cat.png", "dog.png"):
         Image.fromarray(PIXELS).save(name)
 
