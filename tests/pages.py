@@ -1,4 +1,4 @@
-"""Maps for tests of the page, what stands in its text, and a reader of its values."""
+"""Maps for tests of their page, what stands in a page's text, and a reader of its values."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import zlib
+from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,18 @@ def records(text: str) -> list[dict[str, Any]]:
     """What is said of each map in a page."""
     parts = re.findall(r'<script type="application/json" class="map">(.*?)</script>', text, re.S)
     return [json.loads(record) for record in parts]
+
+
+def elements(text: str) -> list[tuple[str, dict[str, str | None]]]:
+    """The tags of a page, each with its attributes."""
+    found: list[tuple[str, dict[str, str | None]]] = []
+
+    class Tags(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            found.append((tag, dict(attrs)))
+
+    Tags().feed(text)
+    return found
 
 
 class Values:

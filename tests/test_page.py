@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import re
-from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes import FakeEngine
-from pages import HOSTILE, Values, made_map, page_of, records, softmax
+from pages import HOSTILE, Values, elements, made_map, page_of, records, softmax
 from PIL import Image
 
 from netsurgery.cli import run
@@ -148,71 +146,23 @@ def test_the_picture_is_bounded() -> None:
         assert head == f"data:image/{str(image.format).lower()}"
 
 
-class Elements(HTMLParser):
-    """The elements of a page, none of which has a handler, a style or an address of its own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self.names.append(tag)
-        for name, value in attrs:
-            assert not name.startswith("on"), (tag, name)
-            assert name != "style", tag
-            if name in ("src", "href", "action", "data"):
-                assert str(value).startswith("data:"), (tag, value)
-
-
 def hostile_map() -> ClassMap:
     values = RANDOM.random((len(HOSTILE), 4, 5))
     return made_map(values, labels=HOSTILE, name=f"folder/{HOSTILE[1]}.png")
 
 
 def test_names_are_text() -> None:
-    plain, hostile = Elements(), Elements()
-    plain.feed(page_of(made_map(RANDOM.random((len(HOSTILE), 4, 5)))))
     text = page_of(hostile_map())
-    hostile.feed(text)
-    assert plain.names == hostile.names
+    plain = page_of(made_map(RANDOM.random((len(HOSTILE), 4, 5))))
+    assert [tag for tag, _ in elements(plain)] == [tag for tag, _ in elements(text)]
     (record,) = records(text)
     assert {row[2] for row in record["classes"]} == set(HOSTILE)
     assert record["name"] == f"folder/{HOSTILE[1]}.png"
 
 
-def test_the_policy_names_the_script_and_the_style_by_their_hashes() -> None:
-    text = page_of(hostile_map())
-    match = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
-    assert match is not None
-    policy = dict(part.split(" ", 1) for part in match[1].split("; "))
-    for kind in ("style", "script"):
-        (content,) = re.findall(rf"<{kind}>(.*?)</{kind}>", text, re.S)
-        digest = hashlib.sha256(content.encode()).digest()
-        assert policy[f"{kind}-src"] == f"'sha256-{base64.b64encode(digest).decode()}'"
-    assert policy["default-src"] == policy["base-uri"] == policy["form-action"] == "'none'"
-    assert policy["img-src"] == "data: blob:"
-    assert "unsafe" not in match[1]
-
-
-def test_script_and_style_are_small_and_ascii() -> None:
+def test_script_and_style_are_small() -> None:
     assert len(document.script()) + len(document.style()) < 60_000
-    for path in [*PAGE.glob("page.*"), *PAGE.glob("script/*.js")]:
-        text = path.read_bytes()
-        assert text.isascii(), path
-        assert b"\r" not in text, path
     assert sorted(path.stem for path in PAGE.glob("script/*.js")) == sorted(document.SCRIPTS)
-
-
-@pytest.mark.parametrize("path", sorted(PAGE.glob("script/*.js")), ids=lambda path: path.name)
-def test_a_script_makes_no_code_and_no_markup_of_data(path: Path) -> None:
-    text = path.read_text()
-    sinks = (
-        r"eval|Function|innerHTML|outerHTML|insertAdjacentHTML|document\.write|setTimeout\([\"'`]"
-    )
-    requests = r"\bfetch\(|XMLHttpRequest|WebSocket|EventSource|sendBeacon|import\(|https?:"
-    match = re.search(rf"(?<!\w)({sinks}|{requests}|srcdoc|DOMParser|javascript:|cssText)", text)
-    assert match is None, match
-    assert len(text.splitlines()) <= 350
 
 
 def test_every_element_that_the_script_names_exists() -> None:
@@ -315,11 +265,3 @@ def test_on_standard_output(folder: Path, capfdbinary: pytest.CaptureFixture[byt
         ("a.png", 0, 2),
         ("b.png", 0, 2),
     ]
-
-
-def test_a_wheel_has_all_that_the_page_is_made_of(repo_root: Path) -> None:
-    patterns = re.findall(r'"(maps/page/[^"]*)"', (repo_root / "pyproject.toml").read_text())
-    package = repo_root / "netsurgery"
-    installed = {path for pattern in patterns for path in package.glob(pattern)}
-    files = {path for path in PAGE.rglob("*") if path.suffix not in ("", ".py", ".pyc")}
-    assert installed == files

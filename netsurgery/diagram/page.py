@@ -1,20 +1,15 @@
-"""A drawing as a page of HTML that needs nothing else: to zoom, to search, to read the prototxt.
-
-A content security policy allows this one script and these two style sheets, by their hashes, and
-nothing from anywhere: what a name might hold cannot run, even if it were taken for markup.
-"""
+"""A drawing as a page of HTML that needs nothing else: to zoom, to search, to read the prototxt."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator
 from html import escape
-from importlib.resources import files
+from pathlib import Path
 
 from netsurgery.diagram.graph import DrawnLayer, NetGraph
 from netsurgery.diagram.scene import NetScene
 from netsurgery.diagram.svg import style, svg_text
+from netsurgery.io.html_page import html_page
 from netsurgery.io.terminal import printable
 
 __all__ = ["page_text"]
@@ -28,56 +23,23 @@ _HELP = (
 
 def page_text(graph: NetGraph, scene: NetScene) -> str:
     """The page of the drawing `scene` of `graph`."""
-    sheet, script = (
-        files("netsurgery.diagram").joinpath(name).read_text(encoding="utf-8")
-        for name in ("page.css", "page.js")
+    fields = {
+        "title": _text(scene.title or "net"),
+        "net": svg_text(scene),
+        "help": _text(_HELP),
+        "lines": "\n".join(_lines(graph)),
+    }
+    return html_page(
+        _read("page.html"),
+        fields,
+        style=_read("page.css"),
+        script=_read("page.js"),
+        inner_styles=[style()],
     )
-    styles = " ".join(map(_hashed, (sheet, style())))
-    policy = (
-        f"default-src 'none'; script-src {_hashed(script)}; style-src {styles}; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    title = _text(scene.title or "net")
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{sheet}</style>
-</head>
-<body>
-<header>
-<h1>{title}</h1>
-<form role="search"><label for="search">Search</label>
-<input id="search" type="search" placeholder="a layer" autocomplete="off" spellcheck="false">
-<output id="count" for="search" aria-live="polite"></output></form>
-<div role="group" aria-label="Zoom">
-<button type="button" data-zoom="out" aria-label="Zoom out">-</button>
-<button type="button" data-zoom="in" aria-label="Zoom in">+</button>
-<button type="button" data-zoom="fit">All</button>
-<button type="button" data-zoom="whole">100 %</button>
-</div>
-</header>
-<div class="columns">
-<main tabindex="0" aria-label="The net">
-{svg_text(scene)}</main>
-<aside id="about" aria-live="polite" data-empty="{_text(_HELP)}"><p>{_text(_HELP)}</p></aside>
-</div>
-<div id="lines" hidden>
-{chr(10).join(_lines(graph))}
-</div>
-<script>{script}</script>
-</body>
-</html>
-"""
 
 
-def _hashed(text: str) -> str:
-    """What a policy calls a script or a style sheet by."""
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return f"'sha256-{digest}'"
+def _read(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _lines(graph: NetGraph) -> Iterator[str]:

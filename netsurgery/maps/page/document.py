@@ -1,21 +1,17 @@
 """The page as one file: markup, style, script and the parts of its maps.
 
-A Content-Security-Policy in it allows the style and the script of this file by their hashes,
-pictures that are in the file or made by the script, and nothing else: no request, no eval, no
-script that a label could bring along.
+Of images its policy allows those that are in the file or made by the script.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from netsurgery.io.html_page import html_page
 from netsurgery.maps.color_scale import heat_colors
 from netsurgery.maps.page.record import as_script_text
 from netsurgery.maps.page.selection import FIRST, MOST
@@ -33,16 +29,13 @@ _HEATS = 11
 def page(parts: Sequence[bytes]) -> bytes:
     """The file, ASCII. parts: of each picture, as `map_part` makes it."""
     fields = {
-        "policy": _policy(),
-        "style": style(),
         "maps": "\n".join(map(_element, parts)),
         "settings": as_script_text(_settings()).decode("ascii"),
-        "script": script(),
     }
-    # What is put in is never searched: braces in a name are text.
-    pieces = re.split(r"{{(\w+)}}", _read("page.html"))
-    pieces[1::2] = [fields[name] for name in pieces[1::2]]
-    return "".join(pieces).encode("ascii", "xmlcharrefreplace")
+    whole = html_page(
+        _read("page.html"), fields, style=style(), script=script(), images="data: blob:"
+    )
+    return whole.encode("ascii", "xmlcharrefreplace")
 
 
 def _element(part: bytes) -> str:
@@ -70,24 +63,6 @@ def script() -> str:
     """The page's JavaScript."""
     body = "\n".join(_read(f"script/{name}.js") for name in SCRIPTS)
     return f'(() => {{\n"use strict";\n{body}}})();\n'
-
-
-@cache
-def _policy() -> str:
-    allowed = {
-        "default-src": "'none'",
-        "img-src": "data: blob:",
-        "style-src": _hash(style()),
-        "script-src": _hash(script()),
-        "base-uri": "'none'",
-        "form-action": "'none'",
-    }
-    return "; ".join(f"{name} {value}" for name, value in allowed.items())
-
-
-def _hash(text: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest())
-    return f"'sha256-{digest.decode('ascii')}'"
 
 
 def _read(name: str) -> str:
