@@ -10,10 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from axe_playwright_python.sync_playwright import Axe
 from lacking import lacking, needs
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-__all__ = ["Shown", "chromium", "opened"]
+__all__ = ["LOOKS", "Shown", "chromium", "opened", "violations"]
+
+_WIDE, _NARROW = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
+#: Options of the browser in which every page is looked at.
+LOOKS: dict[str, dict[str, Any]] = {
+    f"{width}, {scheme}": {"viewport": size, "color_scheme": scheme}
+    for width, size in (("wide", _WIDE), ("narrow", _NARROW))
+    for scheme in ("light", "dark")
+}
+#: Success criteria of WCAG 2.2, levels A and AA, that can be checked by rules.
+_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 #: Milliseconds in which a page must be ready, and that one waits until the address has the view.
 _READY, _SAVED = 20_000, 500
@@ -164,3 +175,14 @@ def opened(
     yield shown
     context.close()
     assert problems == []
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds wrong with a page for people who see, point or read otherwise."""
+    result = Axe().run(page, options={"runOnly": {"type": "tag", "values": _TAGS}})
+    assert "color-contrast" in {rule["id"] for rule in result.response["passes"]}
+    return [
+        f"{rule['id']}: {node['target']} {node['failureSummary']}"
+        for rule in result.response["violations"]
+        for node in rule["nodes"]
+    ]

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from browsing import Shown
+from browsing import LOOKS, Shown, violations
 from pages import HOSTILE
 from PIL import Image
 
@@ -20,13 +19,6 @@ from netsurgery.net.net import NetDefinition
 DIGITS = Path(__file__).resolve().parents[2] / "prototxt" / "digits_deploy.prototxt"
 #: What the script gives the boxes last.
 READY = ".box[tabindex]"
-WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
-LOOKS: dict[str, dict[str, Any]] = {
-    f"{width}, {scheme}": {"viewport": size, "color_scheme": scheme}
-    for width, size in (("wide", WIDE), ("narrow", NARROW))
-    for scheme in ("light", "dark")
-}
-TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 class NetPage:
@@ -293,24 +285,14 @@ def net(request: pytest.FixtureRequest, net_page: Any) -> NetPage:
     return page
 
 
-def violations(net: NetPage) -> list[str]:
-    result = Axe().run(net.page, options={"runOnly": {"type": "tag", "values": TAGS}})
-    assert "color-contrast" in {rule["id"] for rule in result.response["passes"]}
-    return [
-        f"{rule['id']}: {node['target']} {node['failureSummary']}"
-        for rule in result.response["violations"]
-        for node in rule["nodes"]
-    ]
-
-
 def test_no_rule_of_accessibility_is_broken(net: NetPage) -> None:
-    assert violations(net) == []
+    assert violations(net.page) == []
     net.page.get_by_role("searchbox").fill("conv")
-    assert violations(net) == []
+    assert violations(net.page) == []
     net.page.get_by_role("searchbox").fill("none of it")
     net.page.keyboard.press("Escape")
     net.page.get_by_role("button", name="All").click()
-    assert violations(net) == []
+    assert violations(net.page) == []
 
 
 def test_it_fits_its_width_and_has_the_scheme_s_colors(

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from browsing import Shown
+from browsing import LOOKS, Shown, violations
 from pages import made_map, page_of, softmax
 from PIL import Image
 
@@ -20,25 +19,6 @@ NAMES = tuple(
 MAP = made_map(softmax(RANDOM.normal(size=(60, 10, 14)) * 3), labels=NAMES, probability=True)
 OTHER = made_map(RANDOM.normal(size=(4, 6, 6)), name="dog.png")
 
-WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
-LOOKS: dict[str, dict[str, Any]] = {
-    f"{width}, {scheme}": {"viewport": size, "color_scheme": scheme}
-    for width, size in (("wide", WIDE), ("narrow", NARROW))
-    for scheme in ("light", "dark")
-}
-#: Success criteria of WCAG 2.2, levels A and AA, that can be checked by rules.
-TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-
-
-def violations(shown: Shown) -> list[str]:
-    result = Axe().run(shown.page, options={"runOnly": {"type": "tag", "values": TAGS}})
-    assert "color-contrast" in {rule["id"] for rule in result.response["passes"]}
-    return [
-        f"{rule['id']}: {node['target']} {node['failureSummary']}"
-        for rule in result.response["violations"]
-        for node in rule["nodes"]
-    ]
-
 
 @pytest.fixture(params=LOOKS)
 def shown(request: pytest.FixtureRequest, visit: Any) -> Shown:
@@ -47,15 +27,15 @@ def shown(request: pytest.FixtureRequest, visit: Any) -> Shown:
 
 
 def test_no_rule_of_accessibility_is_broken(shown: Shown) -> None:
-    assert violations(shown) == []
+    assert violations(shown.page) == []
     shown.press("ArrowDown", "Enter")
     shown.element("#classes input").nth(1).check(force=True)
     shown.element("summary").click()
     shown.settled()
-    assert violations(shown) == []
+    assert violations(shown.page) == []
     shown.element("#search").fill("nothing")
     shown.element("#open-help").click()
-    assert violations(shown) == []
+    assert violations(shown.page) == []
 
 
 def test_everything_fits_its_width(shown: Shown) -> None:
