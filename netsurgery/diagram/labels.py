@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
 
+from netsurgery.diagram.arrow import HEAD
 from netsurgery.diagram.graph import Edge
 from netsurgery.diagram.layout import FRAME_HEAD, NetLayout, Place, Point
 from netsurgery.diagram.typeface import shown, text_width
@@ -16,9 +17,8 @@ from netsurgery.io.shape_text import shape_text
 
 __all__ = ["LABEL", "Label", "frame_rooms", "labels"]
 
-#: Pixels: a label's letters, its distance from the line beside it, the arrow's head.
-LABEL = 10.0
-_AWAY, _HEAD = 4.0, 7.0
+#: Pixels: a label's letters, its distance from the line beside it.
+LABEL, _AWAY = 10.0, 4.0
 #: As many of the edges of a blob are tried; characters of its name.
 _TRIED, _NAME = 4, 24
 #: The side of the cells by which boxes that are near are looked up: most boxes are in one or two.
@@ -77,7 +77,7 @@ def _candidates(
                     continue
                 left = x + _AWAY if side > 0 else x - _AWAY - width
                 low, high = min(y, to_y), max(y, to_y)
-                middle = low + (high - _HEAD - low - height) / 2
+                middle = low + (high - HEAD - low - height) / 2
                 for top in dict.fromkeys((middle, low + 3)):
                     yield index, Place(left, max(low + 3, top), width, height)
     for index in indices:

@@ -8,10 +8,10 @@ from io import BytesIO
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from netsurgery.diagram.arrow import DASH, STROKE, Arrow, towards
 from netsurgery.diagram.layout import Point
 from netsurgery.diagram.palette import LIGHT
-from netsurgery.diagram.scene import Arrow, NetScene, Rectangle, SceneItem, ScenePart, Writing
-from netsurgery.diagram.svg import HEAD_LONG, HEAD_WIDE
+from netsurgery.diagram.scene import NetScene, Rectangle, SceneItem, ScenePart, Writing
 from netsurgery.diagram.typeface import drawable
 from netsurgery.io.memory import Claim
 from netsurgery.io.shape_text import shape_text
@@ -23,8 +23,6 @@ __all__ = ["png_bytes"]
 
 #: Pixels of the picture for one of the drawing: two where it stays below so many in all.
 _FINE, _MANY = 2, 80_000_000
-_DASH, _SPACE = 5.0, 4.0
-_CORNER = 5.0
 
 
 def png_bytes(scene: NetScene) -> bytes:
@@ -87,13 +85,8 @@ class _Painter:
             self._pen.text((x + self._scale / 2, y), text, ink, font, "ls")
 
     def _arrow(self, part: Arrow) -> None:
-        self._line(list(_rounded(part.points)), part.tone, 1.3, dashed=part.dashed)
-        (before_x, before_y), (x, y) = part.points[-2:]
-        across, down = (x > before_x) - (x < before_x), (y > before_y) - (y < before_y)
-        back_x, back_y = x - HEAD_LONG * across, y - HEAD_LONG * down
-        wide_x, wide_y = HEAD_WIDE * abs(down), HEAD_WIDE * abs(across)
-        ends = (back_x - wide_x, back_y - wide_y), (back_x + wide_x, back_y + wide_y)
-        self._pen.polygon([self._at((x, y)), *map(self._at, ends)], LIGHT[part.tone])
+        self._line(list(_rounded(part)), part.tone, STROKE, dashed=part.dashed)
+        self._pen.polygon([self._at(corner) for corner in part.head], LIGHT[part.tone])
 
     def _line(self, points: Sequence[Point], tone: str, thick: float, *, dashed: bool) -> None:
         width = max(1, round(thick * self._scale))
@@ -104,31 +97,22 @@ class _Painter:
             self._pen.line([self._at(point) for point in dash], LIGHT[tone], width)
 
 
-def _rounded(points: Sequence[Point]) -> Iterator[Point]:
-    """The line with a short slant for each of its corners."""
-    yield points[0]
-    for (before, corner), (_, after) in pairwise(pairwise(points)):
-        ends = [
-            _towards(corner, end, min(_CORNER, math.dist(corner, end) / 2))
-            for end in (before, after)
-        ]
-        for step in range(5):  # along the curve that SVG draws
+def _rounded(part: Arrow) -> Iterator[Point]:
+    """The points of the line, some along each bend: the curve that SVG draws."""
+    yield part.points[0]
+    for start, corner, end in part.bends:
+        for step in range(5):
             t = step / 4
             yield tuple(  # type: ignore[misc]
                 (1 - t) ** 2 * a + 2 * t * (1 - t) * c + t**2 * b
-                for a, c, b in zip(ends[0], corner, ends[1], strict=True)
+                for a, c, b in zip(start, corner, end, strict=True)
             )
-    yield points[-1]
-
-
-def _towards(start: Point, end: Point, length: float) -> Point:
-    share = length / (math.dist(start, end) or 1.0)
-    return start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share
+    yield part.points[-1]
 
 
 def _dashes(points: Sequence[Point]) -> Iterator[tuple[Point, Point]]:
     for start, end in pairwise(points):
         length, done = math.dist(start, end), 0.0
         while done < length:
-            yield _towards(start, end, done), _towards(start, end, min(done + _DASH, length))
-            done += _DASH + _SPACE
+            yield towards(start, end, done), towards(start, end, min(done + DASH[0], length))
+            done += sum(DASH)

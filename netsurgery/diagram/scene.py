@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from netsurgery.diagram.arrow import Arrow
 from netsurgery.diagram.faces import (
     BAR,
     PAD,
@@ -25,7 +26,7 @@ from netsurgery.diagram.typeface import shown
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import counted
 
-__all__ = ["Arrow", "NetScene", "Rectangle", "SceneItem", "ScenePart", "Writing", "scene_of"]
+__all__ = ["NetScene", "Rectangle", "SceneItem", "ScenePart", "Writing", "scene_of"]
 
 _MARGIN = 20.0
 _TITLE, _NOTE = 16.0, 11.0
@@ -40,15 +41,6 @@ class Rectangle:
     stroke: str = ""
     radius: float = 0.0
     thick: float = 1.0
-    dashed: bool = False
-
-
-@dataclass(frozen=True)
-class Arrow:
-    """A line through corners, with a head at its end."""
-
-    points: tuple[Point, ...]
-    tone: str
     dashed: bool = False
 
 

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
-from itertools import pairwise
 
+from netsurgery.diagram.arrow import DASH, STROKE, Arrow
+from netsurgery.diagram.layout import Point
 from netsurgery.diagram.palette import DARK, LIGHT
-from netsurgery.diagram.scene import Arrow, NetScene, Rectangle, SceneItem, ScenePart, Writing
+from netsurgery.diagram.scene import NetScene, Rectangle, SceneItem, ScenePart, Writing
 from netsurgery.io.terminal import printable
 
 __all__ = ["FONTS", "style", "svg_text"]
 
 FONTS = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
-#: Pixels: of the corners of edges, and of their arrows' heads.
-_CORNER, HEAD_LONG, HEAD_WIDE = 5.0, 7.0, 3.2
+_DASHES = f' stroke-dasharray="{DASH[0]:g} {DASH[1]:g}"'
 
 
 def svg_text(scene: NetScene) -> str:
@@ -69,7 +69,7 @@ def _rectangle(part: Rectangle) -> str:
     place = part.place
     classes = f"f-{part.fill}" + (f" s-{part.stroke}" if part.stroke else "")
     drawn = f' stroke="{LIGHT[part.stroke]}" stroke-width="{part.thick:g}"' if part.stroke else ""
-    dashes = ' stroke-dasharray="5 4"' if part.dashed else ""
+    dashes = _DASHES if part.dashed else ""
     radius = f' rx="{part.radius:g}"' if part.radius else ""
     return (
         f'<rect class="{classes}" x="{place.x:g}" y="{place.y:g}" width="{place.width:g}" '
@@ -89,38 +89,23 @@ def _writing(part: Writing) -> str:
 
 def _arrow(part: Arrow) -> Iterator[str]:
     color = LIGHT[part.tone]
-    dashes = ' stroke-dasharray="5 4"' if part.dashed else ""
+    dashes = _DASHES if part.dashed else ""
     yield (
         f'<path class="s-{part.tone}" d="{_path(part)}" fill="none" stroke="{color}" '
-        f'stroke-width="1.3"{dashes}/>'
+        f'stroke-width="{STROKE:g}"{dashes}/>'
     )
-    (before_x, before_y), (x, y) = part.points[-2:]
-    across, down = (x > before_x) - (x < before_x), (y > before_y) - (y < before_y)
-    back_x, back_y = x - HEAD_LONG * across, y - HEAD_LONG * down
-    wide_x, wide_y = HEAD_WIDE * abs(down), HEAD_WIDE * abs(across)
-    yield (
-        f'<path class="f-{part.tone}" d="M{x:g} {y:g}L{back_x - wide_x:g} {back_y - wide_y:g}'
-        f'L{back_x + wide_x:g} {back_y + wide_y:g}Z" fill="{color}"/>'
-    )
+    tip, left, right = (_point(point) for point in part.head)
+    yield f'<path class="f-{part.tone}" d="M{tip}L{left}L{right}Z" fill="{color}"/>'
 
 
 def _path(part: Arrow) -> str:
     """Straight from corner to corner, each of them rounded."""
-    points = part.points
-    pieces = [f"M{points[0][0]:g} {points[0][1]:g}"]
-    for (before, corner), (_, after) in pairwise(pairwise(points)):
-        near, far = (_towards(corner, end) for end in (before, after))
-        pieces.append(f"L{near[0]:g} {near[1]:g}Q{corner[0]:g} {corner[1]:g} {far[0]:g} {far[1]:g}")
-    pieces.append(f"L{points[-1][0]:g} {points[-1][1]:g}")
-    return "".join(pieces)
+    bends = (f"L{_point(a)}Q{_point(corner)} {_point(b)}" for a, corner, b in part.bends)
+    return f"M{_point(part.points[0])}{''.join(bends)}L{_point(part.points[-1])}"
 
 
-def _towards(corner: tuple[float, float], end: tuple[float, float]) -> tuple[float, float]:
-    """From the corner on the way to the next one, but no further than half of it."""
-    x, y = end[0] - corner[0], end[1] - corner[1]
-    length = abs(x) + abs(y)
-    share = min(_CORNER, length / 2) / length if length else 0.0
-    return round(corner[0] + x * share, 2), round(corner[1] + y * share, 2)
+def _point(point: Point) -> str:
+    return f"{point[0]:g} {point[1]:g}"
 
 
 def _text(text: str) -> str:
