@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from netsurgery.diagram.faces import cost_text, face_of
+from netsurgery.diagram.faces import box_text, frame_text
 from netsurgery.diagram.graph import BoxRole, DrawnBox, Edge, Mark, NetGraph
 from netsurgery.diagram.palette import LIGHT, bar, mark_tone, tint
 from netsurgery.io.shape_text import shape_text
@@ -26,10 +26,9 @@ def dot_text(graph: NetGraph) -> str:
     boxes = {box.key: box for box in graph.boxes}
     framed = {key for frame in graph.frames for key in frame.boxes}
     for place, frame in enumerate(graph.frames):
-        costs = cost_text(frame.params, frame.multiply_adds)
-        title = f"{len(frame.blocks)} x" + (f", together {costs}" if costs else "")
         lines.append(f"  subgraph cluster_{place} {{")
-        lines.append(f'    label={_quoted(title)}; labeljust=l; fontname="Helvetica"; fontsize=11;')
+        title = _quoted(frame_text(frame))
+        lines.append(f'    label={title}; labeljust=l; fontname="Helvetica"; fontsize=11;')
         lines += [f"    {_node(boxes[key])}" for key in frame.boxes]
         lines.append("  }")
     lines += [f"  {_node(box)}" for box in graph.boxes if box.key not in framed]
@@ -48,9 +47,8 @@ def _attributes(values: Mapping[str, str]) -> str:
 
 
 def _node(box: DrawnBox) -> str:
-    lines = [" ".join(span.text for span in line.spans) for line in face_of(box, whole=True).lines]
     # \l ends a line and aligns it to the left.
-    text = "".join(cell(line).replace("\\", "\\\\") + "\\l" for line in lines)
+    text = "".join(cell(line).replace("\\", "\\\\") + "\\l" for line in box_text(box))
     if box.role is not BoxRole.LAYERS:
         text, values = text.removesuffix("\\l"), {"fillcolor": f'"{LIGHT["frame"]}"'}
         values["shape"] = "oval"

@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from netsurgery.diagram.graph import BoxRole, DrawnBox, DrawnLayer, Frame
+from netsurgery.diagram.graph import BoxRole, DrawnBox, DrawnLayer, Frame, Mark
 from netsurgery.diagram.palette import mark_tone
 from netsurgery.diagram.typeface import shown, text_width
 from netsurgery.io.wording import counted, plural
 
-__all__ = ["BAR", "PAD", "Face", "FaceLine", "TextSpan", "count_text", "face_of", "frame_lines"]
+__all__ = [
+    "BAR",
+    "PAD",
+    "Face",
+    "FaceLine",
+    "TextSpan",
+    "box_text",
+    "cost_text",
+    "face_of",
+    "frame_lines",
+    "frame_text",
+]
 
 #: Pixels: around the text, and of the coloured left edge.
 PAD, BAR = 8.0, 5.0
@@ -67,25 +78,44 @@ class FaceLine:
 
 @dataclass(frozen=True)
 class Face:
-    """The lines of a box, and its size in pixels."""
+    """The lines of a box, how far they are from its left and its top, and its size, in pixels."""
 
     lines: tuple[FaceLine, ...]
+    left: float
+    top: float
     width: float
     height: float
 
 
-def face_of(box: DrawnBox, *, whole: bool = False) -> Face:
-    """What stands in a box. whole: long names are not shortened."""
-    most = _WHOLE if whole else _LONG
+def face_of(box: DrawnBox) -> Face:
+    """What stands in a box, long names shortened."""
+    lines = tuple(_lines(box, _LONG))
     if box.role is not BoxRole.LAYERS:
-        lines = [FaceLine((TextSpan(shown(box.name, most), 12.0),))]
-        left, pad = PAD * 1.5, PAD * 0.6
+        left, pad, right = PAD * 1.5, PAD * 0.6, PAD * 1.5
     else:
-        lines = [*_layer_lines(box, most), *_totals(box)]
-        left, pad = BAR + PAD, PAD * 0.75
-    width = left + max(line.width for line in lines) + PAD * (1.5 if not box.layers else 1.0)
+        left, pad, right = BAR + PAD, PAD * 0.75, PAD
+    width = left + max(line.width for line in lines) + right
     height = sum(line.height for line in lines) + 2 * pad
-    return Face(tuple(lines), float(round(width)), float(round(height)))
+    return Face(lines, left, pad, float(round(width)), float(round(height)))
+
+
+def box_text(box: DrawnBox) -> list[str]:
+    """The same lines as plain text, names in full: for readers who lay the drawing out."""
+    return [" ".join(span.text for span in line.spans) for line in _lines(box, _WHOLE)]
+
+
+def frame_text(frame: Frame) -> str:
+    """How often a folded block is there, and what all its boxes cost."""
+    costs = cost_text(frame.params, frame.multiply_adds)
+    return f"{len(frame.blocks)} x" + (f", together {costs}" if costs else "")
+
+
+def _lines(box: DrawnBox, most: int) -> Iterator[FaceLine]:
+    if box.role is not BoxRole.LAYERS:
+        yield FaceLine((TextSpan(shown(box.name, most), 12.0),))
+    else:
+        yield from _layer_lines(box, most)
+        yield from _totals(box)
 
 
 def _layer_lines(box: DrawnBox, most: int) -> Iterator[FaceLine]:
@@ -122,7 +152,7 @@ def _changes(layer: DrawnLayer, place: int) -> Iterator[FaceLine]:
 
 
 def _totals(box: DrawnBox) -> Iterator[FaceLine]:
-    if all(layer.changed and layer.changed.mark.word == "removed" for layer in box.layers):
+    if box.mark is Mark.REMOVED:
         return
     costs = cost_text(box.params, box.multiply_adds)
     for text in filter(None, (costs, box.field)):
@@ -131,7 +161,9 @@ def _totals(box: DrawnBox) -> Iterator[FaceLine]:
 
 def frame_lines(frame: Frame, width: float) -> tuple[FaceLine, ...]:
     """What stands over the boxes of a folded block: as much of it as `width` pixels hold."""
-    first, last = (shown(block[-1].layers[0].name, _LONG) for block in _ends(frame))
+    first, last = (
+        shown(block[-1].layers[0].name, _LONG) for block in (frame.blocks[0], frame.blocks[-1])
+    )
     times = TextSpan(f"{len(frame.blocks)} x", _NAME, bold=True)
     which = _fitting([f"{first} ... {last}", f"to {last}"], _TEXT, width - times.width - _GAP)
     lines = [FaceLine((times, which) if which.text else (times,))]
@@ -139,10 +171,6 @@ def frame_lines(frame: Frame, width: float) -> tuple[FaceLine, ...]:
     short = cost_text(frame.params, 0)
     together = _fitting([f"together {costs}", f"together {short}", short], _SMALL, width)
     return (*lines, FaceLine((together,))) if costs and together.text else tuple(lines)
-
-
-def _ends(frame: Frame) -> tuple[tuple[DrawnBox, ...], tuple[DrawnBox, ...]]:
-    return frame.blocks[0], frame.blocks[-1]
 
 
 def _fitting(texts: list[str], size: float, width: float) -> TextSpan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from netsurgery.diagram.faces import cost_text, face_of
+from netsurgery.diagram.faces import box_text, frame_text
 from netsurgery.diagram.graph import BoxRole, DrawnBox, Edge, Mark, NetGraph
 from netsurgery.diagram.kinds import Kind
 from netsurgery.diagram.palette import LIGHT, bar, mark_tone, tint
@@ -25,9 +25,7 @@ def mermaid_text(graph: NetGraph) -> str:
     framed = {key for frame in graph.frames for key in frame.boxes}
     boxes = {box.key: box for box in graph.boxes}
     for place, frame in enumerate(graph.frames):
-        costs = cost_text(frame.params, frame.multiply_adds)
-        title = f"{len(frame.blocks)} x" + (f", together {costs}" if costs else "")
-        lines.append(f'  subgraph f{place}["{_text(title)}"]')
+        lines.append(f'  subgraph f{place}["{_text(frame_text(frame))}"]')
         lines += [f"    {_node(boxes[key])}" for key in frame.boxes]
         lines.append("  end")
     lines += [f"  {_node(box)}" for box in graph.boxes if box.key not in framed]
@@ -46,8 +44,7 @@ def _text(text: str) -> str:
 
 
 def _node(box: DrawnBox) -> str:
-    lines = [" ".join(span.text for span in line.spans) for line in face_of(box, whole=True).lines]
-    text = "<br>".join(map(_text, lines))
+    text = "<br>".join(map(_text, box_text(box)))
     shape = f'["{text}"]' if box.role is BoxRole.LAYERS else f'(["{text}"])'
     return f"b{box.key}{shape}:::{_class(box)}"
 

@@ -176,7 +176,7 @@ def _box(box: DrawnBox, face: Face, at: Place, origin: Point) -> SceneItem:
     place = _moved(at, origin)
     if box.role is not BoxRole.LAYERS:
         shape = Rectangle(place, tint(Kind.INPUT.name), "line", place.height / 2)
-        written = _written(face.lines, place.x + PAD * 1.5, place.y + PAD * 0.6)
+        written = _written(face.lines, place.x + face.left, place.y + face.top)
         data = {"key": str(box.key), "role": box.role.value, "name": box.name}
         return SceneItem("box", (shape, *written), f"{box.role.value} {shown(box.name, 400)}", data)
     kind, mark = box.layers[0].kind, box.mark
@@ -191,15 +191,15 @@ def _box(box: DrawnBox, face: Face, at: Place, origin: Point) -> SceneItem:
         ),
         Rectangle(Place(place.x, place.y + 4.0, BAR, place.height - 8.0), bar(kind)),
     ]
-    y = place.y + PAD * 0.75
+    x, y = place.x + face.left, place.y + face.top
     lines_of: dict[int | None, list[FaceLine]] = {}
     for line in face.lines:
         lines_of.setdefault(line.layer, []).append(line)
     for index, layer in enumerate(box.layers):
         lines = lines_of[index]
-        parts.append(_layer(layer, lines, place.x + BAR + PAD, y))
+        parts.append(_layer(layer, lines, x, y))
         y += sum(line.height for line in lines)
-    parts += _written(lines_of.get(None, ()), place.x + BAR + PAD, y)
+    parts += _written(lines_of.get(None, ()), x, y)
     return SceneItem("box", tuple(parts), data={"key": str(box.key), "role": box.role.value})
 
 
