@@ -626,6 +626,19 @@ def test_a_difference_marks_what_was_added_removed_and_changed(draw: Path) -> No
     assert read_svg(Path("same.svg").read_text()).marks == {}
 
 
+def test_a_box_costs_what_the_new_net_has_in_it(draw: Path) -> None:
+    new = INPUT + convolution("a", "x")
+    Path("old.prototxt").write_text(new + layer("s", "Scale", "a", "a"))
+    Path("new.prototxt").write_text(new)
+    assert ns.inspect("new.prototxt").to_json()["total"]["params"] == 6
+    assert run(["diff", "old.prototxt", "new.prototxt", "--draw", "d.dot", "-q"]) == 1
+    (lines,) = (lines for lines in boxes_of_dot(Path("d.dot").read_text())[0].values() if lines[1:])
+    assert lines[-2:] == ["- s Scale", "6 params \N{MIDDLE DOT} 256 multiply-adds"]
+    assert run(["diff", "new.prototxt", "old.prototxt", "--draw", "e.dot", "-q"]) == 1
+    (lines,) = (lines for lines in boxes_of_dot(Path("e.dot").read_text())[0].values() if lines[1:])
+    assert lines[-2:] == ["+ s Scale", "8 params \N{MIDDLE DOT} 256 multiply-adds"]
+
+
 def test_a_difference_of_weights_is_marked(draw: Path) -> None:
     Path("net.prototxt").write_text(NEW)
     ns.init("net.prototxt", "one.caffemodel", seed=1)

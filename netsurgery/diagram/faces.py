@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from netsurgery.diagram.graph import BoxRole, DrawnBox, DrawnLayer, Frame, Mark
+from netsurgery.diagram.graph import BoxRole, DrawnBox, DrawnLayer, Frame
 from netsurgery.diagram.palette import mark_tone
 from netsurgery.diagram.typeface import shown, text_width
 from netsurgery.io.wording import counted, plural
@@ -152,8 +152,6 @@ def _changes(layer: DrawnLayer, place: int) -> Iterator[FaceLine]:
 
 
 def _totals(box: DrawnBox) -> Iterator[FaceLine]:
-    if box.mark is Mark.REMOVED:
-        return
     costs = cost_text(box.params, box.multiply_adds)
     for text in filter(None, (costs, box.field)):
         yield FaceLine((TextSpan(text, _SMALL, "pale"),))

@@ -71,6 +71,11 @@ class DrawnLayer:
     text: str = field(default="", repr=False)
     changed: Changed | None = None
 
+    @property
+    def removed(self) -> bool:
+        """Whether only the earlier net has it."""
+        return self.changed is not None and self.changed.mark is Mark.REMOVED
+
 
 @dataclass(frozen=True)
 class DrawnBox:
@@ -105,13 +110,13 @@ class DrawnBox:
 
     @property
     def params(self) -> int | None:
-        """Numbers in the params of its layers; None where some are not known."""
-        return added_up([layer.params for layer in self.layers])
+        """Numbers in the params of its layers, without removed ones; None where not all known."""
+        return added_up([layer.params for layer in self.layers if not layer.removed])
 
     @property
     def multiply_adds(self) -> int | None:
-        """Multiply-adds of its layers; None where some are not known."""
-        return added_up([layer.multiply_adds for layer in self.layers])
+        """Multiply-adds of its layers, without removed ones; None where not all are known."""
+        return added_up([layer.multiply_adds for layer in self.layers if not layer.removed])
 
 
 def added_up(numbers: Sequence[int | None]) -> int | None:

@@ -126,7 +126,7 @@ def _moved(place: Place, at: Point) -> Place:
 def _head(graph: NetGraph, width: float) -> tuple[SceneItem, float]:
     """The net's name, its totals, and the key of the colours used; and their height."""
     layers = list(graph.layers)
-    present = [layer for layer in layers if not _removed(layer)]
+    present = [layer for layer in layers if not layer.removed]
     numbers = counted(len(present), "layer"), *_costs(present)
     y = _MARGIN + _TITLE
     parts: list[ScenePart] = [
@@ -166,10 +166,6 @@ def _key(layers: Sequence[DrawnLayer]) -> Iterator[tuple[str, str, TextSpan]]:
                 mark_tone(mark),
                 TextSpan(f"{mark.sign} {mark.word}", _NOTE, mark_tone(mark)),
             )
-
-
-def _removed(layer: DrawnLayer) -> bool:
-    return layer.changed is not None and layer.changed.mark is Mark.REMOVED
 
 
 def _box(box: DrawnBox, face: Face, at: Place, origin: Point) -> SceneItem:
