@@ -229,6 +229,16 @@ def test_a_box_says_what_the_layer_is(draw: Path) -> None:
     assert "field" not in drawing_of(text).svg()
 
 
+def test_the_totals_say_what_is_not_known_of(draw: Path) -> None:
+    text = INPUT + convolution("a", "x")
+    totals = "6 params \N{MIDDLE DOT} 256 multiply-adds"
+    assert f">1 layer \N{MIDDLE DOT} {totals}<" in drawing_of(text).svg()
+    least = "at least 6 params \N{MIDDLE DOT} at least 256 multiply-adds"
+    text += layer("o", "Python", "a", "o")
+    assert f">2 layers \N{MIDDLE DOT} {least}<" in drawing_of(text).svg()
+    assert str(ns.inspect("net.prototxt")).startswith("2 layers, at least 6 params")
+
+
 def test_shapes_stand_beside_their_lines_alone(draw: Path) -> None:
     """Also where many lines leave a box side by side, and where there is a frame."""
     parts = [f"part{number}" for number in range(9)]

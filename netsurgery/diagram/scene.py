@@ -145,11 +145,19 @@ def _head(graph: NetGraph, width: float) -> tuple[SceneItem, float]:
 
 
 def _costs(layers: Sequence[DrawnLayer]) -> Iterator[str]:
-    params = sum(layer.params or 0 for layer in layers)
-    times = sum(layer.multiply_adds or 0 for layer in layers)
-    text = cost_text(params, times)
-    if text:
-        yield text
+    """Params and multiply-adds in all, as far as they are known."""
+    params = [layer.params for layer in layers]
+    times = [layer.multiply_adds for layer in layers]
+    for numbers, text in (
+        (params, cost_text(_known(params), 0)),
+        (times, cost_text(0, _known(times))),
+    ):
+        if text:
+            yield f"at least {text}" if None in numbers else text
+
+
+def _known(numbers: Sequence[int | None]) -> int:
+    return sum(number or 0 for number in numbers)
 
 
 def _key(layers: Sequence[DrawnLayer]) -> Iterator[tuple[str, str, TextSpan]]:
