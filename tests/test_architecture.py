@@ -43,7 +43,7 @@ ONLY = {
     "caffe": {"engines/caffe_worker.py", "engines/caffe_probe.py"},
     "onnxruntime": {"engines/ort"},
     "click": {"cli/"},
-    "PIL": {"maps/", "diagram/typeface.py", "diagram/png.py"},
+    "PIL": {"maps/", "diagram/png.py"},
     "graphlay": {"diagram/layout.py"},
     "platformdirs": {"io/user_folders.py"},
     "fcntl": {"io/locks.py", "engines/caffe_worker.py"},  # Windows has none

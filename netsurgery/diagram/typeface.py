@@ -7,7 +7,6 @@ takes another font, or an ASCII form, for a text that this one cannot show.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
@@ -16,22 +15,15 @@ from netsurgery.io.terminal import cell, shortened
 if TYPE_CHECKING:
     from netsurgery.maps.fonts import Font, Glyphs
 
-__all__ = ["BOLD", "drawable", "shown", "text_width"]
+__all__ = ["drawable", "shown", "text_width"]
 
 #: A bold text is wider by this, and by a pixel in PNG, which draws it twice.
-BOLD = 1.08
+_BOLD = 1.08
 #: Widths are those of letters twice as large: hinting rounds them, and PNG draws them so.
 _MEASURED = 2
 #: How wide a letter is that Pillow's own font does not have, of the letters' height: in DejaVu,
 #: the widest of the usual fonts, few of any alphabet are wider.
 _LETTER = 0.7
-
-
-@cache
-def _load_font(size: int) -> Font:
-    from PIL import ImageFont
-
-    return ImageFont.load_default(size)
 
 
 @lru_cache(maxsize=4096)
@@ -41,13 +33,13 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
     A text that Pillow's own font does not have has room for its ASCII form, too.
     """
     if _is_common(text):
-        width = _length(text, size, _load_font)
+        width = _length(text, size)
     else:
         from netsurgery.maps.fonts import ascii_form
 
         ems = sum(_ems(char) for char in text)
-        width = max(ems * size, _length(ascii_form(text), size, _own_glyphs().sized))
-    return width * (BOLD if bold else 1.0)
+        width = max(ems * size, _length(ascii_form(text), size))
+    return width * (_BOLD if bold else 1.0)
 
 
 def drawable(text: str, size: int, room: float) -> tuple[str, Font]:
@@ -57,14 +49,14 @@ def drawable(text: str, size: int, room: float) -> tuple[str, Font]:
     the font is not the one that the drawing was laid out by.
     """
     if _is_common(text):
-        return text, _load_font(size)
+        return text, _own_glyphs().sized(size)
     from netsurgery.maps.fonts import FONTS
 
     return FONTS.cut(text, size, room), FONTS.font(text, size)
 
 
-def _length(text: str, size: float, sized: Callable[[int], Font]) -> float:
-    return sized(round(size * _MEASURED)).getlength(text) / _MEASURED
+def _length(text: str, size: float) -> float:
+    return _own_glyphs().sized(round(size * _MEASURED)).getlength(text) / _MEASURED
 
 
 def _ems(char: str) -> float:
