@@ -184,6 +184,28 @@ def test_a_place_that_holds_the_home_is_never_granted_whole(
     assert not any(caffe_confine.too_wide(place) for place in caffe_confine.own_places())
 
 
+@pytest.mark.parametrize(
+    ("entry", "home"), [("__editable__.own.finder", None), ("", "~")], ids=["hook", "no home"]
+)
+def test_no_name_is_sought_from_a_folder_that_is_gone(
+    start: Callable[..., PycaffeEngine],
+    net_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    entry: str,
+    home: str | None,
+) -> None:
+    """A name in sys.path that is no path; and "~", which a user without a home keeps."""
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.path.append({entry!r})\n")
+    monkeypatch.setenv("NETSURGERY_CAFFE_PYTHONPATH", f"{tmp_path}{os.pathsep}{FAKE}")
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    engine = start()
+    assert os.readlink(f"/proc/{engine.pid}/cwd").endswith(" (deleted)")
+    engine.load(net_file)
+    assert engine.info()["unconfined"]["reads"] == ""
+
+
 def test_what_allow_python_lets_in(
     start: Callable[..., PycaffeEngine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

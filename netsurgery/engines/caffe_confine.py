@@ -136,8 +136,10 @@ def own_places():
 def too_wide(place):
     # type: (str) -> bool
     """Whether a folder is the root, the user's home or above it."""
-    home = os.path.realpath(os.path.expanduser("~"))
-    return (home + "/").startswith(os.path.realpath(place).rstrip("/") + "/")
+    home = os.path.expanduser("~")
+    # It stays "~" for a user without a home. No name is sought from the current folder (see above).
+    whole = os.path.realpath(home if os.path.isabs(home) else "/")
+    return (whole + "/").startswith(os.path.realpath(place).rstrip("/") + "/")
 
 
 def mapped_files():
