@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["check_mean", "check_mean_count", "load_mean", "load_mean_for"]
+__all__ = ["check_mean", "load_mean"]
 
 #: A file, numbers as text, numbers, or an array.
 Mean: TypeAlias = "str | Path | tuple[float, ...] | MeanPicture"
@@ -70,23 +71,14 @@ def load_mean(spec: Mean) -> NDArray[np.float32]:
     return _checked(_content(name, head, suffix), name)
 
 
-def load_mean_for(spec: Mean, channels: int) -> NDArray[np.float32]:
-    """The mean that `spec` says, for an input of so many channels. Raises MeanError."""
-    mean = load_mean(spec)
-    check_mean_count(spec, len(mean), channels)
-    return mean
-
-
-def check_mean(spec: Mean, channels: int) -> None:
+def check_mean(spec: Mean, channels: int, mean: Sized | None = None) -> None:
     """Raise MeanError for a mean that is not for an input of so many channels, or not to be read.
 
-    Numbers are only counted, for which numpy is not needed.
+    mean: its values, where they are loaded. Numbers are only counted, which takes no numpy.
     """
-    check_mean_count(spec, len(spec if isinstance(spec, tuple) else load_mean(spec)), channels)
-
-
-def check_mean_count(spec: Mean, count: int, channels: int) -> None:
-    """Raise MeanError for a mean of `count` channels that is not for an input of `channels`."""
+    if mean is None:
+        mean = spec if isinstance(spec, tuple) else load_mean(spec)
+    count = len(mean)
     if count in (1, channels):
         return
     name = ",".join(f"{value:g}" for value in spec) if isinstance(spec, tuple) else str(spec)

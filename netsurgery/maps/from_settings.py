@@ -7,6 +7,7 @@ from pathlib import Path
 
 from netsurgery.errors import SettingsError
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
+from netsurgery.formats.settings_fit import check_pixels, loaded_mean
 from netsurgery.io.unreadable import check_file
 from netsurgery.io.wording import argument
 from netsurgery.maps.picture_options import PictureOptions
@@ -47,12 +48,8 @@ def make_transformer(
 
     Raises MeanError, and SettingsError for a preset or a channel swap that does not fit.
     """
-    settings.check_preset(channels)
-    mean = None
-    if settings.mean is not None:
-        from netsurgery.formats.mean import load_mean_for
-
-        mean = load_mean_for(settings.mean, channels)
+    mean = loaded_mean(settings)
+    check_pixels(settings, channels, mean)
     return Transformer(
         channels=channels,
         mean=mean,

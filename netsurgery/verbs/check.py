@@ -14,6 +14,7 @@ from netsurgery.formats.found_settings import load_found
 from netsurgery.formats.labels import load_labels
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.settings import Settings, find_settings
+from netsurgery.formats.settings_fit import check_scales
 from netsurgery.formats.upgrade.text import TextUpgrade, plan_upgrade
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.maps.class_names import ClassNames
@@ -282,8 +283,11 @@ def _preprocessing(settings: Settings, net: NetDefinition, shapes: Shapes) -> tu
     keys = (settings.mean, settings.channel_swap, settings.raw_scale, settings.input_scale)
     if all(value is None for value in keys):
         return "", ""
-    if 0 in (settings.raw_scale, settings.input_scale):
-        return "error", "a scale of 0 leaves nothing of a picture"
+    settings = replace(settings, path=None)  # which the finding names
+    try:
+        check_scales(settings)
+    except NetsurgeryError as error:
+        return "error", str(error)
     inputs = [shapes.blobs.get(each.name) or () for each in net.inputs]
     images = [shape for shape in inputs if len(shape) == 4]
     if not images:

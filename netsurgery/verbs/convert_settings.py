@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netsurgery.errors import FormatError, SettingsError, UntrustedError
-from netsurgery.formats.preprocess_values import check_channel_swap
+from netsurgery.formats.found_settings import file_named
 from netsurgery.formats.settings import Settings
+from netsurgery.formats.settings_fit import check_pixels
 from netsurgery.surgery.convolution.plan import ConvolutionPlan
 
 __all__ = ["SettingsOutcome", "check_settings", "plan_settings"]
@@ -31,14 +32,7 @@ def check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
     Raises FormatError and its children.
     """
     for image in plan.inputs:
-        channels = image.old[1]
-        settings.check_preset(channels)
-        if settings.mean is not None:
-            from netsurgery.formats.mean import check_mean
-
-            check_mean(settings.mean, channels)
-        if settings.channel_swap is not None:
-            check_channel_swap(settings.channel_swap, channels)
+        check_pixels(settings, image.old[1])
     labels = None
     if settings.labels is not None:
         from netsurgery.formats.labels import load_labels
@@ -49,7 +43,6 @@ def check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
         if labels is not None:
             labels.check(classes[1], blob)
         if settings.background is not None:
-            from netsurgery.formats.found_settings import file_named
             from netsurgery.maps.class_names import ClassNames
 
             with file_named(settings, "background"):

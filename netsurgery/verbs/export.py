@@ -11,10 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from netsurgery.errors import OutputError, PrototxtError, SettingsError
-from netsurgery.formats.mean import check_mean_count, load_mean
-from netsurgery.formats.preprocess_values import check_channel_swap
+from netsurgery.errors import OutputError, PrototxtError
 from netsurgery.formats.settings import Settings, as_settings
+from netsurgery.formats.settings_fit import check_pixels, check_scales, loaded_mean
 from netsurgery.io.argument_types import as_names, checks_arguments
 from netsurgery.io.files import Outputs
 from netsurgery.io.table import Column, Table
@@ -222,17 +221,12 @@ def _preprocess(settings: Settings) -> Preprocess:
     """The settings' steps; a mean for every pixel becomes one for every channel."""
     from netsurgery.export.onnx import Preprocess
 
-    mean = None if settings.mean is None else load_mean(settings.mean)
-    if settings.raw_scale == 0 or settings.input_scale == 0:
-        raise SettingsError(f"{settings.path}: a scale of 0 leaves nothing of a picture")
+    mean = loaded_mean(settings)
+    check_scales(settings)
 
     # Called by `export_net`, which finds out the net's channels.
     def check(channels: int) -> None:
-        settings.check_preset(channels)
-        if settings.channel_swap is not None:
-            check_channel_swap(settings.channel_swap, channels)
-        if settings.mean is not None and mean is not None:
-            check_mean_count(settings.mean, len(mean), channels)
+        check_pixels(settings, channels, mean)
 
     if mean is not None and mean.ndim == 3:
         # A picture of means has one size; the model's inputs have any.

@@ -203,14 +203,18 @@ def test_channels_and_means_of_colour(folder: Path) -> None:
     [
         (
             "channel_swap = [2, 1, 0]",
-            "channel swap 2,1,0: the net's input has one channel; leave it out",
+            "{folder}/netsurgery.toml: channel_swap: channel swap 2,1,0: the net's input has one "
+            "channel; leave it out",
         ),
         (
             "mean = [1.0, 2.0]",
-            "mean 1,2: 2 channels, but the net's input has 1; --mean takes a number a channel, "
-            "one for all, or a file of 1 x height x width",
+            "{folder}/netsurgery.toml: mean: mean 1,2: 2 channels, but the net's input has 1; "
+            "--mean takes a number a channel, one for all, or a file of 1 x height x width",
         ),
-        ("raw_scale = 0.0", "{folder}/netsurgery.toml: a scale of 0 leaves nothing of a picture"),
+        (
+            "raw_scale = 0.0",
+            "{folder}/netsurgery.toml: raw_scale: a scale of 0 leaves nothing of a picture",
+        ),
     ],
 )
 def test_settings_that_do_not_fit(

@@ -187,8 +187,8 @@ def test_pictures_are_made_ready_as_the_settings_say(
         file.write("[preprocess]\nmean = [1, 2]\n")
     assert run(["verify", *args]) == 2
     assert capsys.readouterr().err == (
-        "error: mean 1,2: 2 channels, but the net's input has 1; --mean takes a number a channel, "
-        "one for all, or a file of 1 x height x width\n"
+        f"error: {folder}/netsurgery.toml: mean: mean 1,2: 2 channels, but the net's input has 1; "
+        "--mean takes a number a channel, one for all, or a file of 1 x height x width\n"
     )
     assert run(["verify", *args, "--mean", "0.5", "-q"]) == 0
 
