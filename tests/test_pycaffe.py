@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -201,6 +202,14 @@ def test_results_outlive_the_next_forward(net: CaffeNet) -> None:
     assert first.sum() == 4
 
 
+def test_a_shape_may_be_a_list(net: CaffeNet) -> None:
+    of_list: Any = {"data": [2, 1, 2, 2]}
+    net.check_memory(of_list, ["sum"])
+    assert net.memory(of_list, ["sum"]) == net.memory({"data": (2, 1, 2, 2)}, ["sum"])
+    net.reshape(of_list)
+    assert net.inputs == {"data": (2, 1, 2, 2)}
+
+
 def test_large_arrays(net: CaffeNet) -> None:
     image = np.random.default_rng(1).random((1, 3, 2000, 2000), np.float32)
     net.reshape({"data": (1, 3, 2000, 2000)})
@@ -227,6 +236,10 @@ def test_large_arrays(net: CaffeNet) -> None:
          "input data cannot have the shape (1, 0, 2, 2)"),
         (lambda net: net.reshape({"data": (1, 1.5)}),
          "input data cannot have the shape (1, 1.5)"),
+        (lambda net: net.memory({"fc8": (1,)}, []),
+         "{net} has no input fc8; its inputs: data (1x1x2x2)"),
+        (lambda net: net.check_memory({"data": (1, 0, 2, 2)}, []),
+         "input data cannot have the shape (1, 0, 2, 2)"),
         (lambda net: net.param("fc8", 0),
          "{net} has no params of a layer fc8; those with: ip, conv, small"),
         (lambda net: net.param("ip", 2), "layer ip has params 0 to 1, not 2"),

@@ -82,9 +82,7 @@ class CaffeNet(Closeable):
         or a shape that cannot be, EngineFailed when a layer refuses the shape: Caffe aborts
         then, and the engine is gone.
         """
-        for name in shapes:
-            self._check_input(name)
-        shapes = {name: check_shape(name, shape) for name, shape in shapes.items()}
+        shapes = self._checked(shapes)
         self._check_open()
         self._limits.expect(self.number, self._claim.bound({**self.inputs, **shapes}))
         targets = ", ".join(f"{name} to {shape_text(shape)}" for name, shape in shapes.items())
@@ -96,14 +94,14 @@ class CaffeNet(Closeable):
 
     def memory(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
         """Bytes that running the net at these inputs takes at most, handing `blobs` back."""
-        return self._claim.running({**self.inputs, **inputs}, blobs)
+        return self._claim.running({**self.inputs, **self._checked(inputs)}, blobs)
 
     @checks_arguments()
     def check_memory(
         self, inputs: Mapping[str, Shape], blobs: Sequence[str], more: int = 0
     ) -> None:
         """Raise MemoryLimitError where that, and `more` bytes, is more than may be used."""
-        self._claim.check({**self.inputs, **inputs}, blobs, more)
+        self._claim.check({**self.inputs, **self._checked(inputs)}, blobs, more)
 
     def forward(self, inputs: Mapping[str, Array], blobs: Sequence[str]) -> dict[str, Array]:
         """Run the net once and return the blobs asked for by name, float32, the caller's own.
@@ -175,6 +173,12 @@ class CaffeNet(Closeable):
                 raise
             raise EngineFailed(f"{path}: Caffe could not write it; is the disk full?") from None
         check_saved(path, len(self._layers))
+
+    def _checked(self, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
+        """The shapes of inputs, where those can have them. Raises EngineError."""
+        for name in shapes:
+            self._check_input(name)
+        return {name: check_shape(name, shape) for name, shape in shapes.items()}
 
     def _check_input(self, name: str) -> None:
         if name not in self._inputs:
