@@ -6,7 +6,7 @@ from netsurgery.io.wording import counted
 from netsurgery.net import geometry
 from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
-from netsurgery.net.types.fields import free, same
+from netsurgery.net.types.fields import alike, free, same
 from netsurgery.net.types.record import (
     MANY,
     NO_EFFECTS,
@@ -88,16 +88,13 @@ def _relu6(layer: Layer, bottoms: list[Shape]) -> Result:
 
 
 def _eltwise(layer: Layer, bottoms: list[Shape]) -> Result:
-    for shape in bottoms[1:]:
-        if shape != bottoms[0]:
-            raise layer.error(f"its bottoms differ in shape: {bottoms[0]} and {shape}")
-    message = layer.param("eltwise_param")
+    shape, message = alike(layer, bottoms), layer.param("eltwise_param")
     factors = len(message.scalars("coeff"))
     if factors and factors != len(bottoms):
         raise layer.error(f"{factors} coeff for {counted(len(bottoms), 'bottom')}")
     if factors and message.word("operation", "SUM") in ("PROD", "0"):
         raise layer.error("coeff is for SUM only")
-    return [bottoms[0]], []
+    return [shape], []
 
 
 def _eltwise_in_place(layer: Layer) -> InPlace:

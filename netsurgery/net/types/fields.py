@@ -10,6 +10,7 @@ from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.record import ParamSpecs, Result
 
 __all__ = [
+    "alike",
     "as_image",
     "bias",
     "free",
@@ -42,6 +43,14 @@ def same(layer: Layer, bottoms: list[Shape]) -> Result:
 def free(layer: Layer, blobs: ParamSpecs) -> int:
     """Cost rule: no weights are applied."""
     return 0
+
+
+def alike(layer: Layer, bottoms: list[Shape]) -> Shape:
+    """The shape of the bottoms, which must be one for all."""
+    for shape in bottoms[1:]:
+        if shape != bottoms[0]:
+            raise layer.error(f"its bottoms differ in shape: {bottoms[0]} and {shape}")
+    return bottoms[0]
 
 
 def images(layer: Layer, shape: Shape) -> Shape:

@@ -12,7 +12,7 @@ from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.axes import axis_of
 from netsurgery.net.types.elementwise import no_edges
-from netsurgery.net.types.fields import bias, free, images, num_output, per_weight
+from netsurgery.net.types.fields import alike, bias, free, images, num_output, per_weight
 from netsurgery.net.types.record import (
     MANY,
     NO_EFFECTS,
@@ -87,10 +87,7 @@ def _deconvolution(layer: Layer, bottoms: list[Shape]) -> Result:
 
 def _outputs(layer: Layer, bottoms: list[Shape], axis: int) -> tuple[int, int]:
     """num_output and group, which must divide it and the channels."""
-    message, channels = layer.param("convolution_param"), bottoms[0][axis]
-    for shape in bottoms[1:]:
-        if shape != bottoms[0]:
-            raise layer.error(f"its bottoms differ in shape: {bottoms[0]} and {shape}")
+    message, channels = layer.param("convolution_param"), alike(layer, bottoms)[axis]
     outputs, group = num_output(layer, message), message.integer("group", 1, 1)
     if channels % group or outputs % group:
         raise layer.error(

@@ -11,7 +11,7 @@ from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.axes import axis_of
 from netsurgery.net.types.elementwise import no_edges
-from netsurgery.net.types.fields import free, images
+from netsurgery.net.types.fields import alike, free, images
 from netsurgery.net.types.record import (
     NO_EFFECTS,
     NO_PARAMS,
@@ -152,8 +152,7 @@ def _upsample(layer: Layer, bottoms: list[Shape]) -> Result:
         if not message.scalar("scale") or len(message.fields) > 1:
             raise layer.error("expected scale alone, or a second bottom that says where values go")
         return [(*shape[:2], shape[2] * factors[0], shape[3] * factors[1])], []
-    if bottoms[1] != shape:
-        raise layer.error(f"its bottoms differ in shape: {shape} and {bottoms[1]}")
+    alike(layer, bottoms)
     size = [
         message.integer(f"upsample_{side}", shape[2 + i] * factors[i] - _left_out(layer, side), 1)
         for i, side in enumerate("hw")
