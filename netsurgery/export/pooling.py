@@ -16,7 +16,7 @@ import numpy as np
 
 from netsurgery.export.layer_context import Converter, LayerContext
 from netsurgery.net.net import Shape
-from netsurgery.net.windows import Window, pool_out, pool_rounds_up, pool_window
+from netsurgery.net.windows import Window, bins_window, pool_out, pool_rounds_up, pool_window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -145,20 +145,13 @@ def _spp(ctx: LayerContext) -> list[str]:
     pooled = []
     for level in range(levels):
         bins = 2**level
-        window = _bins_window(size, bins)
+        window = bins_window(size, bins)
         cells = pool_out(ctx.layer, window, size)
         pooled.append(pool(ctx, ctx.bottom, size, window, cells))
     if levels == 1:
         return pooled
     flat = [ctx.op("Flatten", value, axis=1) for value in pooled]
     return [ctx.op("Concat", *flat, axis=1)]
-
-
-def _bins_window(size: Shape, bins: int) -> Window:
-    # As Caffe's SPP: rounded up, and what is too much is padding on both sides.
-    kernel = tuple(-(-n // bins) for n in size)
-    pad = tuple((k * bins - n + 1) // 2 for k, n in zip(kernel, size, strict=True))
-    return Window(kernel, kernel, pad, (1, 1))
 
 
 CONVERTERS: dict[str, Converter] = {"Pooling": _pooling, "SPP": _spp}

@@ -9,7 +9,15 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import counted
 from netsurgery.net.layer import Layer, Shape
 
-__all__ = ["Window", "conv_window", "deconv_out", "pool_out", "pool_rounds_up", "pool_window"]
+__all__ = [
+    "Window",
+    "bins_window",
+    "conv_window",
+    "deconv_out",
+    "pool_out",
+    "pool_rounds_up",
+    "pool_window",
+]
 
 
 class Window(NamedTuple):
@@ -116,6 +124,14 @@ def pool_window(layer: Layer, size: Shape) -> Window:
         raise layer.error("global_pooling takes no pad but 0 and no stride but 1")
     _check_pad(layer, message, kernel, pad)
     return Window(kernel, stride, pad, (1, 1))
+
+
+def bins_window(size: Shape, bins: int) -> Window:
+    """The window by which an SPP pools a map of `size` to bins x bins."""
+    # spp_layer.cpp: rounded up, and what is too much is padding on both sides.
+    kernel = tuple(-(-n // bins) for n in size)
+    pad = tuple((k * bins - n + 1) // 2 for k, n in zip(kernel, size, strict=True))
+    return Window(kernel, kernel, pad, (1, 1))
 
 
 def _check_pad(layer: Layer, message: Message, kernel: Shape, pad: Shape) -> None:

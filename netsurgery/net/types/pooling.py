@@ -26,7 +26,14 @@ from netsurgery.net.types.record import (
     Values,
 )
 from netsurgery.net.types.seen import Seen, first_field, whole_field
-from netsurgery.net.windows import Window, lrn_window, pool_out, pool_rounds_up, pool_window
+from netsurgery.net.windows import (
+    Window,
+    bins_window,
+    lrn_window,
+    pool_out,
+    pool_rounds_up,
+    pool_window,
+)
 
 __all__ = ["POOLING", "TYPES"]
 
@@ -71,11 +78,10 @@ def _spp(layer: Layer, bottoms: list[Shape]) -> Result:
     # spp_layer.cpp: level l pools to 2^l x 2^l.
     bins = sum(4**level for level in range(levels))
     batch, channels, *size = bottoms[0]
-    for side in size:
-        # spp_layer.cpp brings the map to whole bins by padding that a Pooling has to take.
-        extent = -(-side // 2 ** (levels - 1))
-        if (extent * 2 ** (levels - 1) - side + 1) // 2 >= extent:
-            raise layer.error(f"{shape_text(size)} is too small for a pyramid_height of {levels}")
+    # Each level is a Pooling, which has to take the padding; the last has the smallest windows.
+    last = bins_window(tuple(size), 2 ** (levels - 1))
+    if any(pad >= kernel for pad, kernel in zip(last.pad, last.kernel, strict=True)):
+        raise layer.error(f"{shape_text(size)} is too small for a pyramid_height of {levels}")
     if levels == 1:
         # One level is a Pooling and no more: nothing is flattened.
         return [(batch, channels, 1, 1)], []
