@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from netsurgery.errors import PrototxtError
 from netsurgery.net import types
@@ -26,10 +26,7 @@ from netsurgery.net.types import POOLING
 from netsurgery.net.types.record import Role
 from netsurgery.net.types.seen import Seen
 
-__all__ = ["Cells", "FieldsOfTops", "ReceptiveField", "fields", "layer_fields", "place_cells"]
-
-#: A layer, and the field of each of its tops, None where it is not known.
-FieldsOfTops: TypeAlias = tuple[Layer, dict[str, ReceptiveField | None]]
+__all__ = ["Cells", "ReceptiveField", "fields", "layer_fields", "place_cells"]
 
 
 def fields(
@@ -53,13 +50,16 @@ def fields(
     return seen.known
 
 
-def layer_fields(net: NetDefinition, shapes: Shapes) -> Iterator[FieldsOfTops]:
+def layer_fields(
+    net: NetDefinition, shapes: Shapes
+) -> Iterator[tuple[Layer, dict[str, ReceptiveField | None]]]:
     """Each layer that depends on the inputs, and the field of each of its tops: None if not known.
 
     In file order: a layer in place has the field of what it makes of its blob. A channel shuffle of
     several layers is its last.
     """
-    for layer, seen in _walk(net, shapes, _seen_inputs(net, shapes, givable(net, shapes))):
+    seen = _seen_inputs(net, shapes, givable(net, shapes))
+    for layer in _walk(net, shapes, seen):
         tops = {top: seen.known.get(top) for top in layer.tops if seen.depends(top)}
         if tops:
             yield layer, tops
@@ -75,8 +75,8 @@ def _seen_inputs(
     return seen
 
 
-def _walk(net: NetDefinition, shapes: Shapes, seen: Seen) -> Iterator[tuple[Layer, Seen]]:
-    """Each layer, and what is known behind it; not those that begin a channel shuffle."""
+def _walk(net: NetDefinition, shapes: Shapes, seen: Seen) -> Iterator[Layer]:
+    """Each layer, when `seen` has what is known behind it; of a channel shuffle the last alone."""
     shuffles = {layer: group for group in channel_shuffles(net, shapes) for layer in group.layers}
     before: dict[Layer, ReceptiveField | None] = {}
     for layer in net.layers:
@@ -91,7 +91,7 @@ def _walk(net: NetDefinition, shapes: Shapes, seen: Seen) -> Iterator[tuple[Laye
             seen.known[layer.tops[0]] = shuffled
             seen.lost.discard(layer.tops[0])
         if shuffle is None or layer is shuffle.layers[2]:
-            yield layer, seen
+            yield layer
 
 
 def _step(layer: Layer, seen: Seen) -> None:

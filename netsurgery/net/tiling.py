@@ -115,8 +115,8 @@ class _BlobWalk:
         indices = {layer.index for layer in layers}
         seen = [_WalkedBlob(None, self.input, ReceptiveField(self.input), size)]
         for layer, tops in layer_fields(self.net, shapes):
-            for top, field in tops.items() if layer.index in indices else ():
-                if top not in read:
+            for top, field in tops.items():
+                if layer.index not in indices or top not in read:
                     continue
                 shape = shapes.blobs.get(top, ())
                 reason = _forbids(field, shape)
