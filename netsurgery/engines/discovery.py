@@ -118,7 +118,7 @@ def locate_caffe(caffe_python: str | None = None) -> str:
     """The interpreter to use, without running it where it can be trusted.
 
     One that was given or installed is only looked at: whoever starts it checks for caffe.Net
-    anyway. The running interpreter is probed, since a caffe in it may be not a Caffe, and then the
+    anyway. The running interpreter is probed, since a caffe in it may not be Caffe, and then the
     installed one is next. Raises EngineMissing as `find_caffe` does.
     """
     refused = []

@@ -80,7 +80,7 @@ def to_v1(prototxt: Prototxt) -> TextUpgrade:
     """A V0 net in V1, the first step of its upgrade; any other as it is. Raises PrototxtError."""
     if prototxt.generation != "V0":
         return TextUpgrade(prototxt, prototxt.text, ())
-    # Errors give the author's lines, not by those of the text in between.
+    # Errors give the author's lines, not those of the text in between.
     check_inputs(prototxt.root)
     shape = prototxt.root.all("input_shape")
     if shape:

@@ -132,12 +132,12 @@ def parts(
 ) -> tuple[list[WirePart], list[int]]:
     """The fields of a layer that have a name in `numbers`; the numbers of all others."""
     names = {number: name for name, number in numbers.items()}
-    known, unknown, counted = [], [], 0
+    known, unknown, count = [], [], 0
     for field in reader.fields(layer.body, layer.end):
         if field.number in names:
             known.append(part(reader, field, names[field.number]))
-            counted += known[-1].name in COUNTED
-            check_parts(reader, counted, layer.start)
+            count += known[-1].name in COUNTED
+            check_parts(reader, count, layer.start)
         else:
             reader.claim.add(FIELD_MEMORY)
             unknown.append(field.number)
