@@ -1,14 +1,20 @@
-"""What a test does for want of what comes with Caffe, `pip install .[dev]` or `make test`."""
+"""What a test does for want of what the system has, Caffe, `pip install .[dev]` or `make test`."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 from typing import NoReturn
 
 import pytest
 
-__all__ = ["lacking", "needs"]
+__all__ = ["as_root", "lacking", "needs", "with_owners"]
+
+with_owners = pytest.mark.skipif(sys.platform == "win32", reason="os.stat knows no owners there")
+as_root = pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() != 0, reason="only root may become somebody else"
+)
 
 
 def lacking(what: str) -> NoReturn:

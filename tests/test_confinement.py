@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lacking import lacking
+from lacking import as_root, lacking
 
 from netsurgery.engines import caffe_confine, probing, syscall_filter
 from netsurgery.engines.contract import EngineOptions
@@ -240,7 +240,7 @@ def test_relative_names_in_a_net_are_the_users(
         start().load(net)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root may become somebody else")
+@as_root
 def test_processes_are_limited_for_others_than_root(tmp_path: Path) -> None:
     code = (
         "import os, resource; from netsurgery.engines import caffe_confine as c; os.setuid(54321);"

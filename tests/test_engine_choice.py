@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from every_command import COMMANDS, make_good
 from fakes import FakeEngine
+from lacking import with_owners
 
 import netsurgery as ns
 from netsurgery.cli import engine_options, run
@@ -99,7 +100,7 @@ SKIPPING = {
 REFUSING = ["classify-map", "features"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no modes of files")
+@with_owners
 @pytest.mark.parametrize("name", [*SKIPPING, *REFUSING])
 def test_one_that_is_skipped_is_named_once(
     name: str, capsys: pytest.CaptureFixture[str], folder: Path
@@ -275,7 +276,7 @@ def test_forget_writes_nothing_where_nothing_was_chosen() -> None:
     assert not path.exists()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no modes of files")
+@with_owners
 def test_a_configuration_of_others_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     path = user_config()
     assert path is not None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from lacking import as_root, with_owners
 
 from netsurgery.io import ownership
 from netsurgery.io.ownership import exposure
@@ -18,7 +18,7 @@ from netsurgery.io.ownership import exposure
 #: A user that no machine of ours has.
 EVE = 4_000_000_123
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="os.stat knows no owners there")
+pytestmark = with_owners
 
 Give = Callable[[Path, int], None]
 
@@ -265,7 +265,7 @@ def test_a_link_that_leads_out_of_what_is_trusted(file: Path, tmp_path: Path, gi
     assert exposure(file.parent / "out" / "x", trusted) is None
 
 
-@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="another user is needed")
+@as_root
 def test_what_is_ones_own_as_another_user() -> None:
     """Not patched: one file seen by root and by its owner, who trusts the folders of root."""
     with tempfile.TemporaryDirectory() as folder:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 from every_command import COMMANDS, GOOD
+from lacking import as_root, with_owners
 from PIL import Image
 from test_ownership import EVE, Give, give  # noqa: F401 - a fixture
 
@@ -20,7 +20,7 @@ from netsurgery.formats.weights import write_weights
 from netsurgery.io.files import Outputs
 from netsurgery.io.scratch import scratch_folder
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="os.stat knows no owners there")
+pytestmark = with_owners
 
 #: Commands that write, as in `every_command`, with what they write.
 OUTPUTS = {
@@ -150,7 +150,7 @@ def test_a_link_in_the_place_of_the_temporary_file(folder: Path, kind: str) -> N
     assert Path("private/precious").read_text() == "years of work"
 
 
-@pytest.mark.parametrize(("owner", "mode"), [(None, 0o755), (EVE, None)])
+@pytest.mark.parametrize(("owner", "mode"), [(None, 0o755), pytest.param(EVE, None, marks=as_root)])
 def test_the_mode_of_a_program_that_runs_as_its_owner_is_not_kept(
     folder: Path,
     give: Give,  # noqa: F811
@@ -161,8 +161,6 @@ def test_the_mode_of_a_program_that_runs_as_its_owner_is_not_kept(
     planted.touch()
     planted.chmod(0o6755 if owner is None else 0o6777)
     if owner is not None:
-        if os.geteuid() != 0:
-            pytest.skip("only root gives files away")
         give(planted, owner)
         planted.chmod(0o6777)
     umask = os.umask(0o022)

@@ -6,7 +6,6 @@ import ast
 import os
 import re
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from every_command import CALLS, COMMANDS, GOOD
+from lacking import as_root, with_owners
 from PIL import Image
 
 import netsurgery
@@ -25,7 +25,7 @@ from netsurgery.formats.settings import SETTINGS_NAME, Settings, read_settings
 from netsurgery.io import ownership
 from netsurgery.net.state import TEST
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="os.stat knows no owners there")
+pytestmark = with_owners
 
 PACKAGE = Path(netsurgery.__file__).parent
 
@@ -382,7 +382,7 @@ def test_settings_are_found_and_read_in_one_place() -> None:
     }
 
 
-@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="another user is needed")
+@as_root
 def test_another_users_file_for_real(own_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = own_folder / SETTINGS_NAME
     path.write_text(STRANGE)
