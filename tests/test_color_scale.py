@@ -61,6 +61,7 @@ def test_values_of_both_signs_diverge_about_zero() -> None:
     assert not ColorScale.of(np.array([0.0, 8.0])).signed
     assert not ColorScale.of(np.array([-8.0, -1.0])).signed
     assert ColorScale.around_zero(-2, 8).low == -8
+    assert ColorScale.around_zero(0, 0) == ColorScale(-1, 1, signed=True)
 
 
 def test_the_ends_given_are_the_scales() -> None:

@@ -11,7 +11,7 @@ from netsurgery.maps.channel_view import ChannelView, channel_numbers
 from netsurgery.maps.color_scale import grey_colors, heat_colors, signed_colors
 from netsurgery.maps.grid import blob_scene, draw_grid, grid_scene
 from netsurgery.maps.raster import to_pixels
-from netsurgery.maps.scene import Bitmap, Scene, Text
+from netsurgery.maps.scene import Bitmap, Rect, Scene, Text
 
 MARGIN, HEAD = 32, 76
 
@@ -173,6 +173,17 @@ def test_each_channel_has_its_number_over_it() -> None:
     assert places["0"][0] == places["3"][0] < places["1"][0]
     for number in range(9):
         assert below(scene, str(number)) == tuple(colors([number / 8])[0])
+
+
+def test_tiles_with_numbers_between_them_have_no_frame_around_all() -> None:
+    for scene, framed in (
+        (grid_scene(blob_of(9), "conv"), True),
+        (blob_scene(blob_of(9), "conv", "a.png", ChannelView()), False),
+    ):
+        x0, y0, x1, y1 = grid_box(scene)
+        frame = (x0 - 1, y0 - 1, x1 + 1, y1 + 1)
+        frames = [item for item in scene.items if isinstance(item, Rect) and item.line is not None]
+        assert any(item.box == frame for item in frames) == framed
 
 
 def test_rows_of_small_channels_have_the_number_of_their_first() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,20 @@ def test_at_most_eight_tags() -> None:
     cells = cells_of(3, 20, 24.0)
     first = place_tags(cells, classes, scores, lambda n: [str(n)], lambda words: 6.0, 4)
     assert [tag.number for tag in first] == [4, *range(19, 19 - MOST_TAGS + 1, -1)]
+    apart = np.array([[0, 0, 1, 1, 0, 0]])
+    twice = place_tags(cells_of(1, 6), apart, np.ones((1, 6)), lambda n: [str(n)], lambda _: 6.0, 0)
+    assert [tag.number for tag in twice] == [0, 1]
+
+
+def test_a_tag_stays_in_the_picture_where_cells_do_not() -> None:
+    """A net padded to have more cells has some on each side of the picture, the best ones here."""
+    for shift, best in ((-30.0, np.s_[:, :2]), (30.0, np.s_[:, 4:])):
+        cells = cells_of(3, 6)
+        cells = replace(cells, columns=cells.columns + shift)
+        scores = np.ones((3, 6))
+        scores[best] = 2
+        (tag,) = place_tags(cells, np.zeros((3, 6), int), scores, lambda _: ["a"], lambda _: 30.0)
+        assert cells.box[0] < tag.box[0] < tag.box[2] < cells.box[2]
 
 
 def test_tags_over_fine_cells_take_many_of_them() -> None:
