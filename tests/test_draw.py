@@ -547,9 +547,13 @@ def test_a_png_writes_names_in_any_script(name: str, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("fresh_budget")
 def test_a_png_that_is_too_large_is_refused() -> None:
     drawing = ns.draw(DIGITS)
-    memory.set_max_memory(1 << 20)
+    drawn = read_svg(drawing.svg())
+    needed = round(4 * 2 * drawn.width * 2 * drawn.height)
+    memory.set_max_memory(needed - 1)
     with pytest.raises(ns.MemoryLimitError, match="the picture of"):
         drawing.png()
+    memory.set_max_memory(needed)
+    assert drawing.png()
 
 
 def test_weights_say_what_the_prototxt_does_not(draw: Path) -> None:
