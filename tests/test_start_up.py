@@ -44,7 +44,7 @@ WORK = (
 STARTS = {
     "version": Start(["--version"], 9, never=WORK),
     "help": Start(["--help"], 9, never=WORK),
-    "presets": Start(["presets"], 23, never=WORK),
+    "presets": Start(["presets"], 22, never=WORK),
     "caffe use": Start(["caffe", "use", "--help"], 25, never=WORK),
     "help of convert": Start(["convert", "--help"], 44, never=WORK),
     "convert": Start(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from netsurgery.cli.command import NET, OTHER, OUTPUT, WordType, headed, of_net, useless
-from netsurgery.cli.files import DRAWING
 from netsurgery.io.size import parse_size
 from netsurgery.net.state import NetState, Phase
 
@@ -197,6 +196,8 @@ def output_option(*names: str, **attrs: Any) -> Callable[[F], F]:
 
 def draw_option(text: str) -> Callable[[F], F]:
     """--draw, with `text` as its help; the command gets `draw`."""
+    from netsurgery.cli.files import DRAWING
+
     return output_option("--draw", metavar="FILE", type=DRAWING, help=text)
 
 
