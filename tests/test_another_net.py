@@ -17,9 +17,10 @@ _DENSE = 'inner_product_param { num_output: %d weight_filler { type: "xavier" } 
 
 
 def net(names: list[str], outputs: int) -> str:
-    """Three Convolution layers and an InnerProduct of these names."""
+    """Convolution layers and at last an InnerProduct, of these names."""
     text, bottom = 'input: "data" input_shape { dim: [1, 1, 12, 12] }\n', "data"
-    for name, kind in zip(names, ["Convolution"] * 3 + ["InnerProduct"], strict=True):
+    for name in names:
+        kind = "InnerProduct" if name == names[-1] else "Convolution"
         params = (_CONV if kind == "Convolution" else _DENSE) % outputs
         text += f'layer {{ name: "{name}" type: "{kind}" bottom: "{bottom}" top: "{name}" {params}'
         bottom = name
@@ -122,6 +123,19 @@ def test_a_net_that_mostly_fits_is_not_another(fitting: int, other_net: str) -> 
     with NetWithWeights.open("tuned", "right") as model:
         assert model.another_net() == ""
         assert len(model.fit.missing) == 4 - fitting
+
+
+@pytest.mark.parametrize(("layers", "another"), [(5, True), (6, False)])
+def test_three_layers_that_do_not_fit_have_to_be_most_of_them(
+    layers: int, another: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [f"conv{number}" for number in range(layers)]
+    Path("net").write_text(net(names, 4))
+    assert run(["init", "net", "-o", "model", "-q"]) == 0
+    Path("tuned").write_text(net([*names[:-3], "new1", "new2", "new3"], 4))
+    with NetWithWeights.open("tuned", "model") as model:
+        assert bool(model.another_net()) == another
 
 
 def test_weights_without_params(other_net: str) -> None:

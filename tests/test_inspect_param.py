@@ -105,7 +105,8 @@ def test_standard_output(
     ("words", "code", "message"),
     [
         ("MODEL --param conv9[0]", 1, "no params for layer 'conv9'; did you mean conv1, "),
-        ("MODEL --param conv1", 1, "found 'conv1', expected LAYER[INDEX], as in conv1[0]"),
+        ("MODEL --param conv2", 1, "found 'conv2', expected LAYER[INDEX], as in conv2[0]"),
+        ("MODEL --param [0]", 1, "found '[0]', expected LAYER[INDEX], as in conv1[0]"),
         ("MODEL --param conv1[0]x", 1, "found 'conv1[0]x', expected LAYER[INDEX], as in conv1[0]"),
         ("MODEL --param conv1[7]", 1, "no param conv1[7]; layer 'conv1' has 2, the last is conv1"),
         ("MODEL --param conv1[0][99]", 1, "index 99 of 16 in a 16x1x5x5 param"),
