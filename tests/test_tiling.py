@@ -24,7 +24,7 @@ from netsurgery.engines.ort import EmbeddedEngine, open_engine
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.errors import PrototxtError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.maps.tiled import run_tiles
+from netsurgery.maps.tiled import cutter, in_memory, run_tiles
 from netsurgery.net.field import fields
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
@@ -146,7 +146,7 @@ def pixels(size: Size) -> Array:
 
 def tiled(net: LoadedNet, data: Array, plan: TilePlan) -> dict[str, Array]:
     blobs = list(plan.maps)
-    return run_tiles(plan, data, lambda part: run(net, part, blobs))
+    return run_tiles(plan, cutter(data), lambda part: run(net, part, blobs), in_memory)
 
 
 def check_cells(net: NetDefinition, plan: TilePlan) -> None:

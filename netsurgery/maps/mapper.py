@@ -248,10 +248,10 @@ class Mapper(Closeable):
         self.tiled = ""
         if plan is None:
             return PictureBlobs(self.run(data, names), placement, exact)
-        from netsurgery.maps.tiled import run_tiles, tiles_note
+        from netsurgery.maps.tiled import cutter, in_memory, run_tiles, tiles_note
 
         self.tiled = tiles_note(plan, self.engine, self.options)
-        values = run_tiles(plan, data, lambda pixels: self.run(pixels, names))
+        values = run_tiles(plan, cutter(data), lambda pixels: self.run(pixels, names), in_memory)
         return PictureBlobs(values, placement, plan.tile)
 
     def _plan(

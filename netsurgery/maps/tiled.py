@@ -20,6 +20,7 @@ from netsurgery.maps.map_source import MapSource
 from netsurgery.maps.picture_options import TileSize
 from netsurgery.net.cost import NUMBER_BYTES
 from netsurgery.net.memory import largest_size
+from netsurgery.net.net import Shape
 from netsurgery.net.shapes import infer
 from netsurgery.net.tiles import TilePlan, Tiling, has_exact_cells
 from netsurgery.net.tiling import Untileable, find_tiling
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["Tiler", "run_tiles", "tiles_note"]
+__all__ = ["Tiler", "cutter", "in_memory", "run_tiles", "tiles_note"]
 
 Size = tuple[int, int]
 
@@ -176,24 +177,39 @@ def tiles_note(plan: TilePlan, engine: str, options: EngineOptions) -> str:
 
 
 def run_tiles(
-    plan: TilePlan, data: Array, run: Callable[[Array], Mapping[str, Array]]
+    plan: TilePlan,
+    cut: Callable[[Size, Size], Array],
+    run: Callable[[Array], Mapping[str, Array]],
+    make: Callable[[str, Shape], Array],
 ) -> dict[str, Array]:
-    """The blobs of `plan.maps`, float32 1 x C x rows x columns, of the input 1 x C x H x W `data`.
+    """The blobs of `plan.maps`, float32 1 x C x rows x columns.
 
-    run: gives these blobs for a tile, C-contiguous and always of the one shape. Raises
-    MemoryLimitError.
+    cut: gives the input's pixels from a row and column on, 1 x C x height x width, of a height and
+    width. run: gives the blobs for a tile, C-contiguous and always of the one shape. make: gives
+    the array that a whole blob of a shape is written into.
     """
-    height, width = plan.tile
     maps: dict[str, Array] = {}
     for tile in plan.tiles:
-        top, left = tile.start
-        pixels = data[:, :, top : top + height, left : left + width]
-        results = run(np.ascontiguousarray(pixels))
+        results = run(np.ascontiguousarray(cut(tile.start, plan.tile)))
         for blob, part in tile.parts.items():
             if blob not in maps:
-                shape = (*results[blob].shape[:2], *plan.maps[blob])
-                maps[blob] = empty(shape, np.float32, f"the map of blob {blob!r}")
+                maps[blob] = make(blob, (*results[blob].shape[:2], *plan.maps[blob]))
             (rows, columns), (from_rows, from_columns) = part.cells, part.source
             maps[blob][:, :, rows, columns] = results[blob][:, :, from_rows, from_columns]
         del results
     return maps
+
+
+def cutter(data: Array) -> Callable[[Size, Size], Array]:
+    """`cut` of `run_tiles` where the whole input, 1 x C x H x W, is in memory."""
+
+    def cut(start: Size, size: Size) -> Array:
+        (top, left), (height, width) = start, size
+        return data[:, :, top : top + height, left : left + width]
+
+    return cut
+
+
+def in_memory(blob: str, shape: Shape) -> Array:
+    """`make` of `run_tiles` where whole blobs are kept in memory. Raises MemoryLimitError."""
+    return empty(shape, np.float32, f"the map of blob {blob!r}")
