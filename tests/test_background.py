@@ -12,7 +12,7 @@ from drawn_maps import class_map, one_hot
 
 import netsurgery as ns
 from netsurgery.formats.labels import Labels
-from netsurgery.maps.background import most_common_background
+from netsurgery.maps.class_names import most_common_background
 
 LABELS = Labels("w", ("n1 cat, puss", "n2 page", "n3 12"))
 

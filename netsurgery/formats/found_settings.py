@@ -6,12 +6,11 @@ behind a link; git has the same rule for its own files (safe.directory).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from netsurgery.errors import FormatError, NetError, NetsurgeryError, UntrustedError
+from netsurgery.errors import UntrustedError
 from netsurgery.formats.engine_choice import EngineChoice
 from netsurgery.formats.settings import Settings, find_settings, read_settings_keys
 from netsurgery.formats.toml import toml_string
@@ -22,7 +21,6 @@ __all__ = [
     "ALL_KEYS",
     "check_trusted",
     "chosen_engine",
-    "file_named",
     "load_found",
     "merged",
     "with_found",
@@ -120,36 +118,3 @@ def merged(over: Settings, under: Settings) -> Settings:
     """`over`, with what it leaves out taken from `under`."""
     missing = over.missing(Settings.__dataclass_fields__)
     return replace(over, **{name: getattr(under, name) for name in missing})
-
-
-@contextmanager
-def file_named(settings: Settings, key: str) -> Iterator[None]:
-    """Errors in here about the value of `key` name the file that says it.
-
-    Of merged settings the file says only some: it is read again, since what an option or a program
-    gave in its place is not the file's fault.
-
-    >>> from netsurgery.formats.settings import read_settings
-    >>> with open("netsurgery.toml", "w") as file:
-    ...     _ = file.write('[classes]\\nbackground = 99\\n')
-    >>> with file_named(read_settings("netsurgery.toml"), "background"):
-    ...     raise NetError("class 99: blob 'prob' has 3 classes")
-    Traceback (most recent call last):
-    netsurgery.errors.NetError: netsurgery.toml: background: class 99: blob 'prob' has 3 classes
-    """
-    try:
-        yield
-    except (FormatError, NetError) as error:
-        if not _is_said_by_file(settings, key):
-            raise
-        raise type(error)(f"{settings.path}: {key}: {error}") from error
-
-
-def _is_said_by_file(settings: Settings, key: str) -> bool:
-    if settings.path is None:
-        return False
-    try:
-        said, _ = read_settings_keys(settings.path)
-    except NetsurgeryError:  # gone, or another by now
-        return False
-    return bool(getattr(said, key) == getattr(settings, key))

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Iterator, Sized
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from netsurgery.errors import SettingsError
-from netsurgery.formats.found_settings import file_named
+from netsurgery.errors import FormatError, NetError, NetsurgeryError, SettingsError
 from netsurgery.formats.preprocess_values import check_channel_swap
-from netsurgery.formats.settings import Settings
+from netsurgery.formats.settings import Settings, read_settings_keys
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["check_pixels", "check_scales", "loaded_mean"]
+__all__ = ["check_pixels", "check_scales", "file_named", "loaded_mean"]
 
 
 def loaded_mean(settings: Settings) -> NDArray[np.float32] | None:
@@ -49,3 +49,36 @@ def check_scales(settings: Settings) -> None:
         if getattr(settings, key) == 0:
             with file_named(settings, key):
                 raise SettingsError("a scale of 0 leaves nothing of a picture")
+
+
+@contextmanager
+def file_named(settings: Settings, key: str) -> Iterator[None]:
+    """Errors in here about the value of `key` name the file that says it.
+
+    Of merged settings the file says only some: it is read again, since what an option or a program
+    gave in its place is not the file's fault.
+
+    >>> from netsurgery.formats.settings import read_settings
+    >>> with open("netsurgery.toml", "w") as file:
+    ...     _ = file.write('[classes]\\nbackground = 99\\n')
+    >>> with file_named(read_settings("netsurgery.toml"), "background"):
+    ...     raise NetError("class 99: blob 'prob' has 3 classes")
+    Traceback (most recent call last):
+    netsurgery.errors.NetError: netsurgery.toml: background: class 99: blob 'prob' has 3 classes
+    """
+    try:
+        yield
+    except (FormatError, NetError) as error:
+        if not _is_said_by_file(settings, key):
+            raise
+        raise type(error)(f"{settings.path}: {key}: {error}") from error
+
+
+def _is_said_by_file(settings: Settings, key: str) -> bool:
+    if settings.path is None:
+        return False
+    try:
+        said, _ = read_settings_keys(settings.path)
+    except NetsurgeryError:  # gone, or another by now
+        return False
+    return bool(getattr(said, key) == getattr(settings, key))

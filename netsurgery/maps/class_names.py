@@ -1,14 +1,32 @@
-"""How users name classes: by number, by label, several of them, or by a word for more than one."""
+"""How users name classes: by number, by label, several of them, or by a word for more than one.
+
+One class may be the background, that of all that is not looked for. A net that finds things has
+such a class, or shows one that comes to the same: the page under the digits, the road under the
+signs. Pictures do not paint it, and what they call the likeliest class is the likeliest but for it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from netsurgery.errors import FormatError, NetError
 from netsurgery.formats.labels import Labels
 from netsurgery.io.wording import argument, counted
 
-__all__ = ["EACH", "LIKELIEST", "NO_BACKGROUND", "ClassNames", "check_class", "class_number"]
+if TYPE_CHECKING:
+    from netsurgery.maps.classmap import ClassCount
+
+__all__ = [
+    "EACH",
+    "LIKELIEST",
+    "NO_BACKGROUND",
+    "ClassNames",
+    "check_class",
+    "class_number",
+    "most_common_background",
+]
 
 #: The words that are no class: the likeliest of each cell, each class found, no background.
 LIKELIEST, EACH, NO_BACKGROUND = "max", "each", "none"
@@ -89,3 +107,13 @@ def check_class(number: int, classes: int, blob: str) -> int:
         )
         raise NetError(f"class {number}: blob {blob!r} has {known}")
     return number
+
+
+def most_common_background(rows: Sequence[ClassCount]) -> int | None:
+    """The class that more than half of the cells show, None where there is none.
+
+    rows: the table of the map's classes, most cells first. A class that all cells show is no
+    background: nothing would stand out against it.
+    """
+    cells = sum(row.cells for row in rows)
+    return rows[0].number if len(rows) > 1 and 2 * rows[0].cells > cells else None

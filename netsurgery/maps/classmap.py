@@ -21,7 +21,7 @@ from netsurgery.io.memory import Claim
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import short_repr
 from netsurgery.io.wording import counted
-from netsurgery.maps.class_names import LIKELIEST, ClassNames
+from netsurgery.maps.class_names import LIKELIEST, ClassNames, most_common_background
 from netsurgery.maps.transformer import Placement
 
 if TYPE_CHECKING:
@@ -257,8 +257,6 @@ class ClassMap:
         """
         if self.background_name is not None:
             return self.names.find_background(self.background_name)
-        from netsurgery.maps.background import most_common_background
-
         return most_common_background(self.summary())
 
     def windows(self) -> Boxes | None:

@@ -21,9 +21,9 @@ from netsurgery.errors import (
     NetError,
     NetsurgeryError,
 )
-from netsurgery.formats.found_settings import file_named
 from netsurgery.formats.labels import Labels, load_labels
 from netsurgery.formats.settings import Settings, as_settings
+from netsurgery.formats.settings_fit import file_named
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.shape_text import shape_text

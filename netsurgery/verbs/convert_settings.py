@@ -6,9 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netsurgery.errors import FormatError, SettingsError, UntrustedError
-from netsurgery.formats.found_settings import file_named
 from netsurgery.formats.settings import Settings
-from netsurgery.formats.settings_fit import check_pixels
 from netsurgery.surgery.convolution.plan import ConvolutionPlan
 
 __all__ = ["SettingsOutcome", "check_settings", "plan_settings"]
@@ -31,6 +29,10 @@ def check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
 
     Raises FormatError and its children.
     """
+    if settings == Settings():
+        return
+    from netsurgery.formats.settings_fit import check_pixels, file_named
+
     for image in plan.inputs:
         check_pixels(settings, image.old[1])
     labels = None
