@@ -84,14 +84,14 @@ def records(text: str) -> list[dict[str, Any]]:
 
 def elements(text: str) -> list[tuple[str, dict[str, str | None]]]:
     """The tags of a page, each with its attributes."""
-    found: list[tuple[str, dict[str, str | None]]] = []
+    opened: list[tuple[str, dict[str, str | None]]] = []
 
     class Tags(HTMLParser):
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            found.append((tag, dict(attrs)))
+            opened.append((tag, dict(attrs)))
 
     Tags().feed(text)
-    return found
+    return opened
 
 
 class Values:

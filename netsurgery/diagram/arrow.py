@@ -34,11 +34,11 @@ class Arrow:
         """
         for (before, corner), (_, after) in pairwise(pairwise(self.points)):
             # Of a line between two bends each has half.
-            start, end = (
-                towards(corner, other, min(_CORNER, math.dist(corner, other) / 2))
-                for other in (before, after)
+            start, stop = (
+                towards(corner, end, min(_CORNER, math.dist(corner, end) / 2))
+                for end in (before, after)
             )
-            yield start, corner, end
+            yield start, corner, stop
 
     @property
     def head(self) -> tuple[Point, Point, Point]:
