@@ -1,78 +1,90 @@
 """How long the picture of a map takes, against the forward that makes the map.
 
-python -m benchmarks.drawing [--engine caffe|embedded]
+    python -m benchmarks.drawing [NAME...]
 
-The net is that of the other benchmarks, of CaffeNet's size, made fully convolutional, at 451x451.
-Drawing includes everything: laying the picture out, its pixels, and the file's bytes.
+CPU time, the embedded engine with one thread, an input of 451x451. Drawing includes everything:
+laying the picture out, its pixels, and the file's bytes. No two of the maps drawn show the same
+classes, as those of a folder of pictures would not. Names are those of the nets: of CaffeNet's size
+and GoogLeNet's, with random weights, and SqueezeNet.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+import numpy as np
+
 import netsurgery as ns
-from benchmarks import materials
+from benchmarks import tiles
 from netsurgery.formats.labels import Labels
 from netsurgery.maps.heatmap import map_scene
 from netsurgery.maps.picture_file import encoded
-from netsurgery.maps.raster import to_pixels
 
 __all__ = ["main"]
 
-_TIMES = 15
+_SIZE = (451, 451)
+_TIMES = 21
+#: No multiple of it is one of a number of classes.
+_PRIME = 37
 
 
-def _seconds(do: Callable[[], Any]) -> float:
-    """The least of several runs, on the clock."""
+def _seconds(do: Callable[[int], Any]) -> float:
+    """The median of several runs, each of which is given its number."""
     times = []
-    for _ in range(_TIMES):
-        began = time.perf_counter()
-        do()
-        times.append(time.perf_counter() - began)
-    return min(times)
+    for run in range(_TIMES):
+        began = time.process_time()
+        do(run)
+        times.append(time.process_time() - began)
+    return median(times)
 
 
-def _row(name: str, mapper: ns.Mapper, picture: Path) -> str:
-    size = materials.CAFFENET.mapped
-    blob = mapper.source.blob
-    data, _ = mapper.transformer.blob(ns.read_picture(picture), (size, size))
-    forward = _seconds(lambda: mapper.run(data, [blob]))
-    # A map read by nobody has random classes; labels make the picture as full as a real one's.
-    mapped = mapper.map(picture, (size, size))
-    labels = Labels("labels", tuple(f"n{number:08} a name" for number in range(mapped.classes)))
-    mapped = dataclasses.replace(mapped, labels=labels)
-    drawn = {
-        suffix: _seconds(lambda suffix=suffix: encoded(map_scene(mapped), suffix))  # type: ignore[misc]
-        for suffix in (".png", ".jpg")
-    }
-    pixels = _seconds(lambda: to_pixels(map_scene(mapped)))
-    parts = [f"{name:9} forward {forward * 1e3:7.1f} ms", f"pixels {pixels * 1e3:5.1f} ms"]
-    parts += [
-        f"{suffix} {seconds * 1e3:5.1f} ms ({seconds / forward:.1%} of the forward)"
-        for suffix, seconds in drawn.items()
-    ]
-    return "; ".join(parts)
+def _cells(name: str, mapper: ns.Mapper, picture: Path) -> list[str]:
+    data, _ = mapper.transformer.blob(ns.read_picture(picture), _SIZE)
+    forward = _seconds(lambda run: mapper.run(data, [mapper.source.blob]))
+    mapped = mapper.map(picture, _SIZE)
+    cells = [name, f"{forward * 1e3:.1f} ms"]
+    for first, suffix in ((0, ".png"), (_TIMES, ".jpg")):
+        maps = [_with_other_classes(mapped, first + run) for run in range(_TIMES)]
+        drawn, size = _drawn(maps, suffix)
+        cells.append(f"{drawn * 1e3:.1f} ms, {drawn / forward:.1%}, {size / 1e3:.0f} KB")
+    return cells
 
 
-def main() -> None:
-    """Print the forward and the drawing of one map, by each engine there is."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--engine", choices=["caffe", "embedded"], action="append")
-    engines = parser.parse_args().engine or ["caffe", "embedded"]
-    with tempfile.TemporaryDirectory() as folder:
-        files = materials.Materials(Path(folder), materials.CAFFENET)
-        files.make()
-        settings = ns.Settings(*files.dense, mean=(104.0, 116.7, 122.7), raw_scale=255)
-        for engine in engines:
+def _drawn(maps: list[ns.ClassMap], suffix: str) -> tuple[float, float]:
+    """The medians of the seconds and of the bytes."""
+    sizes: list[int] = []
+    seconds = _seconds(lambda run: sizes.append(len(encoded(map_scene(maps[run]), suffix))))
+    return seconds, median(sizes)
+
+
+def _with_other_classes(mapped: ns.ClassMap, number: int) -> ns.ClassMap:
+    labels = Labels("labels", tuple(f"n{each:08} a name" for each in range(mapped.classes)))
+    values = np.roll(mapped.values, _PRIME * number, axis=0)
+    return dataclasses.replace(mapped, values=values, labels=labels)
+
+
+def main(names: list[str]) -> None:
+    """A row for each net: the forward, and drawing one map as a PNG and as a JPEG."""
+    print("| net, 451x451 | forward | PNG | JPEG |\n|---|---|---|---|")
+    picture = tiles.SHARED / "bvlc" / "cat.jpg"
+    for name, files in tiles.originals().items():
+        if name == "digits" or (names and name not in names):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            settings = ns.Settings(
+                *tiles.dense(Path(folder), *files), mean=(104, 117, 123), raw_scale=255
+            )
+            engine = ns.EngineOptions("embedded", threads=1)
             with ns.open_mapper(settings, engine) as mapper:
-                print(_row(engine, mapper, files.picture), flush=True)
+                print(f"| {' | '.join(_cells(name, mapper, picture))} |", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -27,7 +27,7 @@ from typing import Any
 from benchmarks.forwards import ROOT
 from benchmarks.materials import CAFFENET, Materials, with_fillers
 
-__all__ = ["main", "measure"]
+__all__ = ["SHARED", "dense", "main", "measure", "originals"]
 
 SHARED = ROOT.parent / "shared" / "data"
 
@@ -83,7 +83,7 @@ def measure(net: Files, size: tuple[int, int], tile: Any, limit: str | None) -> 
     }
 
 
-def _originals() -> dict[str, tuple[Path, Path | None]]:
+def originals() -> dict[str, tuple[Path, Path | None]]:
     """Name -> a net and its weights, None for random ones."""
     squeezenet = SHARED / "models" / "squeezenet"
     nets: dict[str, tuple[Path, Path | None]] = {
@@ -101,7 +101,7 @@ def _originals() -> dict[str, tuple[Path, Path | None]]:
     return {name: (net, weights) for name, (net, weights) in nets.items() if net.is_file()}
 
 
-def _dense(folder: Path, net: Path, weights: Path | None) -> Files:
+def dense(folder: Path, net: Path, weights: Path | None) -> Files:
     """The net made fully convolutional, and its weights."""
     materials = Materials(folder, CAFFENET)
     if weights is None:
@@ -126,10 +126,10 @@ def main(words: list[str]) -> None:
     names = [word for word in words if word not in sizes]
     print(f"| net, {sizes[0]} | tiles | CPU | CPU, times | anonymous memory | bits of the whole |")
     print("|---|---|---|---|---|---|")
-    for name, files in _originals().items():
+    for name, files in originals().items():
         if not names or name in names:
             with tempfile.TemporaryDirectory() as folder:
-                _rows(name, _dense(Path(folder), *files), sizes[0])
+                _rows(name, dense(Path(folder), *files), sizes[0])
 
 
 def _rows(name: str, files: Files, size: str) -> None:

@@ -45,6 +45,7 @@ ONLY = {
     "click": {"cli/"},
     "PIL": {"maps/", "diagram/png.py"},
     "graphlay": {"diagram/layout.py"},
+    "isal": {"maps/picture_file.py"},
     "platformdirs": {"io/user_folders.py"},
     "fcntl": {"io/locks.py", "engines/caffe_worker.py"},  # Windows has none
     "google": {"formats/schema/descriptors.py"},

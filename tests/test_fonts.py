@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from drawn_maps import class_map, drawn, one_hot
+from PIL import Image, ImageDraw
 
 from netsurgery.errors import SettingsError
 from netsurgery.formats.labels import Labels
 from netsurgery.maps import fonts
 from netsurgery.maps.fonts import Fonts, Glyphs, ascii_form, open_font
+from netsurgery.maps.raster import to_pixels
+from netsurgery.maps.scene import Scene
 
 SCRIPTS = {
     "chinese": ("虎斑猫", "HuBanMao"),
@@ -48,6 +51,23 @@ def test_plain_text_is_in_pillows_own_font() -> None:
     for text in ("tabby cat", "a-b_c/d (0.5)"):
         assert own.is_native(text)
         assert own.font(text, 14).getname() == alone().font(text, 14).getname()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("anchor", ["la", "lm", "mm", "ra", "rs"])
+@pytest.mark.parametrize("text", ["tabby, gj|", "WAVE", " ", "猫 cat"])
+def test_text_is_drawn_as_pillow_draws_it(text: str, anchor: str) -> None:
+    """Also the second time, when it is kept, and where it passes the edges."""
+    fonts = Fonts()
+    expected = Image.new("RGB", (120, 60), (250, 250, 248))
+    scene = Scene(120, 60, fonts)
+    for place, size in (((60, 30), 13), ((60, 50), 13), ((-3, 2), 21), ((118, 58), 9)):
+        scene.text(place, text, size, (200, 30, 90), anchor)
+        words = fonts.readable(text)
+        pen = ImageDraw.Draw(expected)
+        pen.text(place, words, (200, 30, 90), fonts.font(text, size), anchor)
+    drawn = to_pixels(scene)
+    assert np.array_equal(np.asarray(drawn), np.asarray(expected))
+    assert text.isspace() or len(np.unique(np.asarray(drawn))) > 9
 
 
 class FakeGlyphs(Glyphs):

@@ -7,7 +7,7 @@ places. `Geometry` brings it to pixels of the original picture.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -217,6 +217,11 @@ class ClassMap:
 
     def argmax(self) -> Numbers:
         """The likeliest class of each cell, H x W; of equals the lowest number."""
+        numbers: Numbers = self._likeliest.copy()
+        return numbers
+
+    @cached_property
+    def _likeliest(self) -> Numbers:
         numbers: Numbers = self.values.argmax(axis=0)
         return numbers
 
@@ -265,7 +270,11 @@ class ClassMap:
 
     def summary(self) -> list[ClassCount]:
         """The classes that are the likeliest of some cell, most cells first."""
-        numbers = self.argmax()
+        return list(self._summary)
+
+    @cached_property
+    def _summary(self) -> Sequence[ClassCount]:
+        numbers = self._likeliest
         best = self.values.max(axis=0)
         counts = [
             ClassCount(

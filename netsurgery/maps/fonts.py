@@ -14,10 +14,11 @@ import sys
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
-from PIL import ImageFont, features
+from PIL import Image, ImageDraw, ImageFont, features
 
 from netsurgery.errors import SettingsError
 from netsurgery.io.unreadable import check_file
@@ -36,8 +37,9 @@ _PROBE = 16
 #: No font has a glyph for it.
 _NOBODYS = "\U0010ffff"
 _LONGEST = 1000
-#: Lines whose length is known: those of one picture stand on the next one, too.
-_KEPT = 4096
+#: Lines whose length is known, and lines that are kept as drawn: those of one picture stand on the
+#: next one, too.
+_KEPT, _KEPT_DRAWN = 4096, 256
 #: What says whether letters join; nothing is drawn for it.
 _JOINERS = "\u200c\u200d"
 
@@ -130,6 +132,15 @@ class Glyphs:
         return mask.size, bytes(mask)
 
 
+@dataclass(frozen=True, eq=False)
+class Lettering:
+    """A line of text as it covers pixels: an L image, and where it begins from the text's place."""
+
+    ink: Image.Image
+    left: int
+    top: int
+
+
 class Fonts:
     """The fonts that text is drawn with, the first preferred; the system's are found when needed.
 
@@ -143,6 +154,7 @@ class Fonts:
         self._loaded = [*([] if first is None else [first]), Glyphs(None)]
         self._lines: dict[str, Glyphs | None] = {}
         self._lengths: dict[tuple[str, int], float] = {}
+        self._drawn: dict[tuple[str, int, str], Lettering] = {}
 
     def readable(self, text: str) -> str:
         """The text as it can be drawn: one line, in its own script, or in ASCII."""
@@ -164,6 +176,21 @@ class Fonts:
     def font(self, text: str, size: int) -> Font:
         """The font of a line."""
         return self._shown(text)[1].sized(size)
+
+    def drawn(self, text: str, size: int, anchor: str) -> Lettering:
+        """A line as it is drawn from a place, which is that point of it that `anchor` names."""
+        key = text, size, anchor
+        lettering = self._drawn.get(key)
+        if lettering is None:
+            font = self.font(text, size)
+            left, top, right, bottom = map(int, font.getbbox(text, anchor=anchor))
+            ink = Image.new("L", (right - left, bottom - top))
+            ImageDraw.Draw(ink).text((-left, -top), text, 255, font, anchor)
+            lettering = Lettering(ink, left, top)
+            if len(self._drawn) >= _KEPT_DRAWN:
+                self._drawn.clear()
+            self._drawn[key] = lettering
+        return lettering
 
     def cut(self, text: str, size: int, room: float | None) -> str:
         """The line as it can be drawn, ending in three dots where it is wider than `room`."""

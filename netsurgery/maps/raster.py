@@ -49,18 +49,20 @@ def _drawn(scene: Scene, canvas: Image.Image) -> Image.Image:
             ends = [(round(x * scale), round(y * scale)) for x, y in (item.start, item.end)]
             pen.line(ends, fill=item.color, width=max(1, round(scale)))
         elif isinstance(item, Text):
-            size_ = max(1, round(item.size * scale))
-            at = (round(item.at[0] * scale), round(item.at[1] * scale))
-            font = scene.fonts.font(item.words, size_)
-            pen.text(at, item.words, fill=item.color, font=font, anchor=item.anchor)
+            words = scene.fonts.drawn(item.words, max(1, round(item.size * scale)), item.anchor)
+            x, y = (round(place * scale) for place in item.at)
+            canvas.paste(item.color, (x + words.left, y + words.top), words.ink)
         elif isinstance(item, Bitmap):
             box = _pixels(item.box, scale)
             image = item.pixels((box[3] - box[1], box[2] - box[0]))
             canvas.paste(image, box[:2])
         else:
-            box = _pixels(item.box, scale)
+            x, y, _, _ = _pixels(item.box, scale)
             cover = cells_image(item, scale)
-            canvas.paste(cover, box[:2], cover)
+            painted = cover.getbbox()
+            if painted is not None:  # what is not painted, often the background, costs nothing
+                cover = cover.crop(painted)
+                canvas.paste(cover, (x + painted[0], y + painted[1]), cover)
     return canvas
 
 
@@ -92,13 +94,13 @@ def cells_image(cells: CellGrid, scale: float) -> Image.Image:
     # One number a pixel is gathered, not four; the cell behind the last is that of none.
     packed = np.zeros((len(rows) + 1, len(columns) + 1), np.uint32)
     packed[:-1, :-1] = np.ascontiguousarray(cells.colors).view(np.uint32)[:, :, 0]
-    cover = packed[down][:, across]
+    cover = packed.take(across, axis=1, mode="wrap").take(down, axis=0, mode="wrap")
     width = cells.line_width(scale)
     if cells.regions is not None and width:
         width = max(1, round(width * scale))
         _line_sides(cover, cells.regions, columns, down, width)
         _line_sides(cover.T, cells.regions.T, rows, across, width)
-    pixels = np.ascontiguousarray(cover).view(np.uint8).reshape(*cover.shape, 4)
+    pixels = cover.view(np.uint8).reshape(*cover.shape, 4)
     return Image.fromarray(pixels)
 
 
