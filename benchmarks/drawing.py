@@ -23,9 +23,9 @@ import numpy as np
 
 import netsurgery as ns
 from benchmarks import tiles
+from netsurgery.drawing.picture_file import encoded
 from netsurgery.formats.labels import Labels
 from netsurgery.maps.heatmap import map_scene
-from netsurgery.maps.picture_file import encoded
 
 __all__ = ["main"]
 

@@ -9,12 +9,12 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image
 
+from netsurgery.drawing.pixels import to_pixels
+from netsurgery.drawing.scene import Bitmap, Box, CellGrid, Rect, Scene, Text
 from netsurgery.maps.classmap import ClassMap, Geometry
 from netsurgery.maps.heatmap import map_scene
 from netsurgery.maps.image import Picture
 from netsurgery.maps.picture_look import PictureLook
-from netsurgery.maps.raster import to_pixels
-from netsurgery.maps.scene import Bitmap, Box, CellGrid, Rect, Scene, Text
 from netsurgery.maps.transformer import place
 
 __all__ = ["Drawn", "class_map", "drawn", "grey_picture", "one_hot"]

@@ -26,7 +26,7 @@ MODULE_OF = {name: f"netsurgery.{module}" for name, module in vars(ns)["_MODULE_
 ROOMS = [
     ["errors", "__version__"],
     ["io"],
-    ["formats"],
+    ["formats", "drawing"],
     ["net"],
     ["surgery", "export"],
     ["engines"],
@@ -43,9 +43,9 @@ ONLY = {
     "caffe": {"engines/caffe_worker.py", "engines/caffe_probe.py"},
     "onnxruntime": {"engines/ort"},
     "click": {"cli/"},
-    "PIL": {"maps/", "diagram/png.py"},
+    "PIL": {"maps/", "drawing/", "diagram/png.py"},
     "graphlay": {"diagram/layout.py"},
-    "isal": {"maps/picture_file.py"},
+    "isal": {"drawing/picture_file.py"},
     "platformdirs": {"io/user_folders.py"},
     "fcntl": {"io/locks.py", "engines/caffe_worker.py"},  # Windows has none
     "google": {"formats/schema/descriptors.py"},
@@ -192,7 +192,9 @@ def literals(tree: ast.Module) -> Iterator[tuple[str, int]]:
             yield item.value, item.lineno
 
 
-@pytest.mark.parametrize("room", ["net", "surgery", "maps", "diagram", "open_net", "verbs", "cli"])
+@pytest.mark.parametrize(
+    "room", ["net", "surgery", "drawing", "maps", "diagram", "open_net", "verbs", "cli"]
+)
 def test_what_a_layer_type_is_stands_in_its_record_alone(room: str) -> None:
     """No name of a type, and no list of names, outside the records and the converters."""
     names = {name for each in types.RECORDS.values() for name in (each.name, *each.aliases)}

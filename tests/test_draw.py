@@ -35,9 +35,9 @@ from netsurgery.diagram.graph import Mark
 from netsurgery.diagram.kinds import Kind
 from netsurgery.diagram.palette import DARK, LIGHT, mark_tone, tint
 from netsurgery.diagram.typeface import drawable, shown, text_width
+from netsurgery.drawing.fonts import Fonts, Glyphs, ascii_form
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.io import memory
-from netsurgery.maps.fonts import Fonts, Glyphs, ascii_form
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 

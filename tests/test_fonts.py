@@ -11,12 +11,12 @@ import pytest
 from drawn_maps import class_map, drawn, one_hot
 from PIL import Image, ImageDraw
 
+from netsurgery.drawing import fonts
+from netsurgery.drawing.fonts import Fonts, Glyphs, ascii_form, open_font
+from netsurgery.drawing.pixels import to_pixels
+from netsurgery.drawing.scene import Scene
 from netsurgery.errors import SettingsError
 from netsurgery.formats.labels import Labels
-from netsurgery.maps import fonts
-from netsurgery.maps.fonts import Fonts, Glyphs, ascii_form, open_font
-from netsurgery.maps.raster import to_pixels
-from netsurgery.maps.scene import Scene
 
 SCRIPTS = {
     "chinese": ("虎斑猫", "HuBanMao"),
@@ -141,7 +141,7 @@ def test_a_picture_has_the_number_and_the_ascii_name_where_no_font_has_the_label
     numbers[:, 3:] = 1
     mapped: Any = class_map(one_hot(numbers, 2), labels=Labels("w", ("plain", text)))
     monkeypatch.setattr(fonts, "FONTS", alone())
-    monkeypatch.setattr("netsurgery.maps.scene.FONTS", alone())
+    monkeypatch.setattr("netsurgery.drawing.scene.FONTS", alone())
     picture = drawn(mapped)
     assert list(picture.tags()) == ["plain", "1"]
     assert plain in picture.words

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
+from netsurgery.drawing.pixels import to_pixels
+from netsurgery.drawing.scene import Bitmap, Rect, Scene, Text
 from netsurgery.errors import NetError, SettingsError
 from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.channel_view import ChannelView, channel_numbers
 from netsurgery.maps.color_scale import grey_colors, heat_colors, signed_colors
 from netsurgery.maps.grid import blob_scene, draw_grid, grid_scene
-from netsurgery.maps.raster import to_pixels
-from netsurgery.maps.scene import Bitmap, Rect, Scene, Text
 
 MARGIN, HEAD = 32, 76
 

@@ -17,17 +17,18 @@ from drawn_maps import class_map, drawn, grey_picture, one_hot
 from PIL import Image, ImageDraw
 
 import netsurgery as ns
+from netsurgery.drawing.cells import cell_at_each_pixel
+from netsurgery.drawing.colors import PAPER
+from netsurgery.drawing.picture_file import encoded, image_bytes
+from netsurgery.drawing.scene import Text
 from netsurgery.errors import NetError
 from netsurgery.formats.labels import Labels
 from netsurgery.maps.classmap import ClassMap, Geometry
 from netsurgery.maps.color_scale import heat_colors, signed_colors
 from netsurgery.maps.heatmap import draw_map, map_scene
 from netsurgery.maps.image import Picture
-from netsurgery.maps.palette import CLASS_COLORS, PAPER, contrast
-from netsurgery.maps.picture_file import encoded, image_bytes
+from netsurgery.maps.palette import CLASS_COLORS, contrast
 from netsurgery.maps.picture_look import PICTURE_SUFFIXES, PictureLook
-from netsurgery.maps.raster import cell_at_each_pixel
-from netsurgery.maps.scene import Text
 from netsurgery.maps.transformer import place
 
 #: Of the picture of `grey_picture`.

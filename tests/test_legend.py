@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from drawn_maps import class_map
 
+from netsurgery.drawing.scene import Rect, Scene, Text
 from netsurgery.formats.labels import Labels
 from netsurgery.maps.legend import BAND, Entry, Legend, class_name, entries
 from netsurgery.maps.palette import CLASS_COLORS
-from netsurgery.maps.scene import Rect, Scene, Text
 
 #: Two cells: class 1 wins both, class 0 none.
 ONE_WINS = class_map(

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from netsurgery.maps.palette import CLASS_COLORS, INK, PAPER, contrast, ink_on
-from netsurgery.maps.scene import PALE
+from netsurgery.drawing.colors import INK, PALE, PAPER
+from netsurgery.maps.palette import CLASS_COLORS, contrast, ink_on
 
 #: What people see who lack a kind of cone, of linear RGB: Machado, Oliveira and Fernandes, 2009.
 SIGHTS = {

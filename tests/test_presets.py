@@ -16,11 +16,11 @@ import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.cli.classify_map import command as classify_map
 from netsurgery.cli.preprocess_options import PRESET
+from netsurgery.drawing.scene import Text
 from netsurgery.formats.found_settings import merged
 from netsurgery.formats.presets import PRESETS, PresetName, find_preset
 from netsurgery.formats.settings import as_settings
 from netsurgery.maps.heatmap import map_scene
-from netsurgery.maps.scene import Text
 
 #: Messages are compared as the command words them.
 pytestmark = pytest.mark.usefixtures("option_names")

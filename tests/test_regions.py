@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from netsurgery.drawing.scene import CellGrid
 from netsurgery.maps.regions import MOST_TAGS, find_regions, numbered_regions, place_tags
-from netsurgery.maps.scene import CellGrid
 
 
 def flooded(classes: Any) -> Any:

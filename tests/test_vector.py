@@ -12,14 +12,14 @@ import pytest
 from drawn_maps import class_map, drawn, one_hot
 from PIL import Image
 
+from netsurgery.drawing.cells import cells_image
+from netsurgery.drawing.scene import CellGrid, Text
+from netsurgery.drawing.svg import to_svg
 from netsurgery.formats.labels import Labels
 from netsurgery.maps.heatmap import map_scene
 from netsurgery.maps.image import Picture
 from netsurgery.maps.palette import CLASS_COLORS
 from netsurgery.maps.picture_look import PictureLook
-from netsurgery.maps.raster import cells_image
-from netsurgery.maps.scene import CellGrid, Text
-from netsurgery.maps.vector import to_svg
 
 NS = "{http://www.w3.org/2000/svg}"
 HALF = np.zeros((5, 5), int)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from netsurgery.io.terminal import cell, shortened
 
 if TYPE_CHECKING:
-    from netsurgery.maps.fonts import Font, Glyphs
+    from netsurgery.drawing.fonts import Font, Glyphs
 
 __all__ = ["drawable", "shown", "text_width"]
 
@@ -35,7 +35,7 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
     if _is_common(text):
         width = _length(text, size)
     else:
-        from netsurgery.maps.fonts import ascii_form
+        from netsurgery.drawing.fonts import ascii_form
 
         ems = sum(_ems(char) for char in text)
         width = max(ems * size, _length(ascii_form(text), size))
@@ -50,7 +50,7 @@ def drawable(text: str, size: int, room: float) -> tuple[str, Font]:
     """
     if _is_common(text):
         return text, _own_glyphs().sized(size)
-    from netsurgery.maps.fonts import FONTS
+    from netsurgery.drawing.fonts import FONTS
 
     return FONTS.cut(text, size, room), FONTS.font(text, size)
 
@@ -73,7 +73,7 @@ def _is_common(text: str) -> bool:
 
 @cache
 def _own_glyphs() -> Glyphs:
-    from netsurgery.maps.fonts import Glyphs
+    from netsurgery.drawing.fonts import Glyphs
 
     return Glyphs(None)
 

@@ -314,8 +314,8 @@ class ClassMap:
         suffix: str = ".png",
     ) -> bytes:
         """`to_picture` as the bytes of a file: .png, .jpg, .webp or .svg."""
+        from netsurgery.drawing.picture_file import encoded
         from netsurgery.maps.heatmap import map_scene
-        from netsurgery.maps.picture_file import encoded
         from netsurgery.maps.picture_look import PictureLook
 
         return encoded(map_scene(self, number, look or PictureLook()), suffix)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netsurgery.maps.palette import Color
+from netsurgery.drawing.colors import Color
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    from netsurgery.drawing.scene import Scene
     from netsurgery.maps.any_picture import AnyPicture
-    from netsurgery.maps.scene import Scene
 
     Array = NDArray[np.float32]
 
@@ -106,7 +106,7 @@ class Features:
         view: which channels, in what order, on what scale; by default all of them on one scale.
         Raises NetError for values that are not channels, and for a channel that is not there.
         """
-        from netsurgery.maps.raster import to_pixels
+        from netsurgery.drawing.pixels import to_pixels
 
         return to_pixels(self._scene(view))
 
@@ -117,7 +117,7 @@ class Features:
     @checks_arguments()
     def picture_file(self, view: ChannelView = _ALL, suffix: str = ".png") -> bytes:
         """`to_picture` as the bytes of a file: .png, .jpg, .webp or .svg."""
-        from netsurgery.maps.picture_file import encoded
+        from netsurgery.drawing.picture_file import encoded
 
         return encoded(self._scene(view), suffix)
 

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from netsurgery.drawing.colors import PALE, PAPER
+from netsurgery.drawing.pixels import to_pixels
+from netsurgery.drawing.scene import Bitmap, Scene
 from netsurgery.errors import NetError
 from netsurgery.io.memory import Claim
 from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.channel_view import ChannelView
 from netsurgery.maps.color_scale import ColorScale, finite_range, grey_colors
 from netsurgery.maps.map_frame import color_bar
-from netsurgery.maps.palette import PAPER
-from netsurgery.maps.raster import to_pixels
-from netsurgery.maps.scene import PALE, Bitmap, Scene
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from netsurgery.drawing.colors import PALE
+from netsurgery.drawing.pixels import to_pixels
+from netsurgery.drawing.scene import Bitmap, Box, Scene
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import counted
 from netsurgery.maps import map_colors
@@ -35,8 +38,6 @@ from netsurgery.maps.legend import COLUMN, Legend, class_name, entries
 from netsurgery.maps.map_colors import MapColors
 from netsurgery.maps.map_frame import Ground, MapFrame, color_bar, fed_picture
 from netsurgery.maps.picture_look import PictureLook
-from netsurgery.maps.raster import to_pixels
-from netsurgery.maps.scene import PALE, Bitmap, Box, Scene
 from netsurgery.maps.transformer import squeeze_words
 
 if TYPE_CHECKING:

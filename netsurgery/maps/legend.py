@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from netsurgery.drawing.colors import FRAME, INK, PALE, Color
+from netsurgery.drawing.scene import Line, Rect, Scene
 from netsurgery.io.wording import counted
 from netsurgery.maps.classmap import ClassMap
-from netsurgery.maps.palette import INK, Color
-from netsurgery.maps.scene import FRAME, PALE, Line, Rect, Scene
 
 __all__ = ["COLUMN", "Entry", "Legend", "class_name", "entries"]
 

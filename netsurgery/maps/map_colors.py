@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netsurgery.drawing.colors import Color
 from netsurgery.io.wording import counted
 from netsurgery.maps.color_scale import ColorScale, finite_range
 from netsurgery.maps.legend import class_name
-from netsurgery.maps.palette import Color, colors_by_class
+from netsurgery.maps.palette import colors_by_class
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

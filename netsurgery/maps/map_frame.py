@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from PIL import Image
 
+from netsurgery.drawing.colors import FRAME, PALE, PAPER
+from netsurgery.drawing.scene import Bitmap, Box, CellGrid, Line, Rect, Scene
 from netsurgery.maps.color_scale import ColorScale
-from netsurgery.maps.palette import PAPER, ink_on
+from netsurgery.maps.palette import ink_on
 from netsurgery.maps.regions import place_tags
-from netsurgery.maps.scene import FRAME, PALE, Bitmap, Box, CellGrid, Line, Rect, Scene
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

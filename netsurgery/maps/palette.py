@@ -8,21 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from netsurgery.drawing.colors import Color
+
 __all__ = [
     "CLASS_COLORS",
-    "INK",
-    "PAPER",
-    "Color",
     "class_color",
     "colors_by_class",
     "contrast",
     "ink_on",
 ]
-
-Color = tuple[int, int, int]
-
-PAPER: Color = (250, 250, 248)
-INK: Color = (28, 32, 40)
 
 #: The most frequent class gets the first, rare ones share the last.
 CLASS_COLORS: tuple[Color, ...] = (

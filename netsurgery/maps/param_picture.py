@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from netsurgery.drawing.pixels import to_pixels
 from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.grid import grid_scene
-from netsurgery.maps.raster import to_pixels
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
-    from netsurgery.maps.scene import Scene
+    from netsurgery.drawing.scene import Scene
 
 __all__ = ["draw_param", "param_scene"]
 

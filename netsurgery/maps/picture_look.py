@@ -14,7 +14,7 @@ from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.wording import argument
 
 if TYPE_CHECKING:
-    from netsurgery.maps.fonts import Fonts
+    from netsurgery.drawing.fonts import Fonts
 
 __all__ = [
     "LEAST_WIDTH",
@@ -82,7 +82,7 @@ class PictureLook:
     @cached_property
     def fonts(self) -> Fonts:
         """The fonts of its text. Raises SettingsError where `font` is none."""
-        from netsurgery.maps.fonts import FONTS, open_font
+        from netsurgery.drawing.fonts import FONTS, open_font
 
         return FONTS if self.font is None else open_font(self.font)
 

@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from netsurgery.maps.scene import Box, CellGrid
+    from netsurgery.drawing.scene import Box, CellGrid
 
 __all__ = ["Region", "Tag", "find_regions", "numbered_regions", "place_tags"]
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from netsurgery.maps.raster import Drawing
+    from netsurgery.drawing.pixels import Drawing
 
 __all__ = ["ParamInspection", "inspect_param"]
 
@@ -118,8 +118,8 @@ class ParamInspection(ShortRepr):
         return self._picture_file(".png")
 
     def _picture_file(self, suffix: str) -> bytes:
+        from netsurgery.drawing.picture_file import encoded
         from netsurgery.maps.param_picture import param_scene
-        from netsurgery.maps.picture_file import encoded
 
         return encoded(param_scene(self.values, self._title), suffix)
 

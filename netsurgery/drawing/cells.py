@@ -1,4 +1,4 @@
-"""A scene as pixels."""
+"""The cells of a map as an image."""
 
 from __future__ import annotations
 
@@ -6,85 +6,22 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from netsurgery.io.memory import Claim
-from netsurgery.io.shape_text import shape_text
-from netsurgery.maps.palette import PAPER
-from netsurgery.maps.scene import Bitmap, CellGrid, Line, Rect, Scene, Text
+from netsurgery.drawing.scene import CellGrid, pixel_box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Drawing", "cell_at_each_pixel", "cells_image", "to_pixels"]
-
-#: A picture that was drawn: Pillow's.
-Drawing = Image.Image
-
-#: What a pixel takes: Pillow's own, that of an image on it, and of the cells over that.
-_PIXEL = 20
+__all__ = ["cell_at_each_pixel", "cells_image"]
 
 #: The byte of a pixel that says how opaque it is.
 _OPAQUE = np.uint32(0xFF000000 if sys.byteorder == "little" else 0x000000FF)
 
 
-def to_pixels(scene: Scene) -> Image.Image:
-    """The scene as an RGB image of its width and height times its scale.
-
-    Raises MemoryLimitError.
-    """
-    scale = scene.scale
-    size = (max(1, round(scene.width * scale)), max(1, round(scene.height * scale)))
-    what = f"a picture of {shape_text((size[1], size[0]))} pixels"
-    with Claim(_PIXEL * size[0] * size[1], what):
-        return _drawn(scene, Image.new("RGB", size, PAPER))
-
-
-def _drawn(scene: Scene, canvas: Image.Image) -> Image.Image:
-    scale, pen = scene.scale, ImageDraw.Draw(canvas)
-    for item in scene.items:
-        if isinstance(item, Rect):
-            _rect(pen, item, scale)
-        elif isinstance(item, Line):
-            ends = [(round(x * scale), round(y * scale)) for x, y in (item.start, item.end)]
-            pen.line(ends, fill=item.color, width=max(1, round(scale)))
-        elif isinstance(item, Text):
-            words = scene.fonts.drawn(item.words, max(1, round(item.size * scale)), item.anchor)
-            x, y = (round(place * scale) for place in item.at)
-            canvas.paste(item.color, (x + words.left, y + words.top), words.ink)
-        elif isinstance(item, Bitmap):
-            box = _pixels(item.box, scale)
-            image = item.pixels((box[3] - box[1], box[2] - box[0]))
-            canvas.paste(image, box[:2])
-        else:
-            x, y, _, _ = _pixels(item.box, scale)
-            cover = cells_image(item, scale)
-            painted = cover.getbbox()
-            if painted is not None:  # what is not painted, often the background, costs nothing
-                cover = cover.crop(painted)
-                canvas.paste(cover, (x + painted[0], y + painted[1]), cover)
-    return canvas
-
-
-def _rect(pen: ImageDraw.ImageDraw, item: Rect, scale: float) -> None:
-    x0, y0, x1, y1 = _pixels(item.box, scale)
-    pen.rounded_rectangle(
-        (x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)),
-        item.radius * scale,
-        item.fill,
-        item.line,
-        max(1, round(scale)) if item.line is not None else 0,
-    )
-
-
-def _pixels(box: tuple[float, float, float, float], scale: float) -> tuple[int, int, int, int]:
-    x0, y0, x1, y1 = (round(value * scale) for value in box)
-    return x0, y0, max(x0 + 1, x1), max(y0 + 1, y1)
-
-
 def cells_image(cells: CellGrid, scale: float) -> Image.Image:
     """The cells as RGBA, of the size of their box."""
-    x0, y0, x1, y1 = _pixels(cells.box, scale)
+    x0, y0, x1, y1 = pixel_box(cells.box, scale)
     columns = _edges(cells.columns, scale)
     rows = _edges(cells.rows, scale)
     if cells.smooth:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netsurgery.maps.raster import to_pixels
+from netsurgery.drawing.pixels import to_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from netsurgery.maps.scene import Scene
+    from netsurgery.drawing.scene import Scene
 
 __all__ = ["encoded", "image_bytes"]
 
@@ -24,7 +24,7 @@ __all__ = ["encoded", "image_bytes"]
 def encoded(scene: Scene, suffix: str) -> bytes:
     """The scene as a file whose name ends in `suffix`, one of `PICTURE_SUFFIXES`."""
     if suffix.lower() == ".svg":
-        from netsurgery.maps.vector import to_svg
+        from netsurgery.drawing.svg import to_svg
 
         return to_svg(scene).encode()
     return image_bytes(to_pixels(scene), suffix)

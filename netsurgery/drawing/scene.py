@@ -1,6 +1,6 @@
 """A picture before it is drawn: what stands where on a sheet of paper.
 
-`raster` makes pixels of a scene and `vector` an SVG, from the same items in the same order, so
+`pixels` makes an image of a scene and `svg` an SVG, from the same items in the same order, so
 that a layout is worked out once. Lengths are pixels at a scale of 1; boxes are x0, y0, x1, y1.
 """
 
@@ -10,22 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from netsurgery.maps.fonts import FONTS, Fonts
-from netsurgery.maps.palette import INK, Color
+from netsurgery.drawing.colors import FRAME, INK, PALE, Color
+from netsurgery.drawing.fonts import FONTS, Fonts
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["FRAME", "PALE", "Bitmap", "Box", "CellGrid", "Item", "Line", "Rect", "Scene", "Text"]
+__all__ = ["Bitmap", "Box", "CellGrid", "Item", "Line", "Rect", "Scene", "Text", "pixel_box"]
 
 Box = tuple[float, float, float, float]
-
-#: Of text that explains, and of the lines around images.
-PALE: Color = (92, 96, 106)
-FRAME: Color = (198, 200, 204)
 
 
 @dataclass(frozen=True)
@@ -98,6 +93,12 @@ class CellGrid:
         sides = [float((each[:, 1] - each[:, 0]).min()) for each in (self.columns, self.rows)]
         side = round(min(sides), 6)  # those of equal cells differ in their last bits
         return 0 if side * scale < _LINED else 2 if side >= _WIDE else 1
+
+
+def pixel_box(box: Box, scale: float) -> tuple[int, int, int, int]:
+    """The box in whole pixels, at least one each way."""
+    x0, y0, x1, y1 = (round(value * scale) for value in box)
+    return x0, y0, max(x0 + 1, x1), max(y0 + 1, y1)
 
 
 Item = Rect | Line | Text | Bitmap | CellGrid

@@ -11,9 +11,9 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from netsurgery.maps.palette import PAPER, Color
-from netsurgery.maps.raster import cells_image
-from netsurgery.maps.scene import Bitmap, Box, CellGrid, Line, Rect, Scene, Text
+from netsurgery.drawing.cells import cells_image
+from netsurgery.drawing.colors import PAPER, Color
+from netsurgery.drawing.scene import Bitmap, Box, CellGrid, Line, Rect, Scene, Text
 
 if TYPE_CHECKING:
     from PIL import Image

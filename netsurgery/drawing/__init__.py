@@ -1,0 +1,1 @@
+"""What pictures are drawn with: a scene of shapes and texts, its fonts, and its pixels or SVG."""
