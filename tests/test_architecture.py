@@ -43,7 +43,7 @@ ONLY = {
     "caffe": {"engines/caffe_worker.py", "engines/caffe_probe.py"},
     "onnxruntime": {"engines/ort"},
     "click": {"cli/"},
-    "PIL": {"maps/", "drawing/", "diagram/png.py"},
+    "PIL": {"maps/", "drawing/"},
     "graphlay": {"diagram/layout.py"},
     "isal": {"drawing/picture_file.py"},
     "platformdirs": {"io/user_folders.py"},
@@ -243,6 +243,40 @@ def test_the_version_costs_no_heavy_import() -> None:
     version, heavy = done.stdout.split("\n")[:2]
     assert version.startswith("netsurgery, version ")
     assert heavy == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "drawing"),
+    [
+        ("inspect {net} {model} -q", False),
+        ("convert {net} {model} -o out --engine embedded -q", False),
+        ("diff {net} {net} -q", False),
+        ("draw {net} -o net.dot -q", False),
+        ("classify-map {image} --prototxt {net} --weights {model} --blob conv1 -q", False),
+        ("draw {net} -o net.svg -q", True),
+    ],
+)
+def test_what_draws_nothing_costs_no_fonts(
+    words: str, drawing: bool, tmp_path: Path, repo_root: Path
+) -> None:
+    net, model, image = (
+        f"{repo_root}/{name}"
+        for name in (
+            "prototxt/digits_deploy.prototxt",
+            "models/digits/digits.caffemodel",
+            "examples/digits_canvas.png",
+        )
+    )
+    code = f"""
+import sys
+from netsurgery.cli import run
+assert run({words.format(net=net, model=model, image=image).split()!r}) == 0
+print("netsurgery.drawing.fonts" in sys.modules, "netsurgery.drawing.scene" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[-2:] == [str(drawing)] * 2
 
 
 def test_planning_a_conversion_costs_no_numpy() -> None:

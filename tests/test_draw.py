@@ -34,8 +34,8 @@ from netsurgery.cli import run
 from netsurgery.diagram.graph import Mark
 from netsurgery.diagram.kinds import Kind
 from netsurgery.diagram.palette import DARK, LIGHT, mark_tone, tint
-from netsurgery.diagram.typeface import drawable, shown, text_width
-from netsurgery.drawing.fonts import Fonts, Glyphs, ascii_form
+from netsurgery.diagram.typeface import shown, text_width
+from netsurgery.drawing.fonts import FONTS, Fonts, Glyphs, ascii_form
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.io import memory
 from netsurgery.net.net import NetDefinition
@@ -535,7 +535,8 @@ def test_a_png_writes_names_in_any_script(name: str, tmp_path: Path) -> None:
     """In a font that has all of the name, or in ASCII where none has; never boxes, never cut."""
     size = 26
     room = 2 * text_width(name, size / 2)  # as a PNG, with two pixels for one
-    text, font = drawable(name, size, room)
+    text = FONTS.fitted(name, size, room)
+    font = FONTS.font(text, size)
     assert text in (name, ascii_form(name))
     assert font.getlength(text) <= room
     assert isinstance(font, ImageFont.FreeTypeFont)
@@ -550,7 +551,7 @@ def test_a_png_that_is_too_large_is_refused() -> None:
     drawn = read_svg(drawing.svg())
     needed = round(4 * 2 * drawn.width * 2 * drawn.height)
     memory.set_max_memory(needed - 1)
-    with pytest.raises(ns.MemoryLimitError, match="the picture of"):
+    with pytest.raises(ns.MemoryLimitError, match="a picture of"):
         drawing.png()
     memory.set_max_memory(needed)
     assert drawing.png()

@@ -10,9 +10,6 @@ from netsurgery.diagram.dot import dot_text
 from netsurgery.diagram.format_names import FormatName
 from netsurgery.diagram.graph import NetGraph
 from netsurgery.diagram.mermaid import mermaid_text
-from netsurgery.diagram.page import page_text
-from netsurgery.diagram.scene import scene_of
-from netsurgery.diagram.svg import svg_text
 from netsurgery.errors import OutputError
 from netsurgery.io.targets import WrongOutput
 from netsurgery.io.wording import argument
@@ -33,18 +30,40 @@ class Format:
     text: bool = True
 
 
-def _png(graph: NetGraph) -> bytes:
-    from netsurgery.diagram.png import png_bytes
+#: Pixels of a PNG for one of the drawing: two where it stays below so many in all.
+_FINE, _MANY = 2, 80_000_000
 
-    return png_bytes(scene_of(graph))
+
+def _svg(graph: NetGraph) -> bytes:
+    from netsurgery.diagram.scene import scene_of
+    from netsurgery.drawing.svg import to_svg
+
+    return to_svg(scene_of(graph)).encode()
+
+
+def _png(graph: NetGraph) -> bytes:
+    """A pixel of the drawing is 2 x 2, or 1 if it is large. Raises MemoryLimitError."""
+    from netsurgery.diagram.scene import scene_of
+    from netsurgery.drawing.picture_file import encoded
+
+    scene = scene_of(graph)
+    scene.scale = _FINE if scene.width * scene.height * _FINE**2 <= _MANY else 1
+    return encoded(scene, ".png", dpi=96 * scene.scale)
+
+
+def _html(graph: NetGraph) -> bytes:
+    from netsurgery.diagram.page import page_text
+    from netsurgery.diagram.scene import scene_of
+
+    return page_text(graph, scene_of(graph)).encode()
 
 
 FORMATS: dict[str, Format] = {
     each.name: each
     for each in (
-        Format("svg", (".svg",), lambda graph: svg_text(scene_of(graph)).encode()),
+        Format("svg", (".svg",), _svg),
         Format("png", (".png",), _png, text=False),
-        Format("html", (".html", ".htm"), lambda graph: page_text(graph, scene_of(graph)).encode()),
+        Format("html", (".html", ".htm"), _html),
         Format("mermaid", (".mmd", ".mermaid"), lambda graph: mermaid_text(graph).encode()),
         Format("dot", (".dot", ".gv"), lambda graph: dot_text(graph).encode()),
     )

@@ -7,8 +7,9 @@ from html import escape
 from pathlib import Path
 
 from netsurgery.diagram.graph import DrawnLayer, NetGraph
-from netsurgery.diagram.scene import NetScene
-from netsurgery.diagram.svg import style, svg_text
+from netsurgery.diagram.palette import TONES
+from netsurgery.drawing.scene import Scene
+from netsurgery.drawing.svg import dark_style, to_svg
 from netsurgery.io.html_page import html_page
 from netsurgery.io.terminal import printable
 
@@ -21,11 +22,11 @@ _HELP = (
 )
 
 
-def page_text(graph: NetGraph, scene: NetScene) -> str:
+def page_text(graph: NetGraph, scene: Scene) -> str:
     """The page of the drawing `scene` of `graph`."""
     fields = {
         "title": _text(scene.title or "net"),
-        "net": svg_text(scene),
+        "net": to_svg(scene),
         "help": _text(_HELP),
         "lines": "\n".join(_lines(graph)),
     }
@@ -34,7 +35,7 @@ def page_text(graph: NetGraph, scene: NetScene) -> str:
         fields,
         style=_read("page.css"),
         script=_read("page.js"),
-        inner_styles=[style()],
+        inner_styles=[dark_style(list(TONES.values()))],
     )
 
 

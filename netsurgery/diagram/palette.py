@@ -9,8 +9,9 @@ from collections.abc import Mapping
 
 from netsurgery.diagram.graph import Mark
 from netsurgery.diagram.kinds import Kind
+from netsurgery.drawing.colors import Tone
 
-__all__ = ["DARK", "LIGHT", "bar", "mark_tone", "tint"]
+__all__ = ["DARK", "LIGHT", "TONES", "bar", "mark_tone", "tint"]
 
 
 def bar(kind: str) -> str:
@@ -72,3 +73,4 @@ DARK = _with_kinds(
     },
     0.22,
 )
+TONES = {name: Tone(name, LIGHT[name], DARK[name]) for name in LIGHT}

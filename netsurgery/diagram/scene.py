@@ -1,12 +1,9 @@
-"""A drawing as rectangles, lines and texts: what SVG writes and PNG paints, each in its way."""
+"""A net's graph, laid out, as a scene of boxes, arrows and texts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeAlias
 
-from netsurgery.diagram.arrow import Arrow
 from netsurgery.diagram.faces import (
     BAR,
     PAD,
@@ -20,72 +17,21 @@ from netsurgery.diagram.faces import (
 from netsurgery.diagram.graph import BoxRole, DrawnBox, DrawnLayer, Edge, Frame, Mark, NetGraph
 from netsurgery.diagram.kinds import Kind
 from netsurgery.diagram.labels import LABEL, Label, frame_rooms, labels
-from netsurgery.diagram.layout import NetLayout, Place, Point, lay_out
-from netsurgery.diagram.palette import bar, mark_tone, tint
+from netsurgery.diagram.layout import NetLayout, Place, lay_out
+from netsurgery.diagram.palette import TONES, bar, mark_tone, tint
 from netsurgery.diagram.typeface import shown
+from netsurgery.drawing.arrow import Arrow, Point
+from netsurgery.drawing.scene import Group, Item, Rect, Scene, Text
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import counted
 
-__all__ = ["NetScene", "Rectangle", "SceneItem", "ScenePart", "Writing", "scene_of"]
+__all__ = ["scene_of"]
 
 _MARGIN = 20.0
 _TITLE, _NOTE = 16.0, 11.0
 
 
-@dataclass(frozen=True)
-class Rectangle:
-    """A rectangle with round corners; tones are names of colours, "" for none."""
-
-    place: Place
-    fill: str
-    stroke: str = ""
-    radius: float = 0.0
-    thick: float = 1.0
-    dashed: bool = False
-
-
-@dataclass(frozen=True)
-class Writing:
-    """A text that begins at (x, y), y being its base line, and is `width` wide."""
-
-    x: float
-    y: float
-    span: TextSpan
-
-    @property
-    def width(self) -> float:
-        """In pixels."""
-        return self.span.width
-
-
-ScenePart: TypeAlias = "Rectangle | Arrow | Writing | SceneItem"
-
-
-@dataclass(frozen=True)
-class SceneItem:
-    """What belongs together: a box, a layer in it, an edge, a frame.
-
-    name: what it is, a class in SVG. title: the text that is shown where a pointer rests on it.
-    data: what it is about.
-    """
-
-    name: str
-    parts: tuple[ScenePart, ...]
-    title: str = ""
-    data: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class NetScene:
-    """The items, those behind first, and the size of the whole in pixels."""
-
-    title: str
-    items: tuple[SceneItem, ...]
-    width: float
-    height: float
-
-
-def scene_of(graph: NetGraph) -> NetScene:
+def scene_of(graph: NetGraph) -> Scene:
     """Lay a graph out and draw it. Raises NetsurgeryError where the library for it is missing."""
     faces = {box.key: face_of(box) for box in graph.boxes}
     layout = lay_out(
@@ -104,44 +50,64 @@ def scene_of(graph: NetGraph) -> NetScene:
     at = (at[0] + beyond, at[1])
     edges = _edges(graph.edges, layout, placed, at)
     boxes = (_box(box, faces[box.key], layout.boxes[box.key], at) for box in graph.boxes)
-    items = (head, *frames, *edges, *boxes)
-    rights = [layout.width + beyond, *(_right(part) - _MARGIN for part in head.parts)]
+    rights = [layout.width + beyond, *(_right(part) - _MARGIN for part in head.items)]
     rights += [label.place.right + beyond for label in placed.values()]
-    return NetScene(
-        shown(graph.name, 60),
-        items,
-        float(round(max(rights) + 2 * _MARGIN)),
-        float(round(layout.height + height + 2 * _MARGIN)),
+    return Scene(
+        round(max(rights) + 2 * _MARGIN),
+        round(layout.height + height + 2 * _MARGIN),
+        items=[head, *frames, *edges, *boxes],
+        title=shown(graph.name, 60),
+        tones=list(TONES.values()),
+        paper=TONES["paper"],
     )
 
 
-def _right(part: ScenePart) -> float:
-    return part.x + part.width if isinstance(part, Writing) else 0.0
+def _right(part: Item) -> float:
+    return part.at[0] + (part.width or 0.0) if isinstance(part, Text) else 0.0
+
+
+def _rect(
+    place: Place,
+    fill: str,
+    line: str | None = None,
+    radius: float = 0.0,
+    thick: float = 1.0,
+    dashed: bool = False,
+) -> Rect:
+    """A rectangle; the middle of its line is the edge of `place`."""
+    out = thick / 2 if line else 0.0
+    box = (place.x - out, place.y - out, place.right + out, place.bottom + out)
+    return Rect(box, TONES[fill], TONES[line] if line else None, radius, thick, dashed)
+
+
+def _writing(x: float, y: float, span: TextSpan) -> Text:
+    """A text that begins at (x, y), y being its base line."""
+    return Text((x, y), span.text, span.size, TONES[span.tone], "ls", span.bold, span.width)
 
 
 def _moved(place: Place, at: Point) -> Place:
     return Place(place.x + at[0], place.y + at[1], place.width, place.height)
 
 
-def _head(graph: NetGraph, width: float) -> tuple[SceneItem, float]:
+def _head(graph: NetGraph, width: float) -> tuple[Group, float]:
     """The net's name, its totals, and the key of the colours used; and their height."""
     layers = list(graph.layers)
     present = [layer for layer in layers if not layer.removed]
     numbers = counted(len(present), "layer"), *_costs(present)
     y = _MARGIN + _TITLE
-    parts: list[ScenePart] = [
-        Writing(_MARGIN, y, TextSpan(shown(graph.name, 60) or "net", _TITLE, bold=True)),
-        Writing(_MARGIN, y + 17.0, TextSpan(" \N{MIDDLE DOT} ".join(numbers), _NOTE, "pale")),
+    parts: list[Item] = [
+        _writing(_MARGIN, y, TextSpan(shown(graph.name, 60) or "net", _TITLE, bold=True)),
+        _writing(_MARGIN, y + 17.0, TextSpan(" \N{MIDDLE DOT} ".join(numbers), _NOTE, "pale")),
     ]
     x, y = _MARGIN, y + 36.0
     for entry in _key(layers):
         span = entry[2]
         if x > _MARGIN and x + 15.0 + span.width > _MARGIN + width:
             x, y = _MARGIN, y + 16.0
-        parts.append(Rectangle(Place(x, y - 9.0, 10.0, 10.0), entry[0], entry[1], 2.0))
-        parts.append(Writing(x + 15.0, y, span))
+        parts.append(_rect(Place(x, y - 9.0, 10.0, 10.0), entry[0], entry[1], 2.0))
+        parts.append(_writing(x + 15.0, y, span))
         x += 15.0 + span.width + 14.0
-    return SceneItem("key", tuple(parts)), y - _MARGIN + 18.0
+    return Group("key", tuple(parts)), y - _MARGIN + 18.0
 
 
 def _costs(layers: Sequence[DrawnLayer]) -> Iterator[str]:
@@ -160,12 +126,12 @@ def _known(numbers: Sequence[int | None]) -> int:
     return sum(number or 0 for number in numbers)
 
 
-def _key(layers: Sequence[DrawnLayer]) -> Iterator[tuple[str, str, TextSpan]]:
+def _key(layers: Sequence[DrawnLayer]) -> Iterator[tuple[str, str | None, TextSpan]]:
     """Fill, border and text of each entry: the kinds there are, then the marks."""
     used = {layer.kind for layer in layers}
     for kind in Kind:
         if kind.name in used:
-            yield bar(kind.name), "", TextSpan(kind.label, _NOTE, "pale")
+            yield bar(kind.name), None, TextSpan(kind.label, _NOTE, "pale")
     marks = {layer.changed.mark for layer in layers if layer.changed}
     for mark in Mark:
         if mark in marks:
@@ -176,16 +142,16 @@ def _key(layers: Sequence[DrawnLayer]) -> Iterator[tuple[str, str, TextSpan]]:
             )
 
 
-def _box(box: DrawnBox, face: Face, at: Place, origin: Point) -> SceneItem:
+def _box(box: DrawnBox, face: Face, at: Place, origin: Point) -> Group:
     place = _moved(at, origin)
     if box.role is not BoxRole.LAYERS:
-        shape = Rectangle(place, tint(Kind.INPUT.name), "line", place.height / 2)
+        shape = _rect(place, tint(Kind.INPUT.name), "line", place.height / 2)
         written = _written(face.lines, place.x + face.left, place.y + face.top)
         data = {"key": str(box.key), "role": box.role.value, "name": box.name}
-        return SceneItem("box", (shape, *written), f"{box.role.value} {shown(box.name, 400)}", data)
+        return Group("box", (shape, *written), f"{box.role.value} {shown(box.name, 400)}", data)
     kind, mark = box.layers[0].kind, box.mark
-    parts: list[ScenePart] = [
-        Rectangle(
+    parts: list[Item] = [
+        _rect(
             place,
             tint(kind),
             mark_tone(mark) if mark else "line",
@@ -193,7 +159,7 @@ def _box(box: DrawnBox, face: Face, at: Place, origin: Point) -> SceneItem:
             2.0 if mark else 1.0,
             mark is Mark.REMOVED,
         ),
-        Rectangle(Place(place.x, place.y + 4.0, BAR, place.height - 8.0), bar(kind)),
+        _rect(Place(place.x, place.y + 4.0, BAR, place.height - 8.0), bar(kind)),
     ]
     x, y = place.x + face.left, place.y + face.top
     lines_of: dict[int | None, list[FaceLine]] = {}
@@ -204,14 +170,14 @@ def _box(box: DrawnBox, face: Face, at: Place, origin: Point) -> SceneItem:
         parts.append(_layer(layer, lines, x, y))
         y += sum(line.height for line in lines)
     parts += _written(lines_of.get(None, ()), x, y)
-    return SceneItem("box", tuple(parts), data={"key": str(box.key), "role": box.role.value})
+    return Group("box", tuple(parts), data={"key": str(box.key), "role": box.role.value})
 
 
-def _layer(layer: DrawnLayer, lines: Sequence[FaceLine], x: float, y: float) -> SceneItem:
+def _layer(layer: DrawnLayer, lines: Sequence[FaceLine], x: float, y: float) -> Group:
     data = {"name": layer.name, "type": layer.type, "kind": layer.kind.lower()}
     if layer.changed:
         data["mark"] = layer.changed.mark.word
-    return SceneItem("layer", tuple(_written(lines, x, y)), _about(layer), data)
+    return Group("layer", tuple(_written(lines, x, y)), _about(layer), data)
 
 
 def _about(layer: DrawnLayer) -> str:
@@ -229,27 +195,27 @@ def _about(layer: DrawnLayer) -> str:
     return "\n".join(lines)
 
 
-def _written(lines: Sequence[FaceLine], x: float, y: float) -> Iterator[ScenePart]:
+def _written(lines: Sequence[FaceLine], x: float, y: float) -> Iterator[Item]:
     for line in lines:
         base = y + line.height * 0.78
         if line.swatch:
-            yield Rectangle(Place(x, base - 7.5, 8.0, 8.0), bar(line.swatch), "", 2.0)
+            yield _rect(Place(x, base - 7.5, 8.0, 8.0), bar(line.swatch), radius=2.0)
         for ahead, span in line.places():
-            yield Writing(x + ahead, base, span)
+            yield _writing(x + ahead, base, span)
         y += line.height
 
 
 def _edges(
     edges: Sequence[Edge], layout: NetLayout, placed: Mapping[int, Label], origin: Point
-) -> Iterator[SceneItem]:
+) -> Iterator[Group]:
     for index, (edge, route) in enumerate(zip(edges, layout.routes, strict=True)):
         points = tuple((x + origin[0], y + origin[1]) for x, y in route)
         tone = mark_tone(edge.mark) if edge.mark else "edge"
-        parts: list[ScenePart] = [Arrow(points, tone, edge.mark is Mark.REMOVED)]
+        parts: list[Item] = [Arrow(points, TONES[tone], edge.mark is Mark.REMOVED)]
         shape = "?" if edge.shape is None else shape_text(edge.shape)
         if index in placed:
             place, text = _moved(placed[index].place, origin), placed[index].text
-            parts.append(Writing(place.x, place.bottom - 2.0, TextSpan(text, LABEL, "pale")))
+            parts.append(_writing(place.x, place.bottom - 2.0, TextSpan(text, LABEL, "pale")))
         data = {
             "from": str(edge.source),
             "to": str(edge.target),
@@ -258,19 +224,19 @@ def _edges(
         }
         if edge.mark:
             data["mark"] = edge.mark.word
-        yield SceneItem("edge", tuple(parts), f"{shown(edge.blob, 400)}: {shape}", data)
+        yield Group("edge", tuple(parts), f"{shown(edge.blob, 400)}: {shape}", data)
 
 
-def _frame(frame: Frame, at: Place, room: Place, origin: Point) -> SceneItem:
+def _frame(frame: Frame, at: Place, room: Place, origin: Point) -> Group:
     place, room = _moved(at, origin), _moved(room, origin)
     lines = frame_lines(frame, room.width - 2 * PAD)
     blocks = [
-        SceneItem("block", (), data={"layers": "\n".join(_names(block))}) for block in frame.blocks
+        Group("block", (), data={"layers": "\n".join(_names(block))}) for block in frame.blocks
     ]
-    return SceneItem(
+    return Group(
         "frame",
         (
-            Rectangle(place, "frame", "line", 8.0),
+            _rect(place, "frame", "line", 8.0),
             *_written(lines, room.x + PAD, room.y + 4.0),
             *blocks,
         ),

@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw, ImageFont, features
 from netsurgery.errors import SettingsError
 from netsurgery.io.unreadable import check_file
 
-__all__ = ["FONTS", "Font", "Fonts", "Glyphs", "ascii_form", "open_font"]
+__all__ = ["FONTS", "JOINERS", "Font", "Fonts", "Glyphs", "Lettering", "ascii_form", "open_font"]
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -41,7 +41,7 @@ _LONGEST = 1000
 #: next one, too.
 _KEPT, _KEPT_DRAWN = 4096, 256
 #: What says whether letters join; nothing is drawn for it.
-_JOINERS = "\u200c\u200d"
+JOINERS = "\u200c\u200d"
 
 
 def ascii_form(text: str) -> str:
@@ -74,7 +74,7 @@ def _font_folders() -> list[Path]:
     return [Path(place) for place in places]
 
 
-def _own_font(size: int) -> Font:
+def _own_font(size: float) -> Font:
     """Pillow's own. It has no script that Raqm would be needed for, which takes its time."""
     font = ImageFont.load_default(size)
     if not isinstance(font, ImageFont.FreeTypeFont):
@@ -90,11 +90,11 @@ class Glyphs:
     def __init__(self, path: str | None) -> None:
         """The font of a file, None for Pillow's own. Raises OSError."""
         self.path = path
-        self._sizes: dict[int, Font] = {}
+        self._sizes: dict[float, Font] = {}
         self._known: dict[str, bool] = {}
         self.sized(_PROBE)
 
-    def sized(self, size: int) -> Font:
+    def sized(self, size: float) -> Font:
         """The font `size` pixels high."""
         if size not in self._sizes:
             if self.path is None:
@@ -119,7 +119,7 @@ class Glyphs:
             # which characters a font has.
             drawn = self._drawn(character)
             self._known[character] = drawn != self._missing and (
-                any(drawn[1]) or character.isspace() or character in _JOINERS
+                any(drawn[1]) or character.isspace() or character in JOINERS
             )
         return self._known[character]
 
@@ -153,7 +153,7 @@ class Fonts:
         self._folders = folders
         self._loaded = [*([] if first is None else [first]), Glyphs(None)]
         self._lines: dict[str, Glyphs | None] = {}
-        self._lengths: dict[tuple[str, int], float] = {}
+        self._lengths: dict[tuple[str, float], float] = {}
         self._drawn: dict[tuple[str, int, str], Lettering] = {}
 
     def readable(self, text: str) -> str:
@@ -164,7 +164,7 @@ class Fonts:
         """Whether the text can be drawn in its own script."""
         return self._glyphs(_one_line(text)) is not None
 
-    def length(self, text: str, size: int) -> float:
+    def length(self, text: str, size: float) -> float:
         """The width of a line in pixels."""
         if (text, size) not in self._lengths:
             words, glyphs = self._shown(text)
@@ -191,6 +191,14 @@ class Fonts:
                 self._drawn.clear()
             self._drawn[key] = lettering
         return lettering
+
+    def is_common(self, text: str) -> bool:
+        """Whether the first font, by which widths are the same on every machine, has all of it."""
+        return text.isascii() or self._loaded[0].has(text)
+
+    def fitted(self, text: str, size: int, room: float | None) -> str:
+        """A line that was laid out by the first font, cut where another one needs more room."""
+        return text if room is None or self.is_common(text) else self.cut(text, size, room)
 
     def cut(self, text: str, size: int, room: float | None) -> str:
         """The line as it can be drawn, ending in three dots where it is wider than `room`."""
@@ -242,7 +250,7 @@ class Fonts:
 
 def _one_line(text: str) -> str:
     composed = unicodedata.normalize("NFC", text[:_LONGEST])
-    return "".join(c if c.isprintable() or c in _JOINERS else "?" for c in composed)
+    return "".join(c if c.isprintable() or c in JOINERS else "?" for c in composed)
 
 
 def _is_complex(text: str) -> bool:
@@ -251,7 +259,7 @@ def _is_complex(text: str) -> bool:
         unicodedata.combining(c)
         or unicodedata.bidirectional(c) in ("R", "AL")
         or unicodedata.category(c) in ("Mn", "Mc")
-        or c in _JOINERS
+        or c in JOINERS
         for c in text
     )
 

@@ -1,12 +1,26 @@
-"""A scene as pixels."""
+"""A scene as pixels, in its light colours."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
 from PIL import Image, ImageDraw
 
-from netsurgery.drawing.cells import cells_image
-from netsurgery.drawing.colors import PAPER
-from netsurgery.drawing.scene import Bitmap, Line, Rect, Scene, Text, pixel_box
+from netsurgery.drawing.arrow import DASH, STROKE, Arrow, Point, towards
+from netsurgery.drawing.colors import Color
+from netsurgery.drawing.scene import (
+    Bitmap,
+    CellGrid,
+    Group,
+    Item,
+    Line,
+    Rect,
+    Scene,
+    Text,
+    pixel_box,
+)
 from netsurgery.io.memory import Claim
 from netsurgery.io.shape_text import shape_text
 
@@ -15,8 +29,8 @@ __all__ = ["Drawing", "to_pixels"]
 #: A picture that was drawn: Pillow's.
 Drawing = Image.Image
 
-#: What a pixel takes: Pillow's own, that of an image on it, and of the cells over that.
-_PIXEL = 20
+#: What a pixel takes: Pillow's own; that of an image on it, and of the cells over that.
+_PIXEL, _COVERED = 4, 16
 
 
 def to_pixels(scene: Scene) -> Image.Image:
@@ -24,45 +38,108 @@ def to_pixels(scene: Scene) -> Image.Image:
 
     Raises MemoryLimitError.
     """
-    scale = scene.scale
-    size = (max(1, round(scene.width * scale)), max(1, round(scene.height * scale)))
-    what = f"a picture of {shape_text((size[1], size[0]))} pixels"
-    with Claim(_PIXEL * size[0] * size[1], what):
-        return _drawn(scene, Image.new("RGB", size, PAPER))
-
-
-def _drawn(scene: Scene, canvas: Image.Image) -> Image.Image:
-    scale, pen = scene.scale, ImageDraw.Draw(canvas)
-    for item in scene.items:
-        if isinstance(item, Rect):
-            _rect(pen, item, scale)
-        elif isinstance(item, Line):
-            ends = [(round(x * scale), round(y * scale)) for x, y in (item.start, item.end)]
-            pen.line(ends, fill=item.color, width=max(1, round(scale)))
-        elif isinstance(item, Text):
-            words = scene.fonts.drawn(item.words, max(1, round(item.size * scale)), item.anchor)
-            x, y = (round(place * scale) for place in item.at)
-            canvas.paste(item.color, (x + words.left, y + words.top), words.ink)
-        elif isinstance(item, Bitmap):
-            box = pixel_box(item.box, scale)
-            image = item.pixels((box[3] - box[1], box[2] - box[0]))
-            canvas.paste(image, box[:2])
-        else:
-            x, y, _, _ = pixel_box(item.box, scale)
-            cover = cells_image(item, scale)
-            painted = cover.getbbox()
-            if painted is not None:  # what is not painted, often the background, costs nothing
-                cover = cover.crop(painted)
-                canvas.paste(cover, (x + painted[0], y + painted[1]), cover)
+    width, height = (max(1, round(side * scene.scale)) for side in (scene.width, scene.height))
+    covered = any(isinstance(item, Bitmap | CellGrid) for item in scene.items)
+    needed = (_PIXEL + (_COVERED if covered else 0)) * width * height
+    with Claim(needed, f"a picture of {shape_text((height, width))} pixels"):
+        canvas = Image.new("RGB", (width, height), scene.paper)
+        _Painter(scene, canvas).paint(scene.items)
     return canvas
 
 
-def _rect(pen: ImageDraw.ImageDraw, item: Rect, scale: float) -> None:
-    x0, y0, x1, y1 = pixel_box(item.box, scale)
-    pen.rounded_rectangle(
-        (x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)),
-        item.radius * scale,
-        item.fill,
-        item.line,
-        max(1, round(scale)) if item.line is not None else 0,
-    )
+class _Painter:
+    def __init__(self, scene: Scene, canvas: Image.Image) -> None:
+        self._scene, self._scale = scene, scene.scale
+        self._canvas, self._pen = canvas, ImageDraw.Draw(canvas)
+
+    def paint(self, items: Sequence[Item]) -> None:
+        """Those of groups, too."""
+        for item in items:
+            if isinstance(item, Group):
+                self.paint(item.items)
+            elif isinstance(item, Rect):
+                self._rect(item)
+            elif isinstance(item, Line):
+                self._line((item.start, item.end), item.color)
+            elif isinstance(item, Arrow):
+                self._arrow(item)
+            elif isinstance(item, Text):
+                self._text(item)
+            elif isinstance(item, Bitmap):
+                x0, y0, x1, y1 = pixel_box(item.box, self._scale)
+                self._canvas.paste(item.pixels((y1 - y0, x1 - x0)), (x0, y0))
+            else:
+                self._cells(item)
+
+    def _rect(self, item: Rect) -> None:
+        line = item.line
+        x0, y0, x1, y1 = pixel_box(item.box, self._scale)
+        self._pen.rounded_rectangle(
+            (x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)),
+            item.radius * self._scale,
+            item.fill,
+            None if item.dashed else line,
+            max(1, round(item.thick * self._scale)) if line is not None and not item.dashed else 0,
+        )
+        if line is not None and item.dashed:
+            inset = item.thick / 2
+            left, top, right, bottom = (
+                place + inset * side for place, side in zip(item.box, (1, 1, -1, -1), strict=True)
+            )
+            corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+            self._line(corners, line, item.thick, dashed=True)
+
+    def _line(
+        self, points: Sequence[Point], color: Color, thick: float = 1, *, dashed: bool = False
+    ) -> None:
+        width = max(1, round(thick * self._scale))
+        for part in _dashes(points) if dashed else [points]:
+            places = [(round(x * self._scale), round(y * self._scale)) for x, y in part]
+            self._pen.line(places, color, width)
+
+    def _arrow(self, item: Arrow) -> None:
+        color = item.color
+        self._line(list(_rounded(item)), color, STROKE, dashed=item.dashed)
+        self._pen.polygon([(x * self._scale, y * self._scale) for x, y in item.head], color)
+
+    def _text(self, item: Text) -> None:
+        size, fonts = max(1, round(item.size * self._scale)), self._scene.fonts
+        room = None if item.width is None else item.width * self._scale
+        words = fonts.drawn(fonts.fitted(item.words, size, room), size, item.anchor)
+        x, y = (round(place * self._scale) for place in item.at)
+        # The font has one weight.
+        for aside in (0, max(1, round(self._scale / 2))) if item.bold else (0,):
+            at = (x + aside + words.left, y + words.top)
+            self._canvas.paste(item.color, at, words.ink)
+
+    def _cells(self, item: CellGrid) -> None:
+        from netsurgery.drawing.cells import cells_image
+
+        cover = cells_image(item, self._scale)
+        painted = cover.getbbox()
+        if painted is not None:  # what is not painted, often the background, costs nothing
+            x, y, _, _ = pixel_box(item.box, self._scale)
+            cover = cover.crop(painted)
+            self._canvas.paste(cover, (x + painted[0], y + painted[1]), cover)
+
+
+def _rounded(item: Arrow) -> Iterator[Point]:
+    """The points of the line, some along each bend: the curve that SVG draws."""
+    yield item.points[0]
+    for start, corner, end in item.bends:
+        for step in range(5):
+            t = step / 4
+            x, y = (
+                (1 - t) ** 2 * a + 2 * t * (1 - t) * c + t**2 * b
+                for a, c, b in zip(start, corner, end, strict=True)
+            )
+            yield x, y
+    yield item.points[-1]
+
+
+def _dashes(points: Sequence[Point]) -> Iterator[tuple[Point, Point]]:
+    for start, end in pairwise(points):
+        length, done = math.dist(start, end), 0.0
+        while done < length:
+            yield towards(start, end, done), towards(start, end, min(done + DASH[0], length))
+            done += sum(DASH)

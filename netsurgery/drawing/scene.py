@@ -1,16 +1,17 @@
 """A picture before it is drawn: what stands where on a sheet of paper.
 
-`pixels` makes an image of a scene and `svg` an SVG, from the same items in the same order, so
-that a layout is worked out once. Lengths are pixels at a scale of 1; boxes are x0, y0, x1, y1.
+`pixels` makes an image of a scene and `svg` an SVG, from the same items in the same order, so that
+a layout is worked out once. Lengths are pixels at a scale of 1; boxes are x0, y0, x1, y1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from netsurgery.drawing.colors import FRAME, INK, PALE, Color
+from netsurgery.drawing.arrow import Arrow, Point
+from netsurgery.drawing.colors import FRAME, INK, PALE, PAPER, Color, Tone
 from netsurgery.drawing.fonts import FONTS, Fonts
 
 if TYPE_CHECKING:
@@ -18,9 +19,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["Bitmap", "Box", "CellGrid", "Item", "Line", "Rect", "Scene", "Text", "pixel_box"]
+__all__ = [
+    "Bitmap",
+    "Box",
+    "CellGrid",
+    "Group",
+    "Item",
+    "Line",
+    "Rect",
+    "Scene",
+    "Text",
+    "pixel_box",
+]
 
-Box = tuple[float, float, float, float]
+Box: TypeAlias = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -31,26 +43,33 @@ class Rect:
     fill: Color | None = None
     line: Color | None = None
     radius: float = 0
+    thick: float = 1
+    dashed: bool = False
 
 
 @dataclass(frozen=True)
 class Line:
     """A straight line."""
 
-    start: tuple[float, float]
-    end: tuple[float, float]
+    start: Point
+    end: Point
     color: Color = PALE
 
 
 @dataclass(frozen=True)
 class Text:
-    """A line of text; anchor: which point of it is `at`, in Pillow's two letters."""
+    """A line of text; anchor: which point of it is `at`, in Pillow's two letters.
 
-    at: tuple[float, float]
+    width: what it was laid out to take, in whatever font; None: what the scene's fonts need.
+    """
+
+    at: Point
     words: str
-    size: int
+    size: float
     color: Color = INK
     anchor: str = "la"
+    bold: bool = False
+    width: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,20 +114,35 @@ class CellGrid:
         return 0 if side * scale < _LINED else 2 if side >= _WIDE else 1
 
 
+@dataclass(frozen=True)
+class Group:
+    """Items that belong together, for who reads the SVG.
+
+    name: what it is, its class there. title: the text that is shown where a pointer rests on it.
+    data: what it is about.
+    """
+
+    name: str
+    items: Sequence[Item]
+    title: str = ""
+    data: Mapping[str, str] = field(default_factory=dict)
+
+
+Item: TypeAlias = "Rect | Line | Arrow | Text | Bitmap | CellGrid | Group"
+
+
 def pixel_box(box: Box, scale: float) -> tuple[int, int, int, int]:
     """The box in whole pixels, at least one each way."""
     x0, y0, x1, y1 = (round(value * scale) for value in box)
     return x0, y0, max(x0 + 1, x1), max(y0 + 1, y1)
 
 
-Item = Rect | Line | Text | Bitmap | CellGrid
-
-
 @dataclass(eq=False)
 class Scene:
     """A sheet of `width` x `height`, and what is on it, from back to front.
 
-    scale: pixels of a raster, for each of its units.
+    scale: pixels of an image, for each of its units. title: of the SVG. tones: those of its colours
+    that have another one in the dark.
     """
 
     width: float
@@ -116,6 +150,9 @@ class Scene:
     fonts: Fonts = field(default_factory=lambda: FONTS)
     scale: float = 1.0
     items: list[Item] = field(default_factory=list)
+    title: str = ""
+    tones: Sequence[Tone] = ()
+    paper: Color = PAPER
 
     def add(self, item: Item) -> None:
         """Put an item over those that are there."""
@@ -123,7 +160,7 @@ class Scene:
 
     def text(
         self,
-        at: tuple[float, float],
+        at: Point,
         words: str,
         size: int,
         color: Color = INK,
@@ -136,7 +173,7 @@ class Scene:
 
     def paragraph(
         self,
-        at: tuple[float, float],
+        at: Point,
         words: str,
         size: int,
         color: Color = INK,

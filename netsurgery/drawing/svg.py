@@ -1,97 +1,170 @@
-"""A scene as SVG: text as text, boxes as boxes, and images embedded."""
+"""A scene as SVG: text as text, boxes as boxes, and images embedded.
+
+There is no script in it, no link and no id, so that it can stand in any page, several times.
+"""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape, quoteattr
 
-import numpy as np
-
-from netsurgery.drawing.cells import cells_image
-from netsurgery.drawing.colors import PAPER, Color
-from netsurgery.drawing.scene import Bitmap, Box, CellGrid, Line, Rect, Scene, Text
+from netsurgery.drawing.arrow import DASH, STROKE, Arrow, Point
+from netsurgery.drawing.colors import Color, Tone, hex_color
+from netsurgery.drawing.fonts import JOINERS
+from netsurgery.drawing.scene import Bitmap, Box, CellGrid, Group, Item, Line, Rect, Scene, Text
+from netsurgery.io.terminal import printable
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["to_svg"]
+__all__ = ["dark_style", "to_svg"]
 
 #: Cells of a map that are drawn as boxes; more are an image.
 _BOXES = 20_000
 #: Pixels of an embedded image for each unit, so that it is sharp where it is enlarged.
 _FINE = 2.0
 
+#: The class of a drawing with tones.
+_TONED = "netsurgery-net"
 _ANCHORS = {"l": "start", "m": "middle", "r": "end"}
 #: From where text is hung to its baseline, in its sizes: Pillow's second letters.
 _BASELINES = {"a": 0.94, "m": 0.35, "s": 0.0}
 
 
 def to_svg(scene: Scene) -> str:
-    """The scene as the text of an SVG file; every string in it is text, none is markup."""
-    scale = scene.scale
-    width, height = scene.width, scene.height
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_n(width * scale)}" '
-        f'height="{_n(height * scale)}" viewBox="0 0 {_n(width)} {_n(height)}" '
+    """The scene as the text of an SVG file; every string in it is text, none is markup.
+
+    It is light by its attributes, and dark by a rule where it has tones and the reader prefers
+    that.
+    """
+    scale, width, height = scene.scale, scene.width, scene.height
+    toned = f'class="{_TONED}" ' if scene.tones else ""
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {toned}width="{_n(width * scale)}" '
+        f'height="{_n(height * scale)}" '
+        f'viewBox="0 0 {_n(width)} {_n(height)}" role="img" '
         "font-family=\"Aileron, 'DejaVu Sans', 'Noto Sans', Arial, sans-serif\">",
-        _box((0, 0, width, height), f'fill="{_hex(PAPER)}"'),
     ]
+    if scene.title:
+        lines.append(f"<title>{_text(scene.title)}</title>")
+    if scene.tones:
+        lines.append(f"<style>{dark_style(scene.tones)}</style>")
+    lines.append(_box((0, 0, width, height), _look(scene.paper)))
     for item in scene.items:
-        parts += _text(item, scene) if isinstance(item, Text) else _item(item, scale)
-    return "\n".join([*parts, "</svg>", ""])
+        lines += _item(scene, item)
+    return "\n".join([*lines, "</svg>", ""])
 
 
-def _text(item: Text, scene: Scene) -> list[str]:
-    """As wide as it was laid out, whatever font it is shown in."""
-    x, y = item.at
-    y += _BASELINES[item.anchor[1]] * item.size
-    width = scene.fonts.length(item.words, item.size)
-    fitted = f'textLength="{_n(width)}" lengthAdjust="spacingAndGlyphs" ' if width else ""
-    return [
-        f'<text x="{_n(x)}" y="{_n(y)}" font-size="{item.size}" fill="{_hex(item.color)}" '
-        f'text-anchor="{_ANCHORS[item.anchor[0]]}" {fitted}xml:space="preserve">'
-        f"{escape(_xml(item.words))}</text>"
-    ]
+def dark_style(tones: Sequence[Tone]) -> str:
+    """The rules for those who prefer dark: two classes for each tone, to fill and to draw with."""
+    rules = "".join(
+        f".{_TONED} .{key}-{tone.name}{{{what}:{tone.dark}}}"
+        for tone in tones
+        for key, what in (("f", "fill"), ("s", "stroke"))
+    )
+    return f"@media (prefers-color-scheme:dark){{{rules}}}"
 
 
-def _item(item: Rect | Line | Bitmap | CellGrid, scale: float) -> Iterator[str]:
-    if isinstance(item, Rect):
+def _item(scene: Scene, item: Item) -> Iterator[str]:
+    if isinstance(item, Group):
+        yield from _group(scene, item)
+    elif isinstance(item, Rect):
         yield _rect(item)
     elif isinstance(item, Line):
         (x0, y0), (x1, y1) = item.start, item.end
-        yield (
-            f'<line x1="{_n(x0)}" y1="{_n(y0)}" x2="{_n(x1)}" y2="{_n(y1)}" '
-            f'stroke="{_hex(item.color)}"/>'
-        )
+        ends = f'x1="{_n(x0)}" y1="{_n(y0)}" x2="{_n(x1)}" y2="{_n(y1)}"'
+        yield f"<line {ends} {_look(None, item.color)}/>"
+    elif isinstance(item, Arrow):
+        yield from _arrow(item)
+    elif isinstance(item, Text):
+        yield _written(scene, item)
     elif isinstance(item, Bitmap):
         x0, y0, x1, y1 = item.box
         size = max(1, round((y1 - y0) * _FINE)), max(1, round((x1 - x0) * _FINE))
         if item.own is not None:
             size = min(size, item.own)
         yield _embedded(item.pixels(size), item.box)
-    elif item.smooth or item.colors.shape[0] * item.colors.shape[1] > _BOXES:
-        yield _embedded(cells_image(item, _FINE), item.box)
     else:
-        yield from _cells(item, item.line_width(scale))
+        yield from _cells(item, scene.scale)
+
+
+def _group(scene: Scene, item: Group) -> Iterator[str]:
+    data = "".join(f' data-{name}="{_text(value)}"' for name, value in item.data.items())
+    yield f'<g class="{item.name}"{data}>'
+    if item.title:
+        yield f"<title>{_text(item.title)}</title>"
+    for inner in item.items:
+        yield from _item(scene, inner)
+    yield "</g>"
+
+
+def _look(
+    fill: Color | None,
+    line: Color | None = None,
+    thick: float = 1,
+    dashed: bool = False,
+) -> str:
+    """The colours, of tones the classes, too; and the line."""
+    tones = [
+        f"{key}-{tone.name}" for key, tone in (("f", fill), ("s", line)) if isinstance(tone, Tone)
+    ]
+    parts = [f'class="{" ".join(tones)}"'] if tones else []
+    parts.append(f'fill="{"none" if fill is None else hex_color(fill)}"')
+    if line is not None:
+        parts.append(f'stroke="{hex_color(line)}"')
+        parts += [f'stroke-width="{_n(thick)}"'] if thick != 1 else []
+        parts += [f'stroke-dasharray="{_n(DASH[0])} {_n(DASH[1])}"'] if dashed else []
+    return " ".join(parts)
 
 
 def _rect(item: Rect) -> str:
-    inset = 0.5 if item.line is not None else 0
+    inset = item.thick / 2 if item.line is not None else 0
     x0, y0, x1, y1 = item.box
-    look = f'fill="{"none" if item.fill is None else _hex(item.fill)}"'
-    if item.line is not None:
-        look += f' stroke="{_hex(item.line)}"'
+    look = _look(item.fill, item.line, item.thick, item.dashed)
     if item.radius:
         look += f' rx="{_n(item.radius)}"'
     return _box((x0 + inset, y0 + inset, x1 - inset, y1 - inset), look)
 
 
-def _cells(cells: CellGrid, width: int) -> Iterator[str]:
-    """A box for each run of cells of one colour in a row, and lines around regions, so wide."""
+def _written(scene: Scene, item: Text) -> str:
+    """As wide as it was laid out, whatever font it is shown in."""
+    x, y = item.at
+    y += _BASELINES[item.anchor[1]] * item.size
+    width = item.width
+    if width is None:
+        width = scene.fonts.length(item.words, item.size)
+    weight = 'font-weight="bold" ' if item.bold else ""
+    return (
+        f'<text {_look(item.color)} x="{_n(x)}" y="{_n(y)}" font-size="{_n(item.size)}" '
+        f'{weight}text-anchor="{_ANCHORS[item.anchor[0]]}" textLength="{_n(width)}" '
+        f'lengthAdjust="spacingAndGlyphs" xml:space="preserve">'
+        f"{_text(item.words)}</text>"
+    )
+
+
+def _arrow(item: Arrow) -> Iterator[str]:
+    """A line straight from corner to corner, each of them rounded, and its head."""
+    bends = (f"L{_point(a)}Q{_point(corner)} {_point(b)}" for a, corner, b in item.bends)
+    path = f"M{_point(item.points[0])}{''.join(bends)}L{_point(item.points[-1])}"
+    yield f'<path d="{path}" {_look(None, item.color, STROKE, item.dashed)}/>'
+    tip, left, right = map(_point, item.head)
+    yield f'<path d="M{tip}L{left}L{right}Z" {_look(item.color)}/>'
+
+
+def _cells(cells: CellGrid, scale: float) -> Iterator[str]:
+    """A box for each run of cells of one colour in a row, and the lines around regions."""
+    import numpy as np
+
+    from netsurgery.drawing.cells import cells_image
+
+    if cells.smooth or cells.colors.shape[0] * cells.colors.shape[1] > _BOXES:
+        yield _embedded(cells_image(cells, _FINE), cells.box)
+        return
     x0, y0, x1, y1 = cells.box
     columns = np.clip(cells.columns + x0, x0, x1)
     rows = np.clip(cells.rows + y0, y0, y1)
@@ -103,17 +176,20 @@ def _cells(cells: CellGrid, width: int) -> Iterator[str]:
             left, right = columns[at, 0], columns[at + count - 1, 1]
             at += count
             if color[3] and bottom > top and right > left:
-                look = f'fill="{_hex(color[:3])}" fill-opacity="{color[3] / 255:.3g}"'
+                look = f'{_look(tuple(color[:3]))} fill-opacity="{color[3] / 255:.3g}"'
                 yield _box((left, top, right, bottom), look)
     yield "</g>"
+    width = cells.line_width(scale)
     if cells.regions is not None and width:
-        yield from _lines(cells, columns.tolist(), rows.tolist(), width)
+        yield from _region_lines(cells, columns.tolist(), rows.tolist(), width)
 
 
-def _lines(
+def _region_lines(
     cells: CellGrid, columns: list[list[float]], rows: list[list[float]], line: int
 ) -> Iterator[str]:
     """Within the edges of the regions, in their colours."""
+    import numpy as np
+
     assert cells.regions is not None
     padded = np.pad(cells.regions, 1, constant_values=-2)
     inside = padded[1:-1, 1:-1]
@@ -128,7 +204,7 @@ def _lines(
                 x0 = x1 = x1 - line / 2 if dx > 0 else x0 + line / 2
             else:
                 y0 = y1 = y1 - line / 2 if dy > 0 else y0 + line / 2
-            color = _hex(cells.colors[row, column, :3].tolist())
+            color = hex_color(tuple(cells.colors[row, column, :3].tolist()))
             paths.setdefault(color, []).append(f"M{_n(x0)} {_n(y0)}L{_n(x1)} {_n(y1)}")
     for color, moves in paths.items():
         yield f'<path d="{"".join(moves)}" stroke="{color}" stroke-width="{line}" fill="none"/>'
@@ -141,7 +217,7 @@ def _embedded(image: Image.Image, box: Box) -> str:
     data = base64.b64encode(file.getvalue()).decode("ascii")
     return (
         f'<image x="{_n(x0)}" y="{_n(y0)}" width="{_n(x1 - x0)}" height="{_n(y1 - y0)}" '
-        f'preserveAspectRatio="none" href={quoteattr(f"data:image/png;base64,{data}")}/>'
+        f'preserveAspectRatio="none" href="data:image/png;base64,{data}"/>'
     )
 
 
@@ -150,14 +226,15 @@ def _box(box: Box, look: str) -> str:
     return f'<rect x="{_n(x0)}" y="{_n(y0)}" width="{_n(x1 - x0)}" height="{_n(y1 - y0)}" {look}/>'
 
 
-def _hex(color: Color | list[int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*color)
+def _point(point: Point) -> str:
+    return f"{_n(point[0])} {_n(point[1])}"
 
 
 def _n(number: float) -> str:
     return f"{number:.2f}".rstrip("0").rstrip(".")
 
 
-def _xml(text: str) -> str:
-    """Without what XML cannot hold."""
-    return "".join(c if c.isprintable() or c in "\u200c\u200d" else "?" for c in text)
+def _text(text: str) -> str:
+    """Never markup, and nothing that XML cannot hold."""
+    plain = re.sub(f"[^{JOINERS}]+", lambda part: printable(part[0]), text)
+    return escape(plain).replace("\n", "&#10;")

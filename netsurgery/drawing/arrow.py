@@ -6,10 +6,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeAlias
 
-from netsurgery.diagram.layout import Point
+from netsurgery.drawing.colors import Color
 
-__all__ = ["DASH", "HEAD", "STROKE", "Arrow", "towards"]
+__all__ = ["DASH", "HEAD", "STROKE", "Arrow", "Point", "towards"]
+
+Point: TypeAlias = tuple[float, float]
 
 #: Pixels: how thick the line is, how long its head, a dash and the space after it.
 STROKE, HEAD, DASH = 1.3, 7.0, (5.0, 4.0)
@@ -22,7 +25,7 @@ class Arrow:
     """A line through corners, with a head at its end."""
 
     points: tuple[Point, ...]
-    tone: str
+    color: Color
     dashed: bool = False
 
     @property
