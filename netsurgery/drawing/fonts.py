@@ -37,9 +37,9 @@ _PROBE = 16
 #: No font has a glyph for it.
 _NOBODYS = "\U0010ffff"
 _LONGEST = 1000
-#: Lines whose length is known, and lines that are kept as drawn: those of one picture stand on the
-#: next one, too.
-_KEPT, _KEPT_DRAWN = 4096, 256
+#: Lines whose length is known, and lines that are kept as drawn, if they have no more pixels: those
+#: of one picture stand on the next one, too.
+_KEPT, _KEPT_DRAWN, _SMALL = 4096, 256, 1 << 16
 #: What says whether letters join; nothing is drawn for it.
 JOINERS = "\u200c\u200d"
 
@@ -189,7 +189,8 @@ class Fonts:
             lettering = Lettering(ink, left, top)
             if len(self._drawn) >= _KEPT_DRAWN:
                 self._drawn.clear()
-            self._drawn[key] = lettering
+            if ink.width * ink.height <= _SMALL:
+                self._drawn[key] = lettering
         return lettering
 
     def is_common(self, text: str) -> bool:
@@ -249,6 +250,8 @@ class Fonts:
 
 
 def _one_line(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text[:_LONGEST]
     composed = unicodedata.normalize("NFC", text[:_LONGEST])
     return "".join(c if c.isprintable() or c in JOINERS else "?" for c in composed)
 

@@ -72,22 +72,20 @@ class _Painter:
                 self._cells(item)
 
     def _rect(self, item: Rect) -> None:
-        line = item.line
         x0, y0, x1, y1 = pixel_box(item.box, self._scale)
+        solid = None if item.dashed else item.line
         self._pen.rounded_rectangle(
             (x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)),
             item.radius * self._scale,
             item.fill,
-            None if item.dashed else line,
-            max(1, round(item.thick * self._scale)) if line is not None and not item.dashed else 0,
+            solid,
+            0 if solid is None else max(1, round(item.thick * self._scale)),
         )
-        if line is not None and item.dashed:
-            inset = item.thick / 2
-            left, top, right, bottom = (
-                place + inset * side for place, side in zip(item.box, (1, 1, -1, -1), strict=True)
-            )
+        if item.dashed and item.line is not None:
+            (left, top, right, bottom), inset = item.box, item.thick / 2
+            left, top, right, bottom = left + inset, top + inset, right - inset, bottom - inset
             corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
-            self._line(corners, line, item.thick, dashed=True)
+            self._line(corners, item.line, item.thick, dashed=True)
 
     def _line(
         self, points: Sequence[Point], color: Color, thick: float = 1, *, dashed: bool = False
@@ -98,9 +96,8 @@ class _Painter:
             self._pen.line(places, color, width)
 
     def _arrow(self, item: Arrow) -> None:
-        color = item.color
-        self._line(list(_rounded(item)), color, STROKE, dashed=item.dashed)
-        self._pen.polygon([(x * self._scale, y * self._scale) for x, y in item.head], color)
+        self._line(list(_rounded(item)), item.color, STROKE, dashed=item.dashed)
+        self._pen.polygon([(x * self._scale, y * self._scale) for x, y in item.head], item.color)
 
     def _text(self, item: Text) -> None:
         size, fonts = max(1, round(item.size * self._scale)), self._scene.fonts
