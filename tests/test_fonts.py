@@ -60,7 +60,13 @@ def test_text_is_drawn_as_pillow_draws_it(text: str, anchor: str) -> None:
     fonts = Fonts()
     expected = Image.new("RGB", (120, 60), (250, 250, 248))
     scene = Scene(120, 60, fonts)
-    for place, size in (((60, 30), 13), ((60, 50), 13), ((-3, 2), 21), ((118, 58), 9)):
+    for place, size in (
+        ((60, 30), 13),
+        ((60, 50), 13),
+        ((9, 9), 13),
+        ((-3, 2), 21),
+        ((118, 58), 9),
+    ):
         scene.text(place, text, size, (200, 30, 90), anchor)
         words = fonts.readable(text)
         pen = ImageDraw.Draw(expected)

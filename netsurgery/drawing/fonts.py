@@ -37,9 +37,9 @@ _PROBE = 16
 #: No font has a glyph for it.
 _NOBODYS = "\U0010ffff"
 _LONGEST = 1000
-#: Lines whose length is known, and lines that are kept as drawn, if they have no more pixels: those
-#: of one picture stand on the next one, too.
-_KEPT, _KEPT_DRAWN, _SMALL = 4096, 256, 1 << 16
+#: Lines whose length is known, and lines that are known to be drawn: those of one picture stand on
+#: the next one, too. Lines as drawn are kept up to a height, for the memory that they take.
+_KEPT, _KEPT_DRAWN, _SMALL = 4096, 1024, 48
 #: What says whether letters join; nothing is drawn for it.
 JOINERS = "\u200c\u200d"
 
@@ -134,7 +134,7 @@ class Glyphs:
 
 @dataclass(frozen=True, eq=False)
 class Lettering:
-    """A line of text as it covers pixels: an L image, and where it begins from the text's place."""
+    """A line of text as it covers pixels: an L image, and where that begins from its anchor."""
 
     ink: Image.Image
     left: int
@@ -154,7 +154,7 @@ class Fonts:
         self._loaded = [*([] if first is None else [first]), Glyphs(None)]
         self._lines: dict[str, Glyphs | None] = {}
         self._lengths: dict[tuple[str, float], float] = {}
-        self._drawn: dict[tuple[str, int, str], Lettering] = {}
+        self._drawn: dict[tuple[str, int, str], Lettering | None] = {}
 
     def readable(self, text: str) -> str:
         """The text as it can be drawn: one line, in its own script, or in ASCII."""
@@ -177,20 +177,23 @@ class Fonts:
         """The font of a line."""
         return self._shown(text)[1].sized(size)
 
-    def drawn(self, text: str, size: int, anchor: str) -> Lettering:
-        """A line as it is drawn from a place, which is that point of it that `anchor` names."""
+    def kept(self, text: str, size: int, anchor: str) -> Lettering | None:
+        """A line as it was drawn before; None the first time, since most are drawn but once."""
         key = text, size, anchor
+        if size > _SMALL:
+            return None
+        if key not in self._drawn:
+            if len(self._drawn) >= _KEPT_DRAWN:
+                self._drawn.clear()
+            self._drawn[key] = None
+            return None
         lettering = self._drawn.get(key)
         if lettering is None:
             font = self.font(text, size)
             left, top, right, bottom = map(int, font.getbbox(text, anchor=anchor))
             ink = Image.new("L", (right - left, bottom - top))
             ImageDraw.Draw(ink).text((-left, -top), text, 255, font, anchor)
-            lettering = Lettering(ink, left, top)
-            if len(self._drawn) >= _KEPT_DRAWN:
-                self._drawn.clear()
-            if ink.width * ink.height <= _SMALL:
-                self._drawn[key] = lettering
+            lettering = self._drawn[key] = Lettering(ink, left, top)
         return lettering
 
     def is_common(self, text: str) -> bool:
@@ -213,7 +216,10 @@ class Fonts:
 
     def wrapped(self, text: str, size: int, room: float, most: int) -> list[str]:
         """Lines no wider than `room`, broken between words, at most `most`; at least one."""
-        lines, words = [""], self.readable(text).split()
+        text = " ".join(self.readable(text).split())
+        if self.length(text, size) <= room:
+            return [text]
+        lines, words = [""], text.split()
         for index, word in enumerate(words):
             longer = f"{lines[-1]} {word}".strip()
             if self.length(longer, size) <= room or not lines[-1]:

@@ -102,12 +102,16 @@ class _Painter:
     def _text(self, item: Text) -> None:
         size, fonts = max(1, round(item.size * self._scale)), self._scene.fonts
         room = None if item.width is None else item.width * self._scale
-        words = fonts.drawn(fonts.fitted(item.words, size, room), size, item.anchor)
+        words = fonts.fitted(item.words, size, room)
+        kept = fonts.kept(words, size, item.anchor)
         x, y = (round(place * self._scale) for place in item.at)
-        # The font has one weight.
-        for aside in (0, max(1, round(self._scale / 2))) if item.bold else (0,):
-            at = (x + aside + words.left, y + words.top)
-            self._canvas.paste(item.color, at, words.ink)
+        # The font has one weight: what is bold is written twice.
+        for left in (x, x + max(1, round(self._scale / 2))) if item.bold else (x,):
+            if kept is None:
+                font = fonts.font(words, size)
+                self._pen.text((left, y), words, item.color, font, item.anchor)
+            else:
+                self._canvas.paste(item.color, (left + kept.left, y + kept.top), kept.ink)
 
     def _cells(self, item: CellGrid) -> None:
         from netsurgery.drawing.cells import cells_image
