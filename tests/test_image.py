@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from netsurgery.errors import ImageError
+from netsurgery.maps import channels as channels_module
 from netsurgery.maps import image as image_module
 from netsurgery.maps.image import Picture, read_picture
 
@@ -150,7 +151,7 @@ def test_a_tiff_is_turned_once(tmp_path: Path, orientation: int, how: str | None
 
 def test_a_picture_is_taken_box_by_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_module, "_BOX", 5)
-    monkeypatch.setattr(image_module, "_SOME", 4)
+    monkeypatch.setattr(channels_module, "_SOME", 4)
     for orientation in (1, 6):
         exif = Image.Exif()
         exif[0x0112] = orientation

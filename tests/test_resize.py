@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from netsurgery.errors import MemoryLimitError
 from netsurgery.io.memory import set_max_memory
 from netsurgery.maps import resize as module
+from netsurgery.maps import resize_axis, resize_floor
 from netsurgery.maps.resize import resize
 
 Array = NDArray[np.float64]
@@ -79,7 +80,7 @@ def test_the_floor_from_means(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blurs so wide that means of pixels give their lowest value, here from a smaller size on."""
     pixels = long_picture(5003)
     for finest, off in ((4096, 1e-3), (128, 0.02), (32, 0.1)):
-        monkeypatch.setattr(module, "_FINEST", finest)
+        monkeypatch.setattr(resize_floor, "_FINEST", finest)
         for target in (2, 5, 7):
             actual = resize(pixels, (9, target))[:, :, 0]
             assert np.abs(actual - defined(pixels, (9, target))).max() < off
@@ -89,8 +90,9 @@ def test_pieces_fit_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows and lines are worked off in parts, and it is the same however small these are."""
     pixels = long_picture(3000, 4)
     whole = resize(pixels, (9, 30))
-    monkeypatch.setattr(module, "_CHUNK", 64)
-    monkeypatch.setattr(module, "_PIECE", 2)
+    for each in (module, resize_floor):
+        monkeypatch.setattr(each, "CHUNK", 64)
+    monkeypatch.setattr(resize_floor, "_PIECE", 2)
     assert np.allclose(resize(pixels, (9, 30)), whole, atol=1e-3)
 
 
@@ -99,7 +101,7 @@ class Counted:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.taps = self.transformed = 0
-        call, rfft = module._Bell.__call__, np.fft.rfft
+        call, rfft = resize_axis.Bell.__call__, np.fft.rfft
 
         def heights(bell: Any, offsets: Any) -> Any:
             self.taps += offsets.size
@@ -110,7 +112,7 @@ class Counted:
             self.transformed += 2 * spectrum.size
             return spectrum
 
-        monkeypatch.setattr(module._Bell, "__call__", heights)
+        monkeypatch.setattr(resize_axis.Bell, "__call__", heights)
         monkeypatch.setattr(np.fft, "rfft", transform)
 
 
@@ -125,9 +127,11 @@ def test_work_is_in_proportion_to_the_pixels(power: int, monkeypatch: pytest.Mon
 
 @pytest.mark.usefixtures("fresh_budget")
 def test_more_memory_than_may_be_used() -> None:
-    set_max_memory(1 << 20)
-    with pytest.raises(MemoryLimitError, match=r"^p\.png: resizing it needs 1\.4 MiB"):
-        resize(np.zeros((400, 300, 3), np.uint8), (400, 100), what="p.png")
+    """For the result, and for some rows of the picture that are resized in height alone."""
+    for limit, needed in ((1 << 17, "468.8 KiB"), (1 << 19, "225.0 KiB")):
+        set_max_memory(limit)
+        with pytest.raises(MemoryLimitError, match=rf"^p\.png: resizing it needs {needed}"):
+            resize(np.zeros((400, 300, 3), np.uint8), (400, 100), what="p.png")
 
 
 @pytest.mark.parametrize("shape", [(1, 1 << 20, 3), (1 << 20, 1, 1), (2, 1 << 19, 1)])

@@ -23,12 +23,14 @@ from PIL import Image, UnidentifiedImageError
 
 from netsurgery.errors import ImageError, NetsurgeryError
 from netsurgery.io.argument_types import checks_arguments
-from netsurgery.io.memory import Claim, empty
+from netsurgery.io.memory import Claim, claim_for, empty
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.sniff import HEAD, refusal, what_it_is
 from netsurgery.io.terminal import STDIN, unheard
 from netsurgery.io.unreadable import unreadable
+from netsurgery.maps.channels import as_channels, peak_of
 from netsurgery.maps.picture_limits import Metered, check_decoder, check_file
+from netsurgery.maps.rows import ArrayRows, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,9 +65,6 @@ _FORMATS = ("JPEG", "PNG", "MPO", "PPM", "BMP", "GIF", "TIFF", "WEBP")
 
 _UNREAD = "not a picture of a kind that can be read (JPEG, PNG, PPM, BMP, GIF, TIFF, WebP)"
 
-#: ITU-R 709 primaries as scikit-image's rgb2gray has them.
-_GREY = (0.2125, 0.7154, 0.0721)
-
 #: EXIF's orientations: from the upright picture to a view of it as it is stored.
 _STORED: dict[int, Callable[[Pixels], Pixels]] = {
     2: lambda upright: upright[:, ::-1],
@@ -77,8 +76,8 @@ _STORED: dict[int, Callable[[Pixels], Pixels]] = {
     8: lambda upright: np.rot90(upright, -1),
 }
 
-#: Pixels that go from Pillow's memory into an array at a time, and that are made grey.
-_BOX, _SOME = 1 << 20, 1 << 18
+#: Pixels that go from Pillow's memory into an array at a time.
+_BOX = 1 << 20
 
 #: Bytes a pixel that decoders need beside Pillow's picture: JPEG's coefficients of several scans,
 #: WebP's canvases, whole strips of a TIFF, a BMP or PNM that Python decodes.
@@ -125,7 +124,12 @@ class Picture:
     @property
     def peak(self) -> float:
         """The pixel value that stands for 1.0."""
-        return 1.0 if self.pixels.dtype.kind == "f" else float(np.iinfo(self.pixels.dtype).max)
+        return peak_of(self.pixels.dtype)
+
+    @property
+    def rows(self) -> Rows:
+        """Its rows, which are read from the top down."""
+        return ArrayRows(self.pixels)
 
     @checks_arguments()
     def channels(self, count: int) -> tuple[Pixels, float]:
@@ -133,22 +137,12 @@ class Picture:
 
         Whole numbers where no arithmetic is needed, else float32 and 1.0.
         """
-        have = self.pixels.shape[2]
-        if count == 1 and have > 1:
-            return self._grey(), 1.0
-        if count == 3 and have == 1:
-            return np.broadcast_to(self.pixels, (*self.size, 3)), self.peak
-        return self.pixels[:, :, :count], self.peak
-
-    def _grey(self) -> Array:
-        result: Array = empty((*self.size, 1), "f4", f"{self.shown}: making it grey")
-        flat, grey = self.pixels.reshape(-1, self.pixels.shape[2]), result.reshape(-1)
-        for start in range(0, len(flat), _SOME):  # a part at a time: float64 is eight times uint8
-            part = flat[start : start + _SOME] / self.peak
-            if part.shape[1] == 4:
-                part = part[:, :3] * part[:, 3:] + (1.0 - part[:, 3:])
-            grey[start : start + _SOME] = part @ np.array(_GREY)
-        return result
+        if count == 1 and self.pixels.shape[2] > 1:
+            needed = 4 * self.size[0] * self.size[1]
+            claim = Claim(needed, f"{self.shown}: making it grey")
+            grey, peak = as_channels(self.pixels, count)
+            return claim_for(grey, claim), peak
+        return as_channels(self.pixels, count)
 
     def thumbnail(self, size: tuple[int, int], mode: Literal["RGB", "L"] = "RGB") -> Image.Image:
         """The picture in color or grey (L), of this height and width; alpha is dropped."""

@@ -40,7 +40,7 @@ from netsurgery.maps.picture_options import (
     TileSize,
     as_picture_options,
 )
-from netsurgery.maps.transformer import Placement, Transformer, squeeze_note
+from netsurgery.maps.transformer import InputCutter, Placement, Transformer, squeeze_note
 from netsurgery.net.field import Cells
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import TOO_MANY
@@ -243,30 +243,39 @@ class Mapper(Closeable):
         options = self.transformer.options
         options = options if size is None else replace(options, size=size)
         exact = options.input_size(self.source.size, picture.size)
-        plan = self._plan(picture, exact, names, as_map, tile or options.tile)
-        data, placement = self.transformer.blob(picture, exact)
+        cutter = self.transformer.cutter(picture, exact)
+        plan = self._plan(picture, cutter, names, as_map, tile or options.tile)
         self.tiled = ""
         if plan is None:
+            data, placement = self.transformer.blob(picture, exact)
             return PictureBlobs(self.run(data, names), placement, exact)
-        from netsurgery.maps.tiled import cutter, in_memory, run_tiles, tiles_note
+        from netsurgery.maps.tiled import in_memory, run_tiles, tiles_note
 
         self.tiled = tiles_note(plan, self.engine, self.options)
-        values = run_tiles(plan, cutter(data), lambda pixels: self.run(pixels, names), in_memory)
-        return PictureBlobs(values, placement, plan.tile)
+        values = run_tiles(plan, cutter.cut, lambda pixels: self.run(pixels, names), in_memory)
+        return PictureBlobs(values, cutter.placement, plan.tile)
 
     def _plan(
-        self, picture: Picture, size: Size, names: Sequence[str], as_map: bool, tile: TileSize
+        self,
+        picture: Picture,
+        cutter: InputCutter,
+        names: Sequence[str],
+        as_map: bool,
+        tile: TileSize,
     ) -> TilePlan | None:
-        """The tiles for an input of `size`; None where the net is run over the whole.
+        """The tiles for the input that `cutter` cuts; None where the net is run over the whole.
 
         The engine is asked before anything of the picture's size is allocated.
         """
-        source = self.source
+        source, size = self.source, cutter.placement.input
 
         def besides(size: Size) -> int:
             """What the picture takes as an input, and the map."""
             of_map = map_memory(source.map_shape(names[0], size)) if as_map else 0
             return source.input_memory(size) + of_map
+
+        def cutting(size: Size, tile: Size) -> int:
+            return self.transformer.cutter(picture, size).memory(tile)
 
         refusal: MemoryLimitError | NetError | None = None
         try:
@@ -285,7 +294,7 @@ class Mapper(Closeable):
                 return None
         from netsurgery.maps.tiled import Tiler
 
-        return Tiler(source, loaded, names, as_map, besides).plan(size, tile, refusal)
+        return Tiler(source, loaded, names, as_map, besides, cutting).plan(size, tile, refusal)
 
     def check_size(self, picture: Picture, size: Size) -> None:
         """Raise NetError, naming picture and layer, where an input of `size` is too small."""

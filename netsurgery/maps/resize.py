@@ -14,49 +14,47 @@ towards it. The places are held in single precision, as there: at a place of som
 alone moves a value by up to 0.004 of 255.
 
 A window is 4 f source pixels wide and there is one a target pixel, so that time is in proportion
-to the pixels of the source and of the target, whatever the factor. Weights are computed for a part
-of a window at a time; what lies between the passes is no larger than the picture or the result, in
-float32, times four where the aspect ratio changes by as much.
+to the pixels of the source and of the target, whatever the factor.
+
+`ResizedRows` gives some rows and columns of a result as soon as the source's rows for them are
+there. They are the very bits of the whole result: what is multiplied at once, a block of target
+pixels (`resize_axis`) of _GROUP rows, is cut out of the whole alike whatever is asked for.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netsurgery.io.memory import Claim
+from netsurgery.io.memory import empty
+from netsurgery.maps.resize_axis import CHUNK, Axis, less
+from netsurgery.maps.resize_floor import lowest_blurred
+from netsurgery.maps.rows import ArrayRows, Rows, StripRows, lowest_value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from netsurgery.maps.resize_axis import Part
+
     Array = NDArray[np.float32]
-    Doubles = NDArray[np.float64]
 
-    #: Source pixels, and a matrix of weights, targets x sources.
-    Part = tuple[slice, Array]
-
-__all__ = ["resize"]
-
-#: Target pixels computed by one matrix product: more of them multiply by more zeros. Where windows
-#: are wider than _WIDE, fewer.
-_BLOCK, _FEW, _WIDE = 16, 2, 128
-
-#: Numbers of the source that are weighed at a time.
-_CHUNK = 1 << 20
+__all__ = ["ResizedRows", "resize"]
 
 #: Rows are resized before columns, as they lie in memory, unless that makes so many times more
 #: numbers in between.
 _ASKEW = 4
 
-#: From twice this sigma on, the lowest value of a blurred picture is found from means of pixels, so
-#: many that the sigma is about this number of means: off by at most 0.006 of 255.
-_FINEST = 1 << 12
+#: Rows whose columns are resized at once; blocks of an axis fit into it.
+_GROUP = 64
 
-#: Pixels of a line that are blurred at a time, at least.
-_PIECE = 1024
+#: Columns whose rows are resized at once.
+_BREADTH = 1 << 12
+
+#: Weights of an axis that are kept, where there are no more.
+_KEPT = 1 << 22
 
 
 def resize(
@@ -75,190 +73,159 @@ def resize(
     rows, columns = region or (slice(0, size[0]), slice(0, size[1]))
     if pixels.shape[:2] == size:
         return pixels[rows, columns].astype(np.float32)
-    height, width, channels = pixels.shape
-    down = _Axis.of(height, size[0], rows, antialias)
-    across = _Axis.of(width, size[1], columns, antialias)
-    base = float(np.float32(pixels.min()))
-    rows_first = len(down) * width <= _ASKEW * height * len(across)
-    between = len(down) * width if rows_first else height * len(across)
-    with Claim(4 * channels * between, f"{what}: resizing it"):
-        if rows_first:
-            planes = _over_columns(_over_rows(pixels, down, base), across)
-        else:
-            narrow = _over_columns(pixels.transpose(2, 0, 1), across, base)
-            planes = _over_rows(narrow.transpose(1, 2, 0), down)
-    if antialias:
-        np.maximum(planes, _floor(pixels, size, base), out=planes)
-    planes += base
-    resized: Array = planes.transpose(1, 2, 0)
-    return resized
+    resized = ResizedRows(ArrayRows(pixels), size, antialias=antialias, columns=columns, what=what)
+    return resized.rows(rows.start, rows.stop)
 
 
-class _Axis:
-    """Places along one axis of a picture, each a weighted sum of the `source` pixels there.
+class ResizedRows(StripRows):
+    """The rows of a picture at another height and width, float32; `columns` of them only.
 
-    The pixels are blurred, and interpolated between the two around a place.
+    The source's are asked for from the top down, once for each pass: for the lowest value, where
+    the aspect ratio changes for what results are clipped to, and for the result.
+
+    >>> rows = ResizedRows(ArrayRows(np.full((6, 8, 3), 9, np.uint8)), (3, 4))
+    >>> rows.shape, float(rows.rows(1, 3).max())
+    ((3, 4, 3), 9.0)
     """
 
-    def __init__(self, source: int, places: NDArray[Any], bell: _Bell) -> None:
-        firsts = np.floor(places)
-        self.source, self.bell = source, bell
-        self.firsts, self.shares = firsts.astype(np.int64), (places - firsts).astype(np.float64)
-        apart = (places[-1] - places[0]) / max(1, len(places) - 1)
-        self.block = _FEW if max(apart, 2 * bell.radius) > _WIDE else _BLOCK
+    def __init__(
+        self,
+        source: Rows,
+        size: tuple[int, int],
+        *,
+        antialias: bool = True,
+        columns: slice | None = None,
+        what: str = "a picture",
+    ) -> None:
+        height, width, channels = source.shape
+        columns = columns or slice(0, size[1])
+        rows_first = size[0] * width <= _ASKEW * height * size[1]
+        # What is computed, to where _BREADTH parts the columns that rows are resized of.
+        computed = columns if rows_first else _parted(columns.start, columns.stop, size[1])
+        self._source = source
+        self._wanted = slice(columns.start - computed.start, columns.stop - computed.start)
+        self._down = Axis.of(height, size[0], antialias)
+        self._across = _Columns(Axis.of(width, size[1], antialias), computed, channels)
+        self._antialias, self._what = antialias, f"{what}: resizing it"
+        kind = np.dtype(np.float32)
+        self._narrow: StripRows | None = None
+        if not rows_first:
+            shape = height, computed.stop - computed.start, channels
+            self._narrow = StripRows(
+                shape, kind, _GROUP, self._narrowed, self._what, source.band_memory
+            )
+        shape = size[0], columns.stop - columns.start, channels
+        super().__init__(shape, kind, _GROUP, self._resized, self._what, self._making)
 
-    @classmethod
-    def of(cls, source: int, target: int, selection: slice, antialias: bool) -> _Axis:
-        """Those of `target` pixels that `selection` has."""
-        factor = source / target
-        step, start = np.float32(factor), np.float32(factor * 0.5 - 0.5)
-        places = step * np.arange(selection.start, selection.stop).astype(np.float32) + start
-        # Only an enlarged picture, which is not blurred, has places outside it.
-        return cls(source, places, _Bell(max(0.0, (factor - 1) / 2) if antialias else 0.0))
+    @cached_property
+    def _base(self) -> float:
+        return lowest_value(self._source)
 
-    def __len__(self) -> int:
-        return len(self.firsts)
+    @cached_property
+    def _floor(self) -> float | None:
+        if not self._antialias:
+            return None
+        return lowest_blurred(self._source, (self._down.count, self._across.count), self._base)
 
-    def blocks(self, lines: int) -> Iterator[tuple[slice, Iterator[Part]]]:
-        """Some target pixels, and the parts they are the sum of, for `lines` numbers a pixel."""
-        for start in range(0, len(self), self.block):
-            target = slice(start, min(start + self.block, len(self)))
-            yield target, self._parts(target, max(1, _CHUNK // lines))
+    def _making(self, height: int) -> int:
+        """Bytes of the source's rows for a group, and of what they become between the passes."""
+        groups = -(-height // _GROUP) + 1
+        between = 4 * groups * _GROUP * self._source.shape[1] * self._source.shape[2]
+        low, high = self._down.sources(0, min(self._down.count, _GROUP))
+        return between + (self._narrow or self._source).band_memory(high - low)
 
-    def _parts(self, target: slice, most: int) -> Iterator[Part]:
-        """At most `most` source pixels each; those outside the source are left out."""
-        firsts, shares = self.firsts[target, np.newaxis], self.shares[target, np.newaxis]
-        low = max(0, int(firsts[0, 0]) - self.bell.radius)
-        high = min(self.source, int(firsts[-1, 0]) + self.bell.radius + 2)
-        for start in range(low, high, most):
-            stop = min(start + most, high)
-            heights = self.bell(np.arange(start - 1, stop) - firsts)
-            weights = (1.0 - shares) * heights[:, 1:] + shares * heights[:, :-1]
-            yield slice(start, stop), weights.astype(np.float32)
+    def _resized(self, first: int) -> Iterator[Array]:
+        base, floor = self._base, self._floor  # which are passes over the whole of their own
+        for top in range(first, self._down.count, _GROUP):
+            bottom = min(top + _GROUP, self._down.count)
+            if self._narrow is None:
+                columns = self._across.source
+                planes = self._lengthened(self._source, top, bottom, columns, base)
+                planes = self._across.of(planes)
+            else:
+                columns = slice(0, self._narrow.shape[1])
+                planes = self._lengthened(self._narrow, top, bottom, columns, 0.0)
+            if floor is not None:
+                np.maximum(planes, floor, out=planes)
+            planes += base
+            yield planes[:, :, self._wanted].transpose(1, 2, 0)
+
+    def _narrowed(self, first: int) -> Iterator[Array]:
+        """The source's rows with their columns resized, less the base."""
+        height = self._source.shape[0]
+        for top in range(first, height, _GROUP):
+            band = self._source.rows(top, min(top + _GROUP, height))[:, self._across.source]
+            planes = np.ascontiguousarray(less(band, self._base).transpose(2, 0, 1))
+            yield self._across.of(planes).transpose(1, 2, 0)
+
+    def _lengthened(
+        self, source: Rows, top: int, bottom: int, columns: slice, base: float
+    ) -> Array:
+        """Target rows, C x rows x columns, of some of the source's columns, less `base`.
+
+        _BREADTH of them at once, always the same ones: `columns` begin and end where these part.
+        """
+        width, channels = source.shape[1:]
+        left, right = columns.start, columns.stop
+        planes: Array = empty((channels, bottom - top, right - left), "f4", self._what)
+        planes[...] = 0.0
+        most = max(1, CHUNK // (min(width, _BREADTH) * channels))
+        for block in self._down.blocks(top, bottom):
+            low, high = self._down.sources(block.start, block.stop)
+            band = source.rows(low, high)  # all of it, as the next block begins within it
+            for part, weights in self._down.parts(block, most):
+                for start in range(left, right, _BREADTH):
+                    stop = min(start + _BREADTH, right)
+                    values = less(band[part.start - low : part.stop - low, start:stop], base)
+                    sums = weights @ values.reshape(len(values), -1)
+                    rows = slice(block.start - top, block.stop - top)
+                    into = planes[:, rows, start - left : stop - left]
+                    into += sums.reshape(len(weights), -1, channels).transpose(2, 0, 1)
+        return planes
 
 
-def _over_rows(pixels: NDArray[Any], axis: _Axis, base: float = 0.0) -> Array:
-    """Weighted sums of the rows of `pixels` (H x W x C) less `base`, C x rows x W."""
-    _, width, channels = pixels.shape
-    sums = np.zeros((channels, len(axis), width), np.float32)
-    for target, parts in axis.blocks(width * channels):
-        for source, weights in parts:
-            band = _less(pixels[source], base)
-            part = (weights @ band.reshape(len(band), -1)).reshape(-1, width, channels)
-            sums[:, target] += part.transpose(2, 0, 1)
-    return sums
+def _parted(low: int, high: int, count: int) -> slice:
+    """Columns `low` to `high` of `count`, to where _BREADTH parts them."""
+    return slice(low // _BREADTH * _BREADTH, min(-(-high // _BREADTH) * _BREADTH, count))
 
 
-def _over_columns(planes: NDArray[Any], axis: _Axis, base: float = 0.0) -> Array:
-    """Weighted sums of the columns of `planes` (C x H x W) less `base`, C x H x columns."""
-    lines = planes.shape[0] * planes.shape[1]
-    sums = np.zeros((lines, len(axis)), np.float32)
-    for target, parts in axis.blocks(lines):
-        for source, weights in parts:
-            sums[:, target] += _less(planes[:, :, source], base).reshape(lines, -1) @ weights.T
-    return sums.reshape(*planes.shape[:2], -1)
+class _Columns:
+    """Resizes the columns of some rows at a time.
 
-
-def _less(values: NDArray[Any], base: float) -> Array:
-    floats = values.astype(np.float32, copy=False)
-    return floats - np.float32(base) if base else floats
-
-
-class _Bell:
-    """A Gaussian over whole offsets from -radius to radius, 0 beyond, as scipy.ndimage has it.
-
-    Its heights sum to 1; where sigma is small it is 1 at 0 alone.
+    source: the columns that are needed for the `wanted` ones, to where _BREADTH parts them.
+    count: of all target columns.
     """
 
-    def __init__(self, sigma: float) -> None:
-        self.sigma, self.radius, self.total = sigma, int(4.0 * sigma + 0.5), 1.0
-        parts = (
-            self._heights(np.arange(start, min(start + _CHUNK, self.radius + 1))).sum()
-            for start in range(1, self.radius + 1, _CHUNK)
-        )
-        self.total += 2.0 * math.fsum(map(float, parts))
-        small = self.radius < _CHUNK
-        self.table = self._heights(np.arange(self.radius + 2)) if small else None
+    def __init__(self, axis: Axis, wanted: slice, channels: int) -> None:
+        first = wanted.start // axis.block * axis.block
+        last = min(-(-wanted.stop // axis.block) * axis.block, axis.count)
+        self.source = _parted(*axis.sources(first, last), axis.source)
+        self.count, self._axis, self._computed = axis.count, axis, slice(first, last)
+        self._wanted = slice(wanted.start - first, wanted.stop - first)
+        self._most = max(1, CHUNK // (channels * _GROUP))
 
-    def _heights(self, offsets: NDArray[np.int64]) -> Doubles:
-        """At offsets from 0 on."""
-        if self.radius == 0:
-            return np.asarray(offsets == 0, np.float64)
-        heights: Doubles = np.exp(-0.5 * (offsets / self.sigma) ** 2) / self.total
-        heights[offsets > self.radius] = 0.0
-        return heights
+    @cached_property
+    def _kept(self) -> list[tuple[slice, list[Part]]] | None:
+        """The weights of all blocks, where they are not too many."""
+        axis, count = self._axis, self._computed.stop - self._computed.start
+        sources = axis.block * axis.source // axis.count + 2 * axis.bell.radius  # of a block, about
+        if sources * count > _KEPT:
+            return None
+        return [(block, list(parts)) for block, parts in self._blocks()]
 
-    def __call__(self, offsets: NDArray[np.int64]) -> Doubles:
-        offsets = np.abs(offsets)
-        if self.table is None:
-            return self._heights(offsets)
-        heights: Doubles = self.table[np.minimum(offsets, self.radius + 1)]
-        return heights
+    def _blocks(self) -> Iterator[tuple[slice, Iterator[Part]]]:
+        for block in self._axis.blocks(self._computed.start, self._computed.stop):
+            yield block, self._axis.parts(block, self._most)
 
-
-def _floor(pixels: NDArray[Any], size: tuple[int, int], base: float) -> float:
-    """The lowest value of the blurred picture less `base`, which scikit-image clips its result to.
-
-    It matters only where one side shrinks (and blurs) while the other grows (and draws its ends
-    towards 0); elsewhere no result can be lower, and 0 is as good.
-    """
-    factors = [pixels.shape[axis] / size[axis] for axis in range(2)]
-    if not min(factors) < 1 < max(factors):
-        return 0.0
-    axis = int(factors[1] > 1)
-    lines = pixels if axis == 1 else pixels.transpose(1, 0, 2)
-    sigma, length = (factors[axis] - 1) / 2, pixels.shape[axis]
-    bell, cell = _Bell(sigma), max(1, int(sigma) // _FINEST)
-    if bell.radius == 0:
-        return 0.0
-    if cell == 1:
-        return _Blur(bell, length, 1).lowest(lines, base)
-    # Towards an end a line falls steeply: not the middle of a cell is lowest there, but the end.
-    ends = _over_columns(
-        lines.transpose(2, 0, 1), _Axis(length, np.array([0.0, length - 1.0]), bell), base
-    )
-    return min(float(ends.min()), _Blur(_Bell(sigma / cell), length, cell).lowest(lines, base))
-
-
-class _Blur:
-    """Lines of `length` pixels, or of the means of `cell` of them, blurred by a bell.
-
-    Wide bells are many taps a pixel: it is done by Fourier transforms of overlapping pieces.
-    """
-
-    def __init__(self, bell: _Bell, length: int, cell: int) -> None:
-        self.cell, self.count, self.whole = cell, -(-length // cell), length // cell
-        self.radius = radius = min(bell.radius, self.count)
-        taps = min(max(_PIECE, 4 * (2 * radius + 1)), self.count + 2 * radius)
-        self.piece = 1 << (taps - 1).bit_length()
-        around = np.arange(self.piece)
-        self.spectrum = np.fft.rfft(bell(np.minimum(around, self.piece - around)))
-
-    def lowest(self, lines: NDArray[Any], base: float) -> float:
-        """The lowest blurred value of `lines` (lines x length x C), each less `base`."""
-        several = max(1, _CHUNK // (self.piece * lines.shape[2]))
-        step = self.piece - 2 * self.radius
-        return min(
-            float(self._blurred(lines[line : line + several], base, start, step).min())
-            for line in range(0, len(lines), several)
-            for start in range(0, self.whole, step)
-        )
-
-    def _blurred(self, lines: NDArray[Any], base: float, start: int, step: int) -> Doubles:
-        """Blurred pixels from `start` on, `step` or as many as there are whole cells."""
-        low, high = max(0, start - self.radius), min(self.count, start + step + self.radius)
-        source = self._cells(lines[:, low * self.cell : high * self.cell], base)
-        spectrum = np.fft.rfft(source, self.piece, axis=1)
-        spectrum *= self.spectrum[:, np.newaxis]
-        blurred: Doubles = np.fft.irfft(spectrum, self.piece, axis=1)
-        first = start - low
-        return blurred[:, first : first + min(step, self.whole - start)]
-
-    def _cells(self, lines: NDArray[Any], base: float) -> Doubles:
-        if self.cell == 1:
-            return lines.astype(np.float64) - base
-        starts = np.arange(0, lines.shape[1], self.cell)
-        sums = np.add.reduceat(lines, starts, axis=1, dtype=np.float64)
-        counts = np.diff(starts, append=lines.shape[1])
-        means: Doubles = (sums - base * counts[:, np.newaxis]) / self.cell
-        return means
+    def of(self, planes: Array) -> Array:
+        """The wanted columns, C x H x columns, of planes C x H x source columns."""
+        channels, height, width = planes.shape
+        lines, left, first = planes.reshape(-1, width), self.source.start, self._computed.start
+        sums = np.zeros((len(lines), self._computed.stop - first), np.float32)
+        for block, parts in self._kept or self._blocks():
+            into = sums[:, block.start - first : block.stop - first]
+            for part, weights in parts:
+                values = np.ascontiguousarray(lines[:, part.start - left : part.stop - left])
+                into += values @ weights.T
+        resized: Array = sums[:, self._wanted].reshape(channels, height, -1)
+        return resized

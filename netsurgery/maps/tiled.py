@@ -40,7 +40,8 @@ class Tiler:
     """Finds tiles for a net that cannot, or is not to, be run over the whole input.
 
     names: the blobs that are wanted. as_map: whether the first of them is to become a class map.
-    besides: what an input of a size takes where it is run as one, besides the engine.
+    besides: what an input of a size takes where it is run as one, besides the engine. cutting:
+    what the picture takes, for an input of a size, while tiles of another are cut from it.
     """
 
     source: MapSource
@@ -48,6 +49,7 @@ class Tiler:
     names: Sequence[str]
     as_map: bool
     besides: Callable[[Size], int]
+    cutting: Callable[[Size, Size], int]
 
     def plan(
         self, size: Size, tile: TileSize, refusal: MemoryLimitError | NetError | None
@@ -81,7 +83,7 @@ class Tiler:
             )
         plan = tiling.plan(tile)
         self.loaded.check_memory(
-            self.source.inputs(plan.tile), self.names, self._beside_tiles(tiling)
+            self.source.inputs(plan.tile), self.names, self._beside_tiles(tiling, plan.tile)
         )
         return plan
 
@@ -93,9 +95,9 @@ class Tiler:
             if isinstance(refusal, MemoryLimitError):
                 words = self._fitting_size(size, self._whole_memory, refusal.left) + words
             raise _more(refusal, words) from None
-        besides = self._beside_tiles(tiling)
 
         def check(tile: Size) -> None:
+            besides = self._beside_tiles(tiling, tile)
             self.loaded.check_memory(self.source.inputs(tile), self.names, besides)
 
         try:
@@ -117,13 +119,13 @@ class Tiler:
         source = self.source
         return find_tiling(source.net, source.input.name, source.shape, size, self.names)
 
-    def _beside_tiles(self, tiling: Tiling) -> int:
-        """What the input and the blobs take besides the engine, put together from tiles."""
+    def _beside_tiles(self, tiling: Tiling, tile: Size) -> int:
+        """What the picture takes and the blobs, put together from tiles, besides the engine."""
         shapes = infer(self.source.net).blobs
         maps = [(shapes[blob][1], *tiling.maps[blob]) for blob in self.names]
         of_map = map_memory(maps[0]) if self.as_map else 0
         numbers = sum(map(prod, maps))
-        return self.source.input_memory(tiling.size) + NUMBER_BYTES * numbers + of_map
+        return self.cutting(tiling.size, tile) + NUMBER_BYTES * numbers + of_map
 
     def _whole_memory(self, size: Size) -> int:
         return self.loaded.memory(self.source.inputs(size), self.names) + self.besides(size)
@@ -132,8 +134,9 @@ class Tiler:
         """What the smallest tiles take."""
         tiling = self._tiling(size)
         assert isinstance(tiling, Tiling)
-        tile = self.loaded.memory(self.source.inputs(tiling.smallest_exact), self.names)
-        return tile + self._beside_tiles(tiling)
+        tile = tiling.smallest_exact
+        memory = self.loaded.memory(self.source.inputs(tile), self.names)
+        return memory + self._beside_tiles(tiling, tile)
 
     def _fitting_size(self, size: Size, memory: Callable[[Size], int], left: int) -> str:
         """The largest size of these proportions that takes no more than is left, in words; or "".

@@ -20,21 +20,23 @@ from netsurgery.formats.preprocess_values import check_channel_swap
 from netsurgery.io.memory import Claim
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument, counted
+from netsurgery.maps.channels import as_channels, channel_rows
 from netsurgery.maps.image import Picture
 from netsurgery.maps.picture_options import Fit, PictureOptions
-from netsurgery.maps.resize import resize
+from netsurgery.maps.resize import ResizedRows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float32]
 
-__all__ = ["Placement", "Transformer", "place", "squeeze_note", "squeeze_words"]
+__all__ = ["InputCutter", "Placement", "Transformer", "place", "squeeze_note", "squeeze_words"]
 
 Size = tuple[int, int]
 
-#: Arrays of an input's size while it is made.
+#: Arrays of an input's size while it is made, and bytes that a number of it then takes.
 _COPIES = 3
+_INPUT = 4 * _COPIES
 
 
 class Placement(NamedTuple):
@@ -141,55 +143,103 @@ class Transformer:
 
         Raises MemoryLimitError.
         """
-        placement = place(picture.size, size, self.options.fit)
-        name = picture.shown
         count = 4 * self.channels * size[0] * size[1]
-        with Claim(_COPIES * count, f"{name}: making it an input of {shape_text(size)}"):
-            return self._blob(picture, size, placement, name), placement
+        with Claim(_COPIES * count, f"{picture.shown}: making it an input of {shape_text(size)}"):
+            cutter = self.cutter(picture, size)
+            return cutter.cut((0, 0), size), cutter.placement
 
-    def _blob(self, picture: Picture, size: Size, placement: Placement, name: str) -> Array:
-        top, left = (max(0, at) for at in placement.offset)
-        resized = self._resized(picture, placement, name)
-        blob = resized.transpose(2, 0, 1)
-        if self.channel_swap is not None:
-            blob = blob[list(self.channel_swap)]
-        blob = np.array(blob, np.float32, order="C")
-        if self.raw_scale is not None:
-            blob *= np.float32(self.raw_scale)
-        mean, _ = self.mean_for(size)
-        where = (
-            slice(None),
-            slice(top, top + resized.shape[0]),
-            slice(left, left + resized.shape[1]),
-        )
-        if mean is not None:
-            blob -= mean if mean.shape[1:] == (1, 1) else mean[where]
-        if self.input_scale is not None:
-            blob *= np.float32(self.input_scale)
-        if resized.shape[:2] == size:
-            return blob[np.newaxis]
-        whole = np.zeros((1, self.channels, *size), np.float32)
-        whole[0][where] = blob
-        return whole
+    def cutter(self, picture: Picture, size: Size) -> InputCutter:
+        """What gives the input of `size` that `blob` gives, tile by tile."""
+        return InputCutter(self, picture, size)
 
-    def _resized(self, picture: Picture, placement: Placement, name: str) -> Array:
-        """The part of the scaled picture that lies in the input, H x W x C, 0..1."""
-        pixels, peak = picture.channels(self.channels)
-        region = tuple(
+
+class InputCutter:
+    """Cuts tiles out of the input that a picture becomes, which is not made as a whole.
+
+    Every tile has the very bits that it would have in `Transformer.blob`'s.
+    """
+
+    def __init__(self, transformer: Transformer, picture: Picture, size: Size) -> None:
+        self.placement = place(picture.size, size, transformer.options.fit)
+        self._transformer = transformer
+        self._mean, _ = transformer.mean_for(size)
+        rows, resized = picture.rows, self.placement.resized
+        # The part of the scaled picture that lies in the input, and where.
+        self._region = tuple(
             slice(max(0, -at), min(side, room - at))
-            for at, side, room in zip(
-                placement.offset, placement.resized, placement.input, strict=True
+            for at, side, room in zip(self.placement.offset, resized, size, strict=True)
+        )
+        self._peak = 0.0  # what stands for 1.0, where it is not known before a tile is cut
+        if picture.size != resized:
+            rows, self._peak = channel_rows(
+                rows, transformer.channels, f"{picture.shown}: making it grey"
             )
-        )
-        resized = resize(
-            pixels,
-            placement.resized,
-            antialias=self.options.antialias,
-            region=(region[0], region[1]),
-            what=name,
-        )
-        resized /= np.float32(peak)
-        return resized
+            rows = ResizedRows(
+                rows,
+                resized,
+                antialias=transformer.options.antialias,
+                columns=self._region[1],
+                what=picture.shown,
+            )
+        self._rows = rows
+        # The column of the scaled picture that is the first of the rows.
+        self._first = self._region[1].start if picture.size != resized else 0
+
+    def cut(self, start: Size, size: Size) -> Array:
+        """The tile from a row and column of the input on, float32 1 x C x height x width.
+
+        Best from the top down: the picture may have to be read again for what is further up.
+        Raises MemoryLimitError, and what reading the picture raises.
+        """
+        low, high, inside = [], [], []
+        for begin, side, at, region in zip(
+            start, size, self.placement.offset, self._region, strict=True
+        ):
+            low.append(min(max(begin - at, region.start), region.stop))
+            high.append(max(min(begin + side - at, region.stop), low[-1]))
+            inside.append(slice(low[-1] + at - begin, high[-1] + at - begin))
+        down, across = slice(low[0], high[0]), slice(low[1], high[1])
+        if (high[0] - low[0], high[1] - low[1]) == size:
+            return self._part(down, across)[np.newaxis]
+        tile = np.zeros((1, self._transformer.channels, *size), np.float32)
+        if low[0] < high[0] and low[1] < high[1]:
+            tile[0][:, inside[0], inside[1]] = self._part(down, across)
+        return tile
+
+    def _part(self, down: slice, across: slice) -> Array:
+        """Rows and columns of the scaled picture as the net gets them, C x H x W."""
+        transformer, first = self._transformer, self._first
+        band = self._rows.rows(down.start, down.stop)[:, across.start - first : across.stop - first]
+        pixels, peak = band, self._peak
+        if not peak:
+            pixels, peak = as_channels(band, transformer.channels)
+        part = pixels.transpose(2, 0, 1)
+        if transformer.channel_swap is not None:
+            part = part[list(transformer.channel_swap)]
+        part = np.array(part, np.float32, order="C")
+        part /= np.float32(peak)
+        if transformer.raw_scale is not None:
+            part *= np.float32(transformer.raw_scale)
+        if self._mean is not None:
+            part -= self._mean_at(down, across)
+        if transformer.input_scale is not None:
+            part *= np.float32(transformer.input_scale)
+        return part
+
+    def _mean_at(self, down: slice, across: slice) -> Array:
+        """The mean where those rows and columns of the scaled picture lie in the input."""
+        assert self._mean is not None
+        if self._mean.shape[1:] == (1, 1):
+            return self._mean
+        top, left = self.placement.offset
+        return self._mean[
+            :, down.start + top : down.stop + top, across.start + left : across.stop + left
+        ]
+
+    def memory(self, tile: Size) -> int:
+        """Bytes of the rows that tiles of a size are cut from, and of a tile while it is cut."""
+        numbers = self._transformer.channels * tile[0] * tile[1]
+        return self._rows.band_memory(tile[0]) + _INPUT * numbers
 
 
 #: A picture whose sides are scaled by factors further apart than this looks squeezed to the net.

@@ -1,0 +1,117 @@
+"""The weights of a resizing along one axis: which source pixels a target pixel is the sum of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+    Doubles = NDArray[np.float64]
+
+    #: Source pixels, and a matrix of weights, targets x sources.
+    Part = tuple[slice, Array]
+
+__all__ = ["CHUNK", "Axis", "Bell", "less"]
+
+#: Target pixels computed by one matrix product: more of them multiply by more zeros. Where windows
+#: are wider than _WIDE, fewer.
+_BLOCK, _FEW, _WIDE = 16, 2, 128
+
+#: Numbers of the source that are weighed at a time.
+CHUNK = 1 << 20
+
+
+class Axis:
+    """`count` places along one axis of a picture, each a weighted sum of the `source` pixels there.
+
+    The pixels are blurred, and interpolated between the two around a place: place i lies `step` x i
+    + `start` pixels along the source.
+    """
+
+    def __init__(self, source: int, count: int, step: float, start: float, bell: Bell) -> None:
+        self.source, self.count, self.bell = source, count, bell
+        self._step, self._start = np.float32(step), np.float32(start)
+        #: Places that are computed at once: a block is computed as a whole or not at all, so that
+        #: its numbers do not depend on what else is asked for.
+        self.block = _FEW if max(step, 2 * bell.radius) > _WIDE else _BLOCK
+
+    @classmethod
+    def of(cls, source: int, target: int, antialias: bool) -> Axis:
+        """That of a side of `source` pixels which is made `target` pixels."""
+        factor = source / target
+        # Only an enlarged picture, which is not blurred, has places outside it.
+        bell = Bell(max(0.0, (factor - 1) / 2) if antialias else 0.0)
+        return cls(source, target, factor, factor * 0.5 - 0.5, bell)
+
+    def blocks(self, low: int, high: int) -> Iterator[slice]:
+        """The blocks that places `low` to `high` lie in."""
+        for start in range(low // self.block * self.block, high, self.block):
+            yield slice(start, min(start + self.block, self.count))
+
+    def sources(self, low: int, high: int) -> tuple[int, int]:
+        """The source pixels that places `low` to `high` depend on, those outside left out."""
+        first, last = np.floor(self._places(np.array([low, high - 1]))).astype(np.int64)
+        radius = self.bell.radius
+        return max(0, int(first) - radius), min(self.source, int(last) + radius + 2)
+
+    def parts(self, block: slice, most: int) -> Iterator[Part]:
+        """The source pixels of a block and their weights, at most `most` pixels each."""
+        places = self._places(np.arange(block.start, block.stop))[:, np.newaxis]
+        floors = np.floor(places)
+        firsts, shares = floors.astype(np.int64), (places - floors).astype(np.float64)
+        low, high = self.sources(block.start, block.stop)
+        for start in range(low, high, most):
+            stop = min(start + most, high)
+            heights = self.bell(np.arange(start - 1, stop) - firsts)
+            weights = (1.0 - shares) * heights[:, 1:] + shares * heights[:, :-1]
+            yield slice(start, stop), weights.astype(np.float32)
+
+    def _places(self, numbers: NDArray[np.int64]) -> Array:
+        places: Array = self._step * numbers.astype(np.float32) + self._start
+        return places
+
+
+def less(values: NDArray[Any], base: float) -> Array:
+    """The values less `base`, float32."""
+    floats = values.astype(np.float32, copy=False)
+    return floats - np.float32(base) if base else floats
+
+
+class Bell:
+    """A Gaussian over whole offsets from -radius to radius, 0 beyond, as scipy.ndimage has it.
+
+    Its heights sum to 1; where sigma is small it is 1 at 0 alone.
+    """
+
+    def __init__(self, sigma: float) -> None:
+        self.sigma, self.radius, self.total = sigma, int(4.0 * sigma + 0.5), 1.0
+        parts = (
+            self._heights(np.arange(start, min(start + CHUNK, self.radius + 1))).sum()
+            for start in range(1, self.radius + 1, CHUNK)
+        )
+        self.total += 2.0 * math.fsum(map(float, parts))
+        small = self.radius < CHUNK
+        self.table = self._heights(np.arange(self.radius + 2)) if small else None
+
+    def _heights(self, offsets: NDArray[np.int64]) -> Doubles:
+        """At offsets from 0 on."""
+        if self.radius == 0:
+            return np.asarray(offsets == 0, np.float64)
+        heights: Doubles = np.exp(-0.5 * (offsets / self.sigma) ** 2) / self.total
+        heights[offsets > self.radius] = 0.0
+        return heights
+
+    def __call__(self, offsets: NDArray[np.int64]) -> Doubles:
+        offsets = np.abs(offsets)
+        if self.table is None:
+            return self._heights(offsets)
+        heights: Doubles = self.table[np.minimum(offsets, self.radius + 1)]
+        return heights
+
+
