@@ -85,6 +85,7 @@ _MODULES = {
     "engines.registry": "open_engine",
     # limits
     "io.memory": "set_max_memory",
+    "maps.picture_limits": "set_max_pixels",
     # errors, all under NetsurgeryError
     "errors": (
         "BlobMissing CaffemodelError EffectRefused EngineError EngineFailed EngineMissing "

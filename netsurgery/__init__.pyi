@@ -121,6 +121,7 @@ from netsurgery.maps.mapper import (
 from netsurgery.maps.mapper import (
     open_mapper as open_mapper,
 )
+from netsurgery.maps.picture_limits import set_max_pixels as set_max_pixels
 from netsurgery.maps.picture_look import (
     PictureLook as PictureLook,
 )

@@ -44,6 +44,7 @@ ONLY = {
     "onnxruntime": {"engines/ort"},
     "click": {"cli/"},
     "PIL": {"maps/", "drawing/"},
+    "pyvips": {"maps/vips_rows.py"},
     "graphlay": {"diagram/layout.py"},
     "isal": {"drawing/picture_file.py"},
     "platformdirs": {"io/user_folders.py"},

@@ -22,10 +22,12 @@ from netsurgery.formats.preprocess_values import parse_channel_swap
 from netsurgery.formats.presets import PRESETS, Preset, find_preset
 from netsurgery.formats.settings import PIXEL_KEYS, Settings
 from netsurgery.io.size import parse_size
+from netsurgery.maps.picture_limits import parse_pixels, set_max_pixels
 
 __all__ = [
     "LABELS",
     "MAP_SIZE",
+    "MAX_PIXELS",
     "PRESET",
     "TILE",
     "MeanType",
@@ -229,6 +231,8 @@ def _tile(text: str) -> str | int:
 
 TILE = WordType("auto|none|PX", _tile, _TILES)
 
+MAX_PIXELS = WordType("N|HxW", parse_pixels)
+
 
 @headed(NET)
 def model_options(command: F) -> F:
@@ -252,7 +256,10 @@ def model_options(command: F) -> F:
 
 @headed(PREPROCESSING)
 def picture_options(command: F) -> F:
-    """--fit, --antialias, --size and --tile: `size` of the command, PictureOptions."""
+    """--fit, --antialias, --size and --tile: `size` of the command, PictureOptions.
+
+    And --max-pixels, which holds while the command runs.
+    """
     for_resizing = useless(
         "with --size image, which resizes nothing", lambda values: values["size"] == "image"
     )
@@ -298,11 +305,34 @@ def picture_options(command: F) -> F:
         "side, none, or auto, which uses tiles where the whole needs more than --max-memory.",
     )
 
+    most = click.option(
+        "--max-pixels",
+        type=MAX_PIXELS,
+        envvar="NETSURGERY_MAX_PIXELS",
+        help="Pixels that an image may have, a number or HEIGHTxWIDTH (default: 134217728); one "
+        "that does not fit the memory is read in strips, by the extra netsurgery[huge].",
+    )
+
     @functools.wraps(command)
-    def wrapped(*args: Any, size: Any, fit: Any, antialias: bool, tile: Any, **kwargs: Any) -> Any:
+    def wrapped(
+        *args: Any,
+        size: Any,
+        fit: Any,
+        antialias: bool,
+        tile: Any,
+        max_pixels: int | None,
+        **kwargs: Any,
+    ) -> Any:
         from netsurgery.maps.picture_options import PictureOptions
 
-        return command(*args, size=PictureOptions(size, fit, antialias, tile), **kwargs)
+        options = PictureOptions(size, fit, antialias, tile)
+        if max_pixels is None:
+            return command(*args, size=options, **kwargs)
+        set_max_pixels(max_pixels)
+        try:
+            return command(*args, size=options, **kwargs)
+        finally:
+            set_max_pixels(None)
 
     # click lists the outermost decorator's option first.
-    return fit(antialias(size(tile(wrapped))))  # type: ignore[return-value]
+    return fit(antialias(size(tile(most(wrapped)))))  # type: ignore[return-value]

@@ -15,6 +15,7 @@ _NAMES = {
     "--stage": "stages",
     "--input-shape": "input_shapes",
     "--max-memory": "set_max_memory",
+    "--max-pixels": "set_max_pixels",
 }
 _FLAGS = {"--as-caffe", "--force", "--verify"}
 #: Endings of nouns that take more than an "s".

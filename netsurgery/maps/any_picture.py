@@ -14,13 +14,13 @@ from netsurgery.errors import ImageError
 from netsurgery.io.memory import empty
 from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.image import (
-    PIXEL_LIMIT,
     STREAM_LIMIT,
     Picture,
     decode_picture,
     picture_of_pillow,
     read_picture,
 )
+from netsurgery.maps.picture_limits import check_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -169,8 +169,10 @@ def _pixels(array: NDArray[Any], name: str) -> NDArray[Any]:
         raise NotAPicture(
             f"{name}: an array of shape {shape}; expected H x W, or H x W x 1, 3 or 4{hint}"
         )
-    if pixels.shape[0] * pixels.shape[1] > PIXEL_LIMIT:
-        raise ImageError(f"{name}: {shape} is more than {PIXEL_LIMIT} pixels")
+    try:
+        check_pixels(*pixels.shape[:2])
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error
     if kind in (np.uint8, np.uint16):
         return pixels
     if kind.kind != "f":

@@ -14,10 +14,10 @@ from netsurgery.io.argument_types import as_names, checks_arguments
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import short_repr
-from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.channel_view import ChannelView
 from netsurgery.maps.from_settings import make_transformer, open_model
 from netsurgery.maps.image import Picture, out_of_memory_named, picture_title
+from netsurgery.maps.large_file import open_picture
 from netsurgery.maps.map_source import MapSource
 from netsurgery.maps.mapper import Mapper, PictureBlobs
 from netsurgery.maps.picture_options import AnyPictureOptions, InputSize, as_picture_options
@@ -171,7 +171,7 @@ class Extractor(Closeable):
         image, size: as in `Mapper.map`. The batch is 1. Raises NetError for a size the net cannot
         take, and what the engine raises.
         """
-        picture = as_picture(image)
+        picture = open_picture(image)
         with out_of_memory_named(picture.name):
             result = self.mapper.blobs(picture, size, self.blobs)
         return [self._features(picture, blob, result) for blob in self.blobs]

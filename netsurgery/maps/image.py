@@ -12,24 +12,30 @@ import io
 import os
 import stat
 import sys
+import threading
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import product
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, cast
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from netsurgery.errors import ImageError, NetsurgeryError
 from netsurgery.io.argument_types import checks_arguments
-from netsurgery.io.memory import Claim, claim_for, empty
-from netsurgery.io.shape_text import shape_text
+from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.sniff import HEAD, refusal, what_it_is
 from netsurgery.io.terminal import STDIN, unheard
 from netsurgery.io.unreadable import unreadable
 from netsurgery.maps.channels import as_channels, peak_of
-from netsurgery.maps.picture_limits import Metered, check_decoder, check_file
+from netsurgery.maps.picture_limits import (
+    METADATA,
+    Metered,
+    check_decoder,
+    check_file,
+    check_pixels,
+)
+from netsurgery.maps.pillow_pixels import decoding_memory, known_mode, upright
 from netsurgery.maps.rows import ArrayRows, Rows
 
 if TYPE_CHECKING:
@@ -42,49 +48,28 @@ if TYPE_CHECKING:
     Pixels = NDArray[Any]
 
 __all__ = [
-    "PIXEL_LIMIT",
     "Picture",
+    "Streaming",
+    "array_memory",
     "decode_picture",
+    "decoding_memory",
+    "open_file",
     "out_of_memory_named",
     "picture_of_pillow",
     "picture_title",
     "read_picture",
 ]
 
-#: A picture of more pixels is refused: 2^27, a square of 11585, 402 MB as 8-bit RGB.
-PIXEL_LIMIT = 1 << 27
-
 #: What does not come from a regular file is read whole; more bytes than this are refused.
 STREAM_LIMIT = 1 << 28
-
-#: What a file holds besides pixels takes so many times its bytes, at most, while it is read.
-_METADATA = 2
 
 #: Kinds that are decoded in this process alone (Pillow's EPS would start Ghostscript).
 _FORMATS = ("JPEG", "PNG", "MPO", "PPM", "BMP", "GIF", "TIFF", "WEBP")
 
 _UNREAD = "not a picture of a kind that can be read (JPEG, PNG, PPM, BMP, GIF, TIFF, WebP)"
 
-#: EXIF's orientations: from the upright picture to a view of it as it is stored.
-_STORED: dict[int, Callable[[Pixels], Pixels]] = {
-    2: lambda upright: upright[:, ::-1],
-    3: lambda upright: upright[::-1, ::-1],
-    4: lambda upright: upright[::-1],
-    5: lambda upright: upright.transpose(1, 0, 2),
-    6: lambda upright: np.rot90(upright),
-    7: lambda upright: upright[::-1, ::-1].transpose(1, 0, 2),
-    8: lambda upright: np.rot90(upright, -1),
-}
-
-#: Pixels that go from Pillow's memory into an array at a time.
-_BOX = 1 << 20
-
-#: Bytes a pixel that decoders need beside Pillow's picture: JPEG's coefficients of several scans,
-#: WebP's canvases, whole strips of a TIFF, a BMP or PNM that Python decodes.
-_BESIDE = {"JPEG": 8, "MPO": 8, "WEBP": 12, "TIFF": 4, "BMP": 4, "PPM": 4}
-
-#: Bytes that Pillow needs for a row, however short.
-_ROW = 16
+#: Held while Pillow's own limit of pixels, which is the whole process's, is lifted.
+_pillow = threading.RLock()
 
 #: A thumbnail is made of means of pixels where these would still be this many times its size.
 _FINER = 8
@@ -167,6 +152,11 @@ def _means(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     return means
 
 
+#: Makes a picture of one whose header is read, its file's name and the mode to bring it to, or
+#: None to have it decoded as a whole.
+Streaming: TypeAlias = "Callable[[Image.Image, str, str], Picture | None]"
+
+
 @contextmanager
 def out_of_memory_named(name: str) -> Iterator[None]:
     """Raise ImageError, with the picture's name, for a MemoryError in what is done with it."""
@@ -185,15 +175,21 @@ def read_picture(path: str | Path) -> Picture:
     >>> read_picture("examples/digits_canvas.png").pixels.shape
     (192, 288, 1)
     """
-    name = str(path)
+    return open_file(str(path), None)
+
+
+def open_file(name: str, streaming: Streaming | None) -> Picture:
+    """`read_picture`, unless `streaming` gives another picture for a regular file's header."""
+    if name == "-" or not os.path.isfile(name):
+        streaming = None
     with _decoding(name), _opened(name) as file:
-        return Picture(name, _decoded(file, name))
+        return _decoded(file, name, streaming)
 
 
 def decode_picture(content: bytes, name: str) -> Picture:
     """The picture in the bytes of a file, called `name` in messages. Raises as `read_picture`."""
     with _decoding(name), _whole(io.BytesIO(content), name) as file:
-        return Picture(name, _decoded(file, name))
+        return _decoded(file, name)
 
 
 def picture_of_pillow(image: Image.Image, name: str) -> Picture:
@@ -201,11 +197,10 @@ def picture_of_pillow(image: Image.Image, name: str) -> Picture:
     width, height = image.size
     with _decoding(name):
         try:
-            if width * height > PIXEL_LIMIT:
-                raise ImageError(f"{shape_text((height, width))} is more than {PIXEL_LIMIT} pixels")
-            mode = _known_mode(image)
+            check_pixels(height, width)
+            mode = known_mode(image)
             image.load()
-            return Picture(name, _upright(image, mode, f"{name}: its pixels as an array"))
+            return Picture(name, upright(image, mode, f"{name}: its pixels as an array"))
         except ImageError as error:
             raise ImageError(f"{name}: {error}") from error
 
@@ -280,97 +275,55 @@ def _register(file: BinaryIO) -> None:
         from PIL import WebPImagePlugin  # noqa: F401 - it registers itself
 
 
-def _decoded(file: BinaryIO, path: str) -> Pixels:
+def _decoded(file: BinaryIO, path: str, streaming: Streaming | None = None) -> Picture:
     size = file.seek(0, os.SEEK_END)
     try:
         check_file(file, size)
-        with Claim(_METADATA * size, f"{_shown(path)}: reading it"):
-            return _pixels(file, path)
+        with Claim(0, f"{_shown(path)}: reading it") as claim:
+            metered = Metered(file, claim)
+            with _header(file, metered) as image:
+                metered.claim = None
+                large = None if streaming is None else streaming(image, path, known_mode(image))
+                if large is not None:
+                    return large
+                claim.at_least(METADATA * size)
+                if image.format != "PNG":  # what is after its pixels is read in pieces, too
+                    metered.free()
+                return Picture(path, _pixels(image, path))
     except ImageError as error:
         raise ImageError(f"{_shown(path)}: {error}") from error
 
 
-def _pixels(file: BinaryIO, path: str) -> Pixels:
-    """Raises ImageError without the file's name."""
+def _header(file: BinaryIO, metered: Metered) -> Image.Image:
+    """The picture, of which nothing but the header is read. Raises ImageError without its name."""
     _register(file)
-    limit, metered = Image.MAX_IMAGE_PIXELS, Metered(file)
     kinds = [kind for kind in _FORMATS if kind in Image.OPEN]
     try:
-        image = Image.open(cast(BinaryIO, metered), formats=kinds)
+        with _bombs_allowed():
+            image = Image.open(cast(BinaryIO, metered), formats=kinds)
     except UnidentifiedImageError as error:
         file.seek(0)
         head = file.read(HEAD)
         reason = "" if what_it_is(head).endswith("picture") else refusal(head, "a picture")
         raise ImageError(reason or _UNREAD) from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(
-            f"more than {2 * (limit or 0)} pixels; at most {PIXEL_LIMIT} are taken"
-        ) from error
-    with image:
-        width, height = image.size
-        if width * height > PIXEL_LIMIT:
-            raise ImageError(
-                f"{shape_text((height, width))} is more than {PIXEL_LIMIT} pixels; "
-                "scale it down first"
-            )
-        check_decoder(image)
-        if image.format != "PNG":  # what is after its pixels is read in pieces, too
-            metered.free()
-        mode = _known_mode(image)
-        pixel = 1 if image.mode in ("1", "L", "P") else 4
-        beside = _BESIDE.get(image.format or "", 0)
-        needed = width * height * (pixel + beside) + _ROW * height
-        with Claim(needed, f"{_shown(path)}: decoding it"):
-            image.load()
-            return _upright(image, mode, f"{_shown(path)}: its pixels as an array")
+    check_pixels(image.height, image.width, "; scale it down first")
+    check_decoder(image)
+    return image
 
 
-def _orientation(image: Image.Image) -> int:
-    """EXIF's orientation of a loaded picture, 1 to 8; 1 (upright) where none can be read.
-
-    Pillow turns a TIFF upright itself when it loads it.
-    """
-    try:
-        orientation = image.getexif().get(0x0112, 1)
-    except MemoryError:
-        raise
-    except Exception:  # damaged metadata is no reason to refuse the pixels
-        return 1
-    return orientation if isinstance(orientation, int) else 1
+@contextmanager
+def _bombs_allowed() -> Iterator[None]:
+    """Have Pillow open pictures of any size; there is a limit of our own."""
+    with _pillow:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
-def _known_mode(image: Image.Image) -> str:
-    """The mode to bring the picture to: L, RGB, RGBA, or its own where it is 16-bit grey."""
-    mode = image.mode
-    if mode.startswith("I;16") or (mode == "I" and image.format in ("PNG", "PPM")):
-        return mode
-    if mode in ("I", "F"):
-        raise ImageError(
-            f"its pixels are {'32-bit integers' if mode == 'I' else 'floats'}, "
-            "which have no agreed range; save it with 8 or 16 bits a channel"
-        )
-    if mode in ("L", "1"):
-        return "L"
-    if mode == "P" and image.format == "PNG" and "transparency" in image.info:
-        return "RGBA"
-    return "RGBA" if "A" in mode or "a" in mode else "RGB"
-
-
-def _upright(image: Image.Image, mode: str, what: str) -> Pixels:
-    """The loaded picture as an array, upright; box by box, as each is copied several times."""
-    (width, height), orientation = image.size, _orientation(image)
-    channels = {"RGB": 3, "RGBA": 4}.get(mode, 1)
-    sides = (width, height) if orientation in (5, 6, 7, 8) else (height, width)
-    upright = empty((*sides, channels), "u2" if mode.startswith("I") else "u1", what)
-    turn = _STORED.get(orientation)
-    stored = upright if turn is None else turn(upright)
-    across = min(width, _BOX)
-    down = _BOX // across
-    for left, top in product(range(0, width, across), range(0, height, down)):
-        right, bottom = min(left + across, width), min(top + down, height)
-        part = image.crop((left, top, right, bottom))
-        values = np.asarray(part if part.mode == mode else part.convert(mode))
-        if mode.startswith("I"):  # 16 bits, of either byte order, or held in 32
-            values = np.clip(values, 0, 65535)
-        stored[top:bottom, left:right] = values.reshape(bottom - top, right - left, channels)
-    return upright
+def _pixels(image: Image.Image, path: str) -> Pixels:
+    mode = known_mode(image)
+    with Claim(decoding_memory(image), f"{_shown(path)}: decoding it"):
+        image.load()
+        return upright(image, mode, f"{_shown(path)}: its pixels as an array")

@@ -28,11 +28,11 @@ from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument
-from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.class_names import ClassNames
 from netsurgery.maps.classmap import ClassMap, Geometry, map_memory
 from netsurgery.maps.from_settings import make_transformer, open_model
 from netsurgery.maps.image import Picture, out_of_memory_named
+from netsurgery.maps.large_file import open_picture
 from netsurgery.maps.map_source import MapSource, refuse_blob
 from netsurgery.maps.picture_options import (
     AnyPictureOptions,
@@ -181,7 +181,7 @@ class Mapper(Closeable):
         size: of the net's input, as in `classify_map`; None for the mapper's own. The batch is 1.
         Raises NetError for a size the net cannot take and for NaN, and what the engine raises.
         """
-        picture = as_picture(image)
+        picture = open_picture(image)
         blob = self.source.blob
         with out_of_memory_named(picture.name):
             result = self.blobs(picture, size, [blob], as_map=True)

@@ -20,26 +20,46 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from netsurgery.errors import ImageError
+from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.memory import Claim
 from netsurgery.io.shape_text import shape_text
-from netsurgery.io.wording import counted
+from netsurgery.io.size import parse_size
+from netsurgery.io.wording import argument, counted
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["FILE_LIMIT", "Metered", "check_decoder", "check_file"]
+__all__ = [
+    "METADATA",
+    "PIXEL_LIMIT",
+    "Metered",
+    "check_decoder",
+    "check_file",
+    "check_pixels",
+    "max_pixels",
+    "parse_pixels",
+    "set_max_pixels",
+]
 
-#: Bytes of a file: eight for each pixel of the largest picture that is read.
-FILE_LIMIT = 1 << 30
+#: A picture of more pixels is refused unless `set_max_pixels` allows it: 2^27, a square of 11585,
+#: 402 MB as 8-bit RGB.
+PIXEL_LIMIT = 1 << 27
+
+#: Bytes of a file for each pixel of the largest picture that is read.
+_FILE_BYTES = 8
 
 #: Scans of a JPEG (ten is usual; libtiff has the same limit for JPEG in TIFF), and parts of its
 #: Exif, of which there is one.
 SCAN_LIMIT = EXIF_LIMIT = 100
 
-#: Strips or tiles of a TIFF: of 32 x 32 pixels in the largest picture that is read.
-STRIP_LIMIT = 1 << 17
+#: Strips or tiles of a TIFF: of 32 x 32 pixels in the largest picture that is read by default.
+STRIP_LIMIT, _STRIP_PIXELS = 1 << 17, 1 << 10
 
 #: Comments in a plain PNM.
 COMMENT_LIMIT = 10000
+
+#: What a file holds besides pixels takes so many times its bytes, at most, while it is read.
+METADATA = 2
 
 #: Pixels for a decoder that is written in Python.
 SLOW_LIMIT = 1 << 24
@@ -57,11 +77,70 @@ _SOI, _EOI, _SOS, _APP1, _TEM = 0xD8, 0xD9, 0xDA, 0xE1, 0x01
 
 _OFFSETS = (273, 324)  # the tags of a TIFF that list its strips and its tiles
 
+#: The user's limit of pixels, or None.
+_max_pixels: int | None = None
+
+
+@checks_arguments()
+def set_max_pixels(limit: int | str | None) -> None:
+    """Let pictures have `limit` pixels at most: a number, or a height and width as "40000x40000".
+
+    None: 2^27, 134 million. It holds for the whole process. Such a picture is decoded as a whole
+    where that takes no more than half of the memory that may be used (`set_max_memory`); else it is
+    read in strips, by pyvips. Raises ValueError for what is not a number of pixels.
+
+    >>> set_max_pixels("40000x40000")
+    >>> max_pixels()
+    1600000000
+    >>> set_max_pixels(None)
+    """
+    global _max_pixels
+    if isinstance(limit, str):
+        limit = parse_pixels(limit)
+    if limit is not None and limit <= 0:
+        raise ValueError(f"{limit} is not a number of pixels above 0")
+    _max_pixels = limit
+
+
+def max_pixels() -> int:
+    """How many pixels a picture may have."""
+    return PIXEL_LIMIT if _max_pixels is None else _max_pixels
+
+
+def parse_pixels(text: str) -> int:
+    """``"1600000000"`` or ``"40000x40000"``: pixels. Raises ValueError for what is neither.
+
+    >>> parse_pixels("200x30")
+    6000
+    """
+    if text.isascii() and text.isdigit() and 0 < len(text) < 16 and int(text) > 0:
+        return int(text)
+    try:
+        height, width = parse_size(text)
+    except ValueError:
+        raise ValueError(
+            f"{text[:60]!r} is not a number of pixels from 1 up, or HEIGHTxWIDTH"
+        ) from None
+    return height * width
+
+
+def check_pixels(height: int, width: int, words: str = "") -> None:
+    """Raise ImageError, ending in `words`, where a picture has more pixels than it may have."""
+    if height * width > max_pixels():
+        raise ImageError(
+            f"{shape_text((height, width))} is more than {max_pixels()} pixels "
+            f"({argument('--max-pixels')}){words}"
+        )
+
 
 def check_file(file: BinaryIO, size: int) -> None:
     """Raise ImageError where the content of `file`, of `size` bytes, breaks one of the limits."""
-    if size > FILE_LIMIT:
-        raise ImageError(f"{counted(size, 'byte')}; a picture's file may have {FILE_LIMIT}")
+    most = _FILE_BYTES * max(PIXEL_LIMIT, max_pixels())
+    if size > most:
+        raise ImageError(
+            f"{counted(size, 'byte')}; a picture's file may have {most} "
+            f"({argument('--max-pixels')})"
+        )
     file.seek(0)
     start = file.read(4)
     if start[:2] == b"\xff\xd8":
@@ -87,15 +166,19 @@ def check_decoder(image: Image.Image) -> None:
 class Metered:
     """A picture's file that may be read in small pieces so many times, and no oftener.
 
-    Reading on raises ImageError. `free` takes the meter away.
+    Reading on raises ImageError. `free` takes the meter away. claim: grows by what may be kept of
+    what is read; None once a header is read.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, claim: Claim) -> None:
         self._file, self._left, self._counts = file, READ_LIMIT * _PIECE, True
+        self.claim: Claim | None = claim
 
     def read(self, size: int = -1) -> bytes:
         """As the file's own."""
         data = self._file.read(size)
+        if self.claim is not None:
+            self.claim.add(METADATA * len(data))
         self._left -= (_PIECE - len(data)) * self._counts
         if self._left < 0:
             raise ImageError(
@@ -157,12 +240,11 @@ def _check_tiff(file: BinaryIO, order: str, big: bool) -> None:
         directory = file.read(min(entries, READ_LIMIT) * length)
     except (struct.error, OSError, OverflowError, ValueError):
         return
+    most = max(STRIP_LIMIT, max_pixels() // _STRIP_PIXELS)
     for place in range(0, len(directory) - length + 1, length):
         tag, _, many = struct.unpack_from(entry, directory, place)
-        if tag in _OFFSETS and many > STRIP_LIMIT:
-            raise ImageError(
-                f"a TIFF whose strips or tiles are {many}; at most {STRIP_LIMIT} are taken"
-            )
+        if tag in _OFFSETS and many > most:
+            raise ImageError(f"a TIFF whose strips or tiles are {many}; at most {most} are taken")
 
 
 def _check_plain(file: BinaryIO) -> None:

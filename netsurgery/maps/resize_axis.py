@@ -113,5 +113,3 @@ class Bell:
             return self._heights(offsets)
         heights: Doubles = self.table[np.minimum(offsets, self.radius + 1)]
         return heights
-
-

@@ -162,13 +162,13 @@ class MapJob:
 
         None where there is no memory for it beside the picture that is being drawn.
         """
-        from netsurgery.maps.any_picture import as_picture
         from netsurgery.maps.classmap import HoldsNaN
         from netsurgery.maps.image import out_of_memory_named
+        from netsurgery.maps.large_file import open_picture
 
         try:
             with out_of_memory_named(name):
-                class_map = self.mapper.map(as_picture(self.pictures[index][0], name))
+                class_map = self.mapper.map(open_picture(self.pictures[index][0], name))
         except HoldsNaN as error:  # its values are written, to see where
             contents = pool.submit(self._outputs, name, "of_values", error.values)
             return partial(self._finish, index, contents, MapResult(name, error=error))

@@ -224,12 +224,12 @@ class FeatureJob:
     def _result(
         self, name: str, image: AnyPicture, shown: str, file: FeatureFile | None
     ) -> FeatureResult:
-        from netsurgery.maps.any_picture import as_picture
         from netsurgery.maps.image import out_of_memory_named
+        from netsurgery.maps.large_file import open_picture
 
         try:
             with out_of_memory_named(shown):
-                features = features_of(self.extractor, as_picture(image, shown))
+                features = features_of(self.extractor, open_picture(image, shown))
                 # Before any of it is in the collection: a picture that fails leaves no part there.
                 for blob in features.values():
                     self.blob_files.make(name, blob)

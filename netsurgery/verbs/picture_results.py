@@ -35,9 +35,9 @@ def opened_model(
 
 def only(image: AnyPicture) -> Iterator[Picture]:
     """One picture, read when it is asked for; it has no number, as each of several has."""
-    from netsurgery.maps.any_picture import as_picture
+    from netsurgery.maps.large_file import open_picture
 
-    yield as_picture(image)
+    yield open_picture(image)
 
 
 class PictureResults(Closeable, Iterator[T]):
@@ -91,8 +91,10 @@ class PictureResults(Closeable, Iterator[T]):
 def _each_result(
     make: Callable[[Picture], T], images: AnyPicture | Iterable[AnyPicture], opened: ExitStack
 ) -> Iterator[T]:
-    from netsurgery.maps.any_picture import as_pictures
+    from netsurgery.maps.any_picture import each_picture
+    from netsurgery.maps.large_file import open_picture
 
     with opened:
-        for picture in as_pictures(images):
+        for image, name in each_picture(images):
+            picture = open_picture(image, name)
             yield make(picture)

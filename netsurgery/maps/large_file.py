@@ -1,0 +1,52 @@
+"""Pictures in files that are too large to be decoded as a whole."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from netsurgery.errors import MemoryLimitError
+from netsurgery.io.memory import left
+from netsurgery.maps.any_picture import as_picture, picture_name
+from netsurgery.maps.image import open_file
+from netsurgery.maps.large_picture import LargePicture
+from netsurgery.maps.pillow_pixels import array_memory, decoding_memory
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from netsurgery.maps.any_picture import AnyPicture
+    from netsurgery.maps.image import Picture
+
+__all__ = ["open_picture"]
+
+#: A picture is decoded as a whole where that takes no more of the memory that is left than this
+#: part: the rest is for the net.
+_SHARE = 2
+
+
+def open_picture(image: AnyPicture, name: str = "") -> Picture:
+    """`as_picture`, but of a file that would take more than half of the memory only some rows.
+
+    Raises as `as_picture`, and MemoryLimitError, which says why the file is not read in strips.
+
+    >>> open_picture("examples/digits_canvas.png").pixels.shape
+    (192, 288, 1)
+    """
+    if not isinstance(image, (str, os.PathLike)):
+        return as_picture(image, name)
+    why: list[str] = []
+
+    def streamed(opened: Image.Image, path: str, mode: str) -> Picture | None:
+        whole = decoding_memory(opened) + array_memory(opened)
+        if whole <= left() // _SHARE:
+            return None
+        from netsurgery.maps.vips_rows import vips_rows, why_not_in_strips
+
+        why.extend(filter(None, [why_not_in_strips(opened)]))
+        return None if why else LargePicture(path, vips_rows(opened, path, mode, path))
+
+    try:
+        return open_file(picture_name(image), streamed)
+    except MemoryLimitError as error:
+        raise error.more("".join(f"; {reason}" for reason in why)) from error

@@ -1,0 +1,112 @@
+"""A picture that Pillow has opened, as an array, upright; and what it takes to get there."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netsurgery.errors import ImageError
+from netsurgery.io.memory import empty
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    Pixels = NDArray[Any]
+
+__all__ = ["array_memory", "channels_of", "decoding_memory", "known_mode", "upright"]
+
+#: EXIF's orientations: from the upright picture to a view of it as it is stored.
+_STORED: dict[int, Callable[[Pixels], Pixels]] = {
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.transpose(1, 0, 2),
+    6: lambda upright: np.rot90(upright),
+    7: lambda upright: upright[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda upright: np.rot90(upright, -1),
+}
+
+#: Pixels that go from Pillow's memory into an array at a time.
+_BOX = 1 << 20
+
+#: Bytes a pixel that decoders need beside Pillow's picture: JPEG's coefficients of several scans,
+#: WebP's canvases, whole strips of a TIFF, a BMP or PNM that Python decodes.
+_BESIDE = {"JPEG": 8, "MPO": 8, "WEBP": 12, "TIFF": 4, "BMP": 4, "PPM": 4}
+
+#: Bytes that Pillow needs for a row, however short.
+_ROW = 16
+
+
+def decoding_memory(image: Image.Image) -> int:
+    """Bytes that Pillow takes to decode a picture, which then has them."""
+    pixel = 1 if image.mode in ("1", "L", "P") else 4
+    beside = _BESIDE.get(image.format or "", 0)
+    return image.width * image.height * (pixel + beside) + _ROW * image.height
+
+
+def array_memory(image: Image.Image) -> int:
+    """Bytes of a picture's pixels as an array."""
+    mode = known_mode(image)
+    pixel = 2 if mode.startswith("I") else channels_of(mode)
+    return pixel * image.width * image.height
+
+
+def channels_of(mode: str) -> int:
+    """How many channels an array of that mode has."""
+    return {"RGB": 3, "RGBA": 4}.get(mode, 1)
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation of a loaded picture, 1 to 8; 1 (upright) where none can be read.
+
+    Pillow turns a TIFF upright itself when it loads it.
+    """
+    try:
+        orientation = image.getexif().get(0x0112, 1)
+    except MemoryError:
+        raise
+    except Exception:  # damaged metadata is no reason to refuse the pixels
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def known_mode(image: Image.Image) -> str:
+    """The mode to bring the picture to: L, RGB, RGBA, or its own where it is 16-bit grey."""
+    mode = image.mode
+    if mode.startswith("I;16") or (mode == "I" and image.format in ("PNG", "PPM")):
+        return mode
+    if mode in ("I", "F"):
+        raise ImageError(
+            f"its pixels are {'32-bit integers' if mode == 'I' else 'floats'}, "
+            "which have no agreed range; save it with 8 or 16 bits a channel"
+        )
+    if mode in ("L", "1"):
+        return "L"
+    if mode == "P" and image.format == "PNG" and "transparency" in image.info:
+        return "RGBA"
+    return "RGBA" if "A" in mode or "a" in mode else "RGB"
+
+
+def upright(image: Image.Image, mode: str, what: str) -> Pixels:
+    """The loaded picture as an array, upright; box by box, as each is copied several times."""
+    (width, height), orientation = image.size, _orientation(image)
+    channels = channels_of(mode)
+    sides = (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+    result = empty((*sides, channels), "u2" if mode.startswith("I") else "u1", what)
+    turn = _STORED.get(orientation)
+    stored = result if turn is None else turn(result)
+    across = min(width, _BOX)
+    down = _BOX // across
+    for left, top in product(range(0, width, across), range(0, height, down)):
+        right, bottom = min(left + across, width), min(top + down, height)
+        part = image.crop((left, top, right, bottom))
+        values = np.asarray(part if part.mode == mode else part.convert(mode))
+        if mode.startswith("I"):  # 16 bits, of either byte order, or held in 32
+            values = np.clip(values, 0, 65535)
+        stored[top:bottom, left:right] = values.reshape(bottom - top, right - left, channels)
+    return result

@@ -1,0 +1,185 @@
+"""Pictures in files decoded strip by strip, by libvips, to the pixels that Pillow gives.
+
+Pillow decodes a picture as a whole. What a file is, and whether it is taken at all, is still found
+out by Pillow from its header; here are its pixels alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from netsurgery.errors import ImageError
+from netsurgery.io.memory import Claim
+from netsurgery.maps.pillow_pixels import channels_of
+from netsurgery.maps.rows import StripRows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[Any]
+
+__all__ = ["MISSING", "vips_rows", "why_not_in_strips"]
+
+#: What to do where pyvips is missing.
+MISSING = "pip install 'netsurgery[huge]' to have it read in strips"
+
+#: Pillow's formats, and the loaders of libvips.
+_LOADERS = {
+    "JPEG": "jpegload",
+    "MPO": "jpegload",
+    "PNG": "pngload",
+    "TIFF": "tiffload",
+    "WEBP": "webpload",
+}
+
+#: Pillow's modes, and how many of libvips's bands their pixels are.
+_BANDS = {"1": 1, "L": 1, "LA": 2, "P": 3, "RGB": 3, "RGBX": 3, "RGBA": 4, "CMYK": 4}
+
+#: Bytes of a strip, about; decoders keep some of them.
+_STRIP, _KEPT = 4 << 20, 4
+
+#: Tags of a TIFF: whether white is 0, and what is beside the colors; an alpha they are times of.
+_PHOTOMETRIC, _EXTRA, _ASSOCIATED = 262, 338, 1
+#: How many rows a tile has, and how many bytes strips and tiles have in the file.
+_TILE_ROWS, _STRIP_BYTES, _TILE_BYTES = 323, 279, 325
+
+
+def why_not_in_strips(image: Image.Image) -> str:
+    """Why the picture, of which the header is read, cannot be read in strips; "" where it can."""
+    if image.format not in _LOADERS:
+        return f"a {image.format} is not read in strips; save it as TIFF, PNG or JPEG"
+    orientation = image.getexif().get(0x0112, 1)
+    if orientation in range(2, 9):
+        return f"its EXIF orientation is {orientation}; save it upright to have it read in strips"
+    if getattr(image, "is_animated", False) and image.format == "WEBP":
+        return "an animated WebP is not read in strips; save its first frame alone"
+    tags = getattr(image, "tag_v2", {})
+    inverted = image.mode.startswith("I;16") and tags.get(_PHOTOMETRIC) == 0
+    known = image.mode in _BANDS or image.mode.startswith("I;16")
+    if not known or inverted or _ASSOCIATED in tags.get(_EXTRA, ()):
+        return f"pixels of its kind ({image.mode}) are not read in strips; save it as RGB"
+    try:
+        import pyvips  # noqa: F401
+    except (ImportError, OSError):  # its library may be missing, too
+        return MISSING
+    return ""
+
+
+def vips_rows(image: Image.Image, path: str, mode: str, shown: str) -> StripRows:
+    """The rows of a picture whose header Pillow has read, brought to `mode` (`known_mode`).
+
+    Raises ImageError, and MemoryLimitError where the file's own way of keeping pixels takes more
+    than there is: a progressive JPEG and an interlaced PNG are decoded as a whole.
+    """
+    decoder = _Decoder(image, path, mode, shown)
+    held = decoder.held
+    with Claim(held, f"{shown}: decoding {decoder.what}, which has to be kept,"):
+        pass  # it is claimed for as long as the decoder runs; here to say why
+    kind = np.dtype("u2" if mode.startswith("I") else "u1")
+    channels = channels_of(mode)
+    return StripRows(
+        (image.height, image.width, channels),
+        kind,
+        decoder.step,
+        decoder.strips,
+        f"{shown}: rows of it",
+        lambda height: held + _KEPT * _STRIP,
+    )
+
+
+class _Decoder:
+    """Reads one file from the top down, as often as it is asked to.
+
+    held: bytes that it keeps all the time; what: the kind of file of which that is.
+    """
+
+    def __init__(self, image: Image.Image, path: str, mode: str, shown: str) -> None:
+        self.format, self.mode, self.own = str(image.format), mode, image.mode
+        self.path, self.shown, self.size = path, shown, image.size
+        with _vips_errors(shown):
+            opened = self._open()
+            interlaced = bool(opened.get_typeof("interlaced"))
+            bands, sample = opened.bands, 2 if opened.format == "ushort" else 1
+        width, height = self.size
+        self.step = min(height, max(16, _STRIP // (width * bands * sample) // 16 * 16))
+        self.held, self.what = _held_of_tiff(image, bands * sample), f"a {self.format}"
+        if interlaced:
+            jpeg = self.format in ("JPEG", "MPO")
+            self.held = width * height * (_coefficients(image) if jpeg else bands * sample)
+            self.what = "a progressive JPEG" if jpeg else "an interlaced PNG"
+
+    def _open(self) -> Any:
+        import pyvips
+
+        # What libvips warns of is logged, and a logger that nobody has set up prints.
+        logging.getLogger("pyvips").addHandler(logging.NullHandler())
+        pyvips.cache_set_max(0)  # nothing is done twice, and what is kept is memory
+        load = getattr(pyvips.Image, _LOADERS[self.format])
+        # A TIFF of large strips is beyond a limit of libtiff's; what they take is claimed.
+        more = {"unlimited": True} if self.format == "TIFF" else {}
+        opened = load(self.path, access="sequential", fail_on="error", **more)
+        if (opened.width, opened.height) != self.size or opened.format not in ("uchar", "ushort"):
+            raise ImageError(f"{self.shown}: libvips and Pillow do not agree about it")
+        return opened
+
+    def strips(self, first: int) -> Iterator[Pixels]:
+        """Its rows from `first` on, `step` of them each time."""
+        import pyvips
+
+        width, height = self.size
+        with Claim(self.held, f"{self.shown}: decoding it"), _vips_errors(self.shown):
+            opened = self._open()
+            region = pyvips.Region.new(opened)
+            kind = np.dtype("u2" if opened.format == "ushort" else "u1")
+            for top in range(first, height, self.step):
+                rows = min(self.step, height - top)
+                fetched = np.frombuffer(region.fetch(0, top, width, rows), kind)
+                yield self._brought(fetched.reshape(rows, width, opened.bands))
+
+    def _brought(self, pixels: Pixels) -> Pixels:
+        """Bands of libvips as what Pillow gives."""
+        if self.own.startswith("I;16"):
+            return pixels[:, :, :1]
+        if pixels.dtype == np.uint16:  # Pillow keeps the high byte of colors
+            pixels = (pixels >> 8).astype(np.uint8)
+        if self.own == "CMYK":
+            converted: Pixels = np.asarray(Image.fromarray(pixels, "CMYK").convert("RGB"))
+            return converted
+        if self.own == "LA":
+            return pixels[:, :, [0, 0, 0, 1]]
+        channels = channels_of(self.mode)
+        if pixels.shape[2] < channels:  # a palette of greys
+            return np.repeat(pixels[:, :, :1], channels, axis=2)
+        return pixels[:, :, :channels]
+
+
+def _coefficients(image: Image.Image) -> int:
+    """Bytes a pixel of a JPEG's coefficients, which are two bytes each."""
+    layers = getattr(image, "layer", [])
+    shares = [across * down for _, across, down, *_ in layers]
+    return -(-2 * sum(shares) // max(shares, default=1)) if shares else 8
+
+
+def _held_of_tiff(image: Image.Image, pixel: int) -> int:
+    """Bytes of a row of tiles, and of a strip or tile as it is in the file; 0 for other files."""
+    tags = getattr(image, "tag_v2", {})
+    packed = tags.get(_STRIP_BYTES) or tags.get(_TILE_BYTES) or (0,)
+    return int(tags.get(_TILE_ROWS, 0)) * image.width * pixel + int(max(packed))
+
+
+@contextmanager
+def _vips_errors(shown: str) -> Iterator[None]:
+    """Raise ImageError, with the picture's name, for libvips's errors."""
+    import pyvips
+
+    try:
+        yield
+    except pyvips.Error as error:
+        lines = [line.strip() for line in str(error.detail or error).splitlines() if line.strip()]
+        raise ImageError(f"{shown}: broken picture ({'; '.join(lines[:1])})") from error
