@@ -824,12 +824,12 @@ IMAGES: Table = [
     (
         "a bomb of 2**31 pixels",
         bomb(65535, 32768),
-        "bad.png: more than 178956970 pixels; at most 134217728 are taken",
+        "bad.png: 32768x65535 is more than 134217728 pixels (--max-pixels); scale it down first",
     ),
     (
         "a bomb of 2**28 pixels",
         bomb(16384, 16384),
-        "bad.png: more than 178956970 pixels; at most 134217728 are taken",
+        "bad.png: 16384x16384 is more than 134217728 pixels (--max-pixels); scale it down first",
     ),
     (
         "a picture of floats",

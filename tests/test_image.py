@@ -17,6 +17,7 @@ from PIL import Image
 from netsurgery.errors import ImageError
 from netsurgery.maps import channels as channels_module
 from netsurgery.maps import image as image_module
+from netsurgery.maps import pillow_pixels
 from netsurgery.maps.image import Picture, read_picture
 
 RANDOM = np.random.default_rng(0)
@@ -150,7 +151,7 @@ def test_a_tiff_is_turned_once(tmp_path: Path, orientation: int, how: str | None
 
 
 def test_a_picture_is_taken_box_by_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_module, "_BOX", 5)
+    monkeypatch.setattr(pillow_pixels, "_BOX", 5)
     monkeypatch.setattr(channels_module, "_SOME", 4)
     for orientation in (1, 6):
         exif = Image.Exif()
@@ -255,11 +256,12 @@ def test_absurdly_large(tmp_path: Path) -> None:
     path = tmp_path / "p.png"
     path.write_bytes(png_header(12000, 12000))
     assert refusal(str(path)) == (
-        f"{path}: 12000x12000 is more than 134217728 pixels; scale it down first"
+        f"{path}: 12000x12000 is more than 134217728 pixels (set_max_pixels); scale it down first"
     )
     path.write_bytes(png_header(1000000, 1000000))
     assert refusal(str(path)) == (
-        f"{path}: more than 178956970 pixels; at most 134217728 are taken"
+        f"{path}: 1000000x1000000 is more than 134217728 pixels (set_max_pixels); "
+        "scale it down first"
     )
 
 

@@ -50,9 +50,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Picture",
     "Streaming",
-    "array_memory",
     "decode_picture",
-    "decoding_memory",
     "open_file",
     "out_of_memory_named",
     "picture_of_pillow",

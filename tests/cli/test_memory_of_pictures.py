@@ -40,11 +40,13 @@ sys.exit(run(words))
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two small pictures, and between them one of 100 million pixels."""
+    """Two small pictures, and between them one of 100 million pixels that only goes in whole."""
     small = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8))
     for name in ("a.png", "c.png"):
         small.save(tmp_path / name)
-    Image.new("RGB", (10000, 10000)).save(tmp_path / "b.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (10000, 10000)).save(tmp_path / "b.png", exif=turned)
     digits = [ROOT / "prototxt/digits_deploy.prototxt", ROOT / "models/digits/digits.caffemodel"]
     words = ["-o", str(tmp_path), "--engine", "embedded", "-q"]
     assert run(["convert", *map(str, digits), *words]) == 0
@@ -106,6 +108,9 @@ def test_one_alone_is_named(folder: Path, command: str) -> None:
     done = in_child(folder, "-m", "netsurgery", *words)
     assert done.returncode == 1
     assert done.stderr.startswith("error: b.png: decoding it needs")
+    assert done.stderr.endswith(
+        "; its EXIF orientation is 6; save it upright to have it read in strips\n"
+    )
     assert len(done.stderr.splitlines()) == 1
     assert not list(folder.glob("one.*"))
 

@@ -1,0 +1,273 @@
+"""Pictures that are read in strips, against the pixels that Pillow gives of the same files."""
+
+from __future__ import annotations
+
+import builtins
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pyvips
+from numpy.typing import NDArray
+from PIL import Image
+
+import netsurgery as ns
+from netsurgery.cli import run
+from netsurgery.errors import ImageError, MemoryLimitError
+from netsurgery.io.memory import set_max_memory
+from netsurgery.maps import vips_rows
+from netsurgery.maps.image import read_picture
+from netsurgery.maps.large_file import open_picture
+from netsurgery.maps.large_picture import LargePicture
+from netsurgery.maps.picture_limits import set_max_pixels
+
+RANDOM = np.random.default_rng(8)
+HEIGHT, WIDTH = 211, 97
+
+
+def smooth(channels: int) -> NDArray[np.uint8]:
+    """Waves and some noise: what JPEG and WebP keep, with every value in it."""
+    down, across = np.mgrid[:HEIGHT, :WIDTH]
+    bands = [127 + 70 * np.sin(down / 9 + i) + 60 * np.cos(across / 7 - i) for i in range(channels)]
+    noise = RANDOM.normal(0, 9, (HEIGHT, WIDTH, channels))
+    values: NDArray[np.uint8] = np.clip(np.stack(bands, 2) + noise, 0, 255).astype(np.uint8)
+    return values
+
+
+L = Image.fromarray(smooth(1)[:, :, 0])
+RGB, RGBA = Image.fromarray(smooth(3)), Image.fromarray(smooth(4))
+PALETTE, GREYS = RGB.quantize(60), L.quantize(4)
+PICTURES = {
+    "L": L,
+    "LA": Image.fromarray(smooth(2), "LA"),
+    "RGB": RGB,
+    "RGBA": RGBA,
+    "CMYK": Image.fromarray(smooth(4), "CMYK"),
+    "P": PALETTE,
+    "1": L.convert("1"),
+    "I;16": Image.fromarray(RANDOM.integers(0, 65536, (HEIGHT, WIDTH)).astype(np.uint16)),
+}
+#: The ending, the mode and how it is saved.
+SAVED: list[tuple[str, str, dict[str, Any]]] = [
+    *((".jpg", mode, {"quality": 83}) for mode in ("L", "RGB", "CMYK")),
+    *((".jpg", mode, {"progressive": True}) for mode in ("L", "RGB", "CMYK")),
+    *((".jpg", "RGB", {"subsampling": how}) for how in (0, 1, 2)),
+    *((".png", mode, {}) for mode in ("L", "LA", "RGB", "RGBA", "P", "1", "I;16")),
+    (".png", "P", {"transparency": bytes(range(0, 240, 4))}),
+    (".png", "P", {"transparency": 3}),
+    (".png", "L", {"transparency": 77}),
+    (".png", "RGB", {"transparency": (1, 2, 3)}),
+    *(
+        (".tif", mode, {"compression": how})
+        for mode in PICTURES
+        for how in (None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg")
+        if how != "jpeg" or mode not in ("P", "1", "I;16")
+    ),
+    (".tif", "RGB", {"compression": "tiff_lzw", "tiffinfo": {278: HEIGHT}}),
+    *((".webp", mode, how) for mode in ("RGB", "RGBA") for how in ({}, {"lossless": True})),
+]
+
+
+@pytest.fixture(autouse=True)
+def limits(monkeypatch: pytest.MonkeyPatch, fresh_budget: None) -> None:
+    """Every picture is read in strips, of 16 rows."""
+    monkeypatch.setattr("netsurgery.maps.large_file.left", lambda: 0)
+    monkeypatch.setattr(vips_rows, "_STRIP", 1)
+
+
+def pixels_of(picture: ns.Picture) -> NDArray[Any]:
+    """All rows of a picture that is read in strips, in bands that overlap."""
+    assert isinstance(picture, LargePicture)
+    height = picture.size[0]
+    bands = [
+        picture.rows.rows(top, min(top + 30, height))[:20].copy() for top in range(0, height, 20)
+    ]
+    return np.concatenate(bands)
+
+
+@pytest.mark.parametrize(("ending", "mode", "how"), SAVED, ids=str)
+def test_strips_have_pillows_pixels(
+    tmp_path: Path, ending: str, mode: str, how: dict[str, Any]
+) -> None:
+    path = tmp_path / f"p{ending}"
+    PICTURES[mode].save(path, **how)
+    whole = read_picture(path)
+    picture = open_picture(path)
+    assert (picture.size, picture.peak) == (whole.size, whole.peak)
+    actual = pixels_of(picture)
+    assert actual.dtype == whole.pixels.dtype
+    assert np.array_equal(actual, whole.pixels)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("p.png", {"interlace": True}),
+        ("p.png", {"bitdepth": 16}),
+        ("p.tif", {"tile": True, "tile_width": 64, "tile_height": 32, "compression": "deflate"}),
+        ("p.tif", {"tile": True, "compression": "jpeg", "Q": 60}),
+        ("p.tif", {"bigtiff": True, "predictor": "horizontal", "compression": "lzw"}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("bands", [1, 3])
+def test_files_that_libvips_writes(
+    tmp_path: Path, name: str, options: dict[str, Any], bands: int
+) -> None:
+    path, sixteen = tmp_path / name, options.get("bitdepth") == 16
+    values = smooth(bands).astype(np.uint16) * 257 if sixteen else smooth(bands)
+    image = pyvips.Image.new_from_array(values if bands > 1 else values[:, :, 0])
+    image.write_to_file(str(path), **options)
+    assert np.array_equal(pixels_of(open_picture(path)), read_picture(path).pixels)
+
+
+@pytest.mark.parametrize(
+    ("save", "said"),
+    [
+        (lambda path: RGB.save(path, "BMP"), "a BMP is not read in strips; save it as TIFF, PNG"),
+        (
+            lambda path: RGB.save(path, "JPEG", exif=oriented(8)),
+            "its EXIF orientation is 8; save it upright to have it read in strips",
+        ),
+        (
+            lambda path: RGB.save(path, "TIFF", exif=oriented(3)),
+            "its EXIF orientation is 3; save it upright to have it read in strips",
+        ),
+        (
+            lambda path: RGB.save(path, "WEBP", save_all=True, append_images=[RGB.rotate(180)]),
+            "an animated WebP is not read in strips; save its first frame alone",
+        ),
+    ],
+)
+def test_why_it_is_not_read_in_strips(tmp_path: Path, save: Any, said: str) -> None:
+    """It is read as a whole where that fits; where it does not the reason is in the refusal."""
+    path = tmp_path / "p.any"
+    save(path)
+    assert np.array_equal(open_picture(path).pixels, read_picture(path).pixels)
+    set_max_memory(100 << 10)
+    with pytest.raises(MemoryLimitError, match=f"p.any: .* may be used .*; {re.escape(said)}"):
+        open_picture(path)
+
+
+def oriented(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+def test_without_pyvips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line names the extra, where the picture does not fit without."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "pyvips"]:
+        monkeypatch.delitem(sys.modules, name)
+    original = builtins.__import__
+
+    def missing(name: str, *rest: Any) -> Any:
+        if name == "pyvips":
+            raise ModuleNotFoundError(name)
+        return original(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    path = tmp_path / "p.png"
+    RGB.save(path)
+    assert type(open_picture(path)) is ns.Picture
+    set_max_memory(100 << 10)
+    with pytest.raises(MemoryLimitError, match=r"; pip install 'netsurgery\[huge\]' to have it"):
+        open_picture(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "what"),
+    [
+        ("p.jpg", {"interlace": True}, "a progressive JPEG"),
+        ("p.png", {"interlace": True}, "an interlaced PNG"),
+    ],
+)
+def test_what_cannot_be_read_in_strips_alone_says_what_it_needs(
+    tmp_path: Path, name: str, options: dict[str, Any], what: str
+) -> None:
+    path = tmp_path / name
+    pyvips.Image.new_from_array(np.tile(smooth(3), (5, 5, 1))).write_to_file(str(path), **options)
+    set_max_memory(700 << 10)
+    with pytest.raises(MemoryLimitError) as caught:
+        open_picture(path)
+    said = rf"p.\w+: decoding {what}, which has to be kept, needs 1\.\d MiB of memory; 700"
+    assert re.search(said, str(caught.value))
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".tif", ".webp"])
+def test_a_broken_file(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"p{ending}"
+    RGB.save(path, **({"compression": "tiff_lzw"} if ending == ".tif" else {}))
+    content = path.read_bytes()
+    start = len(content) * 2 // 3
+    # The directory of a TIFF is behind the pixels.
+    path.write_bytes(
+        content[:start] + (b"\xff" * 4000 + content[start + 4000 :]) * (ending == ".tif")
+    )
+    with pytest.raises(ImageError, match=rf"p\{ending}: broken picture \(") as caught:
+        pixels_of(open_picture(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_more_pixels_are_allowed_deliberately(tmp_path: Path) -> None:
+    path = tmp_path / "p.png"
+    pyvips.Image.black(20000, 10000).pngsave(str(path), compression=1)
+    with pytest.raises(ImageError, match=r"10000x20000 is more than 134217728 pixels \(set_max_pi"):
+        open_picture(path)
+    set_max_pixels("10000x20000")
+    try:
+        picture = open_picture(path)
+    finally:
+        set_max_pixels(None)
+    assert picture.size == (10000, 20000)
+    assert picture.pixels.shape == (1111, 2222, 1)  # of 9 x 9 pixels each
+    assert picture.thumbnail((20, 40)).size == (40, 20)
+
+
+@pytest.fixture
+def canvas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repo_root: Path) -> Path:
+    """A folder with the converted digits net and a large canvas, where commands are run."""
+    digits = ["prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"]
+    words = ["-o", str(tmp_path), "--engine", "embedded", "-q"]
+    assert run(["convert", *(str(repo_root / name) for name in digits), *words]) == 0
+    small = Image.open(repo_root / "examples/digits_canvas.png")
+    large = Image.new("L", (900, 1100))
+    for left in range(0, 900, 288):
+        for top in range(0, 1100, 192):
+            large.paste(small, (left, top))
+    large.save(tmp_path / "p.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("size", ["image", "900x800", "net"])
+def test_maps_of_strips_are_the_maps_of_the_whole(
+    canvas: Path, size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["classify-map", "p.png", "--engine", "embedded", "--size", size, "-q"]
+    words += ["--threads", "1"]
+    tile = [] if size == "net" else ["--tile", "400"]
+    assert run([*words, *tile, "--npy", "strips.npy", "--picture", "map.png"]) == 0
+    monkeypatch.undo()
+    monkeypatch.chdir(canvas)
+    assert run([*words, "--npy", "whole.npy"]) == 0
+    assert np.array_equal(np.load("strips.npy"), np.load("whole.npy"))
+    with Image.open("map.png") as drawn:
+        assert drawn.getbbox() is not None
+
+
+def test_windows_are_those_of_the_real_picture(canvas: Path) -> None:
+    options = ns.PictureOptions("image", tile=400)
+    maps = [
+        ns.classify_map(picture, "netsurgery.toml", size=options, engine="embedded")
+        for picture in ("p.png", read_picture("p.png"))
+    ]
+    windows = [class_map.windows() for class_map in maps]
+    assert isinstance(maps[0].picture, LargePicture)
+    assert maps[0].picture.size == maps[1].picture.size == (1100, 900)
+    assert windows[0] is not None
+    assert windows[1] is not None
+    assert np.array_equal(windows[0], windows[1])
