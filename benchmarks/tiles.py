@@ -18,14 +18,13 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.forwards import ROOT
 from benchmarks.materials import CAFFENET, Materials, with_fillers
+from benchmarks.peak import watch_peak
 
 __all__ = ["SHARED", "dense", "main", "measure", "originals"]
 
@@ -42,28 +41,13 @@ _RUNS: tuple[tuple[str | int, str | None], ...] = (
 Files = tuple[Path, Path]
 
 
-@dataclass(frozen=True)
-class _Peak:
-    """The peak of this process's anonymous memory, looked at every few milliseconds."""
-
-    seen: list[int]
-
-    def watch(self) -> None:
-        """Look again and again; for a thread."""
-        while True:
-            status = Path("/proc/self/status").read_text()
-            self.seen.append(int(re.findall(r"RssAnon:\s+(\d+) kB", status)[0]) << 10)
-            time.sleep(0.005)
-
-
 def measure(net: Files, size: tuple[int, int], tile: Any, limit: str | None) -> dict[str, Any]:
     """CPU seconds, peak bytes, the note on tiles and a digest of the map, in this process."""
     import numpy as np
 
     import netsurgery as ns
 
-    peak = _Peak([])
-    threading.Thread(target=peak.watch, daemon=True).start()
+    seen = watch_peak()
     ns.set_max_memory(limit)
     options = ns.PictureOptions("image", tile=tile)
     engine = ns.EngineOptions("embedded", threads=1)
@@ -77,7 +61,7 @@ def measure(net: Files, size: tuple[int, int], tile: Any, limit: str | None) -> 
         seconds = time.process_time() - before
     return {
         "seconds": seconds,
-        "peak": max(peak.seen),
+        "peak": max(seen),
         "digest": hashlib.sha256(class_map.values.tobytes()).hexdigest(),
         "note": class_map.notes.get("tiles", ""),
     }

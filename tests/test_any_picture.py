@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -166,3 +167,44 @@ def test_several_are_read_one_by_one() -> None:
     assert next(pictures).name == "cat.png"
     with pytest.raises(ImageError):
         next(pictures)
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "f4"])
+def test_an_array_in_a_file_is_mapped(tmp_path: Path, kind: str) -> None:
+    """None of it is copied, and none of it read, to know its size."""
+    pixels = np.linspace(0, 1, 60).reshape(4, 5, 3)
+    pixels = (pixels * (1 if kind == "f4" else np.iinfo(kind).max)).astype(kind)
+    np.save(tmp_path / "p.npy", pixels)
+    picture = as_picture(tmp_path / "p.npy")
+    assert isinstance(picture.pixels, np.memmap)
+    assert np.array_equal(picture.pixels, pixels)
+    mapped = np.load(tmp_path / "p.npy", mmap_mode="r")
+    assert np.shares_memory(as_picture(mapped).pixels, mapped)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file or directory"),
+        (b"", "broken .npy file"),
+        (
+            b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'shape': (99, 99), 'fortran_order': False}",
+            "bro",
+        ),
+        (np.zeros((2, 3, 5), "u1"), "an array of shape 2x3x5"),
+        (
+            np.array([["a"]], object),
+            "broken .npy file (Array can't be memory-mapped: Python objects",
+        ),
+    ],
+    ids=["none", "empty", "short", "axes", "objects"],
+)
+def test_a_bad_array_in_a_file(tmp_path: Path, content: Any, said: str) -> None:
+    path = tmp_path / "p.npy"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        np.save(path, content)
+    with pytest.raises(ImageError, match=re.escape(f"{path}: {said}")) as caught:
+        as_picture(path)
+    assert "\n" not in str(caught.value)

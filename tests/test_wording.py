@@ -170,7 +170,6 @@ PLURAL = re.compile(r" ((?!(?:for|from|in|of|on|with) )(?:[a-z]+ )??[a-z]+[a-rt-
 NO_COUNT = {
     "cli/engine_options.py: times times",  # about 5 times faster
     "io/wording.py: nouns",  # the helper
-    "maps/image.py: 2 * (limit or 0) pixels",  # Pillow's bound
     "maps/layout.py: factor times",
     "maps/mapper.py: shown pixels",  # a shape
     "maps/tiled.py: plan.overhead times",

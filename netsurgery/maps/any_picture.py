@@ -13,6 +13,7 @@ from PIL import Image
 from netsurgery.errors import ImageError
 from netsurgery.io.memory import empty
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.unreadable import unreadable
 from netsurgery.maps.image import (
     STREAM_LIMIT,
     Picture,
@@ -44,6 +45,8 @@ class NotAPicture(ImageError, TypeError):
 def as_picture(image: AnyPicture, name: str = "") -> Picture:
     """The picture in a path, a Pillow image, bytes, a binary file, an array, or a Picture.
 
+    A path may be that of a .npy file, whose array is mapped, not read; so is a np.memmap.
+
     An array is H x W, or H x W x C with C 1 (grey), 3 (RGB) or 4 (RGB and alpha), uint8, uint16
     (of which 65535 is 1.0) or floats of 0..1. Alpha counts as in a file: dropped for a net of
     three channels, laid over white for a grey one. name: what messages and results call it; by
@@ -60,7 +63,7 @@ def as_picture(image: AnyPicture, name: str = "") -> Picture:
         return image
     name = picture_name(image, name)
     if isinstance(image, (str, os.PathLike)):
-        return read_picture(name)
+        return _of_npy(name) if name.endswith(".npy") else read_picture(name)
     if isinstance(image, (bytes, bytearray, memoryview)):
         return decode_picture(bytes(image), name)
     if isinstance(image, Image.Image):
@@ -152,6 +155,18 @@ def _kind(value: object) -> str:
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
+def _of_npy(path: str) -> Picture:
+    """The array in a .npy file, which is mapped and not read."""
+    try:
+        array = np.lib.format.open_memmap(path, "r")
+    except OSError as error:
+        file, reason = unreadable(path, error, "a picture")
+        raise ImageError(f"{file}: {reason}") from error
+    except ValueError as error:
+        raise ImageError(f"{path}: broken .npy file ({' '.join(str(error).split())})") from error
+    return Picture(path, _pixels(array, path))
+
+
 def _of_file(file: Any, name: str) -> Picture:
     content = file.read(STREAM_LIMIT + 1)
     if not isinstance(content, bytes):
@@ -185,6 +200,8 @@ def _floats(pixels: NDArray[Any], name: str) -> NDArray[np.float32]:
     if not 0 <= low <= high <= 1:  # NaN is in no range
         hint = "; divide by 255" if 1 < high <= 255 and low >= 0 else ""
         raise ImageError(f"{name}: floats from {low:g} to {high:g}; expected 0..1, or uint8{hint}")
+    if pixels.dtype == np.float32:
+        return pixels
     values: NDArray[np.float32] = empty(pixels.shape, "f4", f"{name}: its pixels as an array")
     values[...] = pixels
     return values

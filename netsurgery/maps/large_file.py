@@ -33,7 +33,8 @@ def open_picture(image: AnyPicture, name: str = "") -> Picture:
     >>> open_picture("examples/digits_canvas.png").pixels.shape
     (192, 288, 1)
     """
-    if not isinstance(image, (str, os.PathLike)):
+    name = picture_name(image, name)
+    if not isinstance(image, (str, os.PathLike)) or name.endswith(".npy"):
         return as_picture(image, name)
     why: list[str] = []
 
@@ -47,6 +48,6 @@ def open_picture(image: AnyPicture, name: str = "") -> Picture:
         return None if why else LargePicture(path, vips_rows(opened, path, mode, path))
 
     try:
-        return open_file(picture_name(image), streamed)
+        return open_file(name, streamed)
     except MemoryLimitError as error:
         raise error.more("".join(f"; {reason}" for reason in why)) from error

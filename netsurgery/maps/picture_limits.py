@@ -128,7 +128,7 @@ def check_pixels(height: int, width: int, words: str = "") -> None:
     """Raise ImageError, ending in `words`, where a picture has more pixels than it may have."""
     if height * width > max_pixels():
         raise ImageError(
-            f"{shape_text((height, width))} is more than {max_pixels()} pixels "
+            f"{shape_text((height, width))} is more than {counted(max_pixels(), 'pixel')} "
             f"({argument('--max-pixels')}){words}"
         )
 

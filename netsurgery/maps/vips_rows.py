@@ -41,8 +41,9 @@ _LOADERS = {
 #: Pillow's modes, and how many of libvips's bands their pixels are.
 _BANDS = {"1": 1, "L": 1, "LA": 2, "P": 3, "RGB": 3, "RGBX": 3, "RGBA": 4, "CMYK": 4}
 
-#: Bytes of a strip, about; decoders keep some of them.
-_STRIP, _KEPT = 4 << 20, 4
+#: Bytes of a strip, about; and how many rows libvips keeps for readers further up, measured with
+#: one thread. With several it keeps more, and reading from the top down has no use for them.
+_STRIP, _KEPT = 4 << 20, 2304
 
 #: Tags of a TIFF: whether white is 0, and what is beside the colors; an alpha they are times of.
 _PHOTOMETRIC, _EXTRA, _ASSOCIATED = 262, 338, 1
@@ -89,14 +90,15 @@ def vips_rows(image: Image.Image, path: str, mode: str, shown: str) -> StripRows
         decoder.step,
         decoder.strips,
         f"{shown}: rows of it",
-        lambda height: held + _KEPT * _STRIP,
+        lambda height: held + decoder.kept,
     )
 
 
 class _Decoder:
     """Reads one file from the top down, as often as it is asked to.
 
-    held: bytes that it keeps all the time; what: the kind of file of which that is.
+    held: bytes of the file's own that it keeps all the time; what: the kind of file of which that
+    is. kept: bytes of strips.
     """
 
     def __init__(self, image: Image.Image, path: str, mode: str, shown: str) -> None:
@@ -107,7 +109,9 @@ class _Decoder:
             interlaced = bool(opened.get_typeof("interlaced"))
             bands, sample = opened.bands, 2 if opened.format == "ushort" else 1
         width, height = self.size
-        self.step = min(height, max(16, _STRIP // (width * bands * sample) // 16 * 16))
+        row = width * bands * sample
+        self.step = min(height, max(16, _STRIP // row // 16 * 16))
+        self.kept = 2 * self.step * row + min(height, _KEPT) * row
         self.held, self.what = _held_of_tiff(image, bands * sample), f"a {self.format}"
         if interlaced:
             jpeg = self.format in ("JPEG", "MPO")
@@ -139,7 +143,8 @@ class _Decoder:
             kind = np.dtype("u2" if opened.format == "ushort" else "u1")
             for top in range(first, height, self.step):
                 rows = min(self.step, height - top)
-                fetched = np.frombuffer(region.fetch(0, top, width, rows), kind)
+                with _one_thread():
+                    fetched = np.frombuffer(region.fetch(0, top, width, rows), kind)
                 yield self._brought(fetched.reshape(rows, width, opened.bands))
 
     def _brought(self, pixels: Pixels) -> Pixels:
@@ -171,6 +176,19 @@ def _held_of_tiff(image: Image.Image, pixel: int) -> int:
     tags = getattr(image, "tag_v2", {})
     packed = tags.get(_STRIP_BYTES) or tags.get(_TILE_BYTES) or (0,)
     return int(tags.get(_TILE_ROWS, 0)) * image.width * pixel + int(max(packed))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Have libvips keep rows for one thread, whatever else in this process has set."""
+    import pyvips
+
+    threads = pyvips.concurrency_get()
+    pyvips.concurrency_set(1)
+    try:
+        yield
+    finally:
+        pyvips.concurrency_set(threads)
 
 
 @contextmanager

@@ -195,6 +195,7 @@ VALUES = {
 ALWAYS = """
     --as-caffe --blob --dry-run --html --image --input-shape --input-size --json
     --keep-downloads --keep-global-pooling --labels --layers --level --map --map-size --max-memory
+    --max-pixels
     --mean --mirror --missing --npy --on-refusal --output --output-dir --phase --picture
     --prefix --preprocess --prototxt --prototxt-out --quiet --raw-scale --channel-swap
     --input-scale --size --slice --stage --suffix --suite --tile --tolerance --verify
