@@ -44,7 +44,8 @@ def measure(folder: Path, picture: Path, side: int) -> dict[str, float]:
     import netsurgery as ns
     from netsurgery.maps.large_file import open_picture
     from netsurgery.maps.tiled import run_tiles
-    from netsurgery.net.tiling import Tiling, find_tiling
+    from netsurgery.net.tiles import Tiling
+    from netsurgery.net.tiling import find_tiling
 
     def mapped(_: str, shape: tuple[int, ...]) -> Any:
         return np.lib.format.open_memmap(folder / "map.npy", "w+", np.float32, shape)
@@ -81,7 +82,9 @@ def _make(folder: Path, side: int, kind: str) -> Path:
     if not path.exists():
         digits = pyvips.Image.new_from_file(str(ROOT / "examples/digits_canvas.png"))
         copies = side // digits.width + 1, side // digits.height + 1
-        options = {"jpg": {"Q": 90}, "png": {"compression": 1}, "tif": {"compression": "lzw"}}
+        options: dict[str, dict[str, Any]] = {
+            "jpg": {"Q": 90}, "png": {"compression": 1}, "tif": {"compression": "lzw"}
+        }  # fmt: skip
         color = digits.bandjoin([digits.rot180(), digits.invert()]).copy(interpretation="srgb")
         large = color.replicate(*copies).crop(0, 0, side, side)
         large.write_to_file(str(path), **options[kind])
