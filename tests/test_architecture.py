@@ -45,6 +45,7 @@ ONLY = {
     "click": {"cli/"},
     "PIL": {"maps/", "drawing/"},
     "pyvips": {"maps/vips_rows.py"},
+    "rasterio": {"maps/geo_rows.py"},
     "graphlay": {"diagram/layout.py"},
     "isal": {"drawing/picture_file.py"},
     "platformdirs": {"io/user_folders.py"},

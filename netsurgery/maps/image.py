@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     Pixels = NDArray[Any]
 
 __all__ = [
+    "NotDecoded",
     "Picture",
     "Streaming",
     "decode_picture",
@@ -148,6 +149,10 @@ def _means(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     cells = pixels[: height * down, : width * across].reshape(height, down, width, across, -1)
     means: Pixels = cells.mean(axis=(1, 3), dtype=np.float32).astype(pixels.dtype)
     return means
+
+
+class NotDecoded(ImageError):
+    """A file of no kind that Pillow is asked to decode."""
 
 
 #: Makes a picture of one whose header is read, its file's name and the mode to bring it to, or
@@ -289,7 +294,7 @@ def _decoded(file: BinaryIO, path: str, streaming: Streaming | None = None) -> P
                     metered.free()
                 return Picture(path, _pixels(image, path))
     except ImageError as error:
-        raise ImageError(f"{_shown(path)}: {error}") from error
+        raise type(error)(f"{_shown(path)}: {error}") from error
 
 
 def _header(file: BinaryIO, metered: Metered) -> Image.Image:
@@ -303,7 +308,7 @@ def _header(file: BinaryIO, metered: Metered) -> Image.Image:
         file.seek(0)
         head = file.read(HEAD)
         reason = "" if what_it_is(head).endswith("picture") else refusal(head, "a picture")
-        raise ImageError(reason or _UNREAD) from error
+        raise (ImageError(reason) if reason else NotDecoded(_UNREAD)) from error
     check_pixels(image.height, image.width, "; scale it down first")
     check_decoder(image)
     return image

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from netsurgery.errors import MemoryLimitError
 from netsurgery.io.memory import left
 from netsurgery.maps.any_picture import as_picture, picture_name
-from netsurgery.maps.image import open_file
+from netsurgery.maps.geo_rows import geo_rows, is_tiff
+from netsurgery.maps.image import NotDecoded, open_file
 from netsurgery.maps.large_picture import LargePicture
 from netsurgery.maps.pillow_pixels import array_memory, decoding_memory
 
@@ -27,6 +28,8 @@ _SHARE = 2
 
 def open_picture(image: AnyPicture, name: str = "") -> Picture:
     """`as_picture`, but of a file that would take more than half of the memory only some rows.
+
+    So are TIFFs that Pillow does not read, as of many bands, with rasterio.
 
     Raises as `as_picture`, and MemoryLimitError, which says why the file is not read in strips.
 
@@ -49,5 +52,9 @@ def open_picture(image: AnyPicture, name: str = "") -> Picture:
 
     try:
         return open_file(name, streamed)
+    except NotDecoded:
+        if is_tiff(name) and (rows := geo_rows(name, name)) is not None:
+            return LargePicture(name, rows)
+        raise
     except MemoryLimitError as error:
         raise error.more("".join(f"; {reason}" for reason in why)) from error
