@@ -120,11 +120,11 @@ def test_going_back_reads_again() -> None:
 def test_rows_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tiles that overlap, in a picture that is resized: after a pass for the lowest value."""
     pixels = pixels_of("u1", (640, 50, 1))
-    made: list[int] = []
+    read: list[int] = []
 
     def strips(first: int) -> Iterator[NDArray[Any]]:
         for top in range(first, 640, 16):
-            made.append(top)
+            read.append(top)
             yield pixels[top : top + 16]
 
     rows = StripRows((640, 50, 1), pixels.dtype, 16, strips, "strips")
@@ -132,6 +132,6 @@ def test_rows_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for top in range(0, 400 - 60, 50):
         for left in (0, 10):
             cutter.cut((top, left), (60, 20))
-    assert made[:40] == list(range(0, 640, 16))
-    assert len(made[40:]) == len(set(made[40:]))
+    assert read[:40] == list(range(0, 640, 16))
+    assert len(read[40:]) == len(set(read[40:]))
     assert resize_module._GROUP < 400

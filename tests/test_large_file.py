@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import pyvips
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.errors import ImageError, MemoryLimitError
 from netsurgery.io.memory import set_max_memory
-from netsurgery.maps import vips_rows
+from netsurgery.maps import picture_limits, vips_rows
 from netsurgery.maps.image import read_picture
 from netsurgery.maps.large_file import open_picture
 from netsurgery.maps.large_picture import LargePicture
@@ -90,12 +90,14 @@ def pixels_of(picture: ns.Picture) -> NDArray[Any]:
 
 @pytest.mark.parametrize(("ending", "mode", "how"), SAVED, ids=str)
 def test_strips_have_pillows_pixels(
-    tmp_path: Path, ending: str, mode: str, how: dict[str, Any]
+    tmp_path: Path, ending: str, mode: str, how: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / f"p{ending}"
     PICTURES[mode].save(path, **how)
     whole = read_picture(path)
-    picture = open_picture(path)
+    with monkeypatch.context() as without:
+        without.delattr(ImageFile.ImageFile, "load")  # Pillow decodes nothing
+        picture = open_picture(path)
     assert (picture.size, picture.peak) == (whole.size, whole.peak)
     actual = pixels_of(picture)
     assert actual.dtype == whole.pixels.dtype
@@ -124,9 +126,23 @@ def test_files_that_libvips_writes(
     assert np.array_equal(pixels_of(open_picture(path)), read_picture(path).pixels)
 
 
+def with_exif_at_its_end(path: Path) -> None:
+    """A PNG as some programs write it."""
+    RGB.save(path, "PNG", exif=oriented(6))
+    content = path.read_bytes()
+    at = content.index(b"eXIf") - 4
+    length = 12 + int.from_bytes(content[at : at + 4], "big")
+    chunk, rest = content[at : at + length], content[:at] + content[at + length :]
+    path.write_bytes(rest[:-12] + chunk + rest[-12:])
+
+
 @pytest.mark.parametrize(
     ("save", "said"),
     [
+        (
+            with_exif_at_its_end,
+            "it has its EXIF behind the pixels; save it again to have it read in strips",
+        ),
         (lambda path: RGB.save(path, "BMP"), "a BMP is not read in strips; save it as TIFF, PNG"),
         (
             lambda path: RGB.save(path, "JPEG", exif=oriented(8)),
@@ -250,13 +266,14 @@ def test_maps_of_strips_are_the_maps_of_the_whole(
     words = ["classify-map", "p.png", "--engine", "embedded", "--size", size, "-q"]
     words += ["--threads", "1"]
     tile = [] if size == "net" else ["--tile", "400"]
-    assert run([*words, *tile, "--npy", "strips.npy", "--picture", "map.png"]) == 0
+    drawn = ["--picture", "map.png", "--html", "map.html"]
+    assert run([*words, *tile, "--npy", "strips.npy", *drawn]) == 0
     monkeypatch.undo()
     monkeypatch.chdir(canvas)
     assert run([*words, "--npy", "whole.npy"]) == 0
     assert np.array_equal(np.load("strips.npy"), np.load("whole.npy"))
-    with Image.open("map.png") as drawn:
-        assert drawn.getbbox() is not None
+    with Image.open("map.png") as picture:
+        assert picture.getbbox() is not None
 
 
 def test_windows_are_those_of_the_real_picture(canvas: Path) -> None:
@@ -271,3 +288,20 @@ def test_windows_are_those_of_the_real_picture(canvas: Path) -> None:
     assert windows[0] is not None
     assert windows[1] is not None
     assert np.array_equal(windows[0], windows[1])
+
+
+def test_the_command_allows_more_pixels(
+    canvas: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While it runs, and by the variable, too."""
+    monkeypatch.setattr(picture_limits, "PIXEL_LIMIT", 100_000)
+    words = ["classify-map", "p.png", "--engine", "embedded", "--size", "64x64", "-q"]
+    assert run(words) == 1
+    said = "error: p.png: 1100x900 is more than 100000 pixels (--max-pixels); scale it down first\n"
+    assert capsys.readouterr().err == said
+    assert run([*words, "--max-pixels", "1100x900"]) == 0
+    assert run([*words, "--max-pixels", "989999"]) == 1
+    assert run(words) == 1
+    assert run([*words, "--max-pixels", "many"]) == 2
+    monkeypatch.setenv("NETSURGERY_MAX_PIXELS", "990000")
+    assert run(words) == 0

@@ -22,7 +22,6 @@ from netsurgery.formats.preprocess_values import parse_channel_swap
 from netsurgery.formats.presets import PRESETS, Preset, find_preset
 from netsurgery.formats.settings import PIXEL_KEYS, Settings
 from netsurgery.io.size import parse_size
-from netsurgery.maps.picture_limits import parse_pixels, set_max_pixels
 
 __all__ = [
     "LABELS",
@@ -231,7 +230,14 @@ def _tile(text: str) -> str | int:
 
 TILE = WordType("auto|none|PX", _tile, _TILES)
 
-MAX_PIXELS = WordType("N|HxW", parse_pixels)
+
+def _max_pixels(text: str) -> int:
+    from netsurgery.maps.picture_limits import parse_pixels
+
+    return parse_pixels(text)
+
+
+MAX_PIXELS = WordType("N|HxW", _max_pixels)
 
 
 @headed(NET)
@@ -328,6 +334,8 @@ def picture_options(command: F) -> F:
         options = PictureOptions(size, fit, antialias, tile)
         if max_pixels is None:
             return command(*args, size=options, **kwargs)
+        from netsurgery.maps.picture_limits import set_max_pixels
+
         set_max_pixels(max_pixels)
         try:
             return command(*args, size=options, **kwargs)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netsurgery.maps.rows import Rows, StripRows
+from netsurgery.maps.rows import PixelRows, StripRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ _GREY = (0.2125, 0.7154, 0.0721)
 #: Pixels that are made grey at a time: float64 is eight times uint8.
 _SOME = 1 << 18
 
-#: Rows that are made grey at a time.
+#: PixelRows that are made grey at a time.
 _STEP = 16
 
 
@@ -65,7 +65,7 @@ def _grey(pixels: Pixels) -> Array:
     return result
 
 
-def channel_rows(rows: Rows, count: int, what: str) -> tuple[Rows, float]:
+def channel_rows(rows: PixelRows, count: int, what: str) -> tuple[PixelRows, float]:
     """`as_channels` of rows as they come. what: names their memory in a refusal."""
     height, width, have = rows.shape
     if count != 1 or have == 1:
@@ -82,7 +82,7 @@ def channel_rows(rows: Rows, count: int, what: str) -> tuple[Rows, float]:
 class _Selected:
     """Rows with channels left out, or the one of a grey picture repeated; nothing is copied."""
 
-    def __init__(self, rows: Rows, count: int) -> None:
+    def __init__(self, rows: PixelRows, count: int) -> None:
         self._rows, self._count = rows, count
         self.shape, self.kind = (*rows.shape[:2], count), rows.kind
         self.band_memory = rows.band_memory

@@ -32,7 +32,7 @@ _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 #: Bytes of blocks that GDAL keeps; its own default is a twentieth of the machine's memory.
 _CACHE = 64 << 20
 
-#: Rows that are read at once, at most.
+#: PixelRows that are read at once, at most.
 _MOST = 512
 
 
@@ -71,12 +71,13 @@ def geo_rows(path: str, shown: str) -> StripRows | None:
     except ImageError as error:
         raise ImageError(f"{shown}: {error}") from error
     if kinds not in ({"uint8"}, {"uint16"}):
-        found = listed(sorted(kinds), "and")
-        raise ImageError(f"{shown}: its pixels are {found}; expected uint8 or uint16")
+        raise ImageError(
+            f"{shown}: its pixels are {listed(sorted(kinds), 'and')}; expected uint8 or uint16"
+        )
     kind, step = np.dtype(kinds.pop()), min(shape[0], blocks[0], _MOST)
     read = partial(_strips, path, shown, shape, step)
-    kept = _CACHE + 2 * step * shape[1] * channels * kind.itemsize
-    return StripRows(shape, kind, step, read, f"{shown}: rows of it", lambda height: kept)
+    memory = _CACHE + 2 * step * shape[1] * channels * kind.itemsize
+    return StripRows(shape, kind, step, read, f"{shown}: rows of it", lambda height: memory)
 
 
 def _strips(

@@ -36,7 +36,7 @@ from netsurgery.maps.picture_limits import (
     check_pixels,
 )
 from netsurgery.maps.pillow_pixels import decoding_memory, known_mode, upright
-from netsurgery.maps.rows import ArrayRows, Rows
+from netsurgery.maps.rows import ArrayRows, PixelRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -111,7 +111,7 @@ class Picture:
         return peak_of(self.pixels.dtype)
 
     @property
-    def rows(self) -> Rows:
+    def rows(self) -> PixelRows:
         """Its rows, which are read from the top down."""
         return ArrayRows(self.pixels)
 

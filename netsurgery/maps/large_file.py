@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 from netsurgery.errors import MemoryLimitError
 from netsurgery.io.memory import left
 from netsurgery.maps.any_picture import as_picture, picture_name
-from netsurgery.maps.geo_rows import geo_rows, is_tiff
 from netsurgery.maps.image import NotDecoded, open_file
-from netsurgery.maps.large_picture import LargePicture
 from netsurgery.maps.pillow_pixels import array_memory, decoding_memory
 
 if TYPE_CHECKING:
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
 
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.image import Picture
+    from netsurgery.maps.rows import PixelRows
 
 __all__ = ["open_picture"]
 
@@ -47,14 +46,22 @@ def open_picture(image: AnyPicture, name: str = "") -> Picture:
             return None
         from netsurgery.maps.vips_rows import vips_rows, why_not_in_strips
 
-        why.extend(filter(None, [why_not_in_strips(opened)]))
-        return None if why else LargePicture(path, vips_rows(opened, path, mode, path))
+        why.extend(filter(None, [why_not_in_strips(opened, path)]))
+        return None if why else _large(path, vips_rows(opened, path, mode, path))
 
     try:
         return open_file(name, streamed)
     except NotDecoded:
+        from netsurgery.maps.geo_rows import geo_rows, is_tiff
+
         if is_tiff(name) and (rows := geo_rows(name, name)) is not None:
-            return LargePicture(name, rows)
+            return _large(name, rows)
         raise
     except MemoryLimitError as error:
         raise error.more("".join(f"; {reason}" for reason in why)) from error
+
+
+def _large(name: str, rows: PixelRows) -> Picture:
+    from netsurgery.maps.large_picture import LargePicture
+
+    return LargePicture(name, rows)

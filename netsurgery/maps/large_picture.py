@@ -10,7 +10,7 @@ import numpy as np
 from netsurgery.io.memory import empty
 from netsurgery.maps.channels import peak_of
 from netsurgery.maps.image import Picture
-from netsurgery.maps.rows import Rows
+from netsurgery.maps.rows import PixelRows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,14 +35,14 @@ class LargePicture(Picture):
     ((9000, 30), (2250, 7, 1))
     """
 
-    def __init__(self, name: str, rows: Rows) -> None:
+    def __init__(self, name: str, rows: PixelRows) -> None:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "_rows", rows)
 
     @property
-    def rows(self) -> Rows:
+    def rows(self) -> PixelRows:
         """Its rows, which are read from the top down."""
-        rows: Rows = self.__dict__["_rows"]
+        rows: PixelRows = self.__dict__["_rows"]
         return rows
 
     @property
@@ -61,7 +61,7 @@ class LargePicture(Picture):
         return reduced(self.rows, f"{self.shown}: a reduced copy of it")
 
 
-def reduced(rows: Rows, what: str) -> Pixels:
+def reduced(rows: PixelRows, what: str) -> Pixels:
     """Means of k x k pixels, for the k that leaves between _REDUCED and twice as many."""
     height, width, channels = rows.shape
     side = max(1, max(height, width) // _REDUCED)

@@ -6,6 +6,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from netsurgery.errors import ImageError
 from netsurgery.io.memory import empty
@@ -14,11 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
-    from PIL import Image
 
     Pixels = NDArray[Any]
 
-__all__ = ["array_memory", "channels_of", "decoding_memory", "known_mode", "upright"]
+__all__ = ["array_memory", "channels_of", "decoding_memory", "known_mode", "orientation", "upright"]
 
 #: EXIF's orientations: from the upright picture to a view of it as it is stored.
 _STORED: dict[int, Callable[[Pixels], Pixels]] = {
@@ -61,18 +61,20 @@ def channels_of(mode: str) -> int:
     return {"RGB": 3, "RGBA": 4}.get(mode, 1)
 
 
-def _orientation(image: Image.Image) -> int:
-    """EXIF's orientation of a loaded picture, 1 to 8; 1 (upright) where none can be read.
+def orientation(image: Image.Image, *, decode: bool = True) -> int:
+    """EXIF's orientation of a picture, 1 to 8; 1 (upright) where none can be read.
 
-    Pillow turns a TIFF upright itself when it loads it.
+    Pillow turns a TIFF upright itself when it loads it. decode: as Pillow does a PNG, to see
+    whether there is Exif behind its pixels.
     """
     try:
-        orientation = image.getexif().get(0x0112, 1)
+        exif = image.getexif() if decode or image.format != "PNG" else Image.Image.getexif(image)
+        value = exif.get(0x0112, 1)
     except MemoryError:
         raise
     except Exception:  # damaged metadata is no reason to refuse the pixels
         return 1
-    return orientation if isinstance(orientation, int) else 1
+    return value if isinstance(value, int) else 1
 
 
 def known_mode(image: Image.Image) -> str:
@@ -94,11 +96,11 @@ def known_mode(image: Image.Image) -> str:
 
 def upright(image: Image.Image, mode: str, what: str) -> Pixels:
     """The loaded picture as an array, upright; box by box, as each is copied several times."""
-    (width, height), orientation = image.size, _orientation(image)
+    (width, height), turned = image.size, orientation(image)
     channels = channels_of(mode)
-    sides = (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+    sides = (width, height) if turned in (5, 6, 7, 8) else (height, width)
     result = empty((*sides, channels), "u2" if mode.startswith("I") else "u1", what)
-    turn = _STORED.get(orientation)
+    turn = _STORED.get(turned)
     stored = result if turn is None else turn(result)
     across = min(width, _BOX)
     down = _BOX // across

@@ -31,8 +31,7 @@ import numpy as np
 
 from netsurgery.io.memory import empty
 from netsurgery.maps.resize_axis import CHUNK, Axis, less
-from netsurgery.maps.resize_floor import lowest_blurred
-from netsurgery.maps.rows import ArrayRows, Rows, StripRows, lowest_value
+from netsurgery.maps.rows import ArrayRows, PixelRows, StripRows, lowest_value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,11 +42,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ResizedRows", "resize"]
 
-#: Rows are resized before columns, as they lie in memory, unless that makes so many times more
+#: PixelRows are resized before columns, as they lie in memory, unless that makes so many times more
 #: numbers in between.
 _ASKEW = 4
 
-#: Rows whose columns are resized at once; blocks of an axis fit into it.
+#: PixelRows whose columns are resized at once; blocks of an axis fit into it.
 _GROUP = 64
 
 #: Columns whose rows are resized at once.
@@ -90,7 +89,7 @@ class ResizedRows(StripRows):
 
     def __init__(
         self,
-        source: Rows,
+        source: PixelRows,
         size: tuple[int, int],
         *,
         antialias: bool = True,
@@ -125,6 +124,8 @@ class ResizedRows(StripRows):
     def _floor(self) -> float | None:
         if not self._antialias:
             return None
+        from netsurgery.maps.resize_floor import lowest_blurred
+
         return lowest_blurred(self._source, (self._down.count, self._across.count), self._base)
 
     def _making(self, height: int) -> int:
@@ -159,7 +160,7 @@ class ResizedRows(StripRows):
             yield self._across.of(planes).transpose(1, 2, 0)
 
     def _lengthened(
-        self, source: Rows, top: int, bottom: int, columns: slice, base: float
+        self, source: PixelRows, top: int, bottom: int, columns: slice, base: float
     ) -> Array:
         """Target rows, C x rows x columns, of some of the source's columns, less `base`.
 
@@ -192,20 +193,20 @@ def _parted(low: int, high: int, count: int) -> slice:
 class _Columns:
     """Resizes the columns of some rows at a time.
 
-    source: the columns that are needed for the `wanted` ones, to where _BREADTH parts them.
+    source: the columns that are needed for the `columns` asked for, to where _BREADTH parts them.
     count: of all target columns.
     """
 
-    def __init__(self, axis: Axis, wanted: slice, channels: int) -> None:
-        first = wanted.start // axis.block * axis.block
-        last = min(-(-wanted.stop // axis.block) * axis.block, axis.count)
+    def __init__(self, axis: Axis, columns: slice, channels: int) -> None:
+        first = columns.start // axis.block * axis.block
+        last = min(-(-columns.stop // axis.block) * axis.block, axis.count)
         self.source = _parted(*axis.sources(first, last), axis.source)
         self.count, self._axis, self._computed = axis.count, axis, slice(first, last)
-        self._wanted = slice(wanted.start - first, wanted.stop - first)
+        self._asked = slice(columns.start - first, columns.stop - first)
         self._most = max(1, CHUNK // (channels * _GROUP))
 
     @cached_property
-    def _kept(self) -> list[tuple[slice, list[Part]]] | None:
+    def _weights(self) -> list[tuple[slice, list[Part]]] | None:
         """The weights of all blocks, where they are not too many."""
         axis, count = self._axis, self._computed.stop - self._computed.start
         sources = axis.block * axis.source // axis.count + 2 * axis.bell.radius  # of a block, about
@@ -218,14 +219,14 @@ class _Columns:
             yield block, self._axis.parts(block, self._most)
 
     def of(self, planes: Array) -> Array:
-        """The wanted columns, C x H x columns, of planes C x H x source columns."""
+        """The columns asked for, C x H x columns, of planes C x H x source columns."""
         channels, height, width = planes.shape
         lines, left, first = planes.reshape(-1, width), self.source.start, self._computed.start
         sums = np.zeros((len(lines), self._computed.stop - first), np.float32)
-        for block, parts in self._kept or self._blocks():
+        for block, parts in self._weights or self._blocks():
             into = sums[:, block.start - first : block.stop - first]
             for part, weights in parts:
                 values = np.ascontiguousarray(lines[:, part.start - left : part.stop - left])
                 into += values @ weights.T
-        resized: Array = sums[:, self._wanted].reshape(channels, height, -1)
+        resized: Array = sums[:, self._asked].reshape(channels, height, -1)
         return resized

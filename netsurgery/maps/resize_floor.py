@@ -12,7 +12,7 @@ from netsurgery.maps.resize_axis import CHUNK, Axis, Bell, less
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from netsurgery.maps.rows import Rows
+    from netsurgery.maps.rows import PixelRows
 
     Doubles = NDArray[np.float64]
 
@@ -26,7 +26,7 @@ _FINEST = 1 << 12
 _PIECE = 1024
 
 
-def lowest_blurred(rows: Rows, size: tuple[int, int], base: float) -> float:
+def lowest_blurred(rows: PixelRows, size: tuple[int, int], base: float) -> float:
     """The lowest value of the picture, blurred to be made of `size`, less `base`.
 
     It matters only where one side shrinks (and blurs) while the other grows (and draws its ends
@@ -54,7 +54,7 @@ class _Lines:
     They are read in bands of rows, from the top down.
     """
 
-    def __init__(self, rows: Rows, axis: int, base: float) -> None:
+    def __init__(self, rows: PixelRows, axis: int, base: float) -> None:
         self.rows, self.axis, self.base = rows, axis, base
         self.count, self.channels = rows.shape[1 - axis], rows.shape[2]
 

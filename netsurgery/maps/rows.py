@@ -1,4 +1,4 @@
-"""Rows of pixels, from the top of a picture down: all that most of its readers need at a time.
+"""PixelRows of pixels, from the top of a picture down: all that most of its readers need at a time.
 
 A picture larger than memory is decoded strip by strip. `StripRows` keeps the rows from the first
 one that was last asked for on, so that bands which overlap, as those of tiles do, are decoded once.
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[Any]
 
-__all__ = ["ArrayRows", "Rows", "StripRows", "lowest_value", "row_bands"]
+__all__ = ["ArrayRows", "PixelRows", "StripRows", "lowest_value", "row_bands"]
 
 #: Numbers that are read at a time where all rows are gone over.
 _SOME = 1 << 20
 
 
-class Rows(Protocol):
+class PixelRows(Protocol):
     """What gives rows of pixels: an array, a file that is being decoded, a picture being resized.
 
     shape: height, width and channels. kind: the type of its numbers.
@@ -39,7 +39,7 @@ class Rows(Protocol):
         """The type of the numbers."""
 
     def rows(self, top: int, bottom: int) -> Pixels:
-        """Rows `top` to `bottom`, H x W x C, to be read only and until the next call.
+        """PixelRows `top` to `bottom`, H x W x C, to be read only and until the next call.
 
         Bands are best asked for from the top down; one further up may begin all again.
         """
@@ -79,7 +79,7 @@ class ArrayRows:
 
 
 class StripRows:
-    """Rows that are made strip by strip, from the top down.
+    """PixelRows that are made strip by strip, from the top down.
 
     strips: gives the strips from row `first` on, which is a multiple of `step`; each has `step`
     rows, the last what is left. what: names their memory in a refusal. besides: bytes that making
@@ -120,7 +120,7 @@ class StripRows:
         self._top = self._bottom = top
 
     def rows(self, top: int, bottom: int) -> Pixels:
-        """As `Rows.rows`. Raises MemoryLimitError, and what making the strips raises."""
+        """As `PixelRows.rows`. Raises MemoryLimitError, and what making the strips raises."""
         if top < self._top:
             self._begin(top)
         buffer = self._room(top, bottom)
@@ -135,20 +135,20 @@ class StripRows:
 
     def _room(self, top: int, bottom: int) -> Pixels:
         """The buffer, with room for rows `top` to `bottom`; rows above are dropped if need be."""
-        room = 0 if self._buffer is None else len(self._buffer)
-        if self._buffer is None or bottom - self._top > room:
-            kept = max(0, self._bottom - top)
-            rows = None if not kept or self._buffer is None else self._buffer[top - self._top :]
-            if bottom - top > room:
-                rows = None if rows is None else rows[:kept].copy()
-                self._buffer = None  # before the larger one is there
-                self._buffer = empty(self._buffer_shape(bottom - top), self.kind, self._what)
-            if rows is not None:
-                assert self._buffer is not None
-                self._buffer[:kept] = rows[:kept]
-            self._top, self._bottom = top, max(top, self._bottom)
-        assert self._buffer is not None
-        return self._buffer
+        buffer, common = self._buffer, None
+        if buffer is not None:
+            if bottom - self._top <= len(buffer):
+                return buffer
+            common = buffer[top - self._top : self._bottom - self._top]
+        if buffer is None or bottom - top > len(buffer):
+            common = None if common is None else common.copy()
+            self._buffer = buffer = None  # before the larger one is there
+            self._buffer = buffer = empty(self._buffer_shape(bottom - top), self.kind, self._what)
+        self._top = self._bottom = top
+        if common is not None:
+            buffer[: len(common)] = common
+            self._bottom += len(common)
+        return buffer
 
     def _buffer_shape(self, rows: int) -> tuple[int, int, int]:
         """For so many rows, and some more: what is asked for next may be a few more."""
@@ -169,7 +169,7 @@ class StripRows:
         return rows * width * channels * self.kind.itemsize + self._besides(height)
 
 
-def row_bands(rows: Rows) -> Iterator[tuple[int, Pixels]]:
+def row_bands(rows: PixelRows) -> Iterator[tuple[int, Pixels]]:
     """All rows in bands, from the top down, each with the number of its first row."""
     height, width, channels = rows.shape
     step = max(1, _SOME // (width * channels))
@@ -177,7 +177,7 @@ def row_bands(rows: Rows) -> Iterator[tuple[int, Pixels]]:
         yield top, rows.rows(top, min(top + step, height))
 
 
-def lowest_value(rows: Rows) -> float:
+def lowest_value(rows: PixelRows) -> float:
     """The lowest number of all, as float32 has it.
 
     >>> lowest_value(ArrayRows(np.array([[[7], [5]]])))

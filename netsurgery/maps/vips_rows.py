@@ -7,6 +7,8 @@ out by Pillow from its header; here are its pixels alone.
 from __future__ import annotations
 
 import logging
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,8 @@ from PIL import Image
 
 from netsurgery.errors import ImageError
 from netsurgery.io.memory import Claim
-from netsurgery.maps.pillow_pixels import channels_of
+from netsurgery.maps.picture_limits import READ_LIMIT
+from netsurgery.maps.pillow_pixels import channels_of, orientation
 from netsurgery.maps.rows import StripRows
 
 if TYPE_CHECKING:
@@ -50,15 +53,23 @@ _PHOTOMETRIC, _EXTRA, _ASSOCIATED = 262, 338, 1
 #: How many rows a tile has, and how many bytes strips and tiles have in the file.
 _TILE_ROWS, _STRIP_BYTES, _TILE_BYTES = 323, 279, 325
 
+#: Chunks of a PNG that may hold Exif.
+_EXIF_CHUNKS = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
 
-def why_not_in_strips(image: Image.Image) -> str:
+#: Held while libvips's number of threads, which is the whole process's, is another one.
+_taking_turns = threading.Lock()
+
+
+def why_not_in_strips(image: Image.Image, path: str) -> str:
     """Why the picture, of which the header is read, cannot be read in strips; "" where it can."""
     if image.format not in _LOADERS:
         return f"a {image.format} is not read in strips; save it as TIFF, PNG or JPEG"
-    orientation = image.getexif().get(0x0112, 1)
-    if orientation in range(2, 9):
-        return f"its EXIF orientation is {orientation}; save it upright to have it read in strips"
-    if getattr(image, "is_animated", False) and image.format == "WEBP":
+    if image.format == "PNG" and "exif" not in image.info and _has_exif_at_its_end(path):
+        return "it has its EXIF behind the pixels; save it again to have it read in strips"
+    turned = orientation(image, decode=False)
+    if turned in range(2, 9):
+        return f"its EXIF orientation is {turned}; save it upright to have it read in strips"
+    if image.format == "WEBP" and getattr(image, "is_animated", False):
         return "an animated WebP is not read in strips; save its first frame alone"
     tags = getattr(image, "tag_v2", {})
     inverted = image.mode.startswith("I;16") and tags.get(_PHOTOMETRIC) == 0
@@ -70,6 +81,22 @@ def why_not_in_strips(image: Image.Image) -> str:
     except (ImportError, OSError):  # its library may be missing, too
         return MISSING
     return ""
+
+
+def _has_exif_at_its_end(path: str) -> bool:
+    """Whether behind the pixels of a PNG there may be Exif, or it has too many chunks to see."""
+    with open(path, "rb") as file:
+        size, pixels = file.seek(0, os.SEEK_END), False
+        file.seek(8)
+        for _ in range(READ_LIMIT + size // 1024):
+            length, kind, start = int.from_bytes(file.read(4), "big"), file.read(4), file.tell()
+            if not kind or kind == b"IEND":
+                return False
+            pixels = pixels or kind == b"IDAT"
+            if pixels and kind in _EXIF_CHUNKS and b"exif" in (kind + file.read(24)).lower():
+                return True
+            file.seek(start + length + 4)
+    return True
 
 
 def vips_rows(image: Image.Image, path: str, mode: str, shown: str) -> StripRows:
@@ -183,12 +210,13 @@ def _one_thread() -> Iterator[None]:
     """Have libvips keep rows for one thread, whatever else in this process has set."""
     import pyvips
 
-    threads = pyvips.concurrency_get()
-    pyvips.concurrency_set(1)
-    try:
-        yield
-    finally:
-        pyvips.concurrency_set(threads)
+    with _taking_turns:
+        threads = pyvips.concurrency_get()
+        pyvips.concurrency_set(1)
+        try:
+            yield
+        finally:
+            pyvips.concurrency_set(threads)
 
 
 @contextmanager
