@@ -10,9 +10,9 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from netsurgery.diagram.graph import Edge
-from netsurgery.diagram.layout import FRAME_HEAD, NetLayout, Place, Point
+from netsurgery.diagram.layout import FRAME_HEAD, NetLayout, Place
 from netsurgery.diagram.typeface import shown, text_width
-from netsurgery.drawing.arrow import HEAD
+from netsurgery.drawing.arrow import HEAD, Point
 from netsurgery.io.shape_text import shape_text
 
 __all__ = ["LABEL", "Label", "frame_rooms", "labels"]

@@ -11,11 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from netsurgery.drawing.arrow import Point
 from netsurgery.errors import NetsurgeryError
 
-__all__ = ["NetLayout", "Place", "Point", "lay_out"]
-
-Point = tuple[float, float]
+__all__ = ["NetLayout", "Place", "lay_out"]
 
 #: Pixels above the boxes of a frame, for its two lines of text.
 FRAME_HEAD = 30.0

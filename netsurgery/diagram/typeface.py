@@ -1,5 +1,7 @@
-"""How wide a text is: as wide as in Pillow's own font, so that a drawing is laid out alike on
-every machine, with room for another font, or an ASCII form, of a text that this one cannot show.
+"""How wide a text is: as wide as in Pillow's own font.
+
+So a drawing is laid out alike on every machine. A text that this font cannot show has room for
+another one, or for its ASCII form.
 """
 
 from __future__ import annotations

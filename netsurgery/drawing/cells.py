@@ -28,7 +28,7 @@ def cells_image(cells: CellGrid, scale: float) -> Image.Image:
         return _smoothed(cells, columns, rows, (y1 - y0, x1 - x0))
     across = cell_at_each_pixel(columns[:, 0], columns[:, 1], x1 - x0)
     down = cell_at_each_pixel(rows[:, 0], rows[:, 1], y1 - y0)
-    # One number a pixel is gathered, not four; the cell behind the last is that of none.
+    # One number a pixel is gathered, not four; -1 wraps to the cell behind the last: that of none.
     packed = np.zeros((len(rows) + 1, len(columns) + 1), np.uint32)
     packed[:-1, :-1] = np.ascontiguousarray(cells.colors).view(np.uint32)[:, :, 0]
     cover = packed.take(across, axis=1, mode="wrap").take(down, axis=0, mode="wrap")
