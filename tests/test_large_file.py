@@ -18,7 +18,7 @@ import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.errors import ImageError, MemoryLimitError
 from netsurgery.io.memory import set_max_memory
-from netsurgery.maps import picture_limits, vips_rows
+from netsurgery.maps import large_file, picture_limits, vips_rows
 from netsurgery.maps.image import read_picture
 from netsurgery.maps.large_file import open_picture
 from netsurgery.maps.large_picture import LargePicture
@@ -74,7 +74,8 @@ SAVED: list[tuple[str, str, dict[str, Any]]] = [
 @pytest.fixture(autouse=True)
 def limits(monkeypatch: pytest.MonkeyPatch, fresh_budget: None) -> None:
     """Every picture is read in strips, of 16 rows."""
-    monkeypatch.setattr("netsurgery.maps.large_file.left", lambda: 0)
+    monkeypatch.setattr(large_file, "_SMALL", 0)
+    monkeypatch.setattr(large_file, "left", lambda: 0)
     monkeypatch.setattr(vips_rows, "_STRIP", 1)
 
 
@@ -226,6 +227,7 @@ def test_a_broken_file(tmp_path: Path, ending: str) -> None:
     with pytest.raises(ImageError, match=rf"p\{ending}: broken picture \(") as caught:
         pixels_of(open_picture(path))
     assert "\n" not in str(caught.value)
+    assert str(caught.value).count(path.name) == 1
 
 
 def test_more_pixels_are_allowed_deliberately(tmp_path: Path) -> None:
@@ -305,3 +307,12 @@ def test_the_command_allows_more_pixels(
     assert run([*words, "--max-pixels", "many"]) == 2
     monkeypatch.setenv("NETSURGERY_MAX_PIXELS", "990000")
     assert run(words) == 0
+
+
+def test_a_file_that_is_another_one_by_then(tmp_path: Path) -> None:
+    path = tmp_path / "p.png"
+    RGB.save(path)
+    picture = open_picture(path)
+    L.resize((9, 9)).save(path)
+    with pytest.raises(ImageError, match=r"p\.png: libvips and Pillow find different pictures in"):
+        pixels_of(picture)

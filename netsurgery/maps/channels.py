@@ -24,7 +24,7 @@ _GREY = (0.2125, 0.7154, 0.0721)
 #: Pixels that are made grey at a time: float64 is eight times uint8.
 _SOME = 1 << 18
 
-#: PixelRows that are made grey at a time.
+#: Rows that are made grey at a time.
 _STEP = 16
 
 

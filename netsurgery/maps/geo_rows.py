@@ -32,7 +32,7 @@ _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 #: Bytes of blocks that GDAL keeps; its own default is a twentieth of the machine's memory.
 _CACHE = 64 << 20
 
-#: PixelRows that are read at once, at most.
+#: Rows that are read at once, at most.
 _MOST = 512
 
 

@@ -24,6 +24,9 @@ __all__ = ["open_picture"]
 #: part: the rest is for the net.
 _SHARE = 2
 
+#: Where it takes less than this the system is not asked what is left.
+_SMALL = 16 << 20
+
 
 def open_picture(image: AnyPicture, name: str = "") -> Picture:
     """`as_picture`, but of a file that would take more than half of the memory only some rows.
@@ -42,7 +45,7 @@ def open_picture(image: AnyPicture, name: str = "") -> Picture:
 
     def streamed(opened: Image.Image, path: str, mode: str) -> Picture | None:
         whole = decoding_memory(opened) + array_memory(opened)
-        if whole <= left() // _SHARE:
+        if whole <= _SMALL or whole <= left() // _SHARE:
             return None
         from netsurgery.maps.vips_rows import vips_rows, why_not_in_strips
 

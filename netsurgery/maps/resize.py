@@ -42,11 +42,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ResizedRows", "resize"]
 
-#: PixelRows are resized before columns, as they lie in memory, unless that makes so many times more
+#: Rows are resized before columns, as they lie in memory, unless that makes so many times more
 #: numbers in between.
 _ASKEW = 4
 
-#: PixelRows whose columns are resized at once; blocks of an axis fit into it.
+#: Rows whose columns are resized at once; blocks of an axis fit into it.
 _GROUP = 64
 
 #: Columns whose rows are resized at once.

@@ -1,4 +1,4 @@
-"""PixelRows of pixels, from the top of a picture down: all that most of its readers need at a time.
+"""Rows of pixels, from the top of a picture down: all that most of its readers need at a time.
 
 A picture larger than memory is decoded strip by strip. `StripRows` keeps the rows from the first
 one that was last asked for on, so that bands which overlap, as those of tiles do, are decoded once.
@@ -39,7 +39,7 @@ class PixelRows(Protocol):
         """The type of the numbers."""
 
     def rows(self, top: int, bottom: int) -> Pixels:
-        """PixelRows `top` to `bottom`, H x W x C, to be read only and until the next call.
+        """Rows `top` to `bottom`, H x W x C, to be read only and until the next call.
 
         Bands are best asked for from the top down; one further up may begin all again.
         """
@@ -79,7 +79,7 @@ class ArrayRows:
 
 
 class StripRows:
-    """PixelRows that are made strip by strip, from the top down.
+    """Rows that are made strip by strip, from the top down.
 
     strips: gives the strips from row `first` on, which is a multiple of `step`; each has `step`
     rows, the last what is left. what: names their memory in a refusal. besides: bytes that making

@@ -102,8 +102,8 @@ def _has_exif_at_its_end(path: str) -> bool:
 def vips_rows(image: Image.Image, path: str, mode: str, shown: str) -> StripRows:
     """The rows of a picture whose header Pillow has read, brought to `mode` (`known_mode`).
 
-    Raises ImageError, and MemoryLimitError where the file's own way of keeping pixels takes more
-    than there is: a progressive JPEG and an interlaced PNG are decoded as a whole.
+    Raises ImageError without the picture's name, and MemoryLimitError where what the file makes a
+    decoder keep takes more than there is: all of a progressive JPEG and of an interlaced PNG.
     """
     decoder = _Decoder(image, path, mode, shown)
     held = decoder.held
@@ -131,7 +131,7 @@ class _Decoder:
     def __init__(self, image: Image.Image, path: str, mode: str, shown: str) -> None:
         self.format, self.mode, self.own = str(image.format), mode, image.mode
         self.path, self.shown, self.size = path, shown, image.size
-        with _vips_errors(shown):
+        with _vips_errors():
             opened = self._open()
             interlaced = bool(opened.get_typeof("interlaced"))
             bands, sample = opened.bands, 2 if opened.format == "ushort" else 1
@@ -156,7 +156,7 @@ class _Decoder:
         more = {"unlimited": True} if self.format == "TIFF" else {}
         opened = load(self.path, access="sequential", fail_on="error", **more)
         if (opened.width, opened.height) != self.size or opened.format not in ("uchar", "ushort"):
-            raise ImageError(f"{self.shown}: libvips and Pillow do not agree about it")
+            raise _Unlike
         return opened
 
     def strips(self, first: int) -> Iterator[Pixels]:
@@ -164,7 +164,7 @@ class _Decoder:
         import pyvips
 
         width, height = self.size
-        with Claim(self.held, f"{self.shown}: decoding it"), _vips_errors(self.shown):
+        with Claim(self.held + self.kept, f"{self.shown}: decoding it"), _vips_errors(self.shown):
             opened = self._open()
             region = pyvips.Region.new(opened)
             kind = np.dtype("u2" if opened.format == "ushort" else "u1")
@@ -220,12 +220,19 @@ def _one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def _vips_errors(shown: str) -> Iterator[None]:
-    """Raise ImageError, with the picture's name, for libvips's errors."""
+def _vips_errors(shown: str = "") -> Iterator[None]:
+    """Raise ImageError, with the picture's name if it is given, for libvips's errors."""
     import pyvips
 
+    name = f"{shown}: " if shown else ""
     try:
         yield
     except pyvips.Error as error:
-        lines = [line.strip() for line in str(error.detail or error).splitlines() if line.strip()]
-        raise ImageError(f"{shown}: broken picture ({'; '.join(lines[:1])})") from error
+        words = " ".join(str(error.detail or error).strip().splitlines()[:1])
+        raise ImageError(f"{name}broken picture ({words})") from error
+    except _Unlike as error:
+        raise ImageError(f"{name}libvips and Pillow find different pictures in it") from error
+
+
+class _Unlike(Exception):
+    """What libvips has opened is not what Pillow found."""
