@@ -14,7 +14,7 @@ from netsurgery.drawing.colors import PAPER, Tone
 from netsurgery.drawing.fonts import FONTS
 from netsurgery.drawing.picture_file import encoded
 from netsurgery.drawing.pixels import to_pixels
-from netsurgery.drawing.scene import Group, Item, Line, Rect, Scene, Text
+from netsurgery.drawing.scene import Item, ItemGroup, Line, Rect, Scene, Text
 from netsurgery.drawing.svg import to_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -93,11 +93,11 @@ def test_tones_have_another_colour_in_the_dark() -> None:
 
 def test_a_group_says_what_its_items_are_of() -> None:
     inner = Rect((10, 10, 50, 30), BLUE)
-    group = Group("box", [inner], 'a "b"\n\x1b<c>', {"key": "<7>"})
-    found = element(group, "g")
-    assert (found.get("class"), found.get("data-key")) == ("box", "<7>")
-    assert found.findtext(f"{SVG}title") == 'a "b"\n\\x1b<c>'
-    assert found.find(f"{SVG}rect") is not None
+    group = ItemGroup("box", [inner], 'a "b"\n\x1b<c>', {"key": "<7>"})
+    inside = element(group, "g")
+    assert (inside.get("class"), inside.get("data-key")) == ("box", "<7>")
+    assert inside.findtext(f"{SVG}title") == 'a "b"\n\\x1b<c>'
+    assert inside.find(f"{SVG}rect") is not None
     assert drawn(group).tobytes() == drawn(inner).tobytes()
 
 

@@ -21,7 +21,7 @@ from netsurgery.diagram.layout import NetLayout, Place, lay_out
 from netsurgery.diagram.palette import TONES, bar, mark_tone, tint
 from netsurgery.diagram.typeface import shown
 from netsurgery.drawing.arrow import Arrow, Point
-from netsurgery.drawing.scene import Group, Item, Rect, Scene, Text
+from netsurgery.drawing.scene import Item, ItemGroup, Rect, Scene, Text
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import counted
 
@@ -89,7 +89,7 @@ def _moved(place: Place, at: Point) -> Place:
     return Place(place.x + at[0], place.y + at[1], place.width, place.height)
 
 
-def _head(graph: NetGraph, width: float) -> tuple[Group, float]:
+def _head(graph: NetGraph, width: float) -> tuple[ItemGroup, float]:
     """The net's name, its totals, and the key of the colours used; and their height."""
     layers = list(graph.layers)
     present = [layer for layer in layers if not layer.removed]
@@ -107,7 +107,7 @@ def _head(graph: NetGraph, width: float) -> tuple[Group, float]:
         parts.append(_rect(Place(x, y - 9.0, 10.0, 10.0), entry[0], entry[1], 2.0))
         parts.append(_writing(x + 15.0, y, span))
         x += 15.0 + span.width + 14.0
-    return Group("key", tuple(parts)), y - _MARGIN + 18.0
+    return ItemGroup("key", tuple(parts)), y - _MARGIN + 18.0
 
 
 def _costs(layers: Sequence[DrawnLayer]) -> Iterator[str]:
@@ -142,13 +142,13 @@ def _key(layers: Sequence[DrawnLayer]) -> Iterator[tuple[str, str | None, TextSp
             )
 
 
-def _box(box: DrawnBox, face: Face, at: Place, origin: Point) -> Group:
+def _box(box: DrawnBox, face: Face, at: Place, origin: Point) -> ItemGroup:
     place = _moved(at, origin)
     if box.role is not BoxRole.LAYERS:
         shape = _rect(place, tint(Kind.INPUT.name), "line", place.height / 2)
         written = _written(face.lines, place.x + face.left, place.y + face.top)
         data = {"key": str(box.key), "role": box.role.value, "name": box.name}
-        return Group("box", (shape, *written), f"{box.role.value} {shown(box.name, 400)}", data)
+        return ItemGroup("box", (shape, *written), f"{box.role.value} {shown(box.name, 400)}", data)
     kind, mark = box.layers[0].kind, box.mark
     parts: list[Item] = [
         _rect(
@@ -170,14 +170,14 @@ def _box(box: DrawnBox, face: Face, at: Place, origin: Point) -> Group:
         parts.append(_layer(layer, lines, x, y))
         y += sum(line.height for line in lines)
     parts += _written(lines_of.get(None, ()), x, y)
-    return Group("box", tuple(parts), data={"key": str(box.key), "role": box.role.value})
+    return ItemGroup("box", tuple(parts), data={"key": str(box.key), "role": box.role.value})
 
 
-def _layer(layer: DrawnLayer, lines: Sequence[FaceLine], x: float, y: float) -> Group:
+def _layer(layer: DrawnLayer, lines: Sequence[FaceLine], x: float, y: float) -> ItemGroup:
     data = {"name": layer.name, "type": layer.type, "kind": layer.kind.lower()}
     if layer.changed:
         data["mark"] = layer.changed.mark.word
-    return Group("layer", tuple(_written(lines, x, y)), _about(layer), data)
+    return ItemGroup("layer", tuple(_written(lines, x, y)), _about(layer), data)
 
 
 def _about(layer: DrawnLayer) -> str:
@@ -207,7 +207,7 @@ def _written(lines: Sequence[FaceLine], x: float, y: float) -> Iterator[Item]:
 
 def _edges(
     edges: Sequence[Edge], layout: NetLayout, placed: Mapping[int, Label], origin: Point
-) -> Iterator[Group]:
+) -> Iterator[ItemGroup]:
     for index, (edge, route) in enumerate(zip(edges, layout.routes, strict=True)):
         points = tuple((x + origin[0], y + origin[1]) for x, y in route)
         tone = mark_tone(edge.mark) if edge.mark else "edge"
@@ -224,16 +224,16 @@ def _edges(
         }
         if edge.mark:
             data["mark"] = edge.mark.word
-        yield Group("edge", tuple(parts), f"{shown(edge.blob, 400)}: {shape}", data)
+        yield ItemGroup("edge", tuple(parts), f"{shown(edge.blob, 400)}: {shape}", data)
 
 
-def _frame(frame: Frame, at: Place, room: Place, origin: Point) -> Group:
+def _frame(frame: Frame, at: Place, room: Place, origin: Point) -> ItemGroup:
     place, room = _moved(at, origin), _moved(room, origin)
     lines = frame_lines(frame, room.width - 2 * PAD)
     blocks = [
-        Group("block", (), data={"layers": "\n".join(_names(block))}) for block in frame.blocks
+        ItemGroup("block", (), data={"layers": "\n".join(_names(block))}) for block in frame.blocks
     ]
-    return Group(
+    return ItemGroup(
         "frame",
         (
             _rect(place, "frame", "line", 8.0),

@@ -177,7 +177,7 @@ class Fonts:
         """The font of a line."""
         return self._shown(text)[1].sized(size)
 
-    def kept(self, text: str, size: int, anchor: str) -> Lettering | None:
+    def lettering(self, text: str, size: int, anchor: str) -> Lettering | None:
         """A line as it was drawn before; None the first time, since most are drawn but once."""
         key = text, size, anchor
         if size > _SMALL:

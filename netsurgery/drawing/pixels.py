@@ -13,8 +13,8 @@ from netsurgery.drawing.colors import Color
 from netsurgery.drawing.scene import (
     Bitmap,
     CellGrid,
-    Group,
     Item,
+    ItemGroup,
     Line,
     Rect,
     Scene,
@@ -55,7 +55,7 @@ class _Painter:
     def paint(self, items: Sequence[Item]) -> None:
         """Those of groups, too."""
         for item in items:
-            if isinstance(item, Group):
+            if isinstance(item, ItemGroup):
                 self.paint(item.items)
             elif isinstance(item, Rect):
                 self._rect(item)
@@ -103,15 +103,17 @@ class _Painter:
         size, fonts = max(1, round(item.size * self._scale)), self._scene.fonts
         room = None if item.width is None else item.width * self._scale
         words = fonts.fitted(item.words, size, room)
-        kept = fonts.kept(words, size, item.anchor)
+        lettering = fonts.lettering(words, size, item.anchor)
         x, y = (round(place * self._scale) for place in item.at)
         # The font has one weight: what is bold is written twice.
         for left in (x, x + max(1, round(self._scale / 2))) if item.bold else (x,):
-            if kept is None:
+            if lettering is None:
                 font = fonts.font(words, size)
                 self._pen.text((left, y), words, item.color, font, item.anchor)
             else:
-                self._canvas.paste(item.color, (left + kept.left, y + kept.top), kept.ink)
+                self._canvas.paste(
+                    item.color, (left + lettering.left, y + lettering.top), lettering.ink
+                )
 
     def _cells(self, item: CellGrid) -> None:
         from netsurgery.drawing.cells import cells_image

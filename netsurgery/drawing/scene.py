@@ -23,8 +23,8 @@ __all__ = [
     "Bitmap",
     "Box",
     "CellGrid",
-    "Group",
     "Item",
+    "ItemGroup",
     "Line",
     "Rect",
     "Scene",
@@ -115,7 +115,7 @@ class CellGrid:
 
 
 @dataclass(frozen=True)
-class Group:
+class ItemGroup:
     """Items that belong together, for who reads the SVG.
 
     name: what it is, its class there. title: the text that is shown where a pointer rests on it.
@@ -128,7 +128,7 @@ class Group:
     data: Mapping[str, str] = field(default_factory=dict)
 
 
-Item: TypeAlias = "Rect | Line | Arrow | Text | Bitmap | CellGrid | Group"
+Item: TypeAlias = "Rect | Line | Arrow | Text | Bitmap | CellGrid | ItemGroup"
 
 
 def pixel_box(box: Box, scale: float) -> tuple[int, int, int, int]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from netsurgery.drawing.arrow import DASH, STROKE, Arrow, Point
 from netsurgery.drawing.colors import Color, Tone, hex_color
 from netsurgery.drawing.fonts import JOINERS
-from netsurgery.drawing.scene import Bitmap, Box, CellGrid, Group, Item, Line, Rect, Scene, Text
+from netsurgery.drawing.scene import Bitmap, Box, CellGrid, Item, ItemGroup, Line, Rect, Scene, Text
 from netsurgery.io.terminal import printable
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def dark_style(tones: Sequence[Tone]) -> str:
 
 
 def _item(scene: Scene, item: Item) -> Iterator[str]:
-    if isinstance(item, Group):
+    if isinstance(item, ItemGroup):
         yield from _group(scene, item)
     elif isinstance(item, Rect):
         yield _rect(item)
@@ -93,7 +93,7 @@ def _item(scene: Scene, item: Item) -> Iterator[str]:
         yield from _cells(item, scene.scale)
 
 
-def _group(scene: Scene, item: Group) -> Iterator[str]:
+def _group(scene: Scene, item: ItemGroup) -> Iterator[str]:
     data = "".join(f' data-{name}="{_text(value)}"' for name, value in item.data.items())
     yield f'<g class="{item.name}"{data}>'
     if item.title:
