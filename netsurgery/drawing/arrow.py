@@ -37,11 +37,11 @@ class Arrow:
         """
         for (before, corner), (_, after) in pairwise(pairwise(self.points)):
             # Of a line between two bends each has half.
-            begin, finish = (
+            start, stop = (
                 towards(corner, end, min(_CORNER, math.dist(corner, end) / 2))
                 for end in (before, after)
             )
-            yield begin, corner, finish
+            yield start, corner, stop
 
     @property
     def head(self) -> tuple[Point, Point, Point]:
