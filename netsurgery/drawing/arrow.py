@@ -32,7 +32,7 @@ class Arrow:
     def bends(self) -> Iterator[tuple[Point, Point, Point]]:
         """Of each corner: where the line begins to bend, the corner, where the bend ends.
 
-        >>> list(Arrow(((0, 0), (0, 20), (6, 20)), INK).bends)
+        >>> list(Arrow(((0, 0), (0, 20), (6, 20)), (0, 0, 0)).bends)
         [((0.0, 15.0), (0, 20), (3.0, 20.0))]
         """
         for (before, corner), (_, after) in pairwise(pairwise(self.points)):
@@ -47,7 +47,7 @@ class Arrow:
     def head(self) -> tuple[Point, Point, Point]:
         """The corners of the head, its tip first.
 
-        >>> Arrow(((0, 0), (0, 20)), INK).head
+        >>> Arrow(((0, 0), (0, 20)), (0, 0, 0)).head
         ((0, 20), (-3.2, 13.0), (3.2, 13.0))
         """
         before, tip = self.points[-2:]
