@@ -23,6 +23,7 @@ from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim
 from netsurgery.io.nearest import did_you_mean
+from netsurgery.io.recent import Recent
 from netsurgery.io.shape_text import shape_text
 from netsurgery.net.memory import embedded_memory
 from netsurgery.net.net import NetDefinition
@@ -114,6 +115,8 @@ class EmbeddedNet(Closeable):
         self._shapes = model.shapes
         self._sessions: OrderedDict[object, tuple[Session, Claim]] = OrderedDict()
         self._held: dict[str, Array] = {}
+        # By the shapes of the inputs: what many runs at one size would work out again.
+        self._inferred, self._needed = Recent[Shapes](SESSIONS), Recent[int](SESSIONS)
         self.open = True
         self._copied = self._check_params()
 
@@ -164,13 +167,18 @@ class EmbeddedNet(Closeable):
             self._check_input(name)
             present[name] = check_shape(name, shape)
         known = {name: shape for name, shape in present.items() if shape is not None}
-        return infer(self._net, known)
+        return self._inferred.get(tuple(known.items()), lambda: infer(self._net, known))
 
     def memory(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
         """Bytes that running the net at these inputs takes at most, handing `blobs` back."""
         if self._engine.options.gpu is not None:
             return 0  # the memory is the GPU's
-        return embedded_memory(self._net, self._shapes_at(inputs), blobs, self._copied)
+        shapes = self._shapes_at(inputs)
+        sizes = tuple(shapes.blobs.get(blob.name) for blob in self._net.inputs)
+        return self._needed.get(
+            (sizes, tuple(blobs), self._copied),
+            lambda: embedded_memory(self._net, shapes, blobs, self._copied),
+        )
 
     @checks_arguments()
     def check_memory(

@@ -8,6 +8,7 @@ from functools import cached_property
 from math import prod
 
 from netsurgery.errors import NetError, NetsurgeryError, PrototxtError
+from netsurgery.io.recent import Recent
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument, counted
 from netsurgery.net import types
@@ -136,7 +137,12 @@ class MapSource:
         return {self.input.name: (1, self.channels, *size)}
 
     def _shapes(self, size: Size) -> Shapes:
-        return infer(self.net, self.inputs(size))
+        return self._inferred.get(size, lambda: infer(self.net, self.inputs(size)))
+
+    @cached_property
+    def _inferred(self) -> Recent[Shapes]:
+        """By the input's size: many pictures have the same."""
+        return Recent()
 
     @cached_property
     def classes(self) -> int | None:

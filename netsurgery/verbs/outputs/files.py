@@ -13,7 +13,14 @@ from pathlib import Path
 
 from netsurgery.errors import OutputError
 from netsurgery.io.files import Outputs
-from netsurgery.io.targets import STDOUT, WrongOutput, check_links, check_outputs, wrong_ending
+from netsurgery.io.targets import (
+    STDOUT,
+    FileSet,
+    WrongOutput,
+    check_links,
+    check_outputs,
+    wrong_ending,
+)
 from netsurgery.io.wording import argument
 from netsurgery.maps.picture_look import PICTURE_SUFFIXES
 from netsurgery.open_net.arguments import AnyPath
@@ -22,7 +29,7 @@ from netsurgery.verbs.outputs import OUTPUTS, How, file_outputs
 __all__ = ["MapFiles", "is_folder", "make_folder", "named_files", "stems"]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class MapFiles:
     """The outputs of each picture, by kind ("npy", "picture"); "-" is standard output.
 
@@ -31,9 +38,10 @@ class MapFiles:
     """
 
     paths: dict[str, list[str]]
-    inputs: list[str]
+    inputs: FileSet
     force: bool = False
     folders: set[str] = field(default_factory=set)
+    _tidied: bool = False
 
     @classmethod
     def plan(
@@ -52,7 +60,7 @@ class MapFiles:
         printed = [argument(f"--{kind}") for kind, name in outputs.items() if name == STDOUT]
         if len(printed) > 1:
             raise WrongOutput(f"{' and '.join(printed)} cannot both go to standard output")
-        files = cls({}, [*inputs, *(image for image in images if image != "-")], force)
+        files = cls({}, FileSet([*inputs, *(image for image in images if image != "-")]), force)
         for kind, name in outputs.items():
             joined = OUTPUTS[kind].join is not None
             if joined and (os.path.isdir(name) or name.endswith(("/", os.sep))):
@@ -100,7 +108,9 @@ class MapFiles:
         for folder in self.folders:
             make_folder(folder)
         files = tuple(path for path in content if path != STDOUT)
-        with Outputs(files, inputs=self.inputs, force=self.force) as outputs:
+        # Once: to look through a folder for every file in it takes time by the square.
+        tidy, self._tidied = not self._tidied, True
+        with Outputs(files, inputs=self.inputs, force=self.force, tidy=tidy) as outputs:
             for path in files:
                 outputs[path].write(content[path])
         return files, content.get(STDOUT)
