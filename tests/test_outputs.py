@@ -94,7 +94,7 @@ def test_an_output_of_blobs_is_an_option_of_features(
     files = BlobFiles([], force=False)
     files.name({output.name: str(tmp_path / "out")}, ["cat"], ["conv/a", "fc"])
     blob_features = Features("cat.png", "fc", np.ones((2, 3, 3), np.float32), None, None, PLACED)
-    files.make("cat", blob_features)
+    files.content.update(files.contents("cat", {"fc": blob_features}))
     files.write()
     assert [path.name for path in (tmp_path / "out").iterdir()] == [f"cat_fc{output.suffix}"]
 

@@ -102,9 +102,7 @@ def check_outputs(
             check_links(path)
             _check_place(path, target)
             if (name := inputs.find(target)) is not None:
-                raise OutputError(
-                    f"{path}: is an input too ({name}); give the output another name"
-                )
+                raise OutputError(f"{path}: is an input too ({name}); give the output another name")
             if (name := others.get(target) or other_files.find(target)) is not None:
                 raise OutputError(f"{path}: is the output {name} too; give one another name")
             if os.path.lexists(target) and not force:

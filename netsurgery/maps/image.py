@@ -12,7 +12,6 @@ import io
 import os
 import stat
 import sys
-import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -24,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 from netsurgery.errors import ImageError, NetsurgeryError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.memory import Claim, empty
+from netsurgery.io.no_warnings import no_warnings
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.sniff import HEAD, refusal, what_it_is
 from netsurgery.io.terminal import STDIN, unheard
@@ -219,10 +219,9 @@ def picture_of_pillow(image: Image.Image, name: str) -> Picture:
 @contextmanager
 def _decoding(name: str) -> Iterator[None]:
     """Raise ImageError, with the picture's name, for whatever a decoder raises."""
-    with warnings.catch_warnings(), unheard():
-        # Pillow warns of large pictures (there is a limit of our own) and of damaged metadata;
-        # libtiff prints.
-        warnings.simplefilter("ignore")
+    # Pillow warns of large pictures (there is a limit of our own) and of damaged metadata; libtiff
+    # prints.
+    with no_warnings(), unheard():
         try:
             with out_of_memory_named(name):
                 yield

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from netsurgery.engines.contract import (
     AnyEngine,
@@ -26,6 +27,7 @@ from netsurgery.formats.labels import Labels, load_labels
 from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.closeable import Closeable
+from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument
 from netsurgery.maps.any_picture import as_picture
@@ -158,10 +160,16 @@ class Mapper(Closeable):
         if background is not None:
             self._names.find_background(background)
         self._cells: dict[Size, Cells | None] = {}
+        #: Inputs made ahead, by picture, and the sizes of those that the net has taken.
+        self._made: WeakKeyDictionary[Picture, tuple[Array, Placement]] = WeakKeyDictionary()
+        self._taken: set[Size] = set()
         #: One line about the engine that ran last, and why it was not another; "" before and if so.
         self.engine = self.note = ""
         #: How the last picture was run in tiles; "" where it was run as one.
         self.tiled = ""
+        #: Whether there is no other picture in memory. Tiles are chosen by what memory there is:
+        #: beside others a MemoryLimitError is raised in their place.
+        self.alone = True
         self._engine: Engine | None = None
         self._loaded: LoadedNet | None = None
         self._closed = False
@@ -244,7 +252,8 @@ class Mapper(Closeable):
         options = options if size is None else replace(options, size=size)
         exact = options.input_size(self.source.size, picture.size)
         plan = self._plan(picture, exact, names, as_map, tile or options.tile)
-        data, placement = self.transformer.blob(picture, exact)
+        data, placement = self._input(picture, exact)
+        self._taken.add(exact)
         self.tiled = ""
         if plan is None:
             return PictureBlobs(self.run(data, names), placement, exact)
@@ -253,6 +262,24 @@ class Mapper(Closeable):
         self.tiled = tiles_note(plan, self.engine, self.options)
         values = run_tiles(plan, cutter(data), lambda pixels: self.run(pixels, names), in_memory)
         return PictureBlobs(values, placement, plan.tile)
+
+    def make_input(self, picture: Picture) -> None:
+        """Make a picture's input ahead, for `blobs` to take; another thread may run the net.
+
+        Only at a size that the net has taken before, so that nothing is made that may be refused.
+        Raises MemoryLimitError.
+        """
+        exact = self.transformer.options.input_size(self.source.size, picture.size)
+        if exact in self._taken:
+            data, placement = self.transformer.blob(picture, exact)
+            claim = Claim(data.nbytes, f"{picture.shown}: the input made of it")
+            self._made[picture] = claim_for(data, claim), placement
+
+    def _input(self, picture: Picture, size: Size) -> tuple[Array, Placement]:
+        made = self._made.pop(picture, None)
+        if made is not None and made[1].input == size:
+            return made
+        return self.transformer.blob(picture, size)
 
     def _plan(
         self, picture: Picture, size: Size, names: Sequence[str], as_map: bool, tile: TileSize
@@ -283,6 +310,8 @@ class Mapper(Closeable):
                 refusal = error
             else:
                 return None
+        if refusal is not None and not self.alone:
+            raise MemoryLimitError(str(refusal), what=picture.shown, needed=0, allowed=0, left=0)
         from netsurgery.maps.tiled import Tiler
 
         return Tiler(source, loaded, names, as_map, besides).plan(size, tile, refusal)

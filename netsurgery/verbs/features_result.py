@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.contract import engine_record
-from netsurgery.errors import NetsurgeryError, OutputError
+from netsurgery.errors import NetsurgeryError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import Outputs
 from netsurgery.io.shape_text import shape_text
@@ -21,8 +21,7 @@ from netsurgery.open_net.arguments import AnyPath, as_path
 from netsurgery.verbs.outputs import COLLECTIONS, Collection
 from netsurgery.verbs.outputs.blob_files import BlobFiles, one_line
 from netsurgery.verbs.outputs.files import named_files, stems
-from netsurgery.verbs.outputs.record import FeatureFile
-from netsurgery.verbs.picture_results import PictureResults
+from netsurgery.verbs.picture_results import PictureResults, results_of
 
 if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
@@ -172,6 +171,10 @@ class FeatureResult:
         return {"name": self.name, "image": self.image, "error": str(self.error)}
 
 
+#: A result, and the content of its files.
+_Made = tuple[FeatureResult, dict[str, bytes]]
+
+
 @dataclass(eq=False)
 class FeatureJob:
     """Pictures whose blobs are to be taken, and where they go; iterating it does that.
@@ -210,10 +213,14 @@ class FeatureJob:
             with ExitStack() as inner:
                 paths = [outputs[path] for path in self.files]
                 file = inner.enter_context(self.collection.open(paths)) if self.collection else None
-                for name, (image, shown) in zip(self.names, self.pictures, strict=True):
-                    result = self._result(name, image, shown, file)
+                made = inner.enter_context(closing(self._made()))
+                for name, (result, contents) in zip(self.names, made, strict=True):
+                    self.blob_files.content.update(contents)
+                    for blob in (result.features or {}).values():
+                        if file is not None:
+                            file.add(name, blob)
                     good += result.error is None
-                    yield result
+                    yield replace(result, name=name)
             if not good:
                 # Raised within the stack, so that no output appears.
                 raise NothingTaken("no picture could be taken; nothing is written")
@@ -221,27 +228,25 @@ class FeatureJob:
         # After the stack, which has put the files in place.
         self.written += [*map(str, self.files), *sorted(self.blob_files.content)]
 
-    def _result(
-        self, name: str, image: AnyPicture, shown: str, file: FeatureFile | None
-    ) -> FeatureResult:
-        from netsurgery.maps.any_picture import as_picture
-        from netsurgery.maps.image import out_of_memory_named
+    def _made(self) -> Generator[_Made, None, None]:
+        """Each picture's result and the content of its files; none of a picture that fails."""
 
-        try:
-            with out_of_memory_named(shown):
-                features = features_of(self.extractor, as_picture(image, shown))
-                # Before any of it is in the collection: a picture that fails leaves no part there.
-                for blob in features.values():
-                    self.blob_files.make(name, blob)
-            for blob in features.values():
-                if file is not None:
-                    file.add(name, blob)
-        # What cannot be written is not the picture's fault, and ends the job.
-        except OutputError:
-            raise
-        except NetsurgeryError as error:
-            return FeatureResult(shown, name, error=error)
-        return FeatureResult(shown, name, features)
+        def run(number: int, picture: Picture) -> FeatureResult:
+            features = features_of(self.extractor, picture)
+            return FeatureResult(picture.name, self.names[number], features)
+
+        def made(result: FeatureResult) -> _Made:
+            return result, self.blob_files.contents(result.name, result.features or {})
+
+        return results_of(
+            self.extractor.mapper,
+            self.pictures,
+            run,
+            made,
+            lambda image, error: (FeatureResult(image, "", error=error), {}),
+            held=True,
+            worth_a_thread=bool(self.blob_files.paths),
+        )
 
     def to_json(self, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """What `features --json` prints: of the pictures the `records` of their results."""
