@@ -17,7 +17,6 @@ import click
 from netsurgery.cli.colors import Color, bold, color_count, paint
 from netsurgery.cli.command import Command, of_net, useless
 from netsurgery.cli.engine_options import engine_hint, engine_options
-from netsurgery.cli.files import IMAGE
 from netsurgery.cli.map_picture_options import (
     background_option,
     class_option,
@@ -34,6 +33,7 @@ from netsurgery.cli.options import (
     trust_option,
 )
 from netsurgery.cli.output_options import output_options, useless_without_output
+from netsurgery.cli.picture_lists import pictures_argument
 from netsurgery.cli.preprocess_options import (
     echo_model,
     model_options,
@@ -78,7 +78,7 @@ __all__ = ["command"]
         2: "Wrong usage.",
     },
 )
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=IMAGE)
+@pictures_argument
 @model_options
 @state_options
 @preprocess_options
