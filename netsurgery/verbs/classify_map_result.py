@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from netsurgery.maps.picture_look import picture_suffix
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.outputs import OUTPUTS, MapView
 from netsurgery.verbs.outputs.files import MapFiles, named_files
+from netsurgery.verbs.outputs.record import MapTable
 from netsurgery.verbs.picture_results import PictureResults, results_of
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ class MapJob:
     opened: ExitStack
     of_all: tuple[tuple[str, ...], bytes | None] = ((), None)
     render: Callable[[ClassMap], str] | None = None
+    _tables: dict[str, MapTable] = field(default_factory=dict, init=False)
+    _good: int = field(default=0, init=False)
 
     @cached_property
     def images(self) -> list[str]:
@@ -133,7 +136,7 @@ class MapJob:
 
     def __iter__(self) -> Generator[MapResult, None, None]:
         """The results, in order; pictures are read and drawn while the net runs on others."""
-        with self.opened:
+        with self.opened, suppress(_NothingMapped), self.files.tables() as self._tables:
             if len(self.pictures) > 1:
                 self.mapper.load()  # what is wrong with the model is not each picture's fault
             made = results_of(
@@ -150,6 +153,8 @@ class MapJob:
                     # Of no name: the map would be there beside the next one.
                     yield self._written(index, *next(made))
             self.of_all = self._joined()
+            if not self._good:
+                raise _NothingMapped  # within, so that no table appears
 
     def _run(self, number: int, picture: Picture) -> MapResult:
         from netsurgery.maps.classmap import HoldsNaN
@@ -176,15 +181,25 @@ class MapJob:
             return replace(result, text=text), outputs("of_map", result.map, self.view)
 
     def _written(self, index: int, result: MapResult, outputs: dict[str, bytes]) -> MapResult:
+        parts = {kind: outputs.pop(kind) for kind in self._parts if kind in outputs}
+        rows = {kind: outputs.pop(kind) for kind in self._tables if kind in outputs}
         try:
-            parts = {kind: outputs.pop(kind) for kind in self._parts if kind in outputs}
             self._claim.add(2 * sum(map(len, parts.values())))  # the file is as large again
             written, printed = self.files.write(index, outputs)
         except NetsurgeryError as error:
-            return MapResult(result.image, error=result.error or error)
-        for kind, part in parts.items():
-            self._parts[kind].append(part)
-        return replace(result, written=written, printed=printed)
+            result = MapResult(result.image, error=result.error or error)
+        else:
+            result = replace(result, written=written, printed=printed)
+            for kind, part in parts.items():
+                self._parts[kind].append(part)
+        self._good += result.error is None
+        for kind, table in self._tables.items():
+            of_error = OUTPUTS[kind].of_error
+            if result.error is None:
+                table.add(rows[kind])
+            elif of_error is not None:
+                table.add(of_error(result.image, result.error))
+        return result
 
     @cached_property
     def _parts(self) -> dict[str, list[bytes]]:
@@ -201,4 +216,10 @@ class MapJob:
             for kind, parts in self._parts.items()
             if parts and (join := OUTPUTS[kind].join) is not None
         }
-        return self.files.write(0, contents) if contents else ((), None)
+        written, printed = self.files.write(0, contents) if contents else ((), None)
+        tables = tuple(self.files.paths[kind][0] for kind in self._tables) if self._good else ()
+        return (*written, *tables), printed
+
+
+class _NothingMapped(Exception):
+    """Every picture failed, and each has said why."""

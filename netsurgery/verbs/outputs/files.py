@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from netsurgery.io.wording import argument
 from netsurgery.maps.picture_look import PICTURE_SUFFIXES
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.outputs import OUTPUTS, How, file_outputs
+from netsurgery.verbs.outputs.record import MapTable
 
 __all__ = ["MapFiles", "is_folder", "make_folder", "named_files", "stems"]
 
@@ -62,7 +64,14 @@ class MapFiles:
             raise WrongOutput(f"{' and '.join(printed)} cannot both go to standard output")
         files = cls({}, FileSet([*inputs, *(image for image in images if image != "-")]), force)
         for kind, name in outputs.items():
-            joined = OUTPUTS[kind].join is not None
+            output = OUTPUTS[kind]
+            if output.check is not None:
+                output.check()
+            if output.table is not None and name == STDOUT:
+                raise WrongOutput(
+                    f"{argument(f'--{kind}')} -: a table is written in pieces; name a file"
+                )
+            joined = output.is_one_file
             if joined and (os.path.isdir(name) or name.endswith(("/", os.sep))):
                 raise WrongOutput(f"{argument(f'--{kind}')} {name}: is a folder; expected a file")
             files.paths[kind] = files._named(images[:1] if joined else images, kind, name)
@@ -89,6 +98,20 @@ class MapFiles:
             inputs=self.inputs,
             force=self.force,
         )
+
+    @contextmanager
+    def tables(self) -> Iterator[dict[str, MapTable]]:
+        """The tables of all pictures, by kind; they appear at the end, all or none."""
+        paths = {kind: paths[0] for kind, paths in self.paths.items() if OUTPUTS[kind].table}
+        with ExitStack() as stack:
+            outputs = stack.enter_context(
+                Outputs(list(paths.values()), inputs=self.inputs, force=self.force)
+            )
+            yield {
+                kind: stack.enter_context(table(outputs[path]))
+                for kind, path in paths.items()
+                if (table := OUTPUTS[kind].table) is not None
+            }
 
     @property
     def to_stdout(self) -> bool:
