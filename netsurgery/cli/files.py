@@ -168,7 +168,7 @@ for_weights = useless("without a caffemodel", lambda values: _all(values["files"
 def is_stdin(path: object) -> bool:
     """Whether a path of this call is standard input."""
     ctx = click.get_current_context(silent=True)
-    # In `meta` None stands for what its reader reads; a path of None is an option that was left out.
+    # In `meta` None stands for what is read later; a path of None is an option that was left out.
     return ctx is not None and path is not None and ctx.meta.get(_META) == path
 
 

@@ -136,6 +136,7 @@ class Mapper(Closeable):
     ...     mapper.check_class("3")
     ...     picture = ns.read_picture("examples/digits_canvas.png")
     ...     mapper.check_size(picture, (32, 32))
+    ...     mapper.make_input(picture)
     ...     mapper.load().inputs, mapper.map(picture).shape
     ...     mapper.run(np.zeros((1, 1, 32, 32), np.float32), ["conv1"])["conv1"].shape
     ({'data': (1, 1, 32, 32)}, (28, 28))

@@ -67,10 +67,11 @@ class Output(NamedTuple):
     of_map: its bytes for a class map; where there is a `join`, a part of the one file that it makes
     of the parts of all pictures; where there is a `table`, of the one that it writes part by part,
     as pictures are done. of_error: the part of a picture that failed, by its name and the error.
-    check: raises OutputError, before any work, where a library is missing. of_features: its bytes for one blob of a picture, by what of it is
-    shown and the file's ending. None where a command does not have it. of_values: its bytes for the
-    values of a map that holds NaN, which is not a class map, where it can show them. reads: what it
-    shows of a map differently as the user says: members of `MapView`, and "window".
+    check: raises OutputError, before any work, where a library is missing. of_features: its bytes
+    for one blob of a picture, by what of it is shown and the file's ending. None where a command
+    does not have it. of_values: its bytes for the values of a map that holds NaN, which is not a
+    class map, where it can show them. reads: what it shows of a map differently as the user says:
+    members of `MapView`, and "window".
     """
 
     name: str
