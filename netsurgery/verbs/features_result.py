@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.contract import engine_record
-from netsurgery.errors import NetsurgeryError
+from netsurgery.errors import NetsurgeryError, OutputError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import Outputs
 from netsurgery.io.shape_text import shape_text
@@ -21,6 +21,7 @@ from netsurgery.open_net.arguments import AnyPath, as_path
 from netsurgery.verbs.outputs import COLLECTIONS, Collection
 from netsurgery.verbs.outputs.blob_files import BlobFiles, one_line
 from netsurgery.verbs.outputs.files import named_files, stems
+from netsurgery.verbs.outputs.record import FeatureFile
 from netsurgery.verbs.picture_results import PictureResults, results_of
 
 if TYPE_CHECKING:
@@ -215,18 +216,31 @@ class FeatureJob:
                 file = inner.enter_context(self.collection.open(paths)) if self.collection else None
                 made = inner.enter_context(closing(self._made()))
                 for name, (result, contents) in zip(self.names, made, strict=True):
-                    self.blob_files.content.update(contents)
-                    for blob in (result.features or {}).values():
-                        if file is not None:
-                            file.add(name, blob)
+                    result = self._kept(replace(result, name=name), contents, file)
                     good += result.error is None
-                    yield replace(result, name=name)
+                    yield result
             if not good:
                 # Raised within the stack, so that no output appears.
                 raise NothingTaken("no picture could be taken; nothing is written")
             self.blob_files.write()
         # After the stack, which has put the files in place.
         self.written += [*map(str, self.files), *sorted(self.blob_files.content)]
+
+    def _kept(
+        self, result: FeatureResult, contents: dict[str, bytes], file: FeatureFile | None
+    ) -> FeatureResult:
+        """Keep what was made of a picture for the files. Raises OutputError."""
+        try:
+            for blob in (result.features or {}).values():
+                if file is not None:
+                    file.add(result.name, blob)
+        # What cannot be written is not the picture's fault, and ends the job.
+        except OutputError:
+            raise
+        except NetsurgeryError as error:
+            return FeatureResult(result.image, result.name, error=error)
+        self.blob_files.content.update(contents)
+        return result
 
     def _made(self) -> Generator[_Made, None, None]:
         """Each picture's result and the content of its files; none of a picture that fails."""
