@@ -67,7 +67,9 @@ def test_a_file_each(kind: str, size: Any) -> None:
     assert [result.image for result in results] == ALL
     assert [result.image for result in results if result.error is None] == GOOD
     suffix = OUTPUTS[kind].suffix
-    expected = {f"{Path(name).stem}{suffix}": made for name, made in one_by_one(kind, view, size)}
+    expected = {
+        f"{Path(name).stem}{suffix}": content for name, content in one_by_one(kind, view, size)
+    }
     assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == expected
 
 
@@ -79,8 +81,8 @@ def test_what_is_printed(words: list[str], capfdbinary: pytest.CaptureFixture[by
         expected.append(capfdbinary.readouterr().out)
     assert run(["classify-map", *ALL, *WORDS, *words]) == 1
     printed, errors = capfdbinary.readouterr()
-    told = [line for line in errors.decode().splitlines() if line.startswith("error: ")]
-    assert [line.split(": ")[1] for line in told] == [name for name in ALL if name not in GOOD]
+    reported = [line for line in errors.decode().splitlines() if line.startswith("error: ")]
+    assert [line.split(": ")[1] for line in reported] == [name for name in ALL if name not in GOOD]
     if not words:
         assert printed == b"\n".join(expected)
         return
@@ -93,7 +95,7 @@ def test_a_page_of_all() -> None:
     list(ns.classify_maps(ALL, MODEL, blob="pool3", engine="embedded").to_files({"html": "p.html"}))
     join = OUTPUTS["html"].join
     assert join is not None
-    parts = [made for _, made in one_by_one("html", MapView(), "net")]
+    parts = [part for _, part in one_by_one("html", MapView(), "net")]
     assert Path("p.html").read_bytes() == join(parts)
 
 
@@ -108,12 +110,12 @@ def test_features_of_all(capfd: pytest.CaptureFixture[str]) -> None:
             stem = Path(name).stem
             alone = ["features", name, *blobs, *words, "-o", f"{stem}.npz", "--picture", stem, "-q"]
             assert run(alone) == 0
-            with np.load(f"{stem}.npz") as one:
+            with np.load(f"{stem}.npz") as alone_file:
                 # A picture that is named twice keeps its ending.
                 prefix = "a.png" if name == "a.png" else stem
-                for key in one:
+                for key in alone_file:
                     of_all = all_of_them[key.replace(stem, prefix, 1)]
-                    np.testing.assert_array_equal(one[key], of_all)
+                    np.testing.assert_array_equal(alone_file[key], of_all)
             for file in Path(stem).iterdir():
                 in_all = Path("all", file.name.replace(stem, prefix, 1))
                 assert file.read_bytes() == in_all.read_bytes()

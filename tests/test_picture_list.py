@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from netsurgery.cli import run
+from netsurgery.cli.files import IMAGE
 from netsurgery.errors import ImageError
-from netsurgery.maps.picture_list import listed, read_list
+from netsurgery.maps.picture_list import PICTURE_ENDINGS, listed, read_list
 
 NET = ("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
 MODEL = ["--prototxt", NET[0], "--weights", NET[1], "--engine", "embedded"]
@@ -77,8 +78,8 @@ def test_a_list_that_is_a_folder_or_closed(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_folders_and_patterns(folder: Path) -> None:
-    def names(*given: str, **options: Any) -> list[str]:
-        return [name.replace(os.sep, "/") for name in listed(given, **options)]
+    def names(*words: str, **options: Any) -> list[str]:
+        return [name.replace(os.sep, "/") for name in listed(words, **options)]
 
     assert names("b", recursive=True) == ["b/1.JPG", "b/2.png", "b/deep/3.webp"]
     assert names("b") == ["b"]
@@ -89,6 +90,10 @@ def test_folders_and_patterns(folder: Path) -> None:
     assert names("[1].png") == ["[1].png"]
     assert names("b/*", patterns=False) == ["b/*"]
     assert names("*.gif") == ["*.gif"]
+
+
+def test_completion_offers_what_folders_hold() -> None:
+    assert IMAGE.endings == PICTURE_ENDINGS
 
 
 def test_folders_without_pictures(folder: Path) -> None:

@@ -150,8 +150,7 @@ def test_what_does_not_stay_is_worked_on_alone() -> None:
         alone_at[item] = alone
         return item
 
-    kept = stages(run=run, is_kept=str.isupper)
-    results = kept.results(counted("AbCd", asked))
+    results = stages(run=run, is_kept=str.isupper).results(counted("AbCd", asked))
     assert next(results) == "A"
     assert asked == ["A", "b"]
     assert next(results) == "b"

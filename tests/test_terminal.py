@@ -17,8 +17,7 @@ from every_command import COMMANDS, GOOD
 from PIL import Image
 
 from netsurgery.engines.worker_log import LastWords
-from netsurgery.io.no_warnings import no_warnings
-from netsurgery.io.terminal import printable, unheard
+from netsurgery.io.terminal import no_warnings, printable, unheard
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "netsurgery"
@@ -344,13 +343,13 @@ def test_warnings_are_dropped_until_the_last_thread_is_done() -> None:
     inside, may_leave = threading.Event(), threading.Event()
 
     def second() -> None:
-        with no_warnings():
+        with no_warnings:
             inside.set()
             may_leave.wait(20)
 
     thread = threading.Thread(target=second)
     filters = warnings.filters
-    with no_warnings():
+    with no_warnings:
         thread.start()
         assert inside.wait(20)
     warnings.warn("dropped: the other is still there", stacklevel=1)

@@ -15,7 +15,6 @@ from netsurgery.errors import NetsurgeryError
 from netsurgery.formats.limits import MAX_PROTOTXT
 from netsurgery.io.terminal import STDIN
 from netsurgery.io.wording import counted
-from netsurgery.maps.picture_list import PICTURE_ENDINGS
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -127,7 +126,10 @@ PROTOTXT = InputFile("net.prototxt", ".prototxt", ".pbtxt", most=MAX_PROTOTXT)
 WEIGHTS = InputFile("model.caffemodel", ".caffemodel", ".h5")
 NET_OR_WEIGHTS = InputFile("net.prototxt", *PROTOTXT.endings, *WEIGHTS.endings)
 ARRAY = InputFile("array.npy", ".npy")
-IMAGE = TypedFile(*PICTURE_ENDINGS)
+IMAGE = TypedFile(  # as in `netsurgery.maps.picture_list`, which is not imported for it
+    *(".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pbm", ".pgm", ".pnm", ".ppm"),
+    *(".tif", ".tiff", ".webp"),
+)
 #: Names of pictures.
 LIST = TypedFile(".txt", ".lst")
 #: A drawing to write, in the form that its ending says.

@@ -41,6 +41,15 @@ def _has_folder(values: Mapping[str, Any]) -> bool:
     return bool(values["lists"]) or any(map(os.path.isdir, values["images"]))
 
 
+def _pictures(images: tuple[str, ...], lists: tuple[str, ...], recursive: bool) -> tuple[str, ...]:
+    from netsurgery.maps.picture_list import listed, read_list
+
+    pictures = list(listed(images, recursive=recursive))
+    for path in lists:
+        pictures += listed(read_list(path), recursive=recursive, patterns=False)
+    return tuple(pictures)
+
+
 def pictures_argument(command: F) -> F:
     """IMAGE..., --from and -r; the command gets all that they stand for as `images`.
 
@@ -51,13 +60,10 @@ def pictures_argument(command: F) -> F:
     def wrapped(
         *args: Any, images: tuple[str, ...], lists: tuple[str, ...], recursive: bool, **kwargs: Any
     ) -> Any:
-        from netsurgery.maps.picture_list import listed, read_list
-
         if not images and not lists:
             raise click.UsageError("Missing argument 'IMAGE...'; or give a list: --from FILE")
-        found = list(listed(images, recursive=recursive))
-        for path in lists:
-            found += listed(read_list(path), recursive=recursive, patterns=False)
-        return command(*args, images=tuple(found), **kwargs)
+        if lists or recursive or not all(map(os.path.isfile, images)):
+            images = _pictures(images, lists, recursive)
+        return command(*args, images=images, **kwargs)
 
     return _IMAGES(_FROM(_RECURSIVE(wrapped)))  # type: ignore[return-value]

@@ -26,6 +26,7 @@ __all__ = [
     "cell",
     "check_no_terminal",
     "joined",
+    "no_warnings",
     "own_standard_error",
     "print_bytes",
     "print_text",
@@ -224,6 +225,37 @@ def unheard(*, shown: bool = False) -> Iterator[None]:
     finally:
         if led:
             _away.back()
+
+
+class _Ignoring:
+    """Warnings are ignored from when the first thread wants that until the last is done.
+
+    Of two threads in `warnings.catch_warnings`, which keeps the process's filters and puts them
+    back, the second to enter puts back what the first has changed.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.count = threading.Lock(), 0
+        self.stack = contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        import warnings
+
+        with self.lock:
+            if self.count == 0:
+                self.stack.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+            self.count += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.count -= 1
+            if self.count == 0:
+                self.stack.close()
+
+
+#: Around what draws warnings of Python's that mean nothing here; several threads may be in it.
+no_warnings = _Ignoring()
 
 
 def _show(printed: bytes) -> None:

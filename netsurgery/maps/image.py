@@ -23,10 +23,9 @@ from PIL import Image, UnidentifiedImageError
 from netsurgery.errors import ImageError, NetsurgeryError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.memory import Claim, empty
-from netsurgery.io.no_warnings import no_warnings
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.sniff import HEAD, refusal, what_it_is
-from netsurgery.io.terminal import STDIN, unheard
+from netsurgery.io.terminal import STDIN, no_warnings, unheard
 from netsurgery.io.unreadable import unreadable
 from netsurgery.maps.picture_limits import Metered, check_decoder, check_file
 
@@ -221,7 +220,7 @@ def _decoding(name: str) -> Iterator[None]:
     """Raise ImageError, with the picture's name, for whatever a decoder raises."""
     # Pillow warns of large pictures (there is a limit of our own) and of damaged metadata; libtiff
     # prints.
-    with no_warnings(), unheard():
+    with no_warnings, unheard():
         try:
             with out_of_memory_named(name):
                 yield

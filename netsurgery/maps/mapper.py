@@ -162,7 +162,7 @@ class Mapper(Closeable):
             self._names.find_background(background)
         self._cells: dict[Size, Cells | None] = {}
         #: Inputs made ahead, by picture, and the sizes of those that the net has taken.
-        self._made: WeakKeyDictionary[Picture, tuple[Array, Placement]] = WeakKeyDictionary()
+        self._ahead: WeakKeyDictionary[Picture, tuple[Array, Placement]] = WeakKeyDictionary()
         self._taken: set[Size] = set()
         #: One line about the engine that ran last, and why it was not another; "" before and if so.
         self.engine = self.note = ""
@@ -274,12 +274,12 @@ class Mapper(Closeable):
         if exact in self._taken:
             data, placement = self.transformer.blob(picture, exact)
             claim = Claim(data.nbytes, f"{picture.shown}: the input made of it")
-            self._made[picture] = claim_for(data, claim), placement
+            self._ahead[picture] = claim_for(data, claim), placement
 
     def _input(self, picture: Picture, size: Size) -> tuple[Array, Placement]:
-        made = self._made.pop(picture, None)
-        if made is not None and made[1].input == size:
-            return made
+        ahead = self._ahead.pop(picture, None)
+        if ahead is not None and ahead[1].input == size:
+            return ahead
         return self.transformer.blob(picture, size)
 
     def _plan(

@@ -105,7 +105,7 @@ class MapResult:
 
 
 #: A result, and the outputs made of it, by kind.
-_Made = tuple[MapResult, dict[str, bytes]]
+_MapOutputs = tuple[MapResult, dict[str, bytes]]
 
 
 @dataclass(eq=False)
@@ -139,19 +139,19 @@ class MapJob:
         with self.opened, suppress(_NothingMapped), self.files.tables() as self._tables:
             if len(self.pictures) > 1:
                 self.mapper.load()  # what is wrong with the model is not each picture's fault
-            made = results_of(
+            results = results_of(
                 self.mapper,
                 self.pictures,
                 self._run,
-                self._made,
+                self._with_outputs,
                 lambda name, error: (MapResult(name, error=error), {}),
                 held=True,
                 worth_a_thread=bool(self.files.paths or self.render),
             )
-            with closing(made):
+            with closing(results):
                 for index in range(len(self.pictures)):
                     # Of no name: the map would be there beside the next one.
-                    yield self._written(index, *next(made))
+                    yield self._written(index, *next(results))
             self.of_all = self._joined()
             if not self._good:
                 raise _NothingMapped  # within, so that no table appears
@@ -164,7 +164,7 @@ class MapJob:
         except HoldsNaN as error:  # its values are written, to see where
             return MapResult(picture.name, error=error)
 
-    def _made(self, result: MapResult) -> _Made:
+    def _with_outputs(self, result: MapResult) -> _MapOutputs:
         """The outputs of a picture, by kind."""
         from netsurgery.maps.classmap import HoldsNaN
         from netsurgery.maps.image import out_of_memory_named

@@ -173,7 +173,7 @@ class FeatureResult:
 
 
 #: A result, and the content of its files.
-_Made = tuple[FeatureResult, dict[str, bytes]]
+_BlobOutputs = tuple[FeatureResult, dict[str, bytes]]
 
 
 @dataclass(eq=False)
@@ -214,9 +214,9 @@ class FeatureJob:
             with ExitStack() as inner:
                 paths = [outputs[path] for path in self.files]
                 file = inner.enter_context(self.collection.open(paths)) if self.collection else None
-                made = inner.enter_context(closing(self._made()))
-                for name, (result, contents) in zip(self.names, made, strict=True):
-                    result = self._kept(replace(result, name=name), contents, file)
+                results = inner.enter_context(closing(self._results()))
+                for name, (result, contents) in zip(self.names, results, strict=True):
+                    result = self._stored(replace(result, name=name), contents, file)
                     good += result.error is None
                     yield result
             if not good:
@@ -226,7 +226,7 @@ class FeatureJob:
         # After the stack, which has put the files in place.
         self.written += [*map(str, self.files), *sorted(self.blob_files.content)]
 
-    def _kept(
+    def _stored(
         self, result: FeatureResult, contents: dict[str, bytes], file: FeatureFile | None
     ) -> FeatureResult:
         """Keep what was made of a picture for the files. Raises OutputError."""
@@ -242,21 +242,21 @@ class FeatureJob:
         self.blob_files.content.update(contents)
         return result
 
-    def _made(self) -> Generator[_Made, None, None]:
+    def _results(self) -> Generator[_BlobOutputs, None, None]:
         """Each picture's result and the content of its files; none of a picture that fails."""
 
         def run(number: int, picture: Picture) -> FeatureResult:
             features = features_of(self.extractor, picture)
             return FeatureResult(picture.name, self.names[number], features)
 
-        def made(result: FeatureResult) -> _Made:
+        def with_outputs(result: FeatureResult) -> _BlobOutputs:
             return result, self.blob_files.contents(result.name, result.features or {})
 
         return results_of(
             self.extractor.mapper,
             self.pictures,
             run,
-            made,
+            with_outputs,
             lambda image, error: (FeatureResult(image, "", error=error), {}),
             held=True,
             worth_a_thread=bool(self.blob_files.paths),

@@ -119,18 +119,18 @@ def results_of(
     from netsurgery.maps.any_picture import as_picture, picture_name
     from netsurgery.maps.image import out_of_memory_named
 
-    def read(one: _Numbered) -> tuple[int, Picture]:
-        number, named = one
+    def read(item: _Numbered) -> tuple[int, Picture]:
+        number, named = item
         with out_of_memory_named(picture_name(*named)):
             picture = as_picture(*named)
             mapper.make_input(picture)
             return number, picture
 
-    def run_over(one: tuple[int, Picture], alone: bool) -> Ran:
+    def run_over(numbered: tuple[int, Picture], alone: bool) -> Ran:
         mapper.alone = alone
         try:
-            with out_of_memory_named(one[1].name):
-                return run(*one)
+            with out_of_memory_named(numbered[1].name):
+                return run(*numbered)
         finally:
             mapper.alone = True
 
@@ -138,8 +138,8 @@ def results_of(
         read,
         run_over,
         finish,
-        lambda one, error: failed(picture_name(*one[1]), error),
-        is_kept=lambda one: _can_be_read_later(one[1][0], held),
+        lambda item, error: failed(picture_name(*item[1]), error),
+        is_kept=lambda item: _can_be_read_later(item[1][0], held),
         worth_a_thread=worth_a_thread,
     )
     return pipeline.results(enumerate(pictures))

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["AHEAD", "Pipeline"]
 
-Item = TypeVar("Item")
+PipeItem = TypeVar("PipeItem")
 Ready = TypeVar("Ready")
 Ran = TypeVar("Ran")
-Result = TypeVar("Result")
+PipeResult = TypeVar("PipeResult")
 From = TypeVar("From")
 To = TypeVar("To")
 
@@ -37,30 +37,30 @@ AHEAD = _THREADS + 1
 
 
 @dataclass(eq=False)
-class _Waiting(Generic[Item, Ready]):
+class _Waiting(Generic[PipeItem, Ready]):
     """An item that is to be run; `future` has it prepared, where that is done ahead.
 
     error: what was raised in its place, by whoever gives the items.
     """
 
-    item: Item | None
+    item: PipeItem | None
     kept: bool
     future: Future[Ready] | None = None
     error: Exception | None = None
 
 
 @dataclass(eq=False)
-class _Behind(Generic[Item, Ran, Result]):
+class _Behind(Generic[PipeItem, Ran, PipeResult]):
     """An item that was run, or failed; `future` has it finished, where a thread does that."""
 
-    item: Item | None
+    item: PipeItem | None
     ran: Ran | None = None
     error: Exception | None = None
-    future: Future[Result] | None = None
+    future: Future[PipeResult] | None = None
 
 
 @dataclass(eq=False)
-class Pipeline(Generic[Item, Ready, Ran, Result]):
+class Pipeline(Generic[PipeItem, Ready, Ran, PipeResult]):
     """The stages; `results` takes items through them.
 
     prepare, finish: called in threads; finish in the caller's where it is not worth_a_thread. run:
@@ -70,18 +70,18 @@ class Pipeline(Generic[Item, Ready, Ran, Result]):
     on alone, and nothing behind it is asked for before its result has been taken.
     """
 
-    prepare: Callable[[Item], Ready]
+    prepare: Callable[[PipeItem], Ready]
     run: Callable[[Ready, bool], Ran]
-    finish: Callable[[Ran], Result]
-    failed: Callable[[Item, NetsurgeryError], Result]
-    is_kept: Callable[[Item], bool]
+    finish: Callable[[Ran], PipeResult]
+    failed: Callable[[PipeItem, NetsurgeryError], PipeResult]
+    is_kept: Callable[[PipeItem], bool]
     worth_a_thread: bool = True
     ahead: int = AHEAD
-    _waiting: deque[_Waiting[Item, Ready]] = field(default_factory=deque, init=False)
-    _behind: deque[_Behind[Item, Ran, Result]] = field(default_factory=deque, init=False)
+    _waiting: deque[_Waiting[PipeItem, Ready]] = field(default_factory=deque, init=False)
+    _behind: deque[_Behind[PipeItem, Ran, PipeResult]] = field(default_factory=deque, init=False)
     _opened: ExitStack = field(default_factory=ExitStack, init=False)
 
-    def results(self, items: Iterable[Item]) -> Generator[Result, None, None]:
+    def results(self, items: Iterable[PipeItem]) -> Generator[PipeResult, None, None]:
         """A result for each item, in order, made as they are asked for.
 
         Of `items`, at most `ahead` are asked for behind the one that is run. Closing it waits for
@@ -94,64 +94,66 @@ class Pipeline(Generic[Item, Ready, Ran, Result]):
                 yield from self._through(self._waiting.popleft())
             yield from self._results(lambda: True)
 
-    def _read_ahead(self, source: Iterator[Item]) -> bool:
+    def _read_ahead(self, source: Iterator[PipeItem]) -> bool:
         """Have the next items prepared; whether there are any."""
         waiting = self._waiting
         while not waiting or (len(waiting) <= self.ahead and waiting[-1].kept):
             busy = bool(waiting or self._behind)  # else there is nothing to do meanwhile
             try:
                 item = next(source)
-                one: _Waiting[Item, Ready] = _Waiting(item, self.is_kept(item))
+                entry: _Waiting[PipeItem, Ready] = _Waiting(item, self.is_kept(item))
             except StopIteration:
                 break
             except Exception as error:
                 waiting.append(_Waiting(None, kept=False, error=error))
                 break
-            if busy and one.kept and self.ahead:
-                one.future = _submitted(self._ahead_pool, self.prepare, item)
-            waiting.append(one)
+            if busy and entry.kept and self.ahead:
+                entry.future = _submitted(self._ahead_pool, self.prepare, item)
+            waiting.append(entry)
         return bool(waiting)
 
-    def _through(self, one: _Waiting[Item, Ready]) -> Iterator[Result]:
+    def _through(self, entry: _Waiting[PipeItem, Ready]) -> Iterator[PipeResult]:
         """Run an item and begin to finish it, and give what results must come before that."""
-        if not one.kept:
+        if not entry.kept:
             yield from self._results(lambda: True)
-        behind = self._ran(one, alone=not self._is_anything_else())
+        behind = self._ran(entry, alone=not self._is_anything_else())
         if behind is None:
             yield from self._results(lambda: True)
             self._drop_prepared()
             self.ahead = 0  # the next would lack memory, too
-            one.future = None
-            behind = self._ran(one, alone=True)
+            entry.future = None
+            behind = self._ran(entry, alone=True)
         assert behind is not None
         if self.worth_a_thread and self._waiting and behind.ran is not None:
             behind.future = _submitted(self._behind_pool, self.finish, behind.ran)
         self._behind.append(behind)
         del behind
-        if not self.worth_a_thread or not one.kept:
+        if not self.worth_a_thread or not entry.kept:
             yield from self._results(lambda: True)
 
-    def _ran(self, one: _Waiting[Item, Ready], *, alone: bool) -> _Behind[Item, Ran, Result] | None:
+    def _ran(
+        self, entry: _Waiting[PipeItem, Ready], *, alone: bool
+    ) -> _Behind[PipeItem, Ran, PipeResult] | None:
         """The item as it was run, or failed; None where others are in its way."""
-        if one.item is None:
-            return _Behind(None, error=one.error)
+        if entry.item is None:
+            return _Behind(None, error=entry.error)
         try:
-            ready = self.prepare(one.item) if one.future is None else one.future.result()
-            one.future = None
-            return _Behind(one.item, self.run(ready, alone))
+            ready = self.prepare(entry.item) if entry.future is None else entry.future.result()
+            entry.future = None
+            return _Behind(entry.item, self.run(ready, alone))
         except Exception as error:
-            return _Behind(one.item, error=error) if alone or not _lacks_memory(error) else None
+            return _Behind(entry.item, error=error) if alone or not _lacks_memory(error) else None
 
     def _is_anything_else(self) -> bool:
         """Whether there is something of other items in memory."""
-        return bool(self._behind) or any(one.future is not None for one in self._waiting)
+        return bool(self._behind) or any(entry.future is not None for entry in self._waiting)
 
     def _drop_prepared(self) -> None:
         """Forget what was made of the items that wait; it is made again in their turn."""
-        for one in self._waiting:
-            if one.future is not None and not one.future.cancel():
-                one.future.exception()  # waits for it
-            one.future = None
+        for entry in self._waiting:
+            if entry.future is not None and not entry.future.cancel():
+                entry.future.exception()  # waits for it
+            entry.future = None
 
     def _is_due(self) -> bool:
         """Whether the first result behind is to be given before the next item is run."""
@@ -159,32 +161,32 @@ class Pipeline(Generic[Item, Ready, Ran, Result]):
         done = first is None or first.done()
         return done or len(self._behind) >= AHEAD or (coming is not None and not coming.done())
 
-    def _results(self, is_due: Callable[[], bool]) -> Iterator[Result]:
+    def _results(self, is_due: Callable[[], bool]) -> Iterator[PipeResult]:
         while self._behind and is_due():
             yield self._result(self._behind.popleft())
 
-    def _result(self, one: _Behind[Item, Ran, Result]) -> Result:
-        if one.ran is not None:
+    def _result(self, entry: _Behind[PipeItem, Ran, PipeResult]) -> PipeResult:
+        if entry.ran is not None:
             try:
-                return self.finish(one.ran) if one.future is None else one.future.result()
+                return self.finish(entry.ran) if entry.future is None else entry.future.result()
             except NetsurgeryError as error:
-                one.error = error
-            if _lacks_memory(one.error) and self._is_anything_else():
+                entry.error = error
+            if _lacks_memory(entry.error) and self._is_anything_else():
                 self._wait_for_others()
                 try:
-                    return self.finish(one.ran)
+                    return self.finish(entry.ran)
                 except NetsurgeryError as error:
-                    one.error = error
-        assert one.error is not None
-        if one.item is None or not isinstance(one.error, NetsurgeryError):
-            raise one.error
-        return self.failed(one.item, one.error)
+                    entry.error = error
+        assert entry.error is not None
+        if entry.item is None or not isinstance(entry.error, NetsurgeryError):
+            raise entry.error
+        return self.failed(entry.item, entry.error)
 
     def _wait_for_others(self) -> None:
         """Wait until nothing else is done, and forget what may be."""
-        for other in self._behind:
-            if other.future is not None:
-                other.future.exception()
+        for entry in self._behind:
+            if entry.future is not None:
+                entry.future.exception()
         self._drop_prepared()
 
     @cached_property
