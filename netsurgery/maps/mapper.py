@@ -161,9 +161,9 @@ class Mapper(Closeable):
         if background is not None:
             self._names.find_background(background)
         self._cells: dict[Size, Cells | None] = {}
-        #: Inputs made ahead, by picture, and the sizes of those that the net has taken.
+        #: Inputs made ahead, by picture, and the sizes at which the net was run over the whole.
         self._ahead: WeakKeyDictionary[Picture, tuple[Array, Placement]] = WeakKeyDictionary()
-        self._taken: set[Size] = set()
+        self._whole: set[Size] = set()
         #: One line about the engine that ran last, and why it was not another; "" before and if so.
         self.engine = self.note = ""
         #: How the last picture was run in tiles; "" where it was run as one.
@@ -254,9 +254,9 @@ class Mapper(Closeable):
         exact = options.input_size(self.source.size, picture.size)
         plan = self._plan(picture, exact, names, as_map, tile or options.tile)
         data, placement = self._input(picture, exact)
-        self._taken.add(exact)
         self.tiled = ""
         if plan is None:
+            self._whole.add(exact)
             return PictureBlobs(self.run(data, names), placement, exact)
         from netsurgery.maps.tiled import cutter, in_memory, run_tiles, tiles_note
 
@@ -267,11 +267,12 @@ class Mapper(Closeable):
     def make_input(self, picture: Picture) -> None:
         """Make a picture's input ahead, for `blobs` to take; another thread may run the net.
 
-        Only at a size that the net has taken before, so that nothing is made that may be refused.
+        Only at a size at which it was run over a whole input before: nothing is made that may be
+        refused, or cut into tiles.
         Raises MemoryLimitError.
         """
         exact = self.transformer.options.input_size(self.source.size, picture.size)
-        if exact in self._taken:
+        if exact in self._whole:
             data, placement = self.transformer.blob(picture, exact)
             claim = Claim(data.nbytes, f"{picture.shown}: the input made of it")
             self._ahead[picture] = claim_for(data, claim), placement
