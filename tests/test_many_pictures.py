@@ -91,6 +91,20 @@ def test_what_is_printed(words: list[str], capfdbinary: pytest.CaptureFixture[by
     assert [line for line in lines if b'"error"' not in line] == expected
 
 
+@pytest.mark.caffe
+def test_what_real_caffe_gives(
+    caffe_python: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    words = [*WORDS, "--json", "--engine", "caffe", "--caffe-python", caffe_python]
+    expected = []
+    for name in GOOD:
+        assert run(["classify-map", name, *words]) == 0
+        expected.append(capfdbinary.readouterr().out)
+    assert run(["classify-map", *ALL, *words]) == 1
+    lines = capfdbinary.readouterr().out.splitlines(keepends=True)
+    assert [line for line in lines if b'"error"' not in line] == expected
+
+
 def test_a_page_of_all() -> None:
     list(ns.classify_maps(ALL, MODEL, blob="pool3", engine="embedded").to_files({"html": "p.html"}))
     join = OUTPUTS["html"].join
