@@ -64,10 +64,10 @@ class Pipeline(Generic[PipeItem, Ready, Ran, PipeResult]):
     """The stages; `results` takes items through them.
 
     prepare, finish: called in threads; finish in the caller's where it is not worth_a_thread. run:
-    called with whether nothing of other items is in memory.
-    failed: the result of an item, from the NetsurgeryError that a stage has raised; it may raise.
-    is_kept: whether an item stays as it is and can be prepared again. One that does not is worked
-    on alone, and nothing behind it is asked for before its result has been taken.
+    called with whether nothing of other items is in memory. failed: the result of an item, from the
+    NetsurgeryError that a stage has raised; it may raise. is_kept: whether an item stays as it is
+    and can be prepared again. One that does not is worked on alone, and nothing behind it is asked
+    for before its result has been taken. ahead: how many items are prepared ahead at most.
     """
 
     prepare: Callable[[PipeItem], Ready]
@@ -118,10 +118,10 @@ class Pipeline(Generic[PipeItem, Ready, Ran, PipeResult]):
             yield from self._results(lambda: True)
         behind = self._ran(entry, alone=not self._is_anything_else())
         if behind is None:
+            entry.future = None
             yield from self._results(lambda: True)
             self._drop_prepared()
             self.ahead = 0  # the next would lack memory, too
-            entry.future = None
             behind = self._ran(entry, alone=True)
         assert behind is not None
         if self.worth_a_thread and self._waiting and behind.ran is not None:
