@@ -125,7 +125,7 @@ def test_the_commands_take_them_in_order(
 
 def test_wrong_usages(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, said in (
-        ([], "error: Missing argument 'IMAGE...'; or give a list: --from FILE"),
+        ([], "error: missing argument IMAGE..., or a list of them: --from FILE"),
         (["-", "--from", "-"], "error: standard input (-) can be one of the inputs only"),
         (["a.png", "-r"], "error: -r/--recursive does nothing where no IMAGE is a folder"),
         (["--from", ""], "error: --from: expected a file's name, found an empty one"),

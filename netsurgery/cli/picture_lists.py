@@ -61,7 +61,7 @@ def pictures_argument(command: F) -> F:
         *args: Any, images: tuple[str, ...], lists: tuple[str, ...], recursive: bool, **kwargs: Any
     ) -> Any:
         if not images and not lists:
-            raise click.UsageError("Missing argument 'IMAGE...'; or give a list: --from FILE")
+            raise click.UsageError("missing argument IMAGE..., or a list of them: --from FILE")
         if lists or recursive or not all(map(os.path.isfile, images)):
             images = _pictures(images, lists, recursive)
         return command(*args, images=images, **kwargs)
