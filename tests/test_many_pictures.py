@@ -206,6 +206,23 @@ def test_memory_is_in_use_for_a_fixed_number_of_pictures(monkeypatch: pytest.Mon
     assert counting.most < (2 * AHEAD + 2) * picture + (64 << 20)
 
 
+def test_an_error_that_is_kept_keeps_no_memory() -> None:
+    Image.new("RGB", (600, 600), "red").save("large.png")
+    ns.set_max_memory("4GiB")
+    try:
+        before = in_use()
+        results = ns.classify_maps(
+            ["large.png", "broken.jpg", *["large.png"] * 9], MODEL, blob="pool3", engine="embedded"
+        )
+        next(results)
+        with pytest.raises(ns.ImageError) as caught:
+            next(results)
+        assert caught.value is not None
+        assert in_use() - before < 3 * 600 * 600  # not one of the next
+    finally:
+        ns.set_max_memory(None)
+
+
 def in_use() -> int:
     from netsurgery.io.memory import _BUDGET
 

@@ -89,6 +89,8 @@ class Pipeline(Generic[PipeItem, Ready, Ran, PipeResult]):
         """
         source = iter(items)
         with self._opened:
+            for queue in (self._waiting, self._behind):
+                self._opened.callback(queue.clear)  # an error that is kept holds this frame
             while self._read_ahead(source):
                 yield from self._results(self._is_due)
                 yield from self._through(self._waiting.popleft())
