@@ -25,14 +25,29 @@ MEAN = "104.0,116.7,122.7"
 PREPROCESS = ("--mean", MEAN, "--raw-scale", "255", "--channel-swap", "2,1,0")
 
 
+_PICTURES = """\
+import sys, numpy as np
+from PIL import Image
+random = np.random.default_rng(0)
+for name in sys.argv[1:]:
+    smooth = Image.fromarray(random.integers(0, 256, (12, 16, 3), np.uint8)).resize((500, 375))
+    noise = random.normal(0, 3, (375, 500, 3))
+    Image.fromarray(np.clip(smooth + noise, 0, 255).astype(np.uint8)).save(name, quality=90)
+"""
+
+
 @dataclass(frozen=True)
 class Scale:
-    """Sizes: the classifier's input, that of its 8 x 8 map, and how fc6 and fc7 become large."""
+    """Sizes: the classifier's input, that of its 8 x 8 map, and how fc6 and fc7 become large.
+
+    pictures: how many many are.
+    """
 
     prototxt: Path
     window: int
     mapped: int
     widened: tuple[str, str]
+    pictures: int
 
 
 #: 61 million params; widened to 12,000 outputs each, fc6 and fc7 make it 269 million, 1 GiB.
@@ -41,10 +56,15 @@ CAFFENET = Scale(
     227,
     451,
     ("num_output: 4096", "num_output: 12000"),
+    200,
 )
 #: For trying the benchmark itself.
 SMALL = Scale(
-    ROOT / "prototxt" / "small_caffenet.prototxt", 67, 291, ("num_output: 64", "num_output: 128")
+    ROOT / "prototxt" / "small_caffenet.prototxt",
+    67,
+    291,
+    ("num_output: 64", "num_output: 128"),
+    8,
 )
 
 
@@ -82,6 +102,11 @@ class Materials:
         """A photograph's worth of pixels, 360 x 480."""
         return self.folder / "picture.jpg"
 
+    @property
+    def pictures(self) -> Path:
+        """A list of pictures, each 375 x 500, as a camera makes them: smooth, with some noise."""
+        return self.folder / "pictures.txt"
+
     @cached_property
     def environment(self) -> dict[str, str]:
         """This process's own, without what would change how netsurgery works.
@@ -111,6 +136,10 @@ class Materials:
             "Image.fromarray(random).resize((480, 360)).save(sys.argv[1])"
         )
         subprocess.run([sys.executable, "-c", script, str(self.picture)], check=True)
+        folder = self.clear("pictures")
+        names = [folder / f"{number:03}.jpg" for number in range(self.scale.pictures)]
+        subprocess.run([sys.executable, "-c", _PICTURES, *map(str, names)], check=True)
+        self.pictures.write_text("".join(f"{name}\n" for name in names))
 
     def converting(self, net: tuple[Path, Path], out: tuple[Path, Path]) -> list[str | Path]:
         """The words of `netsurgery convert` for a net, to two files."""

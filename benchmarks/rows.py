@@ -40,6 +40,7 @@ class Bench:
         yield from self.map_against_notebook()
         yield from self.forwards()
         yield from self.map_against_crops()
+        yield from self.many_maps()
         yield from self.version()
 
     @cached_property
@@ -190,6 +191,35 @@ class Bench:
             f"{dense / crop:.2g} x the multiply-adds",
         )
 
+    def many_maps(self) -> Iterator[Row]:
+        """classify-map of many pictures, whole process, against forwards and pycaffe's loop."""
+        scale = self.materials.scale
+        turns = [self._bare_forwards, lambda: self._maps("--json"), self._drawn_maps]
+        if self.caffe is not None:
+            turns.append(self._notebook_maps)
+        bare, printed, drawn, *theirs = alternate(turns, max(1, self.count - 2))
+        what = (
+            f"classify-map of {scale.pictures} pictures of 500x375 at {scale.mapped}x{scale.mapped}"
+        )
+        for how, share, ours in (("--json", 0.95, printed), ("--picture", 0.85, drawn)):
+            yield Row(
+                f"{bare.seconds / ours.seconds:.0%} of the speed",
+                f"at least {share:.0%}",
+                bare.seconds / ours.seconds >= share,
+                f"{what}, {how}, whole process",
+                seconds(ours.seconds),
+                f"as many forwards, and nothing else: {seconds(bare.seconds)}",
+                "",
+            )
+            for caffe in theirs if ours is printed else ():
+                yield Row(
+                    *at_least(2.5, caffe.seconds, ours.seconds),
+                    f"{what}, {how}, whole process",
+                    seconds(ours.seconds),
+                    f"the notebook's loop in pycaffe: {seconds(caffe.seconds)}",
+                    "",
+                )
+
     def version(self) -> Iterator[Row]:
         """`netsurgery --version` against a start of Python with click."""
         command = (self.materials.netsurgery, "--version")
@@ -242,6 +272,27 @@ class Bench:
         prototxt, weights = materials.dense
         net = ["--prototxt", str(prototxt), "--weights", str(weights), "--engine", "embedded"]
         return self._run(materials.netsurgery, "classify-map", materials.picture, *net, *PREPROCESS)
+
+    def _maps(self, *how: str) -> Run:
+        materials = self.materials
+        prototxt, weights = materials.dense
+        net = ["--prototxt", str(prototxt), "--weights", str(weights), "--engine", "embedded"]
+        command = (materials.netsurgery, "classify-map", "--from", materials.pictures)
+        return self._run(*command, *net, *PREPROCESS, *how)
+
+    def _drawn_maps(self) -> Run:
+        return self._maps("--picture", str(self.materials.clear("drawn")), "-q")
+
+    def _bare_forwards(self) -> Run:
+        scale = self.materials.scale
+        shape, count = f"1,3,{scale.mapped},{scale.mapped}", str(scale.pictures)
+        script = ROOT / "benchmarks" / "bare_forwards.py"
+        return self._run(sys.executable, script, *self.materials.dense, shape, count)
+
+    def _notebook_maps(self) -> Run:
+        materials = self.materials
+        script = ROOT / "benchmarks" / "notebook_maps.py"
+        return self._caffe(script, *materials.dense, MEAN, materials.pictures)
 
     def _notebook_map(self) -> Run:
         materials = self.materials

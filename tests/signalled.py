@@ -44,6 +44,7 @@ COMMANDS = {
     "convert by Caffe": f"convert {NET_OF_DIGITS} {DIGITS} -o out -q --force --engine caffe",
     "edit": "edit big.prototxt big.caffemodel fc[0]*=2 -o out/new.caffemodel -q --force",
     "classify-map": f"classify-map {_MAPS} --picture out",
+    "classify-map into a table": f"classify-map {_MAPS} --parquet out/new.parquet",
     "features": f"features {_MAPS} -o out/new.npz",
     "export": "export big.prototxt big.caffemodel -o out/new.onnx -q --force",
     "caffe install": "caffe install --prefix out --force -q --mirror http://mirror.example/debian",

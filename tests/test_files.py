@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -336,6 +337,34 @@ def test_where_nothing_can_be_locked_nothing_is_waited_for(monkeypatch: pytest.M
     with Outputs(["model"]):
         pass
     assert names() == [DEAD, "model"]
+
+
+def test_many_outputs_and_inputs_take_time_in_proportion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four times as many: no more than five times the questions to the system."""
+    asked = 0
+    real = os.stat
+
+    def counted(*args: Any, **options: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return real(*args, **options)
+
+    def questions(count: int) -> int:
+        nonlocal asked
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        inputs = [folder / f"{number}.in" for number in range(count)]
+        for path in inputs:
+            path.touch()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "stat", counted)
+            asked = 0
+            check_outputs([folder / f"{number}.out" for number in range(count)], inputs=inputs)
+        return asked
+
+    assert 0 < questions(400) < 5 * questions(100)
 
 
 def test_a_pipe_by_its_name_in_proc() -> None:

@@ -31,6 +31,9 @@ class FakeMapper:
     def load(self) -> None:
         pass
 
+    def make_input(self, picture: Picture) -> None:
+        pass
+
     def map(self, picture: Picture) -> ClassMap:
         return self.run(picture.name)
 
@@ -112,8 +115,12 @@ def test_a_picture_without_memory_beside_another_is_mapped_alone(
         error.__cause__ = MemoryError()
         return error
 
+    tried = {name: threading.Event() for name in "bd"}
+
     def run(image: str) -> ClassMap:
         tries.append(image)
+        if image in tried:
+            tried[image].set()
         if image == "b" and "a" not in finished:
             raise refusal()
         if image == "d":
@@ -121,6 +128,8 @@ def test_a_picture_without_memory_beside_another_is_mapped_alone(
         return map_of(image)
 
     def draw(mapped: ClassMap, view: MapView) -> bytes:
+        # Not done before the next has been tried.
+        assert mapped.image == "b" or tried[chr(ord(mapped.image) + 1)].wait(WAIT)
         return b"drawn"
 
     job = job_of(tmp_path, list("abcd"), run, draw, monkeypatch)
@@ -140,6 +149,6 @@ def test_results_that_are_not_asked_for_are_not_written(
     threads = threading.active_count()
     results = iter(job)
     assert next(results).image == "a"
-    results.close()  # type: ignore[attr-defined]
+    results.close()
     assert [path.name for path in (tmp_path / "maps").iterdir()] == ["a.png"]
     assert threading.active_count() == threads

@@ -94,7 +94,7 @@ def test_an_output_of_blobs_is_an_option_of_features(
     files = BlobFiles([], force=False)
     files.name({output.name: str(tmp_path / "out")}, ["cat"], ["conv/a", "fc"])
     blob_features = Features("cat.png", "fc", np.ones((2, 3, 3), np.float32), None, None, PLACED)
-    files.make("cat", blob_features)
+    files.content.update(files.contents("cat", {"fc": blob_features}))
     files.write()
     assert [path.name for path in (tmp_path / "out").iterdir()] == [f"cat_fc{output.suffix}"]
 
@@ -127,10 +127,10 @@ def new_output(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], click.Command
 @pytest.mark.parametrize(
     ("option", "outputs"),
     [
-        ("--force", "--npy, --picture, --html or --svg"),
+        ("--force", "--npy, --picture, --html, --parquet or --svg"),
         ("--class 1", "--picture, --html or --svg"),
-        ("--top-k 3", "--json or --svg"),
-        ("--window 5", "--json, --picture, --html or --svg"),
+        ("--top-k 3", "--json, --parquet or --svg"),
+        ("--window 5", "--json, --picture, --html, --parquet or --svg"),
     ],
 )
 def test_a_new_output_is_known_to_the_options_that_need_one(
@@ -175,9 +175,13 @@ def test_where_it_goes(
     assert plan(["cat.jpg"], f"m{suffix}") == [f"m{suffix}"]
     with pytest.raises(WrongOutput, match=f"expected a name ending in {suffix}"):
         plan(["cat.jpg"], "m.txt")
-    if output.join:
+    if output.is_one_file:
         assert plan(["cat.jpg", "dog.jpg"], f"m{suffix}") == [f"m{suffix}"]
-        assert plan(["cat.jpg", "dog.jpg"], "-") == ["-"]
+        if output.join:
+            assert plan(["cat.jpg", "dog.jpg"], "-") == ["-"]
+        else:
+            with pytest.raises(WrongOutput, match=r" -: a table is written in pieces; name a file"):
+                plan(["cat.jpg"], "-")
         Path("folder").mkdir()
         for name in ("folder", "new/"):
             with pytest.raises(WrongOutput, match="is a folder; expected a file"):
@@ -189,7 +193,7 @@ def test_where_it_goes(
     Path(f"m{suffix}").touch()
     with pytest.raises(OutputError, match="exists already"):
         plan(["cat.jpg"], f"m{suffix}")
-    if not output.join:  # a file in the folder's place is found before any work
+    if not output.is_one_file:  # a file in the folder's place is found before any work
         for folder in (f"m{suffix}/", f"m{suffix}/new/"):
             with pytest.raises(OutputError) as caught:
                 plan(["cat.jpg"], folder)

@@ -24,8 +24,14 @@ MORE = {
     "classify-map": [
         "--mean mean.npy --labels labels.txt",
         "--font font.ttf --picture out.png",
+        "-q --from list.txt --prototxt good.prototxt --weights good.caffemodel --blob conv "
+        "--npy out.npy --engine embedded",
     ],
-    "features": ["--mean mean.npy"],
+    "features": [
+        "--mean mean.npy",
+        "-q --from list.txt --prototxt good.prototxt --weights good.caffemodel --blob conv "
+        "-o out.npz --engine embedded",
+    ],
     "transplant": ["good.prototxt good.caffemodel good.prototxt good.caffemodel -o out.caffemodel"],
     "init": ["good.prototxt --missing good.caffemodel -o out.caffemodel"],
     "upgrade": ["good.caffemodel -o out.caffemodel"],
@@ -47,7 +53,10 @@ LINES = [
 ]
 #: Outputs that hold their inputs' names, or times.
 NAMING = (".toml", ".npz", ".onnx", ".png")
-FILES = ("good.prototxt", "good.caffemodel", "grey.png", "mean.npy", "labels.txt", "font.ttf")
+FILES = (
+    *("good.prototxt", "good.caffemodel", "grey.png", "mean.npy", "labels.txt", "font.ttf"),
+    "list.txt",
+)
 
 
 #: Each line, and the place of each file in it.
@@ -68,6 +77,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_good(128)
     np.save("mean.npy", np.full((1, 8, 8), 0.5, np.float32))
     Path("labels.txt").write_text("a\nb\n")
+    Path("list.txt").write_text("grey.png\n")
     font = ImageFont.load_default(10)
     assert isinstance(font, ImageFont.FreeTypeFont)
     Path("font.ttf").write_bytes(font.font_bytes)
@@ -127,6 +137,7 @@ def test_what_is_wrong_with_it_is_called_stdin(
 ) -> None:
     words = line.split()
     text = b"layer { name: 1 2 3" if words[place].endswith(".prototxt") else b"\x00\x01\xff"
+    text = b"" if words[place] == "list.txt" else text  # any bytes are names
     feed(monkeypatch, text)
     code = run([*words[:place], "-", *words[place + 1 :]])
     out, err = capsys.readouterr()

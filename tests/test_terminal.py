@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from every_command import COMMANDS, GOOD
 from PIL import Image
 
 from netsurgery.engines.worker_log import LastWords
-from netsurgery.io.terminal import printable
+from netsurgery.io.terminal import no_warnings, printable, unheard
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "netsurgery"
@@ -288,6 +289,75 @@ def test_what_a_library_in_c_prints(whose: str, shown: str, printed: bytes) -> N
         check=True,
     )
     assert done.stderr == printed
+
+
+#: Threads that decode all the time, and messages meanwhile: none is lost, nothing of C is shown.
+DECODES = """
+import ctypes, sys, threading
+from netsurgery.cli.printing import echo
+from netsurgery.cli.streams import name_streams
+from netsurgery.io.terminal import own_standard_error, unheard
+name_streams()
+own_standard_error()
+library, done = ctypes.CDLL(None), threading.Event()
+def decode():
+    while not done.is_set():
+        with unheard():
+            library.write(2, b"from C\\n", 7)
+threads = [threading.Thread(target=decode) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for number in range(2000):
+    echo(f"message {number}", err=True)
+done.set()
+for thread in threads:
+    thread.join()
+library.write(2, b"after\\n", 6)
+"""
+
+
+def test_messages_pass_by_threads_whose_libraries_print() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DECODES],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stderr.decode().splitlines() == [*(f"message {n}" for n in range(2000)), "after"]
+
+
+def test_what_is_shown_of_a_thread_is_shown_when_another_began_without(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netsurgery.io.terminal._owned", True)
+    with unheard():
+        os.write(2, b"dropped\n")
+        with unheard(shown=True):
+            os.write(2, b"shown\n")
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "shown\nafter\n"
+
+
+def test_warnings_are_dropped_until_the_last_thread_is_done() -> None:
+    inside, may_leave = threading.Event(), threading.Event()
+
+    def second() -> None:
+        with no_warnings:
+            inside.set()
+            may_leave.wait(20)
+
+    thread = threading.Thread(target=second)
+    filters = warnings.filters
+    with no_warnings:
+        thread.start()
+        assert inside.wait(20)
+    warnings.warn("dropped: the other is still there", stacklevel=1)
+    may_leave.set()
+    thread.join()
+    assert warnings.filters is filters
+    with pytest.warns(UserWarning, match="heard"):
+        warnings.warn("heard", stacklevel=1)
 
 
 def test_a_damaged_tiff_is_one_line(lines: tuple[Path, list[Line]]) -> None:

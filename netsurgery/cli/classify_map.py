@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ import click
 from netsurgery.cli.colors import Color, bold, color_count, paint
 from netsurgery.cli.command import Command, of_net, useless
 from netsurgery.cli.engine_options import engine_hint, engine_options
-from netsurgery.cli.files import IMAGE
 from netsurgery.cli.map_picture_options import (
     background_option,
     class_option,
@@ -33,6 +33,7 @@ from netsurgery.cli.options import (
     trust_option,
 )
 from netsurgery.cli.output_options import output_options, useless_without_output
+from netsurgery.cli.picture_lists import pictures_argument
 from netsurgery.cli.preprocess_options import (
     echo_model,
     model_options,
@@ -77,7 +78,7 @@ __all__ = ["command"]
         2: "Wrong usage.",
     },
 )
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=IMAGE)
+@pictures_argument
 @model_options
 @state_options
 @preprocess_options
@@ -106,7 +107,7 @@ __all__ = ["command"]
         show_default=True,
         metavar="K",
         envvar="NETSURGERY_TOP_K",
-        help="With --json: include the K likeliest classes of each cell.",
+        help="With --json or --parquet: include the K likeliest classes of each cell.",
     )
 )
 @useless("with -q, which prints no table", lambda values: values["quiet"])(
@@ -230,7 +231,7 @@ class _MapPrinter:
 
     def all(self) -> None:
         """Every result; where a picture failed the others are printed too. Exits with 1 then."""
-        images = self.job.images
+        images, self.job.render = self.job.images, self.renderer()
         progress, failed = Progress(len(images), self.quiet, show_pos=True), 0
         results = iter(self.job)
         for done, image in enumerate(images):
@@ -255,8 +256,8 @@ class _MapPrinter:
         self.notes(result.map)
         if result.printed is not None:
             self.show_files(result.written, result.printed)
-        elif not self.job.files.to_stdout:
-            self.show_map(result.map, result.written)
+        elif result.text is not None:
+            self.show_text(result.text, result.written)
 
     def failed(self, result: MapResult) -> None:
         """The error, and the record of the picture that has it. Raises that of the only picture."""
@@ -280,18 +281,26 @@ class _MapPrinter:
                 self.noted.add(kind)
                 echo_notes([note], err=True)
 
-    def show_map(self, class_map: ClassMap, written: tuple[str, ...]) -> None:
-        """The map on standard output, and which files were written."""
+    def renderer(self) -> Callable[[ClassMap], str] | None:
+        """What makes the text of a map that is printed, beside the run on the next."""
         view = self.job.view
+        if self.job.files.to_stdout or (self.quiet and not self.as_json):
+            return None
         if self.as_json:
             # Else *.jpg may be one, or many; there is no stdout where it was closed at the start.
             pretty = len(self.job.images) == 1 and on_terminal(sys.stdout)
-            echo_json_text(_rendered("json", class_map, replace(view, pretty=pretty)))
-        elif not self.quiet:
+            return partial(_rendered, "json", view=replace(view, pretty=pretty))
+        return partial(_rendered, "text", view=replace(view, style=_style()))
+
+    def show_text(self, text: str, written: tuple[str, ...]) -> None:
+        """The map on standard output, and which files were written."""
+        if self.as_json:
+            echo_json_text(text)
+        else:
             if self.printed:
                 echo()
             self.printed += 1
-            echo_colored(_rendered("text", class_map, replace(view, style=_style())).rstrip("\n"))
+            echo_colored(text.rstrip("\n"))
             self.show_files(written)
 
     def show_files(self, written: tuple[str, ...], printed: bytes | None = None) -> None:

@@ -12,7 +12,7 @@ import click
 from netsurgery.cli.channel_options import channel_options
 from netsurgery.cli.command import Command, of_net
 from netsurgery.cli.engine_options import engine_hint, engine_options
-from netsurgery.cli.files import FILE_PATH, IMAGE
+from netsurgery.cli.files import FILE_PATH
 from netsurgery.cli.options import (
     force_option,
     json_option,
@@ -23,6 +23,7 @@ from netsurgery.cli.options import (
     trust_option,
 )
 from netsurgery.cli.output_options import output_flags, output_options
+from netsurgery.cli.picture_lists import pictures_argument
 from netsurgery.cli.preprocess_options import (
     echo_model,
     model_options,
@@ -56,7 +57,7 @@ __all__ = ["command"]
         2: "Wrong usage.",
     },
 )
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=IMAGE)
+@pictures_argument
 @click.option(
     "--blob",
     "blobs",

@@ -25,6 +25,7 @@ __all__ = [
     "FILE_PATH",
     "FOLDER_PATH",
     "IMAGE",
+    "LIST",
     "NET_OR_WEIGHTS",
     "PROTOTXT",
     "WEIGHTS",
@@ -109,11 +110,10 @@ class InputFile(FilePathType):
         return path
 
 
-class ImageFile(FilePathType):
-    """A picture's path as it was typed; - is standard input, which its reader reads."""
+class TypedFile(FilePathType):
+    """A file's path as it was typed; - is standard input, which its reader reads."""
 
-    def __init__(self) -> None:
-        endings = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp")
+    def __init__(self, *endings: str) -> None:
         super().__init__(*endings, as_typed=True, allow_dash=True)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -126,7 +126,12 @@ PROTOTXT = InputFile("net.prototxt", ".prototxt", ".pbtxt", most=MAX_PROTOTXT)
 WEIGHTS = InputFile("model.caffemodel", ".caffemodel", ".h5")
 NET_OR_WEIGHTS = InputFile("net.prototxt", *PROTOTXT.endings, *WEIGHTS.endings)
 ARRAY = InputFile("array.npy", ".npy")
-IMAGE = ImageFile()
+IMAGE = TypedFile(  # as in `netsurgery.maps.picture_list`, which is not imported for it
+    *(".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pbm", ".pgm", ".pnm", ".ppm"),
+    *(".tif", ".tiff", ".webp"),
+)
+#: Names of pictures.
+LIST = TypedFile(".txt", ".lst")
 #: A drawing to write, in the form that its ending says.
 DRAWING = FilePathType(".svg", ".png", ".html", ".mmd", ".dot")
 FILE_PATH = FilePathType()
@@ -165,7 +170,7 @@ for_weights = useless("without a caffemodel", lambda values: _all(values["files"
 def is_stdin(path: object) -> bool:
     """Whether a path of this call is standard input."""
     ctx = click.get_current_context(silent=True)
-    # In `meta` None stands for a picture; a path of None is an option that was left out.
+    # In `meta` None stands for what is read later; a path of None is an option that was left out.
     return ctx is not None and path is not None and ctx.meta.get(_META) == path
 
 

@@ -12,7 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from netsurgery.io.terminal import printable
+from netsurgery.io.terminal import printable, write_error
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -35,11 +35,14 @@ class _Output(io.FileIO):
 
 
 class _Error(io.FileIO):
-    """Standard error. What cannot be written is dropped, except that a broken pipe is an error."""
+    """Standard error. What cannot be written is dropped, except that a broken pipe is an error.
+
+    It is written past `unheard`, in which another thread may be.
+    """
 
     def write(self, data: Buffer, /) -> int:
         try:
-            return super().write(data)
+            return write_error(data)
         except BrokenPipeError:
             raise
         except OSError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,9 @@ from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Array
+
+    #: Inputs by name, with their shapes.
+    _Inputs = tuple[tuple[str, Shape], ...]
 
 __all__ = ["EmbeddedEngine", "EmbeddedNet", "open_engine"]
 
@@ -114,6 +118,9 @@ class EmbeddedNet(Closeable):
         self._shapes = model.shapes
         self._sessions: OrderedDict[object, tuple[Session, Claim]] = OrderedDict()
         self._held: dict[str, Array] = {}
+        # By the shapes of the inputs: what many runs at one size would work out again.
+        self._inferred = lru_cache(SESSIONS)(partial(_infer, self._net))
+        self._needed = lru_cache(SESSIONS)(partial(_memory, self._net))
         self.open = True
         self._copied = self._check_params()
 
@@ -159,18 +166,21 @@ class EmbeddedNet(Closeable):
 
     def _shapes_at(self, shapes: Mapping[str, Shape]) -> Shapes:
         """The net's shapes with some inputs at others than now."""
+        return self._inferred(self._inputs_at(shapes))
+
+    def _inputs_at(self, shapes: Mapping[str, Shape]) -> _Inputs:
+        """The shapes of all inputs, as far as they are known."""
         present = {blob.name: self._shapes.blobs.get(blob.name) for blob in self._net.inputs}
         for name, shape in shapes.items():
             self._check_input(name)
             present[name] = check_shape(name, shape)
-        known = {name: shape for name, shape in present.items() if shape is not None}
-        return infer(self._net, known)
+        return tuple((name, shape) for name, shape in present.items() if shape is not None)
 
     def memory(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
         """Bytes that running the net at these inputs takes at most, handing `blobs` back."""
         if self._engine.options.gpu is not None:
             return 0  # the memory is the GPU's
-        return embedded_memory(self._net, self._shapes_at(inputs), blobs, self._copied)
+        return self._needed(self._inputs_at(inputs), tuple(blobs), self._copied)
 
     @checks_arguments()
     def check_memory(
@@ -268,3 +278,11 @@ class EmbeddedNet(Closeable):
         self.open = False
         self._sessions.clear()
         self._model.close()
+
+
+def _infer(net: NetDefinition, inputs: _Inputs) -> Shapes:
+    return infer(net, dict(inputs))
+
+
+def _memory(net: NetDefinition, inputs: _Inputs, blobs: tuple[str, ...], copied: int) -> int:
+    return embedded_memory(net, _infer(net, inputs), blobs, copied)

@@ -24,7 +24,7 @@ from netsurgery.io.locks import lock
 from netsurgery.io.ownership import is_own
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.segments import Segment, close_quietly, write_segments
-from netsurgery.io.targets import STDOUT, check_links, check_outputs, one_line
+from netsurgery.io.targets import STDOUT, FileSet, check_links, check_outputs, one_line
 from netsurgery.io.terminal import check_no_terminal, print_bytes
 from netsurgery.io.wording import argument
 
@@ -115,19 +115,21 @@ class Outputs:
 
     stdout: take "-" for standard output, which gets the whole output before any file appears.
     repeatable: an existing file is no obstacle where it holds, byte for byte, what would be
-    written; it is left as it is then. For outputs that the same run makes again.
+    written; it is left as it is then. For outputs that the same run makes again. tidy: remove what
+    dead runs left in the folders, all of whose files are looked at for it.
     """
 
     def __init__(
         self,
         paths: Sequence[str | Path],
         *,
-        inputs: Iterable[str | Path] = (),
+        inputs: FileSet | Iterable[str | Path] = (),
         force: bool = False,
         stdout: bool = False,
         repeatable: bool = False,
+        tidy: bool = True,
     ) -> None:
-        self.force, self._repeatable = force, repeatable
+        self.force, self._repeatable, self._tidy = force, repeatable, tidy
         printed = [path for path in paths if stdout and str(path) == STDOUT]
         self._printed = bool(printed)
         if len(printed) > 1:
@@ -146,8 +148,9 @@ class Outputs:
         try:
             if self._printed:
                 self._made[STDOUT] = OutputFile(STDOUT, self._new_target())
-            for folder in {os.path.dirname(target) for target in self._targets.values()}:
-                _remove_dead(folder)
+            if self._tidy:
+                for folder in {os.path.dirname(target) for target in self._targets.values()}:
+                    _remove_dead(folder)
             for path, target in self._targets.items():
                 self._made[path] = OutputFile(path, target)
         except BaseException:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +11,7 @@ from netsurgery.errors import FormatError
 from netsurgery.io.memory import Claim
 from netsurgery.io.segments import FileSource
 from netsurgery.io.sniff import HEAD, refusal
+from netsurgery.io.terminal import no_warnings
 from netsurgery.io.unreadable import unreadable
 from netsurgery.io.wording import counted
 
@@ -100,9 +100,8 @@ def _fields(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     file = io.BytesIO(header)
     major, minor = npy.read_magic(file)
     readers = {1: npy.read_array_header_1_0, 2: npy.read_array_header_2_0}
-    with warnings.catch_warnings():
+    with no_warnings:
         # Files of Python 2, Caffe's own mean among them, draw a warning and are fine.
-        warnings.simplefilter("ignore")
         if (major, minor) == (3, 0):
             # As 2.0 but in UTF-8, which only the names of fields need, and numbers have none.
             file = io.BytesIO(npy.magic(2, 0) + header[len(_MAGIC) + 2 :])

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from netsurgery.errors import OutputError
@@ -17,6 +17,7 @@ from netsurgery.io.wording import argument, listed
 
 __all__ = [
     "STDOUT",
+    "FileSet",
     "WrongOutput",
     "check_links",
     "check_outputs",
@@ -50,8 +51,40 @@ def wrote(files: Iterable[str]) -> str:
     return f"; wrote {', '.join(names)}" if names else ""
 
 
+class FileSet:
+    """Files, whatever the paths that lead to them; those that do not exist are left out."""
+
+    def __init__(self, paths: Iterable[str | Path] = ()) -> None:
+        self._names: dict[tuple[int, int], str] = {}
+        for path in map(str, paths):
+            with contextlib.suppress(OSError, ValueError):
+                self.add(path, path)
+
+    def add(self, path: str, name: str) -> None:
+        """Add the file that `path` leads to, under a name; the first of several counts."""
+        if (key := _identity(path)) is not None:
+            self._names.setdefault(key, name)
+
+    def find(self, path: str) -> str | None:
+        """The name of the file that `path` leads to; None where it is not in the set."""
+        key = _identity(path)
+        return None if key is None else self._names.get(key)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """What two paths that lead to one file have in common; None where there is no file."""
+    try:
+        state = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return state.st_dev, state.st_ino
+
+
 def check_outputs(
-    paths: Sequence[str | Path], *, inputs: Iterable[str | Path] = (), force: bool = False
+    paths: Sequence[str | Path],
+    *,
+    inputs: FileSet | Iterable[str | Path] = (),
+    force: bool = False,
 ) -> dict[str, str]:
     """Refuse, before any work, outputs that could not or must not be written.
 
@@ -60,17 +93,22 @@ def check_outputs(
     not a regular file, two that are the same file, one that is also an input, one that a link of
     another user's leads to.
     """
+    inputs = inputs if isinstance(inputs, FileSet) else FileSet(inputs)
     targets: dict[str, str] = {}
+    others, other_files = dict[str, str](), FileSet()
     for path in map(str, paths):
         with one_line(path):
             target = os.path.realpath(path)
             check_links(path)
             _check_place(path, target)
-            _check_inputs(path, target, inputs)
-            _check_others(path, target, targets)
+            if (name := inputs.find(target)) is not None:
+                raise OutputError(f"{path}: is an input too ({name}); give the output another name")
+            if (name := others.get(target) or other_files.find(target)) is not None:
+                raise OutputError(f"{path}: is the output {name} too; give one another name")
             if os.path.lexists(target) and not force:
                 raise OutputError(f"{path}: exists already; {argument('--force')} replaces it")
-        targets[path] = target
+            other_files.add(target, path)
+        targets[path], others[target] = target, path
     return targets
 
 
@@ -112,25 +150,6 @@ def _mode(path: str) -> int | None:
         return os.stat(path).st_mode  # ELOOP for links in a ring
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def _check_inputs(path: str, target: str, inputs: Iterable[str | Path]) -> None:
-    for name in map(str, inputs):
-        if _same(target, name):
-            raise OutputError(f"{path}: is an input too ({name}); give the output another name")
-
-
-def _check_others(path: str, target: str, others: Mapping[str, str]) -> None:
-    for name, path_of_other in others.items():
-        if target == path_of_other or _same(target, path_of_other):
-            raise OutputError(f"{path}: is the output {name} too; give one another name")
-
-
-def _same(first: str, second: str) -> bool:
-    try:
-        return os.path.samefile(first, second)
-    except FileNotFoundError:
-        return False
 
 
 @contextlib.contextmanager

@@ -14,15 +14,19 @@ import re
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from typing import IO, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 from netsurgery.errors import OutputError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 __all__ = [
     "STDIN",
     "cell",
     "check_no_terminal",
     "joined",
+    "no_warnings",
     "own_standard_error",
     "print_bytes",
     "print_text",
@@ -30,6 +34,7 @@ __all__ = [
     "say",
     "shortened",
     "unheard",
+    "write_error",
 ]
 
 #: What messages call standard input.
@@ -46,10 +51,6 @@ _COLOR = r"\x1b\[[\d;]*m"
 
 #: Whether descriptor 2 is ours: it is in the command, in a program of others it is not.
 _owned = False
-#: Held by the thread that leads it elsewhere.
-_leading = threading.Lock()
-#: Where standard error is while descriptor 2 leads elsewhere.
-_moved: list[int] = []
 
 
 def printable(text: str) -> str:
@@ -104,7 +105,13 @@ def _escaped(char: str) -> str:
 
 def say(text: str) -> None:
     """Write to standard error past Python's stream, which a thread that was stopped may hold."""
-    os.write(_moved[-1] if _moved else 2, printable(text).encode("utf-8", "backslashreplace"))
+    os.write(_away.error, printable(text).encode("utf-8", "backslashreplace"))
+
+
+def write_error(content: Buffer) -> int:
+    """Write to standard error, wherever a thread has led descriptor 2; as `os.write`."""
+    with _away.lock:  # or it may be back, and the copy closed, in between
+        return os.write(_away.error, content)
 
 
 def check_no_terminal(what: str) -> None:
@@ -146,43 +153,109 @@ def own_standard_error() -> None:
     _owned = True
 
 
+class _Away:
+    """Descriptor 2, led elsewhere from when the first thread wants that until the last is done."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.count = 0
+        #: Where standard error is.
+        self.error = 2
+        self.sink: IO[bytes] | None = None
+
+    def lead(self, shown: bool) -> None:
+        """One more thread wants it; `shown`, what is printed from now on is kept."""
+        with self.lock:
+            # A file to read again, or nowhere.
+            if self.count == 0 or (shown and self.sink is None):
+                self._to_file() if shown else self._to_nowhere()
+            self.count += 1
+
+    def _to_file(self) -> None:
+        import tempfile
+
+        with contextlib.ExitStack() as stack:
+            sink = stack.enter_context(tempfile.TemporaryFile())
+            self._to(sink.fileno())
+            self.sink = sink
+            stack.pop_all()
+
+    def _to_nowhere(self) -> None:
+        with open(os.devnull, "wb") as nowhere:
+            self._to(nowhere.fileno())
+
+    def _to(self, descriptor: int) -> None:
+        if self.count == 0:
+            self.error = os.dup(2)
+        os.dup2(descriptor, 2)
+
+    def back(self) -> None:
+        """One thread is done; with the last it is as before, and what was kept is shown."""
+        with self.lock:
+            self.count -= 1
+            if self.count:
+                return
+            copy, self.error = self.error, 2
+            os.dup2(copy, 2)
+            os.close(copy)
+            sink, self.sink = self.sink, None
+        if sink is not None:
+            with sink:
+                sink.seek(max(0, sink.tell() - _SHOWN))
+                _show(sink.read())
+
+
+_away = _Away()
+
+
 @contextlib.contextmanager
 def unheard(*, shown: bool = False) -> Iterator[None]:
     """Around a library in C that prints to descriptor 2 by itself: drop what it prints.
 
     shown: it is written, escaped, when the library is done. Does nothing in a program of others,
-    whose descriptor it is, nor where there are no descriptors left.
+    whose descriptor it is, nor where there are no descriptors left. Several threads may be in it.
     """
-    with contextlib.ExitStack() as stack:
-        if _owned and _leading.acquire(blocking=False):
-            stack.callback(_leading.release)
-            with contextlib.suppress(OSError):
-                stack.enter_context(_led_away(shown))
+    led = False
+    if _owned:
+        with contextlib.suppress(OSError):
+            _away.lead(shown)
+            led = True
+    try:
         yield
+    finally:
+        if led:
+            _away.back()
 
 
-@contextlib.contextmanager
-def _led_away(shown: bool) -> Iterator[None]:
-    with _sink(shown) as file:
-        _moved.append(os.dup(2))
-        try:
-            os.dup2(file.fileno(), 2)
-            yield
-        finally:
-            os.dup2(_moved[-1], 2)
-            os.close(_moved.pop())
-            if shown:
-                file.seek(max(0, file.tell() - _SHOWN))
-                _show(file.read())
+class _Ignoring:
+    """Warnings are ignored from when the first thread wants that until the last is done.
+
+    Of two threads in `warnings.catch_warnings`, which keeps the process's filters and puts them
+    back, the second to enter puts back what the first has changed.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.count = threading.Lock(), 0
+        self.stack = contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        import warnings
+
+        with self.lock:
+            if self.count == 0:
+                self.stack.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+            self.count += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.count -= 1
+            if self.count == 0:
+                self.stack.close()
 
 
-def _sink(shown: bool) -> IO[bytes]:
-    """Where to lead it: a file to read again, or nowhere."""
-    if not shown:
-        return open(os.devnull, "w+b")
-    import tempfile
-
-    return tempfile.TemporaryFile()
+#: Around what draws warnings of Python's that mean nothing here; several threads may be in it.
+no_warnings = _Ignoring()
 
 
 def _show(printed: bytes) -> None:

@@ -13,7 +13,6 @@ import os
 import stat
 import sys
 import threading
-import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, cast
@@ -25,7 +24,7 @@ from netsurgery.errors import ImageError, NetsurgeryError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.sniff import HEAD, refusal, what_it_is
-from netsurgery.io.terminal import STDIN, unheard
+from netsurgery.io.terminal import STDIN, no_warnings, unheard
 from netsurgery.io.unreadable import unreadable
 from netsurgery.maps.channels import as_channels, peak_of
 from netsurgery.maps.picture_limits import (
@@ -211,10 +210,9 @@ def picture_of_pillow(image: Image.Image, name: str) -> Picture:
 @contextmanager
 def _decoding(name: str) -> Iterator[None]:
     """Raise ImageError, with the picture's name, for whatever a decoder raises."""
-    with warnings.catch_warnings(), unheard():
-        # Pillow warns of large pictures (there is a limit of our own) and of damaged metadata;
-        # libtiff prints.
-        warnings.simplefilter("ignore")
+    # Pillow warns of large pictures (there is a limit of our own) and of damaged metadata; libtiff
+    # prints.
+    with no_warnings, unheard():
         try:
             with out_of_memory_named(name):
                 yield

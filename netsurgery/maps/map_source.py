@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 
 from netsurgery.errors import NetError, NetsurgeryError, PrototxtError
@@ -25,6 +25,9 @@ Size = tuple[int, int]
 
 #: Bytes that a number of the input takes while a picture is brought to its size.
 _INPUT = 12
+
+#: Sizes of the input whose shapes are kept.
+_SIZES = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +139,13 @@ class MapSource:
         return {self.input.name: (1, self.channels, *size)}
 
     def _shapes(self, size: Size) -> Shapes:
-        return infer(self.net, self.inputs(size))
+        return self._inferred((1, self.channels, *size))
+
+    @cached_property
+    def _inferred(self) -> Callable[[Shape], Shapes]:
+        """By the input's shape: many pictures have the same."""
+        net, name = self.net, self.input.name
+        return lru_cache(_SIZES)(lambda shape: infer(net, {name: shape}))
 
     @cached_property
     def classes(self) -> int | None:

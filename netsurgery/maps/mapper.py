@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from netsurgery.engines.contract import (
     AnyEngine,
@@ -26,6 +27,7 @@ from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.formats.settings_fit import file_named
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.closeable import Closeable
+from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument
 from netsurgery.maps.class_names import ClassNames
@@ -134,6 +136,7 @@ class Mapper(Closeable):
     ...     mapper.check_class("3")
     ...     picture = ns.read_picture("examples/digits_canvas.png")
     ...     mapper.check_size(picture, (32, 32))
+    ...     mapper.make_input(picture)
     ...     mapper.load().inputs, mapper.map(picture).shape
     ...     mapper.run(np.zeros((1, 1, 32, 32), np.float32), ["conv1"])["conv1"].shape
     ({'data': (1, 1, 32, 32)}, (28, 28))
@@ -158,10 +161,16 @@ class Mapper(Closeable):
         if background is not None:
             self._names.find_background(background)
         self._cells: dict[Size, Cells | None] = {}
+        #: Inputs made ahead, by picture, and the sizes at which the net was run over the whole.
+        self._ahead: WeakKeyDictionary[Picture, tuple[Array, Placement]] = WeakKeyDictionary()
+        self._whole: set[Size] = set()
         #: One line about the engine that ran last, and why it was not another; "" before and if so.
         self.engine = self.note = ""
         #: How the last picture was run in tiles; "" where it was run as one.
         self.tiled = ""
+        #: Whether there is no other picture in memory. Tiles are chosen by what memory there is:
+        #: beside others a MemoryLimitError is raised in their place.
+        self.alone = True
         self._engine: Engine | None = None
         self._loaded: LoadedNet | None = None
         self._closed = False
@@ -247,13 +256,33 @@ class Mapper(Closeable):
         plan = self._plan(picture, cutter, names, as_map, tile or options.tile)
         self.tiled = ""
         if plan is None:
-            data, placement = self.transformer.blob(picture, exact)
+            data, placement = self._input(picture, exact)
+            self._whole.add(exact)
             return PictureBlobs(self.run(data, names), placement, exact)
         from netsurgery.maps.tiled import in_memory, run_tiles, tiles_note
 
         self.tiled = tiles_note(plan, self.engine, self.options)
         values = run_tiles(plan, cutter.cut, lambda pixels: self.run(pixels, names), in_memory)
         return PictureBlobs(values, cutter.placement, plan.tile)
+
+    def make_input(self, picture: Picture) -> None:
+        """Make a picture's input ahead, for `blobs` to take; another thread may run the net.
+
+        Only at a size at which it was run over a whole input before: nothing is made that may be
+        refused, or cut into tiles.
+        Raises MemoryLimitError.
+        """
+        exact = self.transformer.options.input_size(self.source.size, picture.size)
+        if exact in self._whole:
+            data, placement = self.transformer.blob(picture, exact)
+            claim = Claim(data.nbytes, f"{picture.shown}: the input made of it")
+            self._ahead[picture] = claim_for(data, claim), placement
+
+    def _input(self, picture: Picture, size: Size) -> tuple[Array, Placement]:
+        ahead = self._ahead.pop(picture, None)
+        if ahead is not None and ahead[1].input == size:
+            return ahead
+        return self.transformer.blob(picture, size)
 
     def _plan(
         self,
@@ -292,6 +321,8 @@ class Mapper(Closeable):
                 refusal = error
             else:
                 return None
+        if refusal is not None and not self.alone:
+            raise MemoryLimitError(str(refusal), what=picture.shown, needed=0, allowed=0, left=0)
         from netsurgery.maps.tiled import Tiler
 
         return Tiler(source, loaded, names, as_map, besides, cutting).plan(size, tile, refusal)

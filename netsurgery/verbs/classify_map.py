@@ -89,10 +89,11 @@ def classify_maps(
 ) -> ClassMaps:
     """`classify_map` of many pictures, one map after another, with the net loaded once.
 
-    images: an iterable of what `classify_map` takes, read one by one, an array N x H x W x C, or
-    one picture. settings, net, size, blob, preprocess, engine, state: as in `classify_map`.
-    drop_labels: whether labels that are more or fewer than the classes are dropped, with a note,
-    or an error; None to drop them where a blob is named.
+    images: an iterable of what `classify_map` takes, an array N x H x W x C, or one picture. It is
+    asked for at most five pictures beyond the one whose map comes next, as files are read while the
+    net runs; arrays and streams are read in their turn. settings, net, size, blob, preprocess,
+    engine, state: as in `classify_map`. drop_labels: whether labels that are more or fewer than the
+    classes are dropped, with a note, or an error; None to drop them where a blob is named.
 
     The maps come as they are asked for; `to_files` of what is returned writes them, and goes on
     where a picture fails. Raises what `classify_map` raises, at once for what is wrong with the net

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from netsurgery.errors import MemoryLimitError, NetsurgeryError
+from netsurgery.errors import NetsurgeryError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.memory import Claim
 from netsurgery.maps.picture_look import picture_suffix
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.outputs import OUTPUTS, MapView
 from netsurgery.verbs.outputs.files import MapFiles, named_files
-from netsurgery.verbs.picture_results import PictureResults
+from netsurgery.verbs.outputs.record import MapTable
+from netsurgery.verbs.picture_results import PictureResults, results_of
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor, Future
-
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.classmap import ClassMap
+    from netsurgery.maps.image import Picture
     from netsurgery.maps.mapper import Mapper
 
 __all__ = ["ClassMaps", "MapJob", "MapResult"]
@@ -86,7 +86,8 @@ class ClassMaps(PictureResults["ClassMap"]):
 class MapResult:
     """What became of one picture: its map, or the error that it failed with.
 
-    written: the files. printed: what standard output is to get.
+    written: the files. printed: what standard output is to get. text: what the job's `render` makes
+    of the map.
     """
 
     image: str
@@ -94,6 +95,7 @@ class MapResult:
     error: NetsurgeryError | None = None
     written: tuple[str, ...] = ()
     printed: bytes | None = None
+    text: str | None = None
 
     def to_json(self, top_k: int = 1) -> dict[str, Any]:
         """The map's record, or the picture's name and the error."""
@@ -102,13 +104,19 @@ class MapResult:
         return {"image": self.image, "error": str(self.error)}
 
 
+#: A result, and the outputs made of it, by kind.
+_MapOutputs = tuple[MapResult, dict[str, bytes]]
+
+
 @dataclass(eq=False)
 class MapJob:
     """Pictures to be mapped, and where the outputs go; iterating it does that.
 
     It gives a result for each picture, in order, as they are asked for; behind the last it writes
-    the files that hold all pictures, but those that failed, and closes the net. of_all: these
-    files, and what standard output is to get of them.
+    the files that hold all pictures, but those that failed, and closes the net. The next pictures
+    are read and the last ones drawn meanwhile; nothing is written that is not asked for. of_all:
+    these files, and what standard output is to get of them. render: what makes the `text` of a
+    result, beside its files.
     """
 
     mapper: Mapper
@@ -117,34 +125,81 @@ class MapJob:
     view: MapView
     opened: ExitStack
     of_all: tuple[tuple[str, ...], bytes | None] = ((), None)
+    render: Callable[[ClassMap], str] | None = None
+    _tables: dict[str, MapTable] = field(default_factory=dict, init=False)
+    _good: int = field(default=0, init=False)
 
     @cached_property
     def images(self) -> list[str]:
         """What the pictures are called."""
         return [name for _, name in self.pictures]
 
-    def __iter__(self) -> Iterator[MapResult]:
-        """The results, in order; a picture is drawn while the net runs on the next."""
-        from concurrent.futures import ThreadPoolExecutor
-
-        with self.opened, ThreadPoolExecutor(1) as pool:
+    def __iter__(self) -> Generator[MapResult, None, None]:
+        """The results, in order; pictures are read and drawn while the net runs on others."""
+        with self.opened, suppress(_NothingMapped), self.files.tables() as self._tables:
             if len(self.pictures) > 1:
                 self.mapper.load()  # what is wrong with the model is not each picture's fault
-            drawn: list[Callable[[], MapResult]] = []  # at most one, which has its map
-            for index, image in enumerate(self.images):
-                begun = self._begin(index, image, pool, alone=not drawn)
-                if drawn:
-                    yield drawn.pop()()
-                if begun is None:
-                    begun = self._begin(index, image, pool, alone=True)
-                assert begun is not None
-                drawn.append(begun)
-                del begun
-                if not self.files.paths:  # nothing is drawn that the next could wait for
-                    yield drawn.pop()()
-            if drawn:
-                yield drawn.pop()()
+            results = results_of(
+                self.mapper,
+                self.pictures,
+                self._run,
+                self._with_outputs,
+                lambda name, error: (MapResult(name, error=error), {}),
+                held=True,
+                worth_a_thread=bool(self.files.paths or self.render),
+            )
+            with closing(results):
+                for index in range(len(self.pictures)):
+                    # Of no name: the map would be there beside the next one.
+                    yield self._written(index, *next(results))
             self.of_all = self._joined()
+            if not self._good:
+                raise _NothingMapped  # within, so that no table appears
+
+    def _run(self, number: int, picture: Picture) -> MapResult:
+        from netsurgery.maps.classmap import HoldsNaN
+
+        try:
+            return MapResult(picture.name, self.mapper.map(picture))
+        except HoldsNaN as error:  # its values are written, to see where
+            return MapResult(picture.name, error=error)
+
+    def _with_outputs(self, result: MapResult) -> _MapOutputs:
+        """The outputs of a picture, by kind."""
+        from netsurgery.maps.classmap import HoldsNaN
+        from netsurgery.maps.image import out_of_memory_named
+
+        def outputs(how: str, *what: Any) -> dict[str, bytes]:
+            makers = ((kind, getattr(OUTPUTS[kind], how)) for kind in self.files.paths)
+            return {kind: make(*what) for kind, make in makers if make is not None}
+
+        with out_of_memory_named(result.image):
+            if result.map is None:
+                assert isinstance(result.error, HoldsNaN)
+                return result, outputs("of_values", result.error.values)
+            text = None if self.render is None else self.render(result.map)
+            return replace(result, text=text), outputs("of_map", result.map, self.view)
+
+    def _written(self, index: int, result: MapResult, outputs: dict[str, bytes]) -> MapResult:
+        parts = {kind: outputs.pop(kind) for kind in self._parts if kind in outputs}
+        rows = {kind: outputs.pop(kind) for kind in self._tables if kind in outputs}
+        try:
+            self._claim.add(2 * sum(map(len, parts.values())))  # the file is as large again
+            written, printed = self.files.write(index, outputs)
+        except NetsurgeryError as error:
+            result = MapResult(result.image, error=result.error or error)
+        else:
+            result = replace(result, written=written, printed=printed)
+            for kind, part in parts.items():
+                self._parts[kind].append(part)
+        self._good += result.error is None
+        for kind, table in self._tables.items():
+            of_error = OUTPUTS[kind].of_error
+            if result.error is None:
+                table.add(rows[kind])
+            elif of_error is not None:
+                table.add(of_error(result.image, result.error))
+        return result
 
     @cached_property
     def _parts(self) -> dict[str, list[bytes]]:
@@ -155,58 +210,16 @@ class MapJob:
     def _claim(self) -> Claim:
         return Claim(0, "what is to be written of all images")
 
-    def _begin(
-        self, index: int, name: str, pool: Executor, *, alone: bool
-    ) -> Callable[[], MapResult] | None:
-        """Run the net on a picture and have its outputs made; the result waits for and writes them.
-
-        None where there is no memory for it beside the picture that is being drawn.
-        """
-        from netsurgery.maps.classmap import HoldsNaN
-        from netsurgery.maps.image import out_of_memory_named
-        from netsurgery.maps.large_file import open_picture
-
-        try:
-            with out_of_memory_named(name):
-                class_map = self.mapper.map(open_picture(self.pictures[index][0], name))
-        except HoldsNaN as error:  # its values are written, to see where
-            contents = pool.submit(self._outputs, name, "of_values", error.values)
-            return partial(self._finish, index, contents, MapResult(name, error=error))
-        except NetsurgeryError as error:
-            memory = isinstance(error, MemoryLimitError) or isinstance(error.__cause__, MemoryError)
-            return partial(MapResult, name, error=error) if alone or not memory else None
-        contents = pool.submit(self._outputs, name, "of_map", class_map, self.view)
-        return partial(self._finish, index, contents, MapResult(name, class_map))
-
-    def _outputs(self, name: str, how: str, *what: Any) -> dict[str, bytes]:
-        """The outputs of a picture, by kind."""
-        from netsurgery.maps.image import out_of_memory_named
-
-        with out_of_memory_named(name):
-            return {
-                kind: make(*what)
-                for kind in self.files.paths
-                if (make := getattr(OUTPUTS[kind], how)) is not None
-            }
-
-    def _finish(
-        self, index: int, contents: Future[dict[str, bytes]], result: MapResult
-    ) -> MapResult:
-        try:
-            outputs = contents.result()
-            parts = {kind: outputs.pop(kind) for kind in self._parts if kind in outputs}
-            self._claim.add(2 * sum(map(len, parts.values())))  # the file is as large again
-            written, printed = self.files.write(index, outputs)
-        except NetsurgeryError as error:
-            return MapResult(result.image, error=result.error or error)
-        for kind, part in parts.items():
-            self._parts[kind].append(part)
-        return replace(result, written=written, printed=printed)
-
     def _joined(self) -> tuple[tuple[str, ...], bytes | None]:
         contents = {
             kind: join(parts)
             for kind, parts in self._parts.items()
             if parts and (join := OUTPUTS[kind].join) is not None
         }
-        return self.files.write(0, contents) if contents else ((), None)
+        written, printed = self.files.write(0, contents) if contents else ((), None)
+        tables = tuple(self.files.paths[kind][0] for kind in self._tables) if self._good else ()
+        return (*written, *tables), printed
+
+
+class _NothingMapped(Exception):
+    """Every picture failed, and each has said why."""

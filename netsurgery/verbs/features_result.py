@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from netsurgery.verbs.outputs import COLLECTIONS, Collection
 from netsurgery.verbs.outputs.blob_files import BlobFiles, one_line
 from netsurgery.verbs.outputs.files import named_files, stems
 from netsurgery.verbs.outputs.record import FeatureFile
-from netsurgery.verbs.picture_results import PictureResults
+from netsurgery.verbs.picture_results import PictureResults, results_of
 
 if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
@@ -172,6 +172,10 @@ class FeatureResult:
         return {"name": self.name, "image": self.image, "error": str(self.error)}
 
 
+#: A result, and the content of its files.
+_BlobOutputs = tuple[FeatureResult, dict[str, bytes]]
+
+
 @dataclass(eq=False)
 class FeatureJob:
     """Pictures whose blobs are to be taken, and where they go; iterating it does that.
@@ -210,8 +214,9 @@ class FeatureJob:
             with ExitStack() as inner:
                 paths = [outputs[path] for path in self.files]
                 file = inner.enter_context(self.collection.open(paths)) if self.collection else None
-                for name, (image, shown) in zip(self.names, self.pictures, strict=True):
-                    result = self._result(name, image, shown, file)
+                results = inner.enter_context(closing(self._results()))
+                for name, (result, contents) in zip(self.names, results, strict=True):
+                    result = self._stored(replace(result, name=name), contents, file)
                     good += result.error is None
                     yield result
             if not good:
@@ -221,27 +226,41 @@ class FeatureJob:
         # After the stack, which has put the files in place.
         self.written += [*map(str, self.files), *sorted(self.blob_files.content)]
 
-    def _result(
-        self, name: str, image: AnyPicture, shown: str, file: FeatureFile | None
+    def _stored(
+        self, result: FeatureResult, contents: dict[str, bytes], file: FeatureFile | None
     ) -> FeatureResult:
-        from netsurgery.maps.image import out_of_memory_named
-        from netsurgery.maps.large_file import open_picture
-
+        """Keep what was made of a picture for the files. Raises OutputError."""
         try:
-            with out_of_memory_named(shown):
-                features = features_of(self.extractor, open_picture(image, shown))
-                # Before any of it is in the collection: a picture that fails leaves no part there.
-                for blob in features.values():
-                    self.blob_files.make(name, blob)
-            for blob in features.values():
+            for blob in (result.features or {}).values():
                 if file is not None:
-                    file.add(name, blob)
+                    file.add(result.name, blob)
         # What cannot be written is not the picture's fault, and ends the job.
         except OutputError:
             raise
         except NetsurgeryError as error:
-            return FeatureResult(shown, name, error=error)
-        return FeatureResult(shown, name, features)
+            return FeatureResult(result.image, result.name, error=error)
+        self.blob_files.content.update(contents)
+        return result
+
+    def _results(self) -> Generator[_BlobOutputs, None, None]:
+        """Each picture's result and the content of its files; none of a picture that fails."""
+
+        def run(number: int, picture: Picture) -> FeatureResult:
+            features = features_of(self.extractor, picture)
+            return FeatureResult(picture.name, self.names[number], features)
+
+        def with_outputs(result: FeatureResult) -> _BlobOutputs:
+            return result, self.blob_files.contents(result.name, result.features or {})
+
+        return results_of(
+            self.extractor.mapper,
+            self.pictures,
+            run,
+            with_outputs,
+            lambda image, error: (FeatureResult(image, "", error=error), {}),
+            held=True,
+            worth_a_thread=bool(self.blob_files.paths),
+        )
 
     def to_json(self, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """What `features --json` prints: of the pictures the `records` of their results."""

@@ -1,14 +1,20 @@
-"""What one net gives of pictures, one result after another, until it is closed."""
+"""What one net gives of pictures, one result after another, until it is closed.
+
+All verbs of many pictures take them through one pipeline (`results_of`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
 from netsurgery.engines.contract import AnyEngine
+from netsurgery.errors import NetsurgeryError
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.short_repr import short_repr
+from netsurgery.verbs.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
@@ -17,9 +23,13 @@ if TYPE_CHECKING:
     from netsurgery.net.net_with_weights import NetWithWeights
     from netsurgery.open_net.net import Net
 
-__all__ = ["PictureResults", "only", "opened_model"]
+    #: A picture's number, the picture, and its name.
+    _Numbered = tuple[int, tuple[AnyPicture, str]]
+
+__all__ = ["PictureResults", "only", "opened_model", "results_of"]
 
 T = TypeVar("T")
+Ran = TypeVar("Ran")
 
 
 def opened_model(
@@ -59,7 +69,7 @@ class PictureResults(Closeable, Iterator[T]):
         self.notes = [*mapper.source.net.notes, *notes]
         self._mapper, self._images, self._opened = mapper, images, opened
         # No method of this object: without a cycle it is closed as soon as nobody has it.
-        self._results = _each_result(make, images, opened)
+        self._results = _each_result(mapper, make, images, opened)
 
     @property
     def engine(self) -> str:
@@ -88,13 +98,84 @@ class PictureResults(Closeable, Iterator[T]):
         return short_repr(f"{type(self).__name__} of {self._mapper.source.net.prototxt.path}")
 
 
-def _each_result(
-    make: Callable[[Picture], T], images: AnyPicture | Iterable[AnyPicture], opened: ExitStack
-) -> Iterator[T]:
-    from netsurgery.maps.any_picture import each_picture
+def results_of(
+    mapper: Mapper,
+    pictures: Iterable[tuple[AnyPicture, str]],
+    run: Callable[[int, Picture], Ran],
+    finish: Callable[[Ran], T],
+    failed: Callable[[str, NetsurgeryError], T],
+    *,
+    held: bool,
+    worth_a_thread: bool = True,
+) -> Generator[T, None, None]:
+    """A result for each picture, in order, while the next are read and the last are finished.
+
+    pictures: each with its name, "" for its own. run: uses the net on a picture, of which there is
+    its number. finish: makes the result of
+    what that gives, in another thread where that is worth it. failed: the result of a picture by
+    the name, and the error. held: whether arrays and the like stay as they are after the next
+    picture is asked for; files are read ahead in any case.
+    """
+    from netsurgery.maps.any_picture import picture_name
+    from netsurgery.maps.image import out_of_memory_named
     from netsurgery.maps.large_file import open_picture
 
+    def read(item: _Numbered) -> tuple[int, Picture]:
+        number, named = item
+        with out_of_memory_named(picture_name(*named)):
+            picture = open_picture(*named)
+            mapper.make_input(picture)
+            return number, picture
+
+    def run_over(numbered: tuple[int, Picture], alone: bool) -> Ran:
+        mapper.alone = alone
+        try:
+            with out_of_memory_named(numbered[1].name):
+                return run(*numbered)
+        finally:
+            mapper.alone = True
+
+    pipeline = Pipeline(
+        read,
+        run_over,
+        finish,
+        lambda item, error: failed(picture_name(*item[1]), error),
+        is_kept=lambda item: _can_be_read_later(item[1][0], held),
+        worth_a_thread=worth_a_thread,
+    )
+    return pipeline.results(enumerate(pictures))
+
+
+def _can_be_read_later(image: AnyPicture, held: bool) -> bool:
+    """Whether a picture stays as it is, and can be read twice, as a pipe cannot."""
+    from netsurgery.maps.image import Picture
+
+    if isinstance(image, (str, os.PathLike)):
+        return image != "-" and os.path.isfile(image)
+    return isinstance(image, bytes) or (
+        held and (isinstance(image, Picture) or hasattr(image, "__array__"))
+    )
+
+
+def _each_result(
+    mapper: Mapper,
+    make: Callable[[Picture], T],
+    images: AnyPicture | Iterable[AnyPicture],
+    opened: ExitStack,
+) -> Iterator[T]:
+    from netsurgery.maps.any_picture import each_picture
+
+    def run(number: int, picture: Picture) -> T:
+        return make(picture)
+
+    def failed(name: str, error: NetsurgeryError) -> T:
+        raise error
+
+    def as_made(result: T) -> T:
+        return result
+
+    held = isinstance(images, (list, tuple)) or hasattr(images, "__array__")
     with opened:
-        for image, name in each_picture(images):
-            picture = open_picture(image, name)
-            yield make(picture)
+        yield from results_of(
+            mapper, each_picture(images), run, as_made, failed, held=held, worth_a_thread=False
+        )

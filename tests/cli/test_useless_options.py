@@ -48,7 +48,8 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "classify-map": {
-        "--top-k": {"": "without --json"},
+        "--recursive": {"": "where no IMAGE is a folder"},
+        "--top-k": {"": "without --json or --parquet"},
         "--summary": {"--json": "with --json, which has the table", "-q": "with -q, which"},
         "--class": {
             "": "without --picture or --html",
@@ -68,8 +69,8 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
             option: {"": "without --picture"}
             for option in ("--width", "--smooth", "--range", "--font")
         },
-        "--window": {"": "without --json, --picture or --html"},
-        "--force": {"": "without --npy, --picture or --html"},
+        "--window": {"": "without --json, --picture, --html or --parquet"},
+        "--force": {"": "without --npy, --picture, --html or --parquet"},
     },
     "inspect": {
         "--force": {"a.caffemodel --param conv1[0]": "without --npy or --picture"},
@@ -94,8 +95,11 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
         "--level": {"a.caffemodel --param a[0]": "without a prototxt"},
     },
     "features": {
-        option: {"": "without --picture"}
-        for option in ("--channels", "--sort", "--scale", "--colors")
+        "--recursive": {"": "where no IMAGE is a folder"},
+        **{
+            option: {"": "without --picture"}
+            for option in ("--channels", "--sort", "--scale", "--colors")
+        },
     },
     "diff": {
         **{
@@ -193,10 +197,10 @@ VALUES = {
 #: or a setting makes of them is not known before it is read. A command is named where the option
 #: depends on another one elsewhere.
 ALWAYS = """
-    --as-caffe --blob --dry-run --html --image --input-shape --input-size --json
+    --as-caffe --blob --dry-run --from --html --image --input-shape --input-size --json
     --keep-downloads --keep-global-pooling --labels --layers --level --map --map-size --max-memory
     --max-pixels
-    --mean --mirror --missing --npy --on-refusal --output --output-dir --phase --picture
+    --mean --mirror --missing --npy --on-refusal --output --output-dir --parquet --phase --picture
     --prefix --preprocess --prototxt --prototxt-out --quiet --raw-scale --channel-swap
     --input-scale --size --slice --stage --suffix --suite --tile --tolerance --verify
     --weights --weights-out --weights-storage --with-preprocess
@@ -218,6 +222,9 @@ USEFUL = [
     ("convert", *PAIR, "--gpu", "0"),
     ("classify-map", "x.png", "--gpu", "0", "--threads", "2", "--engine", "embedded"),
     ("classify-map", "x.png", "--top-k", "3", "--json"),
+    ("classify-map", "x.png", "--top-k", "3", "--parquet", "o.parquet"),
+    ("classify-map", "x.png", ".", "--recursive"),
+    ("classify-map", "--from", "x.txt", "--recursive"),
     ("classify-map", "x.png", "--size", "8x8", "--fit", "crop"),
     ("classify-map", "x.png", "--class", "3", "--picture", "o.png"),
     ("classify-map", "x.png", "--class", "3", "--all-classes", "--html", "o.html"),

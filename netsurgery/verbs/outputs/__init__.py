@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from netsurgery.verbs.outputs import hdf5, html_page, json_record, npy, npz, picture, text
+from netsurgery.verbs.outputs import hdf5, html_page, json_record, npy, npz, parquet, picture, text
 from netsurgery.verbs.outputs.record import Collection, MapView, Output
 
 __all__ = [
@@ -30,6 +30,7 @@ OUTPUTS = {
         npy.OUTPUT,
         picture.OUTPUT,
         html_page.OUTPUT,
+        parquet.OUTPUT,
         json_record.OUTPUT,
         text.OUTPUT,
     )

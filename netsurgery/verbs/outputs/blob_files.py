@@ -60,12 +60,15 @@ class BlobFiles:
         files = [path for path in self.paths.values() if Path(path).parent not in later]
         check_outputs([*others, *files], inputs=self.inputs, force=self.force)
 
-    def make(self, name: str, features: Features) -> None:
-        """Make what is to be written of one blob of one picture."""
-        for kind, output in OUTPUTS.items():
-            path = self.paths.get((kind, name, features.blob))
-            if path is not None and output.of_features is not None:
-                self.content[path] = output.of_features(features, self.view, Path(path).suffix)
+    def contents(self, name: str, blobs: Mapping[str, Features]) -> dict[str, bytes]:
+        """What is to be written of the blobs of one picture, by file."""
+        contents = {}
+        for blob, features in blobs.items():
+            for kind, output in OUTPUTS.items():
+                path = self.paths.get((kind, name, blob))
+                if path is not None and output.of_features is not None:
+                    contents[path] = output.of_features(features, self.view, Path(path).suffix)
+        return contents
 
     def write(self) -> None:
         """Write all that was made, together or not at all."""

@@ -7,22 +7,31 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from netsurgery.errors import OutputError
 from netsurgery.io.files import Outputs
-from netsurgery.io.targets import STDOUT, WrongOutput, check_links, check_outputs, wrong_ending
+from netsurgery.io.targets import (
+    STDOUT,
+    FileSet,
+    WrongOutput,
+    check_links,
+    check_outputs,
+    wrong_ending,
+)
 from netsurgery.io.wording import argument
 from netsurgery.maps.picture_look import PICTURE_SUFFIXES
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.outputs import OUTPUTS, How, file_outputs
+from netsurgery.verbs.outputs.record import MapTable
 
 __all__ = ["MapFiles", "is_folder", "make_folder", "named_files", "stems"]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class MapFiles:
     """The outputs of each picture, by kind ("npy", "picture"); "-" is standard output.
 
@@ -31,9 +40,10 @@ class MapFiles:
     """
 
     paths: dict[str, list[str]]
-    inputs: list[str]
+    inputs: FileSet
     force: bool = False
     folders: set[str] = field(default_factory=set)
+    _tidied: bool = False
 
     @classmethod
     def plan(
@@ -52,9 +62,16 @@ class MapFiles:
         printed = [argument(f"--{kind}") for kind, name in outputs.items() if name == STDOUT]
         if len(printed) > 1:
             raise WrongOutput(f"{' and '.join(printed)} cannot both go to standard output")
-        files = cls({}, [*inputs, *(image for image in images if image != "-")], force)
+        files = cls({}, FileSet([*inputs, *(image for image in images if image != "-")]), force)
         for kind, name in outputs.items():
-            joined = OUTPUTS[kind].join is not None
+            output = OUTPUTS[kind]
+            if output.check is not None:
+                output.check()
+            if output.table is not None and name == STDOUT:
+                raise WrongOutput(
+                    f"{argument(f'--{kind}')} -: a table is written in pieces; name a file"
+                )
+            joined = output.is_one_file
             if joined and (os.path.isdir(name) or name.endswith(("/", os.sep))):
                 raise WrongOutput(f"{argument(f'--{kind}')} {name}: is a folder; expected a file")
             files.paths[kind] = files._named(images[:1] if joined else images, kind, name)
@@ -82,6 +99,20 @@ class MapFiles:
             force=self.force,
         )
 
+    @contextmanager
+    def tables(self) -> Iterator[dict[str, MapTable]]:
+        """The tables of all pictures, by kind; they appear at the end, all or none."""
+        paths = {kind: paths[0] for kind, paths in self.paths.items() if OUTPUTS[kind].table}
+        with ExitStack() as stack:
+            outputs = stack.enter_context(
+                Outputs(list(paths.values()), inputs=self.inputs, force=self.force)
+            )
+            yield {
+                kind: stack.enter_context(table(outputs[path]))
+                for kind, path in paths.items()
+                if (table := OUTPUTS[kind].table) is not None
+            }
+
     @property
     def to_stdout(self) -> bool:
         """Whether standard output belongs to a file."""
@@ -100,7 +131,9 @@ class MapFiles:
         for folder in self.folders:
             make_folder(folder)
         files = tuple(path for path in content if path != STDOUT)
-        with Outputs(files, inputs=self.inputs, force=self.force) as outputs:
+        # Once: to look through a folder for every file in it takes time by the square.
+        tidy, self._tidied = not self._tidied, True
+        with Outputs(files, inputs=self.inputs, force=self.force, tidy=tidy) as outputs:
             for path in files:
                 outputs[path].write(content[path])
         return files, content.get(STDOUT)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from netsurgery.errors import OutputError
+from netsurgery.errors import NetsurgeryError, OutputError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import OutputFile
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from netsurgery.maps.features import Features
     from netsurgery.maps.map_text import TextStyle
 
-__all__ = ["Collection", "FeatureFile", "MapView", "Output", "trouble_named"]
+__all__ = ["Collection", "FeatureFile", "MapTable", "MapView", "Output", "trouble_named"]
 
 
 @checks_arguments()
@@ -53,15 +53,25 @@ class MapView:
     suffix: str = ".png"
 
 
+class MapTable(Closeable, Protocol):
+    """A file of all pictures in the making; close it, or use it as a context manager."""
+
+    def add(self, part: bytes) -> None:
+        """Write a picture's part. Raises OutputError."""
+
+
 class Output(NamedTuple):
     """One thing that can be made of a result.
 
     suffix: the ending of its files; "" for what is only printed. help: of the option --NAME.
     of_map: its bytes for a class map; where there is a `join`, a part of the one file that it makes
-    of the parts of all pictures. of_features: its bytes for one blob of a picture, by what of it is
-    shown and the file's ending. None where a command does not have it. of_values: its bytes for the
-    values of a map that holds NaN, which is not a class map, where it can show them. reads: what it
-    shows of a map differently as the user says: members of `MapView`, and "window".
+    of the parts of all pictures; where there is a `table`, of the one that it writes part by part,
+    as pictures are done. of_error: the part of a picture that failed, by its name and the error.
+    check: raises OutputError, before any work, where a library is missing. of_features: its bytes
+    for one blob of a picture, by what of it is shown and the file's ending. None where a command
+    does not have it. of_values: its bytes for the values of a map that holds NaN, which is not a
+    class map, where it can show them. reads: what it shows of a map differently as the user says:
+    members of `MapView`, and "window".
     """
 
     name: str
@@ -69,9 +79,17 @@ class Output(NamedTuple):
     help: str = ""
     of_map: Callable[[ClassMap, MapView], bytes] | None = None
     join: Callable[[Sequence[bytes]], bytes] | None = None
+    table: Callable[[OutputFile], MapTable] | None = None
+    of_error: Callable[[str, NetsurgeryError], bytes] | None = None
+    check: Callable[[], None] | None = None
     of_features: Callable[[Features, ChannelView, str], bytes] | None = None
     of_values: Callable[[NDArray[np.float32]], bytes] | None = None
     reads: tuple[str, ...] = ()
+
+    @property
+    def is_one_file(self) -> bool:
+        """Whether all pictures are in one file."""
+        return self.join is not None or self.table is not None
 
 
 class FeatureFile(Closeable, Protocol):
