@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import re
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,16 @@ def oriented(orientation: int) -> Image.Exif:
     exif = Image.Exif()
     exif[0x0112] = orientation
     return exif
+
+
+def test_a_png_of_countless_chunks(tmp_path: Path) -> None:
+    path = tmp_path / "p.png"
+    RGB.save(path)
+    content, chunk = path.read_bytes(), b"\0\0\0\0prVt" + zlib.crc32(b"prVt").to_bytes(4, "big")
+    path.write_bytes(content[:-12] + 140_000 * chunk + content[-12:])
+    with Image.open(path) as opened:
+        said = vips_rows.why_not_in_strips(opened, str(path))
+    assert said.startswith("it has its EXIF behind the pixels")
 
 
 def test_without_pyvips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
