@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from netsurgery.io import memory
 from netsurgery.maps import resize as resize_module
 from netsurgery.maps.image import Picture
 from netsurgery.maps.large_picture import LargePicture
@@ -135,3 +137,21 @@ def test_rows_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read[:40] == list(range(0, 640, 16))
     assert len(read[40:]) == len(set(read[40:]))
     assert resize_module._GROUP < 400
+
+
+@pytest.mark.usefixtures("fresh_budget")
+@pytest.mark.parametrize("size", [(20, 30), (600, 3), (40, 50)])
+def test_memory_is_given_back_at_once(size: tuple[int, int]) -> None:
+    """No cycle keeps a picture's rows, and what is claimed for them, until they are collected."""
+    gc.collect()
+    memory.set_max_memory("1GiB")
+    before = memory.left()
+    gc.disable()
+    try:
+        cutter = Transformer(1).cutter(streamed(pixels_of("u1", (40, 50, 3)), 8), size)
+        cutter.cut((0, 0), (5, 3))
+        assert memory.left() < before
+        del cutter
+        assert memory.left() == before
+    finally:
+        gc.enable()

@@ -16,7 +16,7 @@ alone moves a value by up to 0.004 of 255.
 A window is 4 f source pixels wide and there is one a target pixel, so that time is in proportion
 to the pixels of the source and of the target, whatever the factor.
 
-`ResizedRows` gives some rows and columns of a result as soon as the source's rows for them are
+`resized_rows` give some rows and columns of a result as soon as the source's rows for them are
 there. They are the very bits of the whole result: what is multiplied at once, a block of target
 pixels (`resize_axis`) of _GROUP rows, is cut out of the whole alike whatever is asked for.
 """
@@ -24,7 +24,7 @@ pixels (`resize_axis`) of _GROUP rows, is cut out of the whole alike whatever is
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["ResizedRows", "resize"]
+__all__ = ["resize", "resized_rows"]
 
 #: Rows are resized before columns, as they lie in memory, unless that makes so many times more
 #: numbers in between.
@@ -72,53 +72,62 @@ def resize(
     rows, columns = region or (slice(0, size[0]), slice(0, size[1]))
     if pixels.shape[:2] == size:
         return pixels[rows, columns].astype(np.float32)
-    resized = ResizedRows(ArrayRows(pixels), size, antialias=antialias, columns=columns, what=what)
+    resized = resized_rows(ArrayRows(pixels), size, antialias=antialias, columns=columns, what=what)
     return resized.rows(rows.start, rows.stop)
 
 
-class ResizedRows(StripRows):
+def resized_rows(
+    source: PixelRows,
+    size: tuple[int, int],
+    *,
+    antialias: bool = True,
+    columns: slice | None = None,
+    what: str = "a picture",
+) -> StripRows:
     """The rows of a picture at another height and width, float32; `columns` of them only.
 
     The source's are asked for from the top down, once for each pass: for the lowest value, where
     the aspect ratio changes for what results are clipped to, and for the result.
 
-    >>> rows = ResizedRows(ArrayRows(np.full((6, 8, 3), 9, np.uint8)), (3, 4))
+    >>> rows = resized_rows(ArrayRows(np.full((6, 8, 3), 9, np.uint8)), (3, 4))
     >>> rows.shape, float(rows.rows(1, 3).max())
     ((3, 4, 3), 9.0)
     """
+    columns, what = columns or slice(0, size[1]), f"{what}: resizing it"
+    resizing = _Resizing(source, size, columns, what, antialias)
+    shape = size[0], columns.stop - columns.start, source.shape[2]
+    kind = np.dtype(np.float32)
+    return StripRows(shape, kind, _GROUP, resizing.strips, what, resizing.memory)
+
+
+class _Resizing:
+    """Makes target rows of a source's, _GROUP at a time.
+
+    It does not know the StripRows that ask it: in a cycle their memory would be kept.
+    """
 
     def __init__(
-        self,
-        source: PixelRows,
-        size: tuple[int, int],
-        *,
-        antialias: bool = True,
-        columns: slice | None = None,
-        what: str = "a picture",
+        self, source: PixelRows, size: tuple[int, int], columns: slice, what: str, antialias: bool
     ) -> None:
         height, width, channels = source.shape
-        columns = columns or slice(0, size[1])
         rows_first = size[0] * width <= _ASKEW * height * size[1]
         # What is computed, to where _BREADTH parts the columns that rows are resized of.
         computed = columns if rows_first else _parted(columns.start, columns.stop, size[1])
-        self._source = source
         self._wanted = slice(columns.start - computed.start, columns.stop - computed.start)
+        self._source, self._size, self._what, self._antialias = source, size, what, antialias
         self._down = Axis.of(height, size[0], antialias)
         self._across = _Columns(Axis.of(width, size[1], antialias), computed, channels)
-        self._antialias, self._what = antialias, f"{what}: resizing it"
-        kind = np.dtype(np.float32)
+        self._base = _Base(source)
+        # As of the whole, not of the columns that are asked for.
+        breadth = min(width if rows_first else size[1], _BREADTH)
+        self._most = max(1, CHUNK // (breadth * channels))
         self._narrow: StripRows | None = None
         if not rows_first:
             shape = height, computed.stop - computed.start, channels
+            strips = partial(_narrowed, source, self._across, self._base)
             self._narrow = StripRows(
-                shape, kind, _GROUP, self._narrowed, self._what, source.band_memory
+                shape, np.dtype(np.float32), _GROUP, strips, what, source.band_memory
             )
-        shape = size[0], columns.stop - columns.start, channels
-        super().__init__(shape, kind, _GROUP, self._resized, self._what, self._making)
-
-    @cached_property
-    def _base(self) -> float:
-        return lowest_value(self._source)
 
     @cached_property
     def _floor(self) -> float | None:
@@ -126,19 +135,20 @@ class ResizedRows(StripRows):
             return None
         from netsurgery.maps.resize_floor import lowest_blurred
 
-        return lowest_blurred(self._source, (self._down.count, self._across.count), self._base)
+        return lowest_blurred(self._source, self._size, self._base.value)
 
-    def _making(self, height: int) -> int:
+    def memory(self, height: int) -> int:
         """Bytes of the source's rows for a group, and of what they become between the passes."""
         groups = -(-height // _GROUP) + 1
         between = 4 * groups * _GROUP * self._source.shape[1] * self._source.shape[2]
-        low, high = self._down.sources(0, min(self._down.count, _GROUP))
+        low, high = self._down.sources(0, min(self._size[0], _GROUP))
         return between + (self._narrow or self._source).band_memory(high - low)
 
-    def _resized(self, first: int) -> Iterator[Array]:
-        base, floor = self._base, self._floor  # which are passes over the whole of their own
-        for top in range(first, self._down.count, _GROUP):
-            bottom = min(top + _GROUP, self._down.count)
+    def strips(self, first: int) -> Iterator[Array]:
+        """Target rows from `first` on."""
+        base, floor = self._base.value, self._floor  # which are passes over the whole of their own
+        for top in range(first, self._size[0], _GROUP):
+            bottom = min(top + _GROUP, self._size[0])
             if self._narrow is None:
                 columns = self._across.source
                 planes = self._lengthened(self._source, top, bottom, columns, base)
@@ -151,14 +161,6 @@ class ResizedRows(StripRows):
             planes += base
             yield planes[:, :, self._wanted].transpose(1, 2, 0)
 
-    def _narrowed(self, first: int) -> Iterator[Array]:
-        """The source's rows with their columns resized, less the base."""
-        height = self._source.shape[0]
-        for top in range(first, height, _GROUP):
-            band = self._source.rows(top, min(top + _GROUP, height))[:, self._across.source]
-            planes = np.ascontiguousarray(less(band, self._base).transpose(2, 0, 1))
-            yield self._across.of(planes).transpose(1, 2, 0)
-
     def _lengthened(
         self, source: PixelRows, top: int, bottom: int, columns: slice, base: float
     ) -> Array:
@@ -166,15 +168,13 @@ class ResizedRows(StripRows):
 
         _BREADTH of them at once, always the same ones: `columns` begin and end where these part.
         """
-        width, channels = source.shape[1:]
-        left, right = columns.start, columns.stop
+        channels, left, right = source.shape[2], columns.start, columns.stop
         planes: Array = empty((channels, bottom - top, right - left), "f4", self._what)
         planes[...] = 0.0
-        most = max(1, CHUNK // (min(width, _BREADTH) * channels))
         for block in self._down.blocks(top, bottom):
             low, high = self._down.sources(block.start, block.stop)
             band = source.rows(low, high)  # all of it, as the next block begins within it
-            for part, weights in self._down.parts(block, most):
+            for part, weights in self._down.parts(block, self._most):
                 for start in range(left, right, _BREADTH):
                     stop = min(start + _BREADTH, right)
                     values = less(band[part.start - low : part.stop - low, start:stop], base)
@@ -183,6 +183,27 @@ class ResizedRows(StripRows):
                     into = planes[:, rows, start - left : stop - left]
                     into += sums.reshape(len(weights), -1, channels).transpose(2, 0, 1)
         return planes
+
+
+class _Base:
+    """The lowest value of a picture, which the outside of it counts as; found out once."""
+
+    def __init__(self, source: PixelRows) -> None:
+        self._source = source
+
+    @cached_property
+    def value(self) -> float:
+        """A pass over the whole."""
+        return lowest_value(self._source)
+
+
+def _narrowed(source: PixelRows, across: _Columns, base: _Base, first: int) -> Iterator[Array]:
+    """The source's rows from `first` on with their columns resized, less the base."""
+    height = source.shape[0]
+    for top in range(first, height, _GROUP):
+        band = source.rows(top, min(top + _GROUP, height))[:, across.source]
+        planes = np.ascontiguousarray(less(band, base.value).transpose(2, 0, 1))
+        yield across.of(planes).transpose(1, 2, 0)
 
 
 def _parted(low: int, high: int, count: int) -> slice:
@@ -194,14 +215,13 @@ class _Columns:
     """Resizes the columns of some rows at a time.
 
     source: the columns that are needed for the `columns` asked for, to where _BREADTH parts them.
-    count: of all target columns.
     """
 
     def __init__(self, axis: Axis, columns: slice, channels: int) -> None:
         first = columns.start // axis.block * axis.block
         last = min(-(-columns.stop // axis.block) * axis.block, axis.count)
         self.source = _parted(*axis.sources(first, last), axis.source)
-        self.count, self._axis, self._computed = axis.count, axis, slice(first, last)
+        self._axis, self._computed = axis, slice(first, last)
         self._asked = slice(columns.start - first, columns.stop - first)
         self._most = max(1, CHUNK // (channels * _GROUP))
 

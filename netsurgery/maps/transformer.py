@@ -23,7 +23,7 @@ from netsurgery.io.wording import argument, counted
 from netsurgery.maps.channels import as_channels, channel_rows
 from netsurgery.maps.image import Picture
 from netsurgery.maps.picture_options import Fit, PictureOptions
-from netsurgery.maps.resize import ResizedRows
+from netsurgery.maps.resize import resized_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -174,7 +174,7 @@ class InputCutter:
             rows, self._peak = channel_rows(
                 rows, transformer.channels, f"{picture.shown}: making it grey"
             )
-            rows = ResizedRows(
+            rows = resized_rows(
                 rows,
                 resized,
                 antialias=transformer.options.antialias,
