@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netsurgery.errors import ImageError
+from netsurgery.io.terminal import no_warnings
 from netsurgery.io.wording import listed
 from netsurgery.maps.picture_limits import check_pixels
 from netsurgery.maps.rows import StripRows
@@ -103,7 +103,6 @@ def _strips(
 def _opened(path: str) -> Any:
     import rasterio
 
-    with warnings.catch_warnings():  # of pictures that lie nowhere on the earth
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.Env(GDAL_CACHEMAX=_CACHE):
-            return rasterio.open(path, driver="GTiff")
+    # It warns of pictures that lie nowhere on the earth.
+    with no_warnings, rasterio.Env(GDAL_CACHEMAX=_CACHE):
+        return rasterio.open(path, driver="GTiff")
