@@ -6,13 +6,15 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import click
+
 from netsurgery.cli.command import useless
 from netsurgery.cli.files import FilePathType
 from netsurgery.cli.options import output_option
 from netsurgery.io.wording import listed
 from netsurgery.verbs.outputs import OUTPUTS, How, file_outputs
 
-__all__ = ["output_flags", "output_options", "useless_without_output"]
+__all__ = ["output_flags", "output_options", "resume_option", "useless_without_output"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,6 +45,17 @@ def output_options(how: How) -> Callable[[F], F]:
         return decorated  # type: ignore[no-any-return]
 
     return decorate
+
+
+def resume_option(command: F) -> F:
+    """--resume and --no-resume; the command gets `resume`."""
+    return click.option(
+        "--resume/--no-resume",
+        default=True,
+        show_default=True,
+        help="Where a run in tiles was ended before its outputs were whole, go on with what it has "
+        "left beside them, if image, net and preprocessing are the same; or start anew.",
+    )(command)
 
 
 def output_flags(*hows: How) -> list[str]:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from netsurgery.errors import OutputError
 from netsurgery.io.cleanup import Undo, step
@@ -27,6 +28,9 @@ from netsurgery.io.segments import Segment, close_quietly, write_segments
 from netsurgery.io.targets import STDOUT, check_links, check_outputs, one_line
 from netsurgery.io.terminal import check_no_terminal, print_bytes
 from netsurgery.io.wording import argument
+
+if TYPE_CHECKING:
+    from netsurgery.io.kept_file import KeptFile
 
 __all__ = ["OutputFile", "Outputs"]
 
@@ -83,6 +87,16 @@ class OutputFile:
         """Make the output's whole content the segments; returns its length. Raises OutputError."""
         with one_line(self.path):
             return write_segments(self.fd, segments, progress)
+
+    def take(self, file: KeptFile) -> None:
+        """Make another file of the target's folder the output, by its name alone.
+
+        It stays where it is if the output does not appear.
+        """
+        self.discard()
+        self.temporary, self.fd = file.path, os.dup(file.fd)
+        with one_line(self.path):
+            self._keep_mode()
 
     def settle(self) -> None:
         """Raise what the system reports on closing: some file systems write only then."""

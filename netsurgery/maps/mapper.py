@@ -40,6 +40,7 @@ from netsurgery.maps.picture_options import (
     TileSize,
     as_picture_options,
 )
+from netsurgery.maps.tile_store import TileStore
 from netsurgery.maps.transformer import Placement, Transformer, squeeze_note
 from netsurgery.net.field import Cells
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -162,6 +163,8 @@ class Mapper(Closeable):
         self.engine = self.note = ""
         #: How the last picture was run in tiles; "" where it was run as one.
         self.tiled = ""
+        #: What became of tiles that an earlier run left, for the last picture; "" for none.
+        self.resumed = ""
         self._engine: Engine | None = None
         self._loaded: LoadedNet | None = None
         self._closed = False
@@ -175,16 +178,19 @@ class Mapper(Closeable):
     def _names(self) -> ClassNames:
         return ClassNames(self.source.classes, self.labels, self.source.blob)
 
-    def map(self, image: AnyPicture, size: InputSize | None = None) -> ClassMap:
+    def map(
+        self, image: AnyPicture, size: InputSize | None = None, *, store: TileStore | None = None
+    ) -> ClassMap:
         """The class map of a picture, in any form that `classify_map` takes.
 
         size: of the net's input, as in `classify_map`; None for the mapper's own. The batch is 1.
+        store: where the map is put together if the net is run in tiles; the caller settles it.
         Raises NetError for a size the net cannot take and for NaN, and what the engine raises.
         """
         picture = as_picture(image)
         blob = self.source.blob
         with out_of_memory_named(picture.name):
-            result = self.blobs(picture, size, [blob], as_map=True)
+            result = self.blobs(picture, size, [blob], as_map=True, store=store)
         values, placement = result.values[blob], result.placement
         if values.ndim != 4:
             refuse_blob(blob, values.shape, self.source.net)
@@ -205,12 +211,13 @@ class Mapper(Closeable):
     def notes(self, placement: Placement) -> dict[str, str]:
         """What to say of a picture that lies so in the input: kind -> a line.
 
-        Kinds: "engine", "tiles", "preprocess" (which is written on the map's picture too), "mean",
-        "shape".
+        Kinds: "engine", "tiles", "resume", "preprocess" (which is written on the map's picture
+        too), "mean", "shape".
         """
         notes = {
             "engine": self.note,
             "tiles": self.tiled,
+            "resume": self.resumed,
             "preprocess": self.transformer.plain_note(),
             "mean": self.transformer.mean_for(placement.input)[1] or "",
             "shape": squeeze_note(placement),
@@ -232,30 +239,43 @@ class Mapper(Closeable):
         *,
         as_map: bool = False,
         tile: TileSize | None = None,
+        store: TileStore | None = None,
     ) -> PictureBlobs:
         """The blobs `names` of a picture; the net is run in tiles where the options say so.
 
         size: as in `map`. as_map: whether the first of the blobs is to become a class map. tile: as
-        in PictureOptions; None for the mapper's own. Raises NetError for a size that the net cannot
-        take, MemoryLimitError for one at which giving the blobs takes more memory than may be used,
-        with a size that fits.
+        in PictureOptions; None for the mapper's own. store: as in `map`. Raises NetError for a size
+        that the net cannot take, MemoryLimitError for one at which giving the blobs takes more
+        memory than may be used, with a size that fits.
         """
         options = self.transformer.options
         options = options if size is None else replace(options, size=size)
         exact = options.input_size(self.source.size, picture.size)
-        plan = self._plan(picture, exact, names, as_map, tile or options.tile)
+        store = store or TileStore()
+        plan = self._plan(picture, exact, names, as_map, tile or options.tile, store)
         data, placement = self.transformer.blob(picture, exact)
-        self.tiled = ""
+        self.tiled = self.resumed = ""
         if plan is None:
             return PictureBlobs(self.run(data, names), placement, exact)
-        from netsurgery.maps.tiled import cutter, in_memory, run_tiles, tiles_note
+        from netsurgery.maps.tile_identity import identify
+        from netsurgery.maps.tiled import cutter, run_tiles, tiles_note
 
         self.tiled = tiles_note(plan, self.engine, self.options)
-        values = run_tiles(plan, cutter(data), lambda pixels: self.run(pixels, names), in_memory)
-        return PictureBlobs(values, placement, plan.tile)
+        if store.output is not None:
+            transformer, engine = self.transformer, self.engine
+            store.begin(identify(self.source, transformer, engine, picture, exact, names))
+        self.resumed = store.note
+        run_tiles(plan, cutter(data), lambda pixels: self.run(pixels, names), store.make, store)
+        return PictureBlobs(store.whole(), placement, plan.tile)
 
     def _plan(
-        self, picture: Picture, size: Size, names: Sequence[str], as_map: bool, tile: TileSize
+        self,
+        picture: Picture,
+        size: Size,
+        names: Sequence[str],
+        as_map: bool,
+        tile: TileSize,
+        store: TileStore,
     ) -> TilePlan | None:
         """The tiles for an input of `size`; None where the net is run over the whole.
 
@@ -285,7 +305,7 @@ class Mapper(Closeable):
                 return None
         from netsurgery.maps.tiled import Tiler
 
-        return Tiler(source, loaded, names, as_map, besides).plan(size, tile, refusal)
+        return Tiler(source, loaded, names, as_map, besides, store).plan(size, tile, refusal)
 
     def check_size(self, picture: Picture, size: Size) -> None:
         """Raise NetError, naming picture and layer, where an input of `size` is too small."""

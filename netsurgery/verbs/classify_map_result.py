@@ -13,8 +13,8 @@ from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.memory import Claim
 from netsurgery.maps.picture_look import picture_suffix
 from netsurgery.open_net.arguments import AnyPath
-from netsurgery.verbs.outputs import OUTPUTS, MapView
-from netsurgery.verbs.outputs.files import MapFiles, named_files
+from netsurgery.verbs.outputs import OUTPUTS, Content, MapView
+from netsurgery.verbs.outputs.files import MapFiles, as_bytes, named_files
 from netsurgery.verbs.picture_results import PictureResults
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.classmap import ClassMap
     from netsurgery.maps.mapper import Mapper
+    from netsurgery.maps.tile_store import TileStore
 
 __all__ = ["ClassMaps", "MapJob", "MapResult"]
 
@@ -60,15 +61,17 @@ class ClassMaps(PictureResults["ClassMap"]):
         view: MapView | None = None,
         *,
         force: bool = False,
+        resume: bool = True,
     ) -> MapJob:
         """The job of writing files of all maps; iterating it does that.
 
         It gives a result for each picture, and goes on where one fails: the result has the error.
         outputs: name of an output, "npy" or "picture" -> its file, a folder for several pictures,
         or "-" for `MapResult.printed`; "html" is one file for all pictures, written behind the
-        last. view: what of a map is shown. force: replace files that exist. Whatever can be refused
-        is before any engine starts. Raises OutputError, and NetError for a class that the net does
-        not have.
+        last. view: what of a map is shown. force: replace files that exist. resume: where a process
+        that made the same files was ended while it ran the net in tiles, go on with what it has
+        left. Whatever can be refused is before any engine starts. Raises OutputError, and NetError
+        for a class that the net does not have.
         """
         view = view or MapView()
         self._mapper.check_class(view.class_)
@@ -79,7 +82,7 @@ class ClassMaps(PictureResults["ClassMap"]):
             inputs.append(str(view.look.font))
         files = MapFiles.plan(images, named_files("of_map", outputs), inputs=inputs, force=force)
         view = replace(view, suffix=picture_suffix(files.paths.get("picture", ())))
-        return MapJob(self._mapper, pictures, files, view, self._opened)
+        return MapJob(self._mapper, pictures, files, view, self._opened, resume)
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ class MapJob:
     files: MapFiles
     view: MapView
     opened: ExitStack
+    resume: bool = True
     of_all: tuple[tuple[str, ...], bytes | None] = ((), None)
 
     @cached_property
@@ -166,19 +170,25 @@ class MapJob:
         from netsurgery.maps.classmap import HoldsNaN
         from netsurgery.maps.image import out_of_memory_named
 
+        store = self.files.store(index, resume=self.resume)
         try:
             with out_of_memory_named(name):
-                class_map = self.mapper.map(as_picture(self.pictures[index][0], name))
+                picture = as_picture(self.pictures[index][0], name)
+                class_map = self.mapper.map(picture, store=store)
         except HoldsNaN as error:  # its values are written, to see where
             contents = pool.submit(self._outputs, name, "of_values", error.values)
-            return partial(self._finish, index, contents, MapResult(name, error=error))
+            return partial(self._finish, index, contents, MapResult(name, error=error), store)
         except NetsurgeryError as error:
+            store.settle(error)
             memory = isinstance(error, MemoryLimitError) or isinstance(error.__cause__, MemoryError)
             return partial(MapResult, name, error=error) if alone or not memory else None
+        except BaseException:
+            store.close()
+            raise
         contents = pool.submit(self._outputs, name, "of_map", class_map, self.view)
-        return partial(self._finish, index, contents, MapResult(name, class_map))
+        return partial(self._finish, index, contents, MapResult(name, class_map), store)
 
-    def _outputs(self, name: str, how: str, *what: Any) -> dict[str, bytes]:
+    def _outputs(self, name: str, how: str, *what: Any) -> dict[str, Content]:
         """The outputs of a picture, by kind."""
         from netsurgery.maps.image import out_of_memory_named
 
@@ -190,15 +200,24 @@ class MapJob:
             }
 
     def _finish(
-        self, index: int, contents: Future[dict[str, bytes]], result: MapResult
+        self,
+        index: int,
+        contents: Future[dict[str, Content]],
+        result: MapResult,
+        store: TileStore,
     ) -> MapResult:
         try:
             outputs = contents.result()
-            parts = {kind: outputs.pop(kind) for kind in self._parts if kind in outputs}
+            parts = {kind: as_bytes(outputs.pop(kind)) for kind in self._parts if kind in outputs}
             self._claim.add(2 * sum(map(len, parts.values())))  # the file is as large again
             written, printed = self.files.write(index, outputs)
         except NetsurgeryError as error:
+            store.settle(error)
             return MapResult(result.image, error=result.error or error)
+        except BaseException:
+            store.close()
+            raise
+        store.settle()
         for kind, part in parts.items():
             self._parts[kind].append(part)
         return replace(result, written=written, printed=printed)

@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import Literal
 
 from netsurgery.verbs.outputs import hdf5, html_page, json_record, npy, npz, picture, text
-from netsurgery.verbs.outputs.record import Collection, MapView, Output
+from netsurgery.verbs.outputs.record import Collection, Content, MapView, Output
 
 __all__ = [
     "COLLECTIONS",
     "OUTPUTS",
     "Collection",
+    "Content",
     "How",
     "MapView",
     "Output",

@@ -12,14 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from netsurgery.errors import OutputError
-from netsurgery.io.files import Outputs
-from netsurgery.io.targets import STDOUT, WrongOutput, check_links, check_outputs, wrong_ending
+from netsurgery.io.files import OutputFile, Outputs
+from netsurgery.io.folders import make_folder
+from netsurgery.io.memory import Claim
+from netsurgery.io.scratch import scratch_folder
+from netsurgery.io.targets import STDOUT, WrongOutput, check_outputs, wrong_ending
 from netsurgery.io.wording import argument
 from netsurgery.maps.picture_look import PICTURE_SUFFIXES
+from netsurgery.maps.tile_store import TileStore
 from netsurgery.open_net.arguments import AnyPath
-from netsurgery.verbs.outputs import OUTPUTS, How, file_outputs
+from netsurgery.verbs.outputs import OUTPUTS, Content, How, file_outputs
 
-__all__ = ["MapFiles", "is_folder", "make_folder", "named_files", "stems"]
+__all__ = ["MapFiles", "is_folder", "named_files", "stems"]
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,13 @@ class MapFiles:
     """The outputs of each picture, by kind ("npy", "picture"); "-" is standard output.
 
     Of a kind that is one file for all pictures there is one. inputs: files that no output may
-    replace.
+    replace. count: how many pictures there are.
     """
 
     paths: dict[str, list[str]]
     inputs: list[str]
     force: bool = False
+    count: int = 1
     folders: set[str] = field(default_factory=set)
 
     @classmethod
@@ -52,7 +57,7 @@ class MapFiles:
         printed = [argument(f"--{kind}") for kind, name in outputs.items() if name == STDOUT]
         if len(printed) > 1:
             raise WrongOutput(f"{' and '.join(printed)} cannot both go to standard output")
-        files = cls({}, [*inputs, *(image for image in images if image != "-")], force)
+        files = cls({}, [*inputs, *(image for image in images if image != "-")], force, len(images))
         for kind, name in outputs.items():
             joined = OUTPUTS[kind].join is not None
             if joined and (os.path.isdir(name) or name.endswith(("/", os.sep))):
@@ -87,8 +92,22 @@ class MapFiles:
         """Whether standard output belongs to a file."""
         return any(STDOUT in paths for paths in self.paths.values())
 
+    def store(self, index: int, *, resume: bool) -> TileStore:
+        """Where picture `index`'s map is put together if its net is run in tiles.
+
+        Beside one of its files, its .npy if it has one; of a kind that is one file for all pictures
+        only where there is one picture.
+        """
+        alone = self.count == 1
+        own = {
+            kind: paths[index]
+            for kind, paths in self.paths.items()
+            if (alone or OUTPUTS[kind].join is None) and paths[index] != STDOUT
+        }
+        return TileStore(own.get("npy", next(iter(own.values()), None)), resume=resume)
+
     def write(
-        self, index: int, contents: Mapping[str, bytes]
+        self, index: int, contents: Mapping[str, Content]
     ) -> tuple[tuple[str, ...], bytes | None]:
         """Write picture `index`'s outputs, of the kinds in `contents`, together or not at all.
 
@@ -102,8 +121,28 @@ class MapFiles:
         files = tuple(path for path in content if path != STDOUT)
         with Outputs(files, inputs=self.inputs, force=self.force) as outputs:
             for path in files:
-                outputs[path].write(content[path])
-        return files, content.get(STDOUT)
+                put(content[path], outputs[path])
+        return files, as_bytes(content[STDOUT]) if STDOUT in content else None
+
+
+def put(content: Content, output: OutputFile) -> None:
+    """Write an output's content."""
+    if isinstance(content, bytes):
+        output.write(content)
+    else:
+        content(output)
+
+
+def as_bytes(content: Content) -> bytes:
+    """An output's content as standard output gets it. Raises OutputError, MemoryLimitError."""
+    if isinstance(content, bytes):
+        return content
+    with scratch_folder() as folder:
+        path = str(folder / "output")
+        with Outputs([path]) as outputs:
+            content(outputs[path])
+        with open(path, "rb") as file, Claim(os.path.getsize(path), "what is written"):
+            return file.read()
 
 
 def named_files(how: How, outputs: Mapping[str, AnyPath] | None) -> dict[str, str]:
@@ -145,15 +184,6 @@ def _in_the_way(folder: str) -> Path | None:
     """The file in the place of a folder, or of one above it; None where it can be made."""
     places = [Path(folder), *Path(folder).parents]
     return next((each for each in places if os.path.lexists(each) and not each.is_dir()), None)
-
-
-def make_folder(path: str) -> None:
-    """Make a folder where there is none. Raises OutputError."""
-    check_links(path)
-    try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path}: {error.strerror}") from error
 
 
 def stems(images: Sequence[str]) -> list[str]:

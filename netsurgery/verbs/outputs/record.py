@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from netsurgery.errors import OutputError
 from netsurgery.io.argument_types import checks_arguments
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from netsurgery.maps.features import Features
     from netsurgery.maps.map_text import TextStyle
 
-__all__ = ["Collection", "FeatureFile", "MapView", "Output", "trouble_named"]
+__all__ = ["Collection", "Content", "FeatureFile", "MapView", "Output", "trouble_named"]
+
+#: The content of a file: its bytes, or what writes them.
+Content: TypeAlias = bytes | Callable[[OutputFile], None]
 
 
 @checks_arguments()
@@ -57,21 +60,25 @@ class Output(NamedTuple):
     """One thing that can be made of a result.
 
     suffix: the ending of its files; "" for what is only printed. help: of the option --NAME.
-    of_map: its bytes for a class map; where there is a `join`, a part of the one file that it makes
-    of the parts of all pictures. of_features: its bytes for one blob of a picture, by what of it is
-    shown and the file's ending. None where a command does not have it. of_values: its bytes for the
-    values of a map that holds NaN, which is not a class map, where it can show them. reads: what it
-    shows of a map differently as the user says: members of `MapView`, and "window".
+    of_map: its content for a class map; where there is a `join`, the bytes of a part of the one
+    file that it makes of the parts of all pictures. of_features: its bytes for one blob of a
+    picture, by what of it is shown and the file's ending. None where a command does not have it.
+    of_values: its content for the values of a map that holds NaN, which is not a class map, where
+    it can show them. reads: what it shows of a map differently as the user says: members of
+    `MapView`, and "window". store: what writes a class map into a folder, in the place of `of_map`.
+    needs: the library that makes it, and the extra that brings it.
     """
 
     name: str
     suffix: str = ""
     help: str = ""
-    of_map: Callable[[ClassMap, MapView], bytes] | None = None
+    of_map: Callable[[ClassMap, MapView], Content] | None = None
     join: Callable[[Sequence[bytes]], bytes] | None = None
     of_features: Callable[[Features, ChannelView, str], bytes] | None = None
-    of_values: Callable[[NDArray[np.float32]], bytes] | None = None
+    of_values: Callable[[NDArray[np.float32]], Content] | None = None
     reads: tuple[str, ...] = ()
+    store: Callable[[ClassMap, MapView], Callable[[Path], None]] | None = None
+    needs: tuple[str, str] | None = None
 
 
 class FeatureFile(Closeable, Protocol):
