@@ -22,7 +22,7 @@ from netsurgery.cli.options import (
     state_options,
     trust_option,
 )
-from netsurgery.cli.output_options import output_flags, output_options
+from netsurgery.cli.output_options import output_flags, output_options, resume_option
 from netsurgery.cli.preprocess_options import (
     echo_model,
     model_options,
@@ -83,6 +83,7 @@ __all__ = ["command"]
 @engine_options
 @json_option
 @quiet_option
+@resume_option
 @force_option
 def command(
     images: tuple[str, ...],
@@ -99,6 +100,7 @@ def command(
     engine: EngineOptions,
     as_json: bool,
     quiet: bool,
+    resume: bool,
     force: bool,
 ) -> None:
     """Save blobs of a net as arrays, with the position of their cells in the image.
@@ -133,7 +135,7 @@ def command(
     with extract_features(
         images, blobs, settings, size=size, engine=engine, state=state
     ) as extracted:
-        job = extracted.to_files(output, outputs, view, force=force)
+        job = extracted.to_files(output, outputs, view, force=force, resume=resume)
         if not quiet:
             echo_model(flags, settings)
             echo_notes(extracted.notes, err=True)
