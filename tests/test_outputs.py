@@ -49,6 +49,7 @@ def test_every_module_is_registered() -> None:
     makers += [collection.open for collection in COLLECTIONS.values()]
     homes = {maker.__module__.rsplit(".", 1)[-1] for maker in makers}
     assert homes == MODULES - {"__init__", "record", "files", "blob_files"}
+    assert all(output.suffix for output in OUTPUTS.values() if output.signs)
     readable = {"window", *(each.name for each in fields(MapView))}
     assert readable.issuperset(name for output in OUTPUTS.values() for name in output.reads)
 
@@ -82,7 +83,7 @@ def test_records_have_the_members_that_their_schemas_name(repo_root: Path) -> No
 def test_an_output_that_is_a_file_is_an_option(output: outputs.Output) -> None:
     assert output.help
     text = CliRunner().invoke(cli, ["classify-map", "--help"]).output
-    assert f"--{output.name} FILE{output.suffix}" in text
+    assert f"--{output.name} {'FOLDER' if output.signs else 'FILE'}{output.suffix}" in text
 
 
 @pytest.mark.parametrize("output", OF_BLOBS, ids=lambda output: output.name)
@@ -127,10 +128,11 @@ def new_output(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], click.Command
 @pytest.mark.parametrize(
     ("option", "outputs"),
     [
-        ("--force", "--npy, --picture, --html or --svg"),
-        ("--class 1", "--picture, --html or --svg"),
-        ("--top-k 3", "--json or --svg"),
-        ("--window 5", "--json, --picture, --html or --svg"),
+        ("--force", "--npy, --npz, --zarr, --geotiff, --picture, --html or --svg"),
+        ("--no-resume", "--npy, --npz, --zarr, --geotiff, --picture, --html or --svg"),
+        ("--class 1", "--geotiff, --picture, --html or --svg"),
+        ("--top-k 3", "--json, --npz or --svg"),
+        ("--window 5", "--json, --npz, --zarr, --geotiff, --picture, --html or --svg"),
     ],
 )
 def test_a_new_output_is_known_to_the_options_that_need_one(

@@ -38,7 +38,7 @@ def output_options(how: How) -> Callable[[F], F]:
         for kind in reversed(kinds):
             decorated = output_option(
                 f"--{kind.name}",
-                metavar=f"FILE{kind.suffix}",
+                metavar=f"{'FOLDER' if kind.signs else 'FILE'}{kind.suffix}",
                 type=FilePathType(as_typed=True, allow_dash=how == "of_map"),
                 help=kind.help,
             )(decorated)
@@ -49,13 +49,14 @@ def output_options(how: How) -> Callable[[F], F]:
 
 def resume_option(command: F) -> F:
     """--resume and --no-resume; the command gets `resume`."""
-    return click.option(
+    add_option: Callable[[F], F] = click.option(
         "--resume/--no-resume",
         default=True,
         show_default=True,
         help="Where a run in tiles was ended before its outputs were whole, go on with what it has "
         "left beside them, if image, net and preprocessing are the same; or start anew.",
-    )(command)
+    )
+    return useless("with --tile none", lambda values: values["tile"] == "none")(add_option)(command)
 
 
 def output_flags(*hows: How) -> list[str]:

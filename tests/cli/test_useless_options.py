@@ -48,10 +48,11 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "classify-map": {
-        "--top-k": {"": "without --json"},
+        "--top-k": {"": "without --json or --npz"},
+        "--resume": {"": "without --npy, --npz", "--npy o --tile none": "with --tile none"},
         "--summary": {"--json": "with --json, which has the table", "-q": "with -q, which"},
         "--class": {
-            "": "without --picture or --html",
+            "": "without --geotiff, --picture or --html",
             "--html o": "with --html and no --picture: the page has every class",
         },
         "--background": {"-q --npy o": "with -q, which prints no map, and without --json"},
@@ -68,8 +69,8 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
             option: {"": "without --picture"}
             for option in ("--width", "--smooth", "--range", "--font")
         },
-        "--window": {"": "without --json, --picture or --html"},
-        "--force": {"": "without --npy, --picture or --html"},
+        "--window": {"": "without --json, --npz, --zarr, --geotiff, --picture or --html"},
+        "--force": {"": "without --npy, --npz, --zarr, --geotiff, --picture or --html"},
     },
     "inspect": {
         "--force": {"a.caffemodel --param conv1[0]": "without --npy or --picture"},
@@ -94,8 +95,11 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
         "--level": {"a.caffemodel --param a[0]": "without a prototxt"},
     },
     "features": {
-        option: {"": "without --picture"}
-        for option in ("--channels", "--sort", "--scale", "--colors")
+        "--resume": {"--tile none": "with --tile none"},
+        **{
+            option: {"": "without --picture"}
+            for option in ("--channels", "--sort", "--scale", "--colors")
+        },
     },
     "diff": {
         **{
@@ -197,7 +201,7 @@ ALWAYS = """
     --keep-downloads --keep-global-pooling --labels --layers --level --map --map-size --max-memory
     --mean --mirror --missing --npy --on-refusal --output --output-dir --phase --picture
     --prefix --preprocess --prototxt --prototxt-out --quiet --raw-scale --channel-swap
-    --input-scale --size --slice --stage --suffix --suite --tile --tolerance --verify
+    --geotiff --input-scale --npz --zarr --size --slice --stage --suffix --suite --tile --tolerance --verify
     --weights --weights-out --weights-storage --with-preprocess
     --engine --gpu --threads --timeout --trust-config --verbose
     draw:--field draw:--fold draw:--format convert:--draw

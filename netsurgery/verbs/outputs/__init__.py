@@ -7,14 +7,26 @@ from __future__ import annotations
 
 from typing import Literal
 
-from netsurgery.verbs.outputs import hdf5, html_page, json_record, npy, npz, picture, text
-from netsurgery.verbs.outputs.record import Collection, Content, MapView, Output
+from netsurgery.verbs.outputs import (
+    geotiff,
+    hdf5,
+    html_page,
+    json_record,
+    map_npz,
+    npy,
+    npz,
+    picture,
+    text,
+    zarr_store,
+)
+from netsurgery.verbs.outputs.record import Collection, Content, FolderContent, MapView, Output
 
 __all__ = [
     "COLLECTIONS",
     "OUTPUTS",
     "Collection",
     "Content",
+    "FolderContent",
     "How",
     "MapView",
     "Output",
@@ -29,6 +41,9 @@ OUTPUTS = {
     output.name: output
     for output in (
         npy.OUTPUT,
+        map_npz.OUTPUT,
+        zarr_store.OUTPUT,
+        geotiff.OUTPUT,
         picture.OUTPUT,
         html_page.OUTPUT,
         json_record.OUTPUT,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,13 +16,15 @@ from netsurgery.errors import OutputError
 from netsurgery.io.files import OutputFile, Outputs
 from netsurgery.io.folders import make_folder
 from netsurgery.io.memory import Claim
+from netsurgery.io.output_folder import OutputFolder, check_output_store
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.targets import STDOUT, WrongOutput, check_outputs, wrong_ending
 from netsurgery.io.wording import argument
 from netsurgery.maps.picture_look import PICTURE_SUFFIXES
 from netsurgery.maps.tile_store import TileStore
 from netsurgery.open_net.arguments import AnyPath
-from netsurgery.verbs.outputs import OUTPUTS, Content, How, file_outputs
+from netsurgery.verbs.outputs import OUTPUTS, Content, FolderContent, How, file_outputs
+from netsurgery.verbs.outputs.record import trouble_named
 
 __all__ = ["MapFiles", "is_folder", "named_files", "stems"]
 
@@ -59,6 +62,7 @@ class MapFiles:
             raise WrongOutput(f"{' and '.join(printed)} cannot both go to standard output")
         files = cls({}, [*inputs, *(image for image in images if image != "-")], force, len(images))
         for kind, name in outputs.items():
+            OUTPUTS[kind].check_library()
             joined = OUTPUTS[kind].join is not None
             if joined and (os.path.isdir(name) or name.endswith(("/", os.sep))):
                 raise WrongOutput(f"{argument(f'--{kind}')} {name}: is a folder; expected a file")
@@ -67,11 +71,14 @@ class MapFiles:
         return files
 
     def _named(self, images: Sequence[str], kind: str, name: str) -> list[str]:
-        suffix = OUTPUTS[kind].suffix
+        suffix, is_store = OUTPUTS[kind].suffix, bool(OUTPUTS[kind].signs)
+        option = argument(f"--{kind}")
+        if name == STDOUT and is_store:
+            raise WrongOutput(f"{option} -: is written into a folder, not to standard output")
         if name == STDOUT and len(images) > 1:
-            raise WrongOutput(f"{argument(f'--{kind}')} -: several images need a folder")
+            raise WrongOutput(f"{option} -: several images need a folder")
         if name == STDOUT or not is_folder(
-            argument(f"--{kind}"), name, suffix, len(images), "images"
+            option, name, suffix, len(images), "images", is_store=is_store
         ):
             return [name]
         self.folders.add(name)
@@ -80,12 +87,17 @@ class MapFiles:
     def _check(self) -> None:
         """Folders that do not exist yet are made later: nothing in them can be in the way."""
         later = {Path(folder) for folder in self.folders if not os.path.isdir(folder)}
-        files = [path for paths in self.paths.values() for path in paths if path != STDOUT]
-        check_outputs(
-            [path for path in files if Path(path).parent not in later],
-            inputs=self.inputs,
-            force=self.force,
-        )
+        files = []
+        for kind, paths in self.paths.items():
+            there = [path for path in paths if path != STDOUT and Path(path).parent not in later]
+            if OUTPUTS[kind].signs:
+                for path in there:
+                    check_output_store(
+                        path, OUTPUTS[kind].signs, inputs=self.inputs, force=self.force
+                    )
+            else:
+                files += there
+        check_outputs(files, inputs=self.inputs, force=self.force)
 
     @property
     def to_stdout(self) -> bool:
@@ -118,11 +130,18 @@ class MapFiles:
         }
         for folder in self.folders:
             make_folder(folder)
-        files = tuple(path for path in content if path != STDOUT)
-        with Outputs(files, inputs=self.inputs, force=self.force) as outputs:
-            for path in files:
-                put(content[path], outputs[path])
-        return files, as_bytes(content[STDOUT]) if STDOUT in content else None
+        printed = content.pop(STDOUT, None)
+        with ExitStack() as stack:
+            files = [path for path, each in content.items() if not isinstance(each, FolderContent)]
+            outputs = stack.enter_context(Outputs(files, inputs=self.inputs, force=self.force))
+            for path, each in content.items():
+                if isinstance(each, FolderContent):
+                    store = stack.enter_context(OutputFolder(path, force=self.force))
+                    with trouble_named(path):
+                        each.write(store.temporary)
+                else:
+                    put(each, outputs[path])
+        return tuple(content), None if printed is None else as_bytes(printed)
 
 
 def put(content: Content, output: OutputFile) -> None:
@@ -130,6 +149,7 @@ def put(content: Content, output: OutputFile) -> None:
     if isinstance(content, bytes):
         output.write(content)
     else:
+        assert not isinstance(content, FolderContent)
         content(output)
 
 
@@ -140,7 +160,7 @@ def as_bytes(content: Content) -> bytes:
     with scratch_folder() as folder:
         path = str(folder / "output")
         with Outputs([path]) as outputs:
-            content(outputs[path])
+            put(content, outputs[path])
         with open(path, "rb") as file, Claim(os.path.getsize(path), "what is written"):
             return file.read()
 
@@ -154,16 +174,19 @@ def named_files(how: How, outputs: Mapping[str, AnyPath] | None) -> dict[str, st
     return {name: os.fspath(place) for name, place in (outputs or {}).items()}
 
 
-def is_folder(option: str, name: str, suffix: str, count: int, what: str) -> bool:
+def is_folder(
+    option: str, name: str, suffix: str, count: int, what: str, *, is_store: bool = False
+) -> bool:
     """Whether the outputs go into a folder `name`; else the only one is the file `name`.
 
     what: what there are `count` of. suffix: the ending of its files; a picture has any of those of
-    pictures. Raises OutputError where a file is in the folder's place,
-    WrongOutput for a file where a folder is needed, and for one of another kind.
+    pictures. is_store: whether the output is itself a folder. Raises OutputError where a file is
+    in the folder's place, WrongOutput for a file where a folder is needed, and for one of another
+    kind.
     """
-    folder = os.path.isdir(name) or name.endswith(("/", os.sep))
     kinds = PICTURE_SUFFIXES if suffix in PICTURE_SUFFIXES else (suffix,)
     fits = name.lower().endswith(kinds)
+    folder = name.endswith(("/", os.sep)) or (os.path.isdir(name) and not (is_store and fits))
     if count == 1 and not folder:
         if not fits:
             raise wrong_ending(f"{option} {name}", kinds)

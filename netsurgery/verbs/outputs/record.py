@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from netsurgery.errors import OutputError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import OutputFile
+from netsurgery.io.wording import argument
 from netsurgery.maps.picture_look import PictureLook
 
 if TYPE_CHECKING:
@@ -22,10 +24,25 @@ if TYPE_CHECKING:
     from netsurgery.maps.features import Features
     from netsurgery.maps.map_text import TextStyle
 
-__all__ = ["Collection", "Content", "FeatureFile", "MapView", "Output", "trouble_named"]
+__all__ = [
+    "Collection",
+    "Content",
+    "FeatureFile",
+    "FolderContent",
+    "MapView",
+    "Output",
+    "trouble_named",
+]
 
-#: The content of a file: its bytes, or what writes them.
-Content: TypeAlias = bytes | Callable[[OutputFile], None]
+
+class FolderContent(NamedTuple):
+    """The content of an output that is a folder: what writes it into an empty one."""
+
+    write: Callable[[str], None]
+
+
+#: The content of an output: its bytes, or what writes them.
+Content: TypeAlias = bytes | Callable[[OutputFile], None] | FolderContent
 
 
 @checks_arguments()
@@ -65,7 +82,7 @@ class Output(NamedTuple):
     picture, by what of it is shown and the file's ending. None where a command does not have it.
     of_values: its content for the values of a map that holds NaN, which is not a class map, where
     it can show them. reads: what it shows of a map differently as the user says: members of
-    `MapView`, and "window". store: what writes a class map into a folder, in the place of `of_map`.
+    `MapView`, and "window". signs: where it is a folder, files of which one of its kind has one.
     needs: the library that makes it, and the extra that brings it.
     """
 
@@ -77,8 +94,17 @@ class Output(NamedTuple):
     of_features: Callable[[Features, ChannelView, str], bytes] | None = None
     of_values: Callable[[NDArray[np.float32]], Content] | None = None
     reads: tuple[str, ...] = ()
-    store: Callable[[ClassMap, MapView], Callable[[Path], None]] | None = None
+    signs: tuple[str, ...] = ()
     needs: tuple[str, str] | None = None
+
+    def check_library(self) -> None:
+        """Raise OutputError where the library that it needs is not there."""
+        if self.needs is not None and find_spec(self.needs[0]) is None:
+            library, extra = self.needs
+            raise OutputError(
+                f"{argument(f'--{self.name}')} needs the library {library}, which is not "
+                f"installed: pip install 'netsurgery[{extra}]'"
+            )
 
 
 class FeatureFile(Closeable, Protocol):
