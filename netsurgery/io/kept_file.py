@@ -1,7 +1,7 @@
 """Files in the making that stay when their process dies, for a later run to go on with.
 
-Each lies beside the output that it is for, under a name that the output alone decides, and is
-locked while it is open: a second process that comes to the same output is refused.
+Each lies beside the output that it is for, under a name that the output alone decides. One of them
+is locked while it is open: a second process that comes to the same output is refused.
 """
 
 from __future__ import annotations
@@ -43,19 +43,20 @@ def kept_path(output: str, kind: str) -> str:
 
 
 class KeptFile(Closeable):
-    """A file of one's own, made where there is none, and locked while it is open.
+    """A file of one's own, made where there is none.
 
-    Raises OutputError, also where another process has it open.
+    Raises OutputError.
     """
 
-    def __init__(self, path: str, output: str) -> None:
-        """output: what it is for, as the user named it."""
+    def __init__(self, path: str, output: str, *, locked: bool = False) -> None:
+        """output: what it is for, as the user named it. locked: whether it is refused where another
+        process has it open so."""
         self.path, self.output, self.fd = path, output, -1
         with one_line(output):
             while True:
                 self.fd = os.open(path, _OPEN, 0o666)
                 try:
-                    self._check()
+                    self._check(locked)
                     # Whoever had it open may have removed it before it was locked here.
                     if os.path.samestat(os.fstat(self.fd), os.lstat(path)):
                         return
@@ -66,11 +67,11 @@ class KeptFile(Closeable):
                     raise
                 self.close()
 
-    def _check(self) -> None:
+    def _check(self, locked: bool) -> None:
         state = os.fstat(self.fd)
         if not (stat.S_ISREG(state.st_mode) and is_own(state) and state.st_nlink <= 1):
             raise OutputError(f"{self.output}: {self.path} is in the way; remove it")
-        if lock(self.fd, wait=False) is False:
+        if locked and lock(self.fd, wait=False) is False:
             raise OutputError(f"{self.output}: another process is writing it")
 
     @property

@@ -39,7 +39,7 @@ class TileJournal(Closeable):
     """
 
     def __init__(self, path: str, output: str) -> None:
-        self._file = KeptFile(path, output)
+        self._file = KeptFile(path, output, locked=True)
         self.earlier: dict[str, str] | None = None
         self.done: dict[str, BlobProgress] = {}
         self._length = 0

@@ -133,9 +133,11 @@ class TileStore(Closeable):
                 reserve(unnamed.fileno(), size)
                 return map_array(unnamed.fileno(), len(header), shape, _KIND)
         file = self._open(len(self.maps))
+        if file.size:  # of a run that did not come to its first row
+            file.remove()
+            file = self._open(len(self.maps))
         with one_line(self.output):
             try:
-                os.ftruncate(file.fd, 0)
                 reserve(file.fd, size)
                 os.ftruncate(file.fd, size)
                 os.pwrite(file.fd, header, 0)
