@@ -168,7 +168,7 @@ LINES: list[tuple[str, Maker | None, str]] = [
             ("--mean hog", hogs.mean_npy, "hog: its array needs 95.4 MiB"),
             ("--mean hog", hogs.mean_binaryproto, "hog: an array of the numbers of the mean needs"),
             ("--labels hog", hogs.labels, "hog: the list of its labels needs"),
-            ("--size 300x300 --json", None, "grey.png: its map as JSON needs"),
+            ("--size 450x450 --json", None, "grey.png: its map as JSON needs"),
             ("--size 1500x1500", None, "running the net with data of 1x1x1500x1500 needs"),
             ("--size 1000000x1000000", None, "more than Caffe counts"),
         )

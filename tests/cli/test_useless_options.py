@@ -201,7 +201,8 @@ ALWAYS = """
     --keep-downloads --keep-global-pooling --labels --layers --level --map --map-size --max-memory
     --mean --mirror --missing --npy --on-refusal --output --output-dir --phase --picture
     --prefix --preprocess --prototxt --prototxt-out --quiet --raw-scale --channel-swap
-    --geotiff --input-scale --npz --zarr --size --slice --stage --suffix --suite --tile --tolerance --verify
+    --geotiff --input-scale --npz --zarr --size --slice --stage --suffix --suite --tile --tolerance
+    --verify
     --weights --weights-out --weights-storage --with-preprocess
     --engine --gpu --threads --timeout --trust-config --verbose
     draw:--field draw:--fold draw:--format convert:--draw

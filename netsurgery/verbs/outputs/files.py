@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netsurgery.errors import OutputError
 from netsurgery.io.files import OutputFile, Outputs
@@ -21,10 +22,12 @@ from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.targets import STDOUT, WrongOutput, check_outputs, wrong_ending
 from netsurgery.io.wording import argument
 from netsurgery.maps.picture_look import PICTURE_SUFFIXES
-from netsurgery.maps.tile_store import TileStore
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.outputs import OUTPUTS, Content, FolderContent, How, file_outputs
 from netsurgery.verbs.outputs.record import trouble_named
+
+if TYPE_CHECKING:
+    from netsurgery.maps.tile_store import TileStore
 
 __all__ = ["MapFiles", "is_folder", "named_files", "stems"]
 
@@ -111,6 +114,8 @@ class MapFiles:
         only where there is one picture.
         """
         alone = self.count == 1
+        from netsurgery.maps.tile_store import TileStore
+
         own = {
             kind: paths[index]
             for kind, paths in self.paths.items()

@@ -8,18 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from netsurgery.io.files import OutputFile
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.segments import FileRange, FileSource
-from netsurgery.maps.cell_grid import CellGrid
-from netsurgery.maps.class_names import EACH
-from netsurgery.maps.legend import class_name
-from netsurgery.maps.row_blocks import row_blocks
 from netsurgery.verbs.outputs.record import Content, MapView, Output, trouble_named
 
 if TYPE_CHECKING:
+    from netsurgery.maps.cell_grid import CellGrid
     from netsurgery.maps.classmap import ClassMap
     from netsurgery.maps.image import Picture
 
@@ -27,6 +22,8 @@ __all__ = ["OUTPUT"]
 
 
 def _of_map(class_map: ClassMap, view: MapView) -> Content:
+    from netsurgery.maps.cell_grid import CellGrid
+
     grid = CellGrid.of(class_map)
     numbers = _classes(class_map, view.class_)
 
@@ -43,6 +40,8 @@ def _of_map(class_map: ClassMap, view: MapView) -> Content:
 
 def _classes(class_map: ClassMap, named: str) -> Sequence[int]:
     """The classes that have a band of their own."""
+    from netsurgery.maps.class_names import EACH
+
     if named.strip().casefold() == EACH:
         return [row.number for row in class_map.foreground()]
     return class_map.names.find_several(named) or []
@@ -50,17 +49,19 @@ def _classes(class_map: ClassMap, named: str) -> Sequence[int]:
 
 def _write(path: str, class_map: ClassMap, numbers: Sequence[int], grid: CellGrid) -> None:
     """Band 1: the likeliest class, band 2: its score, then a band of each of `numbers`."""
+    import numpy as np
     import rasterio
     from rasterio.windows import Window
 
+    from netsurgery.maps.legend import class_name
+    from netsurgery.maps.row_blocks import row_blocks
+
     height, width = class_map.shape
     likeliest, outside = class_map.argmax(), grid.outside((height, width), class_map.picture.size)
-    transform, crs = _georeference(class_map.picture)
-    (top, left), (down, across) = grid.corner, grid.step
-    of_cells = rasterio.Affine(across, 0, left, 0, down, top)
+    of_picture, crs = _georeference(class_map.picture)
     with rasterio.open(
         path, "w", driver="GTiff", width=width, height=height, count=2 + len(numbers),
-        dtype="float32", nodata=np.nan, crs=crs, transform=transform * of_cells,
+        dtype="float32", nodata=np.nan, crs=crs, transform=_of_cells(of_picture, grid),
         compress="deflate", bigtiff="if_safer",
     ) as file:  # fmt: skip
         for rows in row_blocks((2 + len(numbers), height, width)):
@@ -78,6 +79,15 @@ def _write(path: str, class_map: ClassMap, numbers: Sequence[int], grid: CellGri
         if class_map.labels is not None:
             found = class_map.summary()
             file.update_tags(1, **{f"class_{row.number}": row.label for row in found})
+
+
+def _of_cells(of_picture: Any, grid: CellGrid) -> Any:
+    """From cells, (column, row), to where the picture's transform brings their pixels."""
+    (top, left), (down, across), (a, b, c, d, e, f) = grid.corner, grid.step, of_picture[:6]
+    return type(of_picture)(
+        a * across, b * down, a * left + b * top + c,
+        d * across, e * down, d * left + e * top + f,
+    )  # fmt: skip
 
 
 def _georeference(picture: Picture) -> tuple[Any, Any]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from netsurgery.io.files import OutputFile
 from netsurgery.verbs.outputs.npz import NpzWriter
 from netsurgery.verbs.outputs.record import Content, MapView, Output
@@ -21,6 +19,8 @@ __all__ = ["OUTPUT"]
 
 def _of_map(class_map: ClassMap, view: MapView) -> Content:
     """Probabilities are float16, which has them to a thousandth part; scores may not fit in it."""
+    import numpy as np
+
     top = class_map.top(min(view.top_k, class_map.classes))
     scores = np.take_along_axis(class_map.values, top, axis=0)
     arrays = {
@@ -39,6 +39,8 @@ def _of_map(class_map: ClassMap, view: MapView) -> Content:
 
 def _windows(class_map: ClassMap) -> Iterator[tuple[str, NDArray[Any]]]:
     """The first cell's window and how far it is to the next, (down, across); as in JSON."""
+    import numpy as np
+
     for key, value in (class_map.first_window() or {}).items():
         yield f"window_{key}", np.array(value, np.float64)
 

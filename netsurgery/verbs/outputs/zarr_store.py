@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import isqrt
 from typing import TYPE_CHECKING, Any
 
-from netsurgery.maps.cell_grid import CellGrid
 from netsurgery.verbs.outputs.record import FolderContent, MapView, Output
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ def _of_map(class_map: ClassMap, view: MapView) -> FolderContent:
 def _write(path: str, class_map: ClassMap) -> None:
     """`values`, C x H x W, and where cells are, the centers `y` and `x` of their windows."""
     import zarr
+
+    from netsurgery.maps.cell_grid import CellGrid
 
     group = zarr.create_group(path, zarr_format=3, attributes=_attributes(class_map))
     classes, (height, width) = class_map.classes, class_map.shape
