@@ -74,7 +74,7 @@ STARTS = {
     "classify-map": Start(
         f"classify-map {IMAGE} --prototxt {NET} --weights {MODEL} --blob pool1 "
         "--engine embedded".split(),
-        150,
+        155,
         frozenset({"numpy", "PIL", "onnxruntime"}),
         ("netsurgery.surgery", "netsurgery.open_net.net", "netsurgery.maps.grid"),
     ),

@@ -20,35 +20,43 @@ from netsurgery.io.targets import check_links, one_line
 from netsurgery.io.unreadable import url_in
 from netsurgery.io.wording import argument
 
-__all__ = ["OutputFolder", "check_output_store"]
+__all__ = ["OutputFolder", "check_output_folders"]
 
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{12}\.netsurgery-tmp", re.DOTALL)
 
 
-def check_output_store(
-    path: str, signs: Iterable[str], *, inputs: Iterable[str] = (), force: bool = False
+def check_output_folders(
+    paths: Iterable[str], signs: Iterable[str], *, inputs: Iterable[str] = (), force: bool = False
 ) -> None:
-    """Refuse, before any work, a folder that could not or must not be written. Raises OutputError.
+    """Refuse, before any work, folders that could not or must not be written. Raises OutputError.
 
     signs: files of which a folder of the kind has one; no other folder is replaced.
     """
-    with one_line(path):
-        check_links(path)
-        target = os.path.realpath(path)
-        if url_in(path):
-            raise OutputError(f"{url_in(path)}: is a URL, not a folder")
-        if not os.path.isdir(os.path.dirname(target)):
-            folder = os.path.dirname(path)
-            raise OutputError(f"{path}: there is no folder {folder}; make it first (mkdir -p)")
-        for name in inputs:
-            if os.path.exists(name) and Path(os.path.realpath(name)).is_relative_to(target):
-                raise OutputError(f"{path}: holds an input ({name}); give the output another name")
-        if not os.path.lexists(target):
-            return
-        if not force:
-            raise OutputError(f"{path}: exists already; {argument('--force')} replaces it")
-        if not any(os.path.isfile(os.path.join(target, sign)) for sign in signs):
-            raise OutputError(f"{path}: is not such an output, so it is not replaced; remove it")
+    for path in paths:
+        with one_line(path):
+            check_links(path)
+            _check(path, os.path.realpath(path), signs, inputs, force)
+
+
+def _check(
+    path: str, target: str, signs: Iterable[str], inputs: Iterable[str], force: bool
+) -> None:
+    if url_in(path):
+        raise OutputError(f"{url_in(path)}: is a URL, not a folder")
+    if not os.path.isdir(os.path.dirname(target)):
+        folder = os.path.dirname(path)
+        raise OutputError(f"{path}: there is no folder {folder}; make it first (mkdir -p)")
+    for name in inputs:
+        if os.path.exists(name) and Path(os.path.realpath(name)).is_relative_to(target):
+            raise OutputError(f"{path}: holds an input ({name}); give the output another name")
+    if not os.path.lexists(target):
+        return
+    if not force:
+        raise OutputError(f"{path}: exists already; {argument('--force')} replaces it")
+    if not any(os.path.isfile(os.path.join(target, sign)) for sign in signs):
+        raise OutputError(
+            f"{path}: found none of {', '.join(signs)} in it, so it is not replaced; remove it"
+        )
 
 
 class OutputFolder:

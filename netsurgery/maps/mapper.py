@@ -40,7 +40,6 @@ from netsurgery.maps.picture_options import (
     TileSize,
     as_picture_options,
 )
-from netsurgery.maps.tile_store import TileStore
 from netsurgery.maps.transformer import Placement, Transformer, squeeze_note
 from netsurgery.net.field import Cells
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsurgery.maps.any_picture import AnyPicture
+    from netsurgery.maps.tile_store import TileStore
     from netsurgery.net.tiles import TilePlan
 
     Array = NDArray[np.float32]
@@ -251,11 +251,10 @@ class Mapper(Closeable):
         options = self.transformer.options
         options = options if size is None else replace(options, size=size)
         exact = options.input_size(self.source.size, picture.size)
-        store = store or TileStore()
-        plan = self._plan(picture, exact, names, as_map, tile or options.tile, store)
+        plan, store = self._plan(picture, exact, names, as_map, tile or options.tile, store)
         data, placement = self.transformer.blob(picture, exact)
         self.tiled = self.resumed = ""
-        if plan is None:
+        if plan is None or store is None:
             return PictureBlobs(self.run(data, names), placement, exact)
         from netsurgery.maps.tile_identity import identify
         from netsurgery.maps.tiled import cutter, run_tiles, tiles_note
@@ -275,9 +274,10 @@ class Mapper(Closeable):
         names: Sequence[str],
         as_map: bool,
         tile: TileSize,
-        store: TileStore,
-    ) -> TilePlan | None:
-        """The tiles for an input of `size`; None where the net is run over the whole.
+        store: TileStore | None,
+    ) -> tuple[TilePlan | None, TileStore | None]:
+        """The tiles for an input of `size`, and where their blobs are put together, `store` if it
+        is one; None where the net is run over the whole.
 
         The engine is asked before anything of the picture's size is allocated.
         """
@@ -302,10 +302,13 @@ class Mapper(Closeable):
             except MemoryLimitError as error:
                 refusal = error
             else:
-                return None
+                return None, None
+        from netsurgery.maps.tile_store import TileStore
         from netsurgery.maps.tiled import Tiler
 
-        return Tiler(source, loaded, names, as_map, besides, store).plan(size, tile, refusal)
+        store = store or TileStore()
+        tiler = Tiler(source, loaded, names, as_map, besides, store)
+        return tiler.plan(size, tile, refusal), store
 
     def check_size(self, picture: Picture, size: Size) -> None:
         """Raise NetError, naming picture and layer, where an input of `size` is too small."""

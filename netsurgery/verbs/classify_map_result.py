@@ -179,11 +179,13 @@ class MapJob:
             contents = pool.submit(self._outputs, name, "of_values", error.values)
             return partial(self._finish, index, contents, MapResult(name, error=error), store)
         except NetsurgeryError as error:
-            store.settle(error)
+            if store is not None:
+                store.settle(error)
             memory = isinstance(error, MemoryLimitError) or isinstance(error.__cause__, MemoryError)
             return partial(MapResult, name, error=error) if alone or not memory else None
         except BaseException:
-            store.close()
+            if store is not None:
+                store.close()
             raise
         contents = pool.submit(self._outputs, name, "of_map", class_map, self.view)
         return partial(self._finish, index, contents, MapResult(name, class_map), store)
@@ -204,7 +206,7 @@ class MapJob:
         index: int,
         contents: Future[dict[str, Content]],
         result: MapResult,
-        store: TileStore,
+        store: TileStore | None,
     ) -> MapResult:
         try:
             outputs = contents.result()
@@ -212,12 +214,15 @@ class MapJob:
             self._claim.add(2 * sum(map(len, parts.values())))  # the file is as large again
             written, printed = self.files.write(index, outputs)
         except NetsurgeryError as error:
-            store.settle(error)
+            if store is not None:
+                store.settle(error)
             return MapResult(result.image, error=result.error or error)
         except BaseException:
-            store.close()
+            if store is not None:
+                store.close()
             raise
-        store.settle()
+        if store is not None:
+            store.settle()
         for kind, part in parts.items():
             self._parts[kind].append(part)
         return replace(result, written=written, printed=printed)

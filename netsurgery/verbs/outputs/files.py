@@ -15,10 +15,6 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import OutputError
 from netsurgery.io.files import OutputFile, Outputs
-from netsurgery.io.folders import make_folder
-from netsurgery.io.memory import Claim
-from netsurgery.io.output_folder import OutputFolder, check_output_store
-from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.targets import STDOUT, WrongOutput, check_outputs, wrong_ending
 from netsurgery.io.wording import argument
 from netsurgery.maps.picture_look import PICTURE_SUFFIXES
@@ -93,11 +89,10 @@ class MapFiles:
         files = []
         for kind, paths in self.paths.items():
             there = [path for path in paths if path != STDOUT and Path(path).parent not in later]
-            if OUTPUTS[kind].signs:
-                for path in there:
-                    check_output_store(
-                        path, OUTPUTS[kind].signs, inputs=self.inputs, force=self.force
-                    )
+            if signs := OUTPUTS[kind].signs:
+                from netsurgery.io.output_folder import check_output_folders
+
+                check_output_folders(there, signs, inputs=self.inputs, force=self.force)
             else:
                 files += there
         check_outputs(files, inputs=self.inputs, force=self.force)
@@ -107,21 +102,23 @@ class MapFiles:
         """Whether standard output belongs to a file."""
         return any(STDOUT in paths for paths in self.paths.values())
 
-    def store(self, index: int, *, resume: bool) -> TileStore:
+    def store(self, index: int, *, resume: bool) -> TileStore | None:
         """Where picture `index`'s map is put together if its net is run in tiles.
 
         Beside one of its files, its .npy if it has one; of a kind that is one file for all pictures
-        only where there is one picture.
+        only where there is one picture. None without any.
         """
         alone = self.count == 1
-        from netsurgery.maps.tile_store import TileStore
-
         own = {
             kind: paths[index]
             for kind, paths in self.paths.items()
             if (alone or OUTPUTS[kind].join is None) and paths[index] != STDOUT
         }
-        return TileStore(own.get("npy", next(iter(own.values()), None)), resume=resume)
+        if not own:
+            return None
+        from netsurgery.maps.tile_store import TileStore
+
+        return TileStore(own.get("npy", next(iter(own.values()))), resume=resume)
 
     def write(
         self, index: int, contents: Mapping[str, Content]
@@ -133,20 +130,29 @@ class MapFiles:
         content = {
             paths[index]: contents[kind] for kind, paths in self.paths.items() if kind in contents
         }
-        for folder in self.folders:
-            make_folder(folder)
+        if self.folders:
+            from netsurgery.io.folders import make_folder
+
+            for folder in self.folders:
+                make_folder(folder)
         printed = content.pop(STDOUT, None)
         with ExitStack() as stack:
             files = [path for path, each in content.items() if not isinstance(each, FolderContent)]
             outputs = stack.enter_context(Outputs(files, inputs=self.inputs, force=self.force))
             for path, each in content.items():
                 if isinstance(each, FolderContent):
-                    store = stack.enter_context(OutputFolder(path, force=self.force))
-                    with trouble_named(path):
-                        each.write(store.temporary)
+                    self._fill(stack, path, each)
                 else:
                     put(each, outputs[path])
         return tuple(content), None if printed is None else as_bytes(printed)
+
+    def _fill(self, stack: ExitStack, path: str, content: FolderContent) -> None:
+        """Write an output that is a folder; it takes its place with the stack."""
+        from netsurgery.io.output_folder import OutputFolder
+
+        folder = stack.enter_context(OutputFolder(path, force=self.force))
+        with trouble_named(path):
+            content.write(folder.temporary)
 
 
 def put(content: Content, output: OutputFile) -> None:
@@ -162,6 +168,9 @@ def as_bytes(content: Content) -> bytes:
     """An output's content as standard output gets it. Raises OutputError, MemoryLimitError."""
     if isinstance(content, bytes):
         return content
+    from netsurgery.io.memory import Claim
+    from netsurgery.io.scratch import scratch_folder
+
     with scratch_folder() as folder:
         path = str(folder / "output")
         with Outputs([path]) as outputs:
