@@ -29,7 +29,8 @@ from netsurgery.verbs.outputs import COLLECTIONS, OUTPUTS, MapView, Output
 from netsurgery.verbs.outputs.blob_files import BlobFiles
 from netsurgery.verbs.outputs.files import MapFiles
 
-FILES = [output for output in OUTPUTS.values() if output.suffix and output.of_map]
+#: On Python 3.10 there is no library for Zarr.
+FILES = [each for each in OUTPUTS.values() if each.suffix and each.of_map and each.is_available]
 OF_BLOBS = [output for output in OUTPUTS.values() if output.suffix and output.of_features]
 MODULES = {path.stem for path in Path(outputs.__file__).parent.glob("*.py")}
 

@@ -40,6 +40,7 @@ from netsurgery.maps.picture_options import (
     TileSize,
     as_picture_options,
 )
+from netsurgery.maps.resize import resize_memory
 from netsurgery.maps.transformer import Placement, Transformer, squeeze_note
 from netsurgery.net.field import Cells
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -283,10 +284,15 @@ class Mapper(Closeable):
         """
         source = self.source
 
+        def of_input(size: Size) -> int:
+            """What the picture takes as an input."""
+            between = resize_memory(picture.size, size, source.channels)
+            return source.input_memory(size) + between
+
         def besides(size: Size) -> int:
-            """What the picture takes as an input, and the map."""
+            """The same, and what the map takes."""
             of_map = map_memory(source.map_shape(names[0], size)) if as_map else 0
-            return source.input_memory(size) + of_map
+            return of_input(size) + of_map
 
         refusal: MemoryLimitError | NetError | None = None
         try:
@@ -307,7 +313,7 @@ class Mapper(Closeable):
         from netsurgery.maps.tiled import Tiler
 
         store = store or TileStore()
-        tiler = Tiler(source, loaded, names, as_map, besides, store)
+        tiler = Tiler(source, loaded, names, as_map, of_input, besides, store)
         return tiler.plan(size, tile, refusal), store
 
     def check_size(self, picture: Picture, size: Size) -> None:

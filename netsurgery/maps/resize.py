@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     #: Source pixels, and a matrix of weights, targets x sources.
     Part = tuple[slice, Array]
 
-__all__ = ["resize"]
+__all__ = ["resize", "resize_memory"]
 
 #: Target pixels computed by one matrix product: more of them multiply by more zeros. Where windows
 #: are wider than _WIDE, fewer.
@@ -79,10 +79,9 @@ def resize(
     down = _Axis.of(height, size[0], rows, antialias)
     across = _Axis.of(width, size[1], columns, antialias)
     base = float(np.float32(pixels.min()))
-    rows_first = len(down) * width <= _ASKEW * height * len(across)
-    between = len(down) * width if rows_first else height * len(across)
-    with Claim(4 * channels * between, f"{what}: resizing it"):
-        if rows_first:
+    needed = resize_memory((height, width), (len(down), len(across)), channels)
+    with Claim(needed, f"{what}: resizing it"):
+        if _rows_first((height, width), (len(down), len(across))):
             planes = _over_columns(_over_rows(pixels, down, base), across)
         else:
             narrow = _over_columns(pixels.transpose(2, 0, 1), across, base)
@@ -92,6 +91,19 @@ def resize(
     planes += base
     resized: Array = planes.transpose(1, 2, 0)
     return resized
+
+
+def resize_memory(source: tuple[int, int], target: tuple[int, int], channels: int) -> int:
+    """Bytes that `resize` takes beside the picture and its result; sizes are (height, width)."""
+    if source == target:
+        return 0
+    rows_first = _rows_first(source, target)
+    between = target[0] * source[1] if rows_first else source[0] * target[1]
+    return 4 * channels * between
+
+
+def _rows_first(source: tuple[int, int], target: tuple[int, int]) -> bool:
+    return target[0] * source[1] <= _ASKEW * source[0] * target[1]
 
 
 class _Axis:

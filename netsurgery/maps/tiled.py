@@ -39,7 +39,8 @@ class Tiler:
     """Finds tiles for a net that cannot, or is not to, be run over the whole input.
 
     names: the blobs that are wanted. as_map: whether the first of them is to become a class map.
-    besides: what an input of a size takes where it is run as one, besides the engine. store: where
+    of_input: what an input of a size takes; besides: the same, and the map, where the net is run
+    over it as one. store: where
     the blobs are put together.
     """
 
@@ -47,6 +48,7 @@ class Tiler:
     loaded: LoadedNet
     names: Sequence[str]
     as_map: bool
+    of_input: Callable[[Size], int]
     besides: Callable[[Size], int]
     store: TileStore
 
@@ -124,7 +126,7 @@ class Tiler:
         maps = [(shapes[blob][1], *tiling.maps[blob]) for blob in self.names]
         of_map = map_memory(maps[0]) if self.as_map else 0
         numbers = sum(map(prod, maps))
-        return self.source.input_memory(tiling.size) + self.store.memory(numbers) + of_map
+        return self.of_input(tiling.size) + self.store.memory(numbers) + of_map
 
     def _whole_memory(self, size: Size) -> int:
         return self.loaded.memory(self.source.inputs(size), self.names) + self.besides(size)

@@ -97,9 +97,14 @@ class Output(NamedTuple):
     signs: tuple[str, ...] = ()
     needs: tuple[str, str] | None = None
 
+    @property
+    def is_available(self) -> bool:
+        """Whether the library that it needs is there."""
+        return self.needs is None or find_spec(self.needs[0]) is not None
+
     def check_library(self) -> None:
         """Raise OutputError where the library that it needs is not there."""
-        if self.needs is not None and find_spec(self.needs[0]) is None:
+        if not self.is_available and self.needs is not None:
             library, extra = self.needs
             raise OutputError(
                 f"{argument(f'--{self.name}')} needs the library {library}, which is not "
