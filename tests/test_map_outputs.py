@@ -29,7 +29,6 @@ from netsurgery.maps.transformer import place
 from netsurgery.verbs.outputs import OUTPUTS, FolderContent, MapView, record
 from netsurgery.verbs.outputs.files import MapFiles, put
 
-
 AVAILABLE = [name for name, output in OUTPUTS.items() if output.is_available]
 with_zarr = pytest.mark.skipif(sys.version_info < (3, 11), reason="zarr 3 wants Python 3.11")
 

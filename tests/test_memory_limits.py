@@ -199,7 +199,7 @@ def test_the_size_that_is_said_to_fit_does(
     line = f"{command} grey.png --prototxt large.prototxt --weights small.caffemodel --blob conv "
     line += f"--engine {engine} --max-memory 200MiB -q "
     line += "-o out.npz --force " if command == "features" else ""
-    refused = arena.run(*line.split(), "--size", "3000x4000", memory=0)
+    refused = arena.run(*line.split(), "--size", "6000x8000", memory=0)
     assert refused.code == 1
     words = refused.err.split()
     assert words[-3] == "--size"
