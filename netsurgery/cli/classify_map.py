@@ -106,7 +106,7 @@ __all__ = ["command"]
         show_default=True,
         metavar="K",
         envvar="NETSURGERY_TOP_K",
-        help="With --json: include the K likeliest classes of each cell.",
+        help="With --json and --npz: include the K likeliest classes of each cell.",
     )
 )
 @useless("with -q, which prints no table", lambda values: values["quiet"])(

@@ -52,7 +52,7 @@ _CLASS = click.option(
     help="Class to draw as heat, by number or label; several with commas between, each in its "
     "color; each for a picture of every class found; max for the likeliest class of each cell. "
     "--html shows the class, or the first of several, until another is chosen; in --geotiff each "
-    "class named, or found, has a band.",
+    "of them has a band.",
 )
 _LAYOUT = useless("with --class each, which has a layout of its own", lambda it: _is_each(it))(
     click.option(

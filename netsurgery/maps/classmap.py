@@ -165,6 +165,8 @@ class ClassMap:
     ((21, 33), (21, 33), (3, 21, 33))
     >>> class_map.windows()[0, 0].tolist(), class_map.find_class("7"), class_map.label(7)
     ([0.0, 0.0, 32.0, 32.0], 7, '')
+    >>> class_map.first_window()
+    {'start': [0.0, 0.0], 'stride': [8.0, 8.0], 'size': [32.0, 32.0]}
     >>> class_map.to_picture("7").save("sevens.png")
     >>> class_map.background, class_map.picture_file("each", suffix=".svg")[:4]
     (10, b'<svg')

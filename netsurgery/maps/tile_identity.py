@@ -60,7 +60,7 @@ def _of_file(path: str) -> str:
     """A file by its content, or a very large one by its size and time."""
     state = os.stat(path)
     if state.st_size > _READ:
-        return f"{state.st_size} bytes of {state.st_mtime_ns}"
+        return f"size {state.st_size}, time {state.st_mtime_ns}"
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while part := file.read(_PART):

@@ -113,9 +113,9 @@ def _georeference(picture: Picture) -> tuple[Any, Any]:
 OUTPUT = Output(
     "geotiff",
     ".tif",
-    "Write a GeoTIFF with a pixel for each cell: the likeliest class, its score, and the score of "
-    "each --class; in the coordinates of the image if it is a GeoTIFF, else in its pixels; a "
-    "folder for several images (with netsurgery[geo]).",
+    "Write a GeoTIFF with a pixel for each cell: the likeliest class, its score, and the scores of "
+    "the classes that are named; in the coordinates of the image if it is a GeoTIFF, else in its "
+    "pixels; a folder for several images (with netsurgery[geo]).",
     of_map=_of_map,
     reads=("class_", "window"),
     needs=("rasterio", "geo"),

@@ -48,7 +48,7 @@ def _windows(class_map: ClassMap) -> Iterator[tuple[str, NDArray[Any]]]:
 OUTPUT = Output(
     "npz",
     ".npz",
-    "Write the --top-k likeliest classes of each cell: classes, uint16, and scores, float16 of "
+    "Write the K likeliest classes of each cell, uint16, and their scores, float16 of "
     "probabilities, K x H x W each; a folder for several images.",
     of_map=_of_map,
     reads=("top_k", "window"),
