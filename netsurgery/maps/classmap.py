@@ -22,7 +22,13 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import short_repr
 from netsurgery.io.wording import counted
 from netsurgery.maps.class_names import LIKELIEST, ClassNames, most_common_background
-from netsurgery.maps.row_blocks import argmax_by_rows, block_values, row_blocks, top_by_rows
+from netsurgery.maps.row_blocks import (
+    SORTED_SHARE,
+    argmax_by_rows,
+    block_values,
+    row_blocks,
+    top_by_rows,
+)
 from netsurgery.maps.transformer import Placement
 
 if TYPE_CHECKING:
@@ -47,7 +53,7 @@ __all__ = [
 
 #: What a cell takes in the table of classes, and in the map as text; a value whose cell's likeliest
 #: class is looked for, and one that is sorted.
-_CELL, _COMPARED, _SORTED = 64, 5, 16
+_CELL, _COMPARED, _SORTED = 64, 5, 33
 #: Rows of the table of classes in a map as text.
 _SUMMARY = 10
 
@@ -237,7 +243,7 @@ class ClassMap:
         if count == 1:  # a sort of a large map takes seconds
             return self.argmax()[np.newaxis]
         cells = math.prod(self.shape)
-        needed = _SORTED * block_values(self.values.shape) + 8 * count * cells
+        needed = _SORTED * block_values(self.values.shape, SORTED_SHARE) + 8 * count * cells
         self.claim.at_least(needed, f"{self.image}: the order of its classes")
         return top_by_rows(self.values, count)
 

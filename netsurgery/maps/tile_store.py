@@ -7,6 +7,7 @@ the memory, and where the process is killed the next one for the same output goe
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Mapping
 from math import prod
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netsurgery.errors import NetsurgeryError
+from netsurgery.errors import EngineError, MemoryLimitError, NetsurgeryError, OutputError
 from netsurgery.io.cleanup import Undo
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.folders import make_folder
@@ -49,7 +50,9 @@ class TileStore(Closeable):
     """
 
     def __init__(self, output: str | None = None, *, resume: bool = True) -> None:
-        self.output, self.resume, self.note = output, resume, ""
+        # Windows neither renames nor removes a file that is mapped.
+        self.output = None if sys.platform == "win32" else output
+        self.resume, self.note = resume, ""
         self.maps: dict[str, Array] = {}
         self._done: dict[str, int] = {}
         self._files: list[KeptFile] = []
@@ -209,10 +212,12 @@ class TileStore(Closeable):
 
 
 def _may_pass(error: NetsurgeryError) -> bool:
-    """Whether the same call may do better another time: the disk was full, or an engine died."""
-    from netsurgery.errors import EngineError, OutputError
+    """Whether the same call may do better another time.
 
-    return isinstance(error, (EngineError, OutputError))
+    The disk was full, an engine died, or there was too little memory.
+    """
+    passing = (EngineError, OutputError, MemoryLimitError)
+    return isinstance(error, passing) or isinstance(error.__cause__, MemoryError)
 
 
 def in_memory(blob: str, shape: Shape) -> Array:
