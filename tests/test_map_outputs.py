@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -24,9 +25,10 @@ from netsurgery.maps import row_blocks as row_blocks_module
 from netsurgery.maps.classmap import ClassMap, Geometry, HoldsNaN
 from netsurgery.maps.color_scale import finite_range
 from netsurgery.maps.image import Picture
+from netsurgery.maps.mapper import Mapper
 from netsurgery.maps.row_blocks import row_blocks
 from netsurgery.maps.transformer import place
-from netsurgery.verbs.outputs import OUTPUTS, FolderContent, MapView, record
+from netsurgery.verbs.outputs import OUTPUTS, FolderContent, MapView, record, zarr_store
 from netsurgery.verbs.outputs.files import MapFiles, put
 
 AVAILABLE = [name for name, output in OUTPUTS.items() if output.is_available]
@@ -225,6 +227,31 @@ def test_zarr_replaces_its_own_kind_alone(folder: Path, capsys: pytest.CaptureFi
     assert run([*CLASSIFY.split(), "--zarr", "missing/m.zarr"]) == 1
     assert run([*CLASSIFY.split(), "--zarr", "-"]) == 2
     assert not [path for path in folder.iterdir() if path.name.endswith("netsurgery-tmp")]
+
+
+@with_zarr
+def test_a_full_disk_costs_no_tiles(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor does a process that was killed while it wrote: what it has left goes."""
+    line = [*CLASSIFY.split(), "--tile", "96", "--zarr", "m.zarr"]
+
+    def full(path: str, class_map: ClassMap) -> None:
+        (Path(path) / "part").touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zarr_store, "_write", full)
+        assert run(line) == 1
+    assert capsys.readouterr().err == "error: m.zarr: No space left on device\n"
+    kept = {".m.zarr.netsurgery-journal", ".m.zarr.netsurgery-tiles"}
+    assert {path.name for path in folder.iterdir() if "netsurgery-" in path.name} == kept
+    (folder / ".m.zarr.0123456789ab.netsurgery-tmp").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(Mapper, "run", None)
+        assert run(line) == 0
+    assert not [path for path in folder.iterdir() if "netsurgery-" in path.name]
+    assert opened("m.zarr")["values"].shape == (11, 21, 33)
 
 
 @with_zarr

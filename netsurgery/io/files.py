@@ -32,9 +32,9 @@ from netsurgery.io.wording import argument
 if TYPE_CHECKING:
     from netsurgery.io.kept_file import KeptFile
 
-__all__ = ["OutputFile", "Outputs"]
+__all__ = ["TEMPORARY", "OutputFile", "Outputs", "temporary_name"]
 
-_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{12}\.netsurgery-tmp", re.DOTALL)
+TEMPORARY = re.compile(r"\..*\.[0-9a-f]{12}\.netsurgery-tmp", re.DOTALL)
 #: Seconds; putting files in place takes thousandths of one.
 _PATIENCE = 5.0
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -279,7 +279,7 @@ def _second_name(target: str) -> str | None:
     """A second name for the file about to be replaced, to restore it by; None if it is new."""
     if not os.path.lexists(target):
         return None
-    name = _temporary_name(target)
+    name = temporary_name(target)
     try:
         os.link(target, name)
     except OSError:  # a file system without links: nothing to put back by
@@ -301,7 +301,8 @@ def _unlink(path: str | None) -> None:
             os.unlink(path)
 
 
-def _temporary_name(target: str) -> str:
+def temporary_name(target: str) -> str:
+    """A name beside the target that `TEMPORARY` matches, and that nothing has."""
     folder, name = os.path.split(target)
     # A name has 255 bytes at most, and ours is longer than the target's.
     short = os.fsdecode(os.fsencode(name)[:200])
@@ -310,7 +311,7 @@ def _temporary_name(target: str) -> str:
 
 def _make_temporary(target: str) -> tuple[str, int]:
     while True:
-        name = _temporary_name(target)
+        name = temporary_name(target)
         fd = os.open(name, _CREATE, 0o666)
         try:
             lock(fd, wait=True)
@@ -329,7 +330,7 @@ def _remove_dead(folder: str) -> None:
     """Remove the temporary files in `folder` whose makers are gone."""
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
-            if _TEMPORARY.fullmatch(name):
+            if TEMPORARY.fullmatch(name):
                 _remove_if_dead(os.path.join(folder, name))
 
 

@@ -7,13 +7,13 @@ locked for as long as the process that made it lives, so that a later run remove
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from netsurgery.errors import OutputError
 from netsurgery.io.cleanup import Undo, step
+from netsurgery.io.files import TEMPORARY, temporary_name
 from netsurgery.io.locks import lock
 from netsurgery.io.segments import close_quietly
 from netsurgery.io.targets import check_links, one_line
@@ -21,8 +21,6 @@ from netsurgery.io.unreadable import url_in
 from netsurgery.io.wording import argument
 
 __all__ = ["OutputFolder", "check_output_folders"]
-
-_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{12}\.netsurgery-tmp", re.DOTALL)
 
 
 def check_output_folders(
@@ -70,29 +68,33 @@ class OutputFolder:
         with one_line(self.path):
             _remove_dead(os.path.dirname(self.target))
             with step:
-                self.temporary = _temporary_name(self.target)
+                self.temporary = temporary_name(self.target)
                 os.mkdir(self.temporary)
                 self._undo = Undo(lambda: shutil.rmtree(self.temporary, ignore_errors=True))
-            self._fd = os.open(self.temporary, os.O_RDONLY)
-            lock(self._fd, wait=True)
+            self._fd = _opened(self.temporary)
+            if self._fd >= 0:
+                lock(self._fd, wait=True)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         try:
             if kind is None:
                 with one_line(self.path), step:
-                    self._put()
+                    old = self._put()
+                if old is not None:
+                    shutil.rmtree(old, ignore_errors=True)
         finally:
             self._undo()
             close_quietly(self._fd)
 
-    def _put(self) -> None:
+    def _put(self) -> str | None:
+        """Put the folder in its place; what was there has another name then, which is returned."""
         check_links(self.path)
         old = None
         if os.path.lexists(self.target):
             if not self.force:
                 raise OutputError(f"{self.path}: exists already; {argument('--force')} replaces it")
-            old = _temporary_name(self.target)
+            old = temporary_name(self.target)
             os.rename(self.target, old)
         try:
             os.rename(self.temporary, self.target)
@@ -100,26 +102,24 @@ class OutputFolder:
             if old is not None:
                 os.rename(old, self.target)
             raise
-        if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
-
-
-def _temporary_name(target: str) -> str:
-    folder, name = os.path.split(target)
-    short = os.fsdecode(os.fsencode(name)[:200])
-    return os.path.join(folder, f".{short}.{os.urandom(6).hex()}.netsurgery-tmp")
+        return old
 
 
 def _remove_dead(folder: str) -> None:
     """Remove temporary folders whose makers are gone."""
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
-        if not _TEMPORARY.fullmatch(name) or os.path.islink(path) or not os.path.isdir(path):
+        if not TEMPORARY.fullmatch(name) or os.path.islink(path) or not os.path.isdir(path):
             continue
-        try:
-            fd = os.open(path, os.O_RDONLY)
-        except OSError:
-            continue
-        if lock(fd, wait=False):
+        fd = _opened(path)
+        if fd >= 0 and lock(fd, wait=False):
             shutil.rmtree(path, ignore_errors=True)
         close_quietly(fd)
+
+
+def _opened(folder: str) -> int:
+    """A descriptor to lock the folder by; -1 where there is none, as on Windows."""
+    try:
+        return os.open(folder, os.O_RDONLY)
+    except OSError:
+        return -1

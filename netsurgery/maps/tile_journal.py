@@ -48,9 +48,8 @@ class TileJournal(Closeable):
 
     def _read(self) -> None:
         """Take in the lines that are whole, up to one that is not."""
-        if self._file.size > _LONGEST:
-            return
-        content = os.pread(self._file.fd, _LONGEST, 0)
+        size = self._file.size
+        content = os.pread(self._file.fd, size, 0) if size <= _LONGEST else b""
         for line in content.split(b"\n")[:-1]:
             try:
                 record = json.loads(line)

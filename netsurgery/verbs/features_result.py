@@ -234,12 +234,14 @@ class FeatureJob:
     def _store(self) -> TileStore | None:
         """Where the blobs of the only picture are put together if the net is run in tiles.
 
-        None for several: their files are begun anew in any case.
+        None for several, whose files are begun anew in any case, and where nothing is written.
         """
         from netsurgery.maps.tile_store import TileStore
 
         files = [*map(str, self.files), *self.blob_files.paths.values()]
-        return TileStore(files[0], resume=self.resume) if len(self.pictures) == 1 else None
+        if not files or len(self.pictures) > 1:
+            return None
+        return TileStore(files[0], resume=self.resume)
 
     def _result(
         self,
