@@ -40,8 +40,7 @@ class Tiler:
 
     names: the blobs that are wanted. as_map: whether the first of them is to become a class map.
     of_input: what an input of a size takes; besides: the same, and the map, where the net is run
-    over it as one. store: where
-    the blobs are put together.
+    over it as one. store: where the blobs are put together.
     """
 
     source: MapSource
