@@ -69,7 +69,7 @@ def _of_file(path: str) -> str:
 
 
 def _of_pixels(pixels: Any) -> str:
-    """H x W x C pixels, a part at a time."""
+    """H x W x C pixels, a part at a time: all that the net sees, never a reduced copy of them."""
     digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode())
     height, width, channels = pixels.shape
     for rows in row_blocks((channels, height, width)):
