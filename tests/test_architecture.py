@@ -45,7 +45,7 @@ ONLY = {
     "click": {"cli/"},
     "PIL": {"maps/", "drawing/"},
     "pyvips": {"maps/vips_rows.py"},
-    "rasterio": {"maps/geo_rows.py"},
+    "rasterio": {"maps/geo_rows.py", "verbs/outputs/geotiff.py"},
     "graphlay": {"diagram/layout.py"},
     "isal": {"drawing/picture_file.py"},
     "platformdirs": {"io/user_folders.py"},
@@ -53,6 +53,7 @@ ONLY = {
     "google": {"formats/schema/descriptors.py"},
     "h5py": {"formats/hdf5", "verbs/outputs/hdf5.py"},
     "pyarrow": {"verbs/outputs/parquet.py"},
+    "zarr": {"verbs/outputs/zarr_store.py"},
 }
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))

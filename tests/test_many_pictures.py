@@ -21,6 +21,7 @@ from netsurgery.cli import run
 from netsurgery.io.memory import allowed
 from netsurgery.maps.mapper import Mapper
 from netsurgery.verbs.outputs import OUTPUTS, MapView
+from netsurgery.verbs.outputs.files import as_bytes
 from netsurgery.verbs.pipeline import AHEAD
 
 NET = ("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
@@ -55,7 +56,7 @@ def one_by_one(kind: str, view: MapView, size: Any) -> Iterator[tuple[str, bytes
     assert make is not None
     with ns.open_mapper(MODEL, "embedded", blob="pool3", size=size) as mapper:
         for name in GOOD:
-            yield name, make(mapper.map(ns.read_picture(name)), view)
+            yield name, as_bytes(make(mapper.map(ns.read_picture(name)), view))
 
 
 @pytest.mark.parametrize("size", ["net", "image", ns.PictureOptions((48, 64), "pad")])

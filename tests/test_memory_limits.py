@@ -168,7 +168,7 @@ LINES: list[tuple[str, Maker | None, str]] = [
             ("--mean hog", hogs.mean_npy, "hog: its array needs 95.4 MiB"),
             ("--mean hog", hogs.mean_binaryproto, "hog: an array of the numbers of the mean needs"),
             ("--labels hog", hogs.labels, "hog: the list of its labels needs"),
-            ("--size 300x300 --json", None, "grey.png: its map as JSON needs"),
+            ("--size 450x450 --json", None, "grey.png: its map as JSON needs"),
             ("--size 1500x1500", None, "running the net with data of 1x1x1500x1500 needs"),
             ("--size 1000000x1000000", None, "more than Caffe counts"),
         )
@@ -199,7 +199,7 @@ def test_the_size_that_is_said_to_fit_does(
     line = f"{command} grey.png --prototxt large.prototxt --weights small.caffemodel --blob conv "
     line += f"--engine {engine} --max-memory 200MiB -q "
     line += "-o out.npz --force " if command == "features" else ""
-    refused = arena.run(*line.split(), "--size", "3000x4000", memory=0)
+    refused = arena.run(*line.split(), "--size", "6000x8000", memory=0)
     assert refused.code == 1
     words = refused.err.split()
     assert words[-3] == "--size"

@@ -29,7 +29,8 @@ from netsurgery.verbs.outputs import COLLECTIONS, OUTPUTS, MapView, Output
 from netsurgery.verbs.outputs.blob_files import BlobFiles
 from netsurgery.verbs.outputs.files import MapFiles
 
-FILES = [output for output in OUTPUTS.values() if output.suffix and output.of_map]
+#: On Python 3.10 there is no library for Zarr.
+FILES = [each for each in OUTPUTS.values() if each.suffix and each.of_map and each.is_available]
 OF_BLOBS = [output for output in OUTPUTS.values() if output.suffix and output.of_features]
 MODULES = {path.stem for path in Path(outputs.__file__).parent.glob("*.py")}
 
@@ -49,6 +50,7 @@ def test_every_module_is_registered() -> None:
     makers += [collection.open for collection in COLLECTIONS.values()]
     homes = {maker.__module__.rsplit(".", 1)[-1] for maker in makers}
     assert homes == MODULES - {"__init__", "record", "files", "blob_files"}
+    assert all(output.suffix for output in OUTPUTS.values() if output.signs)
     readable = {"window", *(each.name for each in fields(MapView))}
     assert readable.issuperset(name for output in OUTPUTS.values() for name in output.reads)
 
@@ -82,7 +84,7 @@ def test_records_have_the_members_that_their_schemas_name(repo_root: Path) -> No
 def test_an_output_that_is_a_file_is_an_option(output: outputs.Output) -> None:
     assert output.help
     text = CliRunner().invoke(cli, ["classify-map", "--help"]).output
-    assert f"--{output.name} FILE{output.suffix}" in text
+    assert f"--{output.name} {'FOLDER' if output.signs else 'FILE'}{output.suffix}" in text
 
 
 @pytest.mark.parametrize("output", OF_BLOBS, ids=lambda output: output.name)
@@ -127,10 +129,14 @@ def new_output(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], click.Command
 @pytest.mark.parametrize(
     ("option", "outputs"),
     [
-        ("--force", "--npy, --picture, --html, --parquet or --svg"),
-        ("--class 1", "--picture, --html or --svg"),
-        ("--top-k 3", "--json, --parquet or --svg"),
-        ("--window 5", "--json, --picture, --html, --parquet or --svg"),
+        ("--force", "--npy, --npz, --zarr, --geotiff, --picture, --html, --parquet or --svg"),
+        ("--no-resume", "--npy, --npz, --zarr, --geotiff, --picture, --html, --parquet or --svg"),
+        ("--class 1", "--geotiff, --picture, --html or --svg"),
+        ("--top-k 3", "--json, --npz, --parquet or --svg"),
+        (
+            "--window 5",
+            "--json, --npz, --zarr, --geotiff, --picture, --html, --parquet or --svg",
+        ),
     ],
 )
 def test_a_new_output_is_known_to_the_options_that_need_one(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -150,14 +149,3 @@ def test_a_disk_that_is_full_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ns.OutputError, match=r"^cells.parquet: .*No space left"):
         list(maps.to_files({"parquet": "cells.parquet"}))
     assert not Path("cells.parquet").exists()
-
-
-def test_without_pyarrow_it_says_how_to_get_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    assert run(["classify-map", "cat.png", "--parquet", "cells.parquet", *WORDS]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: Parquet needs the library pyarrow, which cannot be imported (")
-    assert line.endswith("pip install 'netsurgery[parquet]'")

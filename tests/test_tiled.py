@@ -141,6 +141,7 @@ def test_the_size_that_is_named_fits(capsys: pytest.CaptureFixture[str]) -> None
         assert size
         gc.collect()  # what the refused call had claimed
         call = ["classify-map", "large.png", "--engine", "embedded", "--max-memory", "26MiB", "-q"]
+        call += ["--npy", "map.npy", "--force"]
         height, width = map(int, size[1].split("x"))
         assert run([*call, "--size", size[1], *words]) == 0
         assert run([*call, "--size", f"{height * 5 // 4}x{width * 5 // 4}", *words]) == 1

@@ -32,7 +32,7 @@ from netsurgery.cli.options import (
     state_options,
     trust_option,
 )
-from netsurgery.cli.output_options import output_options, useless_without_output
+from netsurgery.cli.output_options import output_options, resume_option, useless_without_output
 from netsurgery.cli.picture_lists import pictures_argument
 from netsurgery.cli.preprocess_options import (
     echo_model,
@@ -107,7 +107,7 @@ __all__ = ["command"]
         show_default=True,
         metavar="K",
         envvar="NETSURGERY_TOP_K",
-        help="With --json or --parquet: include the K likeliest classes of each cell.",
+        help="With --json, --npz or --parquet: include the K likeliest classes of each cell.",
     )
 )
 @useless("with -q, which prints no table", lambda values: values["quiet"])(
@@ -133,6 +133,7 @@ __all__ = ["command"]
 @engine_options
 @json_option
 @quiet_option
+@useless_without_output()(resume_option)
 @useless_without_output()(force_option)
 def command(
     images: tuple[str, ...],
@@ -154,6 +155,7 @@ def command(
     engine: EngineOptions,
     as_json: bool,
     quiet: bool,
+    resume: bool,
     force: bool,
 ) -> None:
     """Classify every window of an image, and print the map of classes.
@@ -192,7 +194,7 @@ def command(
         engine=engine,
         state=state,
     ) as maps:
-        job = maps.to_files(outputs, view, force=force)
+        job = maps.to_files(outputs, view, force=force, resume=resume)
         if not quiet:
             echo_model(flags, settings)
             echo_notes(maps.notes, err=True)
@@ -315,7 +317,9 @@ class _MapPrinter:
 def _rendered(name: str, class_map: ClassMap, view: MapView) -> str:
     make = OUTPUTS[name].of_map
     assert make is not None
-    return make(class_map, view).decode("utf-8", "surrogateescape")
+    content = make(class_map, view)
+    assert isinstance(content, bytes)
+    return content.decode("utf-8", "surrogateescape")
 
 
 def _style() -> TextStyle:

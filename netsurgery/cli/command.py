@@ -224,7 +224,9 @@ def _refuse_useless(ctx: click.Context) -> None:
         for reason, when in getattr(param, "useless", ()):
             if when(ctx.params):
                 why = _with_variable(reason, ctx)
-                raise click.UsageError(f"{'/'.join(param.opts)} does nothing {why}", ctx)
+                off = ctx.params[param.name or ""] is False
+                names = param.secondary_opts if off and param.secondary_opts else param.opts
+                raise click.UsageError(f"{'/'.join(names)} does nothing {why}", ctx)
 
 
 def _with_variable(reason: str, ctx: click.Context) -> str:

@@ -22,7 +22,7 @@ from netsurgery.cli.options import (
     state_options,
     trust_option,
 )
-from netsurgery.cli.output_options import output_flags, output_options
+from netsurgery.cli.output_options import output_flags, output_options, resume_option
 from netsurgery.cli.picture_lists import pictures_argument
 from netsurgery.cli.preprocess_options import (
     echo_model,
@@ -84,6 +84,7 @@ __all__ = ["command"]
 @engine_options
 @json_option
 @quiet_option
+@resume_option
 @force_option
 def command(
     images: tuple[str, ...],
@@ -100,6 +101,7 @@ def command(
     engine: EngineOptions,
     as_json: bool,
     quiet: bool,
+    resume: bool,
     force: bool,
 ) -> None:
     """Save blobs of a net as arrays, with the position of their cells in the image.
@@ -134,7 +136,7 @@ def command(
     with extract_features(
         images, blobs, settings, size=size, engine=engine, state=state
     ) as extracted:
-        job = extracted.to_files(output, outputs, view, force=force)
+        job = extracted.to_files(output, outputs, view, force=force, resume=resume)
         if not quiet:
             echo_model(flags, settings)
             echo_notes(extracted.notes, err=True)

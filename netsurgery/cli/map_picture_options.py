@@ -23,9 +23,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 def background_option(command: F) -> F:
     """--background; the command gets `background`, None where it was left out."""
     nothing_shown = useless(
-        "with -q, which prints no map, and without --json, --picture or --html",
+        "with -q, which prints no map, and without --json, --zarr, --picture or --html",
         lambda values: (
-            values["quiet"] and not any(values[name] for name in ("as_json", "picture", "html"))
+            values["quiet"]
+            and not any(values[name] for name in ("as_json", "zarr", "picture", "html"))
         ),
     )
     add_option: Callable[[F], F] = click.option(
@@ -50,7 +51,8 @@ _CLASS = click.option(
     shell_complete=of_net("complete_class"),
     help="Class to draw as heat, by number or label; several with commas between, each in its "
     "color; each for a picture of every class found; max for the likeliest class of each cell. "
-    "--html shows the class, or the first of several, until another is chosen.",
+    "--html shows the class, or the first of several, until another is chosen; in --geotiff each "
+    "of them has a band.",
 )
 _LAYOUT = useless("with --class each, which has a layout of its own", lambda it: _is_each(it))(
     click.option(
@@ -130,7 +132,9 @@ def class_option(command: F) -> F:
     """--class; the command gets `class_`."""
     of_page = useless(
         "with --html and no --picture: the page has every class found to choose from",
-        lambda values: _is_each(values) and values["html"] and not values["picture"],
+        lambda values: (
+            _is_each(values) and values["html"] and not (values["picture"] or values["geotiff"])
+        ),
     )
     return of_page(useless_without_output("class_")(_CLASS))(command)
 

@@ -6,13 +6,15 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import click
+
 from netsurgery.cli.command import useless
 from netsurgery.cli.files import FilePathType
 from netsurgery.cli.options import output_option
 from netsurgery.io.wording import listed
 from netsurgery.verbs.outputs import OUTPUTS, How, file_outputs
 
-__all__ = ["output_flags", "output_options", "useless_without_output"]
+__all__ = ["output_flags", "output_options", "resume_option", "useless_without_output"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,13 +38,25 @@ def output_options(how: How) -> Callable[[F], F]:
         for kind in reversed(kinds):
             decorated = output_option(
                 f"--{kind.name}",
-                metavar=f"FILE{kind.suffix}",
+                metavar=f"{'FOLDER' if kind.signs else 'FILE'}{kind.suffix}",
                 type=FilePathType(as_typed=True, allow_dash=how == "of_map"),
                 help=kind.help,
             )(decorated)
         return decorated  # type: ignore[no-any-return]
 
     return decorate
+
+
+def resume_option(command: F) -> F:
+    """--resume and --no-resume; the command gets `resume`."""
+    add_option: Callable[[F], F] = click.option(
+        "--resume/--no-resume",
+        default=True,
+        show_default=True,
+        help="Where a run in tiles was ended before its outputs were whole, go on with what it has "
+        "left beside them, if image, net and preprocessing are the same; or start anew.",
+    )
+    return useless("with --tile none", lambda values: values["tile"] == "none")(add_option)(command)
 
 
 def output_flags(*hows: How) -> list[str]:

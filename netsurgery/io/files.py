@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from netsurgery.errors import OutputError
 from netsurgery.io.cleanup import Undo, step
@@ -28,9 +29,12 @@ from netsurgery.io.targets import STDOUT, FileSet, check_links, check_outputs, o
 from netsurgery.io.terminal import check_no_terminal, print_bytes
 from netsurgery.io.wording import argument
 
-__all__ = ["OutputFile", "Outputs"]
+if TYPE_CHECKING:
+    from netsurgery.io.kept_file import KeptFile
 
-_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{12}\.netsurgery-tmp", re.DOTALL)
+__all__ = ["TEMPORARY", "OutputFile", "Outputs", "temporary_name"]
+
+TEMPORARY = re.compile(r"\..*\.[0-9a-f]{12}\.netsurgery-tmp", re.DOTALL)
 #: Seconds; putting files in place takes thousandths of one.
 _PATIENCE = 5.0
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -83,6 +87,16 @@ class OutputFile:
         """Make the output's whole content the segments; returns its length. Raises OutputError."""
         with one_line(self.path):
             return write_segments(self.fd, segments, progress)
+
+    def take(self, file: KeptFile) -> None:
+        """Make another file of the target's folder the output, by its name alone.
+
+        It stays where it is if the output does not appear.
+        """
+        self.discard()
+        self.temporary, self.fd = file.path, os.dup(file.fd)
+        with one_line(self.path):
+            self._keep_mode()
 
     def settle(self) -> None:
         """Raise what the system reports on closing: some file systems write only then."""
@@ -268,7 +282,7 @@ def _second_name(target: str) -> str | None:
     """A second name for the file about to be replaced, to restore it by; None if it is new."""
     if not os.path.lexists(target):
         return None
-    name = _temporary_name(target)
+    name = temporary_name(target)
     try:
         os.link(target, name)
     except OSError:  # a file system without links: nothing to put back by
@@ -290,7 +304,8 @@ def _unlink(path: str | None) -> None:
             os.unlink(path)
 
 
-def _temporary_name(target: str) -> str:
+def temporary_name(target: str) -> str:
+    """A name beside the target that `TEMPORARY` matches, and that nothing has."""
     folder, name = os.path.split(target)
     # A name has 255 bytes at most, and ours is longer than the target's.
     short = os.fsdecode(os.fsencode(name)[:200])
@@ -299,7 +314,7 @@ def _temporary_name(target: str) -> str:
 
 def _make_temporary(target: str) -> tuple[str, int]:
     while True:
-        name = _temporary_name(target)
+        name = temporary_name(target)
         fd = os.open(name, _CREATE, 0o666)
         try:
             lock(fd, wait=True)
@@ -318,7 +333,7 @@ def _remove_dead(folder: str) -> None:
     """Remove the temporary files in `folder` whose makers are gone."""
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
-            if _TEMPORARY.fullmatch(name):
+            if TEMPORARY.fullmatch(name):
                 _remove_if_dead(os.path.join(folder, name))
 
 

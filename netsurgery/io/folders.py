@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ from netsurgery.errors import OutputError
 from netsurgery.io.cleanup import Undo, step
 from netsurgery.io.targets import STDOUT, check_links
 
-__all__ = ["check_output_folder", "output_folders"]
+__all__ = ["check_output_folder", "make_folder", "output_folders"]
 
 
 def check_output_folder(folder: Path, hint: str = "") -> None:
@@ -19,6 +20,15 @@ def check_output_folder(folder: Path, hint: str = "") -> None:
         raise OutputError(f"{STDOUT}: is standard output, expected a folder for the outputs{hint}")
     if folder.is_file():
         raise OutputError(f"{folder}: is a file, expected a folder for the outputs{hint}")
+
+
+def make_folder(path: str) -> None:
+    """Make a folder where there is none. Raises OutputError."""
+    check_links(path)
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror}") from error
 
 
 @contextmanager

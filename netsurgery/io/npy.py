@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import math
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from netsurgery.errors import FormatError
 from netsurgery.io.memory import Claim
-from netsurgery.io.segments import FileSource
+from netsurgery.io.segments import Bytes, Computed, FileSource
 from netsurgery.io.sniff import HEAD, refusal
 from netsurgery.io.terminal import no_warnings
 from netsurgery.io.unreadable import unreadable
@@ -17,9 +19,11 @@ from netsurgery.io.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["npy_bytes", "read_npy"]
+    from netsurgery.io.files import OutputFile
+
+__all__ = ["npy_bytes", "npy_header", "read_npy", "write_npy"]
 
 _MAGIC = b"\x93NUMPY"
 #: Magic, version and, at most, the four bytes that say how long the header is.
@@ -28,6 +32,8 @@ _START = 12
 _LONGEST = 10_000
 #: Caffe counts in an int, and knows no more axes than these.
 _LARGEST, _MAX_AXES = 2**31 - 1, 32
+#: Numbers that are written at a time.
+_PART = 1 << 20
 _NOT = "not a .npy file of numbers"
 
 
@@ -109,6 +115,41 @@ def _fields(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         elif minor or major not in readers:
             raise ValueError(f"version {major}.{minor}")
         return readers[min(major, 2)](file)
+
+
+def npy_header(shape: tuple[int, ...], kind: DTypeLike) -> bytes:
+    """What a .npy file begins with, as numpy writes it, in front of the numbers row by row."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    fields = {"shape": shape, "fortran_order": False, "descr": np.dtype(kind).str}
+    np.lib.format.write_array_header_1_0(buffer, fields)
+    return buffer.getvalue()
+
+
+def write_npy(output: OutputFile, array: NDArray[Any]) -> None:
+    """Make a .npy file of `array` the output, a part at a time. Raises OutputError.
+
+    Where the array lies in a kept file beside the output that is that .npy already, the file
+    becomes the output.
+    """
+    from netsurgery.io.kept_file import whole_file_of
+
+    header = npy_header(array.shape, array.dtype)
+    file = whole_file_of(array, len(header))
+    if file is not None and os.path.dirname(file.path) == os.path.dirname(output.target):
+        output.take(file)
+    else:
+        output.write_segments([Bytes(header), Computed(array.nbytes, lambda: _parts(array))])
+
+
+def _parts(array: NDArray[Any]) -> Iterator[memoryview]:
+    """The array's bytes, row by row."""
+    import numpy as np
+
+    flat = np.ascontiguousarray(array).reshape(-1)  # no copy where it is contiguous
+    for start in range(0, flat.size, _PART):
+        yield flat[start : start + _PART].view(np.uint8).data
 
 
 def npy_bytes(array: NDArray[np.float32]) -> bytes:

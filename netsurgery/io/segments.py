@@ -30,6 +30,7 @@ __all__ = [
     "FileSource",
     "Segment",
     "close_quietly",
+    "reserve",
     "segments_length",
     "write_segments",
 ]
@@ -174,7 +175,7 @@ def write_segments(
     total = segments_length(segments)
     for source in {segment.source for segment in segments if isinstance(segment, FileRange)}:
         _insist_unchanged(source)
-    _reserve(fd, total)
+    reserve(fd, total)
     writer = _Writer(fd, total, progress)
     for segment in segments:
         writer.put(segment)
@@ -191,7 +192,7 @@ def _insist_unchanged(source: FileSource) -> None:
         raise OutputError(f"{source.path}: changed while it was being read; run again")
 
 
-def _reserve(fd: int, length: int) -> None:
+def reserve(fd: int, length: int) -> None:
     """Have the blocks laid out first: a full disk shows at once, and copying is twice as fast."""
     if length == 0 or not hasattr(os, "posix_fallocate"):
         return

@@ -65,6 +65,10 @@ class FileSet:
         if (key := _identity(path)) is not None:
             self._names.setdefault(key, name)
 
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self._names.values())
+
     def find(self, path: str) -> str | None:
         """The name of the file that `path` leads to; None where it is not in the set."""
         key = _identity(path)

@@ -22,6 +22,13 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import short_repr
 from netsurgery.io.wording import counted
 from netsurgery.maps.class_names import LIKELIEST, ClassNames, most_common_background
+from netsurgery.maps.row_blocks import (
+    SORTED_SHARE,
+    argmax_by_rows,
+    block_values,
+    row_blocks,
+    top_by_rows,
+)
 from netsurgery.maps.transformer import Placement
 
 if TYPE_CHECKING:
@@ -44,15 +51,17 @@ __all__ = [
     "map_memory",
 ]
 
-#: What a cell takes in the table of classes, and in the map as text; a number that is sorted.
-_CELL, _SORTED = 64, 16
+#: What a cell takes in the table of classes, and in the map as text; a value whose cell's likeliest
+#: class is looked for, and one that is sorted.
+_CELL, _COMPARED, _SORTED = 64, 5, 33
 #: Rows of the table of classes in a map as text.
 _SUMMARY = 10
 
 
 def map_memory(shape: tuple[int, ...]) -> int:
     """Bytes of what is worked out of a map of C x H x W values, beside them."""
-    return math.prod(shape) + _CELL * math.prod(shape[1:])
+    values = block_values(shape) if len(shape) == 3 else 0  # no map is made of another blob
+    return _COMPARED * values + _CELL * math.prod(shape[1:])
 
 
 @dataclass(frozen=True)
@@ -162,6 +171,8 @@ class ClassMap:
     ((21, 33), (21, 33), (3, 21, 33))
     >>> class_map.windows()[0, 0].tolist(), class_map.find_class("7"), class_map.label(7)
     ([0.0, 0.0, 32.0, 32.0], 7, '')
+    >>> class_map.first_window()
+    {'start': [0.0, 0.0], 'stride': [8.0, 8.0], 'size': [32.0, 32.0]}
     >>> class_map.to_picture("7").save("sevens.png")
     >>> class_map.background, class_map.picture_file("each", suffix=".svg")[:4]
     (10, b'<svg')
@@ -185,15 +196,22 @@ class ClassMap:
     def __post_init__(self) -> None:
         claim = Claim(map_memory(self.values.shape), f"{self.image}: its map")
         object.__setattr__(self, "claim", claim)
-        bad = np.isnan(self.values).any(axis=0)
-        if bad.any():
+        bad = self._cells_with_nan()
+        if bad:
             raise HoldsNaN(
-                f"{self.image}: blob {self.blob!r} holds NaN in {int(bad.sum())} of "
-                f"{counted(bad.size, 'cell')}; check the weights and the preprocessing",
+                f"{self.image}: blob {self.blob!r} holds NaN in {bad} of "
+                f"{counted(math.prod(self.shape), 'cell')}; check the weights and the "
+                "preprocessing",
                 self.values,
             )
         if self.labels is not None:
             self.labels.check(self.classes, self.blob)
+
+    def _cells_with_nan(self) -> int:
+        return sum(
+            int(np.isnan(self.values[:, rows]).any(axis=0).sum())
+            for rows in row_blocks(self.values.shape)
+        )
 
     @property
     def image(self) -> str:
@@ -222,7 +240,7 @@ class ClassMap:
 
     @cached_property
     def _likeliest(self) -> Numbers:
-        numbers: Numbers = self.values.argmax(axis=0)
+        numbers: Numbers = argmax_by_rows(self.values)
         return numbers
 
     @checks_arguments()
@@ -230,9 +248,10 @@ class ClassMap:
         """The `count` likeliest classes of each cell, likeliest first, count x H x W."""
         if count == 1:  # a sort of a large map takes seconds
             return self.argmax()[np.newaxis]
-        self.claim.at_least(_SORTED * self.values.size, f"{self.image}: the order of its classes")
-        ordered: Numbers = np.argsort(-self.values, axis=0, kind="stable")
-        return ordered[:count]
+        cells = math.prod(self.shape)
+        needed = _SORTED * block_values(self.values.shape, SORTED_SHARE) + 8 * count * cells
+        self.claim.at_least(needed, f"{self.image}: the order of its classes")
+        return top_by_rows(self.values, count)
 
     @checks_arguments()
     def label(self, number: int) -> str:
@@ -267,6 +286,22 @@ class ClassMap:
     def windows(self) -> Boxes | None:
         """Each cell's window in the picture, H x W x 4; None where it is not known."""
         return self.geometry.windows(*self.shape)
+
+    def first_window(self) -> dict[str, list[float]] | None:
+        """The first cell's window, and how far it is from one to the next; None if not known.
+
+        "start", "stride" and "size", each [down, across] in pixels of the picture.
+        """
+        boxes = self.geometry.windows(2, 2)
+        if boxes is None:
+            return None
+        x0, y0, x1, y1 = boxes[0, 0].tolist()
+        right, down = boxes[0, 1, 0] - x0, boxes[1, 0, 1] - y0
+        return {
+            "start": [y0, x0],
+            "stride": [float(down), float(right)],
+            "size": [y1 - y0, x1 - x0],
+        }
 
     def summary(self) -> list[ClassCount]:
         """The classes that are the likeliest of some cell, most cells first."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netsurgery.drawing.colors import Color
+from netsurgery.maps.row_blocks import row_blocks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -165,5 +166,14 @@ def _between(values: NDArray[Any], anchors: Sequence[Color]) -> NDArray[np.uint8
 
 def finite_range(values: NDArray[Any]) -> tuple[float, float]:
     """The lowest and the highest of the finite values; 0 and 1 where there is none."""
-    finite = values[np.isfinite(values)]
-    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    parts = [values]
+    if values.ndim == 3:  # C x H x W, which may lie in a file
+        parts = [values[:, rows] for rows in row_blocks(values.shape)]
+    ends = [
+        (float(finite.min()), float(finite.max()))
+        for part in parts
+        if (finite := part[np.isfinite(part)]).size
+    ]
+    if not ends:
+        return (0.0, 1.0)
+    return min(low for low, _ in ends), max(high for _, high in ends)

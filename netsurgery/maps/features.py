@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from netsurgery.drawing.scene import Scene
     from netsurgery.maps.any_picture import AnyPicture
+    from netsurgery.maps.tile_store import TileStore
 
     Array = NDArray[np.float32]
 
@@ -165,15 +166,17 @@ class Extractor(Closeable):
         self._sources = {blob: replace(mapper.source, blob=blob) for blob in self.blobs}
         self._cells: dict[tuple[str, Size], Cells | None] = {}
 
-    def extract(self, image: AnyPicture, size: InputSize | None = None) -> list[Features]:
+    def extract(
+        self, image: AnyPicture, size: InputSize | None = None, *, store: TileStore | None = None
+    ) -> list[Features]:
         """The blobs of a picture, in the order asked for.
 
-        image, size: as in `Mapper.map`. The batch is 1. Raises NetError for a size the net cannot
-        take, and what the engine raises.
+        image, size, store: as in `Mapper.map`. The batch is 1. Raises NetError for a size the net
+        cannot take, and what the engine raises.
         """
         picture = open_picture(image)
         with out_of_memory_named(picture.name):
-            result = self.mapper.blobs(picture, size, self.blobs)
+            result = self.mapper.blobs(picture, size, self.blobs, store=store)
         return [self._features(picture, blob, result) for blob in self.blobs]
 
     def _features(self, picture: Picture, blob: str, result: PictureBlobs) -> Features:

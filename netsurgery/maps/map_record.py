@@ -30,7 +30,7 @@ def map_record(class_map: ClassMap, top_k: int) -> dict[str, Any]:
     planes = min(max(top_k, 1), class_map.classes)
     cells = class_map.shape[0] * class_map.shape[1]
     label = 0 if class_map.labels is None else max(map(len, class_map.labels.lines))
-    count = (_NUMBERS * planes + 8 * label) * cells + 16 * class_map.values.size
+    count = (_NUMBERS * planes + 8 * label) * cells
     class_map.claim.at_least(count, f"{class_map.image}: its map as JSON")
     placement, top = class_map.geometry.placement, class_map.top(planes)
     return {
@@ -43,7 +43,7 @@ def map_record(class_map: ClassMap, top_k: int) -> dict[str, Any]:
         "class_count": class_map.classes,
         "is_probability": class_map.is_probability,
         "background": class_map.background,
-        "windows": _windows(class_map),
+        "windows": class_map.first_window(),
         "summary": [_row(class_map, row) for row in class_map.summary()],
         "classes": top.tolist(),
         "scores": _scores(np.take_along_axis(class_map.values, top, axis=0)),
@@ -71,20 +71,6 @@ def _scores(values: Any) -> Any:
 def _number(value: np.float32) -> float | None:
     """The shortest decimal that is this float32, not the float64 next to it."""
     return float(str(value)) if np.isfinite(value) else None
-
-
-def _windows(class_map: ClassMap) -> dict[str, list[float]] | None:
-    """The first cell's window, and how far it is from one to the next, in pixels of the picture."""
-    boxes = class_map.geometry.windows(2, 2)
-    if boxes is None:
-        return None
-    x0, y0, x1, y1 = boxes[0, 0].tolist()
-    right, down = boxes[0, 1, 0] - x0, boxes[1, 0, 1] - y0
-    return {
-        "start": [y0, x0],
-        "stride": [float(down), float(right)],
-        "size": [y1 - y0, x1 - x0],
-    }
 
 
 def map_html(class_map: ClassMap, png: bytes | None) -> str:

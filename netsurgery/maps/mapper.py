@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsurgery.maps.any_picture import AnyPicture
+    from netsurgery.maps.tile_store import TileStore
     from netsurgery.net.tiles import TilePlan
 
     Array = NDArray[np.float32]
@@ -171,6 +172,8 @@ class Mapper(Closeable):
         #: Whether there is no other picture in memory. Tiles are chosen by what memory there is:
         #: beside others a MemoryLimitError is raised in their place.
         self.alone = True
+        #: What became of tiles that an earlier run left, for the last picture; "" for none.
+        self.resumed = ""
         self._engine: Engine | None = None
         self._loaded: LoadedNet | None = None
         self._closed = False
@@ -184,16 +187,19 @@ class Mapper(Closeable):
     def _names(self) -> ClassNames:
         return ClassNames(self.source.classes, self.labels, self.source.blob)
 
-    def map(self, image: AnyPicture, size: InputSize | None = None) -> ClassMap:
+    def map(
+        self, image: AnyPicture, size: InputSize | None = None, *, store: TileStore | None = None
+    ) -> ClassMap:
         """The class map of a picture, in any form that `classify_map` takes.
 
         size: of the net's input, as in `classify_map`; None for the mapper's own. The batch is 1.
+        store: where the map is put together if the net is run in tiles; the caller settles it.
         Raises NetError for a size the net cannot take and for NaN, and what the engine raises.
         """
         picture = open_picture(image)
         blob = self.source.blob
         with out_of_memory_named(picture.name):
-            result = self.blobs(picture, size, [blob], as_map=True)
+            result = self.blobs(picture, size, [blob], as_map=True, store=store)
         values, placement = result.values[blob], result.placement
         if values.ndim != 4:
             refuse_blob(blob, values.shape, self.source.net)
@@ -214,12 +220,13 @@ class Mapper(Closeable):
     def notes(self, placement: Placement) -> dict[str, str]:
         """What to say of a picture that lies so in the input: kind -> a line.
 
-        Kinds: "engine", "tiles", "preprocess" (which is written on the map's picture too), "mean",
-        "shape".
+        Kinds: "engine", "tiles", "resume", "preprocess" (which is written on the map's picture
+        too), "mean", "shape".
         """
         notes = {
             "engine": self.note,
             "tiles": self.tiled,
+            "resume": self.resumed,
             "preprocess": self.transformer.plain_note(),
             "mean": self.transformer.mean_for(placement.input)[1] or "",
             "shape": squeeze_note(placement),
@@ -241,29 +248,35 @@ class Mapper(Closeable):
         *,
         as_map: bool = False,
         tile: TileSize | None = None,
+        store: TileStore | None = None,
     ) -> PictureBlobs:
         """The blobs `names` of a picture; the net is run in tiles where the options say so.
 
         size: as in `map`. as_map: whether the first of the blobs is to become a class map. tile: as
-        in PictureOptions; None for the mapper's own. Raises NetError for a size that the net cannot
-        take, MemoryLimitError for one at which giving the blobs takes more memory than may be used,
-        with a size that fits.
+        in PictureOptions; None for the mapper's own. store: as in `map`. Raises NetError for a size
+        that the net cannot take, MemoryLimitError for one at which giving the blobs takes more
+        memory than may be used, with a size that fits.
         """
         options = self.transformer.options
         options = options if size is None else replace(options, size=size)
         exact = options.input_size(self.source.size, picture.size)
         cutter = self.transformer.cutter(picture, exact)
-        plan = self._plan(picture, cutter, names, as_map, tile or options.tile)
-        self.tiled = ""
-        if plan is None:
+        plan, store = self._plan(picture, cutter, names, as_map, tile or options.tile, store)
+        self.tiled = self.resumed = ""
+        if plan is None or store is None:
             data, placement = self._input(picture, exact)
             self._whole.add(exact)
             return PictureBlobs(self.run(data, names), placement, exact)
-        from netsurgery.maps.tiled import in_memory, run_tiles, tiles_note
+        from netsurgery.maps.tile_identity import identify
+        from netsurgery.maps.tiled import run_tiles, tiles_note
 
         self.tiled = tiles_note(plan, self.engine, self.options)
-        values = run_tiles(plan, cutter.cut, lambda pixels: self.run(pixels, names), in_memory)
-        return PictureBlobs(values, cutter.placement, plan.tile)
+        if store.output is not None:
+            transformer, engine = self.transformer, self.engine
+            store.begin(identify(self.source, transformer, engine, picture, exact, names))
+        self.resumed = store.note
+        run_tiles(plan, cutter.cut, lambda pixels: self.run(pixels, names), store.make, store)
+        return PictureBlobs(store.whole(), cutter.placement, plan.tile)
 
     def make_input(self, picture: Picture) -> None:
         """Make a picture's input ahead, for `blobs` to take; another thread may run the net.
@@ -291,8 +304,10 @@ class Mapper(Closeable):
         names: Sequence[str],
         as_map: bool,
         tile: TileSize,
-    ) -> TilePlan | None:
-        """The tiles for the input that `cutter` cuts; None where the net is run over the whole.
+        store: TileStore | None,
+    ) -> tuple[TilePlan | None, TileStore | None]:
+        """The tiles for the input that `cutter` cuts, and where their blobs are put together,
+        `store` if it is one; None where the net is run over the whole.
 
         The engine is asked before anything of the picture's size is allocated.
         """
@@ -320,12 +335,15 @@ class Mapper(Closeable):
             except MemoryLimitError as error:
                 refusal = error
             else:
-                return None
+                return None, None
         if refusal is not None and not self.alone:
             raise MemoryLimitError(str(refusal), what=picture.shown, needed=0, allowed=0, left=0)
+        from netsurgery.maps.tile_store import TileStore
         from netsurgery.maps.tiled import Tiler
 
-        return Tiler(source, loaded, names, as_map, besides, cutting).plan(size, tile, refusal)
+        store = store or TileStore()
+        tiler = Tiler(source, loaded, names, as_map, besides, cutting, store)
+        return tiler.plan(size, tile, refusal), store
 
     def check_size(self, picture: Picture, size: Size) -> None:
         """Raise NetError, naming picture and layer, where an input of `size` is too small."""

@@ -12,13 +12,12 @@ import numpy as np
 
 from netsurgery.engines.contract import EngineOptions, LoadedNet
 from netsurgery.errors import MemoryLimitError, NetError, NetsurgeryError
-from netsurgery.io.memory import empty
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument, counted
 from netsurgery.maps.classmap import map_memory
 from netsurgery.maps.map_source import MapSource
 from netsurgery.maps.picture_options import TileSize
-from netsurgery.net.cost import NUMBER_BYTES
+from netsurgery.maps.tile_store import TileStore
 from netsurgery.net.memory import largest_size
 from netsurgery.net.net import Shape
 from netsurgery.net.shapes import infer
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["Tiler", "cutter", "in_memory", "run_tiles", "tiles_note"]
+__all__ = ["Tiler", "cutter", "run_tiles", "tiles_note"]
 
 Size = tuple[int, int]
 
@@ -41,7 +40,8 @@ class Tiler:
 
     names: the blobs that are wanted. as_map: whether the first of them is to become a class map.
     besides: what an input of a size takes where it is run as one, besides the engine. cutting:
-    what the picture takes, for an input of a size, while tiles of another are cut from it.
+    what the picture takes, for an input of a size, while tiles of another are cut from it. store:
+    where the blobs are put together.
     """
 
     source: MapSource
@@ -50,6 +50,7 @@ class Tiler:
     as_map: bool
     besides: Callable[[Size], int]
     cutting: Callable[[Size, Size], int]
+    store: TileStore
 
     def plan(
         self, size: Size, tile: TileSize, refusal: MemoryLimitError | NetError | None
@@ -125,7 +126,7 @@ class Tiler:
         maps = [(shapes[blob][1], *tiling.maps[blob]) for blob in self.names]
         of_map = map_memory(maps[0]) if self.as_map else 0
         numbers = sum(map(prod, maps))
-        return self.cutting(tiling.size, tile) + NUMBER_BYTES * numbers + of_map
+        return self.cutting(tiling.size, tile) + self.store.memory(numbers) + of_map
 
     def _whole_memory(self, size: Size) -> int:
         return self.loaded.memory(self.source.inputs(size), self.names) + self.besides(size)
@@ -184,22 +185,30 @@ def run_tiles(
     cut: Callable[[Size, Size], Array],
     run: Callable[[Array], Mapping[str, Array]],
     make: Callable[[str, Shape], Array],
+    store: TileStore | None = None,
 ) -> dict[str, Array]:
     """The blobs of `plan.maps`, float32 1 x C x rows x columns.
 
     cut: gives the input's pixels from a row and column on, 1 x C x height x width, of a height and
     width. run: gives the blobs for a tile, C-contiguous and always of the one shape. make: gives
-    the array that a whole blob of a shape is written into.
+    the array that a whole blob of a shape is written into. store: knows which rows of the blobs are
+    done already, and is told those that are.
     """
-    maps: dict[str, Array] = {}
-    for tile in plan.tiles:
-        results = run(np.ascontiguousarray(cut(tile.start, plan.tile)))
-        for blob, part in tile.parts.items():
-            if blob not in maps:
-                maps[blob] = make(blob, (*results[blob].shape[:2], *plan.maps[blob]))
-            (rows, columns), (from_rows, from_columns) = part.cells, part.source
-            maps[blob][:, :, rows, columns] = results[blob][:, :, from_rows, from_columns]
-        del results
+    maps = {} if store is None else dict(store.maps)
+    for tiles in plan.rows:
+        ends = {blob: part.cells[0].stop for blob, part in tiles[0].parts.items()}
+        if store is not None and store.has(ends):
+            continue
+        for tile in tiles:
+            results = run(np.ascontiguousarray(cut(tile.start, plan.tile)))
+            for blob, part in tile.parts.items():
+                if blob not in maps:
+                    maps[blob] = make(blob, (*results[blob].shape[:2], *plan.maps[blob]))
+                (rows, columns), (from_rows, from_columns) = part.cells, part.source
+                maps[blob][:, :, rows, columns] = results[blob][:, :, from_rows, from_columns]
+            del results
+        if store is not None:
+            store.add(ends)
     return maps
 
 
@@ -211,8 +220,3 @@ def cutter(data: Array) -> Callable[[Size, Size], Array]:
         return data[:, :, top : top + height, left : left + width]
 
     return cut
-
-
-def in_memory(blob: str, shape: Shape) -> Array:
-    """`make` of `run_tiles` where whole blobs are kept in memory. Raises MemoryLimitError."""
-    return empty(shape, np.float32, f"the map of blob {blob!r}")

@@ -90,6 +90,13 @@ class TilePlan:
         )
 
     @property
+    def rows(self) -> Iterator[Sequence[InputTile]]:
+        """The tiles of each row."""
+        across = len(self.starts[1])
+        for start in range(0, len(self.tiles), across):
+            yield self.tiles[start : start + across]
+
+    @property
     def count(self) -> int:
         """How many tiles there are."""
         return len(self.starts[0]) * len(self.starts[1])

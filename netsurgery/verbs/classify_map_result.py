@@ -13,8 +13,8 @@ from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.memory import Claim
 from netsurgery.maps.picture_look import picture_suffix
 from netsurgery.open_net.arguments import AnyPath
-from netsurgery.verbs.outputs import OUTPUTS, MapView
-from netsurgery.verbs.outputs.files import MapFiles, named_files
+from netsurgery.verbs.outputs import OUTPUTS, Content, MapView
+from netsurgery.verbs.outputs.files import MapFiles, as_bytes, named_files
 from netsurgery.verbs.outputs.record import MapTable
 from netsurgery.verbs.picture_results import PictureResults, results_of
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from netsurgery.maps.classmap import ClassMap
     from netsurgery.maps.image import Picture
     from netsurgery.maps.mapper import Mapper
+    from netsurgery.maps.tile_store import TileStore
 
 __all__ = ["ClassMaps", "MapJob", "MapResult"]
 
@@ -60,15 +61,17 @@ class ClassMaps(PictureResults["ClassMap"]):
         view: MapView | None = None,
         *,
         force: bool = False,
+        resume: bool = True,
     ) -> MapJob:
         """The job of writing files of all maps; iterating it does that.
 
         It gives a result for each picture, and goes on where one fails: the result has the error.
         outputs: name of an output, "npy" or "picture" -> its file, a folder for several pictures,
         or "-" for `MapResult.printed`; "html" is one file for all pictures, written behind the
-        last. view: what of a map is shown. force: replace files that exist. Whatever can be refused
-        is before any engine starts. Raises OutputError, and NetError for a class that the net does
-        not have.
+        last. view: what of a map is shown. force: replace files that exist. resume: where a process
+        that made the same files was ended while it ran the net in tiles, go on with what it has
+        left. Whatever can be refused is before any engine starts. Raises OutputError, and NetError
+        for a class that the net does not have.
         """
         view = view or MapView()
         self._mapper.check_class(view.class_)
@@ -79,7 +82,7 @@ class ClassMaps(PictureResults["ClassMap"]):
             inputs.append(str(view.look.font))
         files = MapFiles.plan(images, named_files("of_map", outputs), inputs=inputs, force=force)
         view = replace(view, suffix=picture_suffix(files.paths.get("picture", ())))
-        return MapJob(self._mapper, pictures, files, view, self._opened)
+        return MapJob(self._mapper, pictures, files, view, self._opened, resume)
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ class MapResult:
 
 
 #: A result, and the outputs made of it, by kind.
-_MapOutputs = tuple[MapResult, dict[str, bytes]]
+_MapOutputs = tuple[MapResult, dict[str, Content]]
 
 
 @dataclass(eq=False)
@@ -124,9 +127,11 @@ class MapJob:
     files: MapFiles
     view: MapView
     opened: ExitStack
+    resume: bool = True
     of_all: tuple[tuple[str, ...], bytes | None] = ((), None)
     render: Callable[[ClassMap], str] | None = None
     _tables: dict[str, MapTable] = field(default_factory=dict, init=False)
+    _stores: dict[int, TileStore] = field(default_factory=dict, init=False)
     _good: int = field(default=0, init=False)
 
     @cached_property
@@ -148,7 +153,8 @@ class MapJob:
                 held=True,
                 worth_a_thread=bool(self.files.paths or self.render),
             )
-            with closing(results):
+            with closing(results), ExitStack() as left:
+                left.callback(self._close_stores)
                 for index in range(len(self.pictures)):
                     # Of no name: the map would be there beside the next one.
                     yield self._written(index, *next(results))
@@ -159,17 +165,34 @@ class MapJob:
     def _run(self, number: int, picture: Picture) -> MapResult:
         from netsurgery.maps.classmap import HoldsNaN
 
+        store = self.files.store(number, resume=self.resume)
+        if store is not None:
+            self._stores[number] = store
         try:
-            return MapResult(picture.name, self.mapper.map(picture))
+            return MapResult(picture.name, self.mapper.map(picture, store=store))
         except HoldsNaN as error:  # its values are written, to see where
             return MapResult(picture.name, error=error)
+        except NetsurgeryError as error:
+            self._settle(number, error)
+            raise
+
+    def _settle(self, number: int, error: NetsurgeryError | None) -> None:
+        """What a picture's tiles have left goes, or is kept after an error that may pass."""
+        store = self._stores.pop(number, None)
+        if store is not None:
+            store.settle(error)
+
+    def _close_stores(self) -> None:
+        """Where this is left early, what the tiles have given is kept."""
+        for store in self._stores.values():
+            store.close()
 
     def _with_outputs(self, result: MapResult) -> _MapOutputs:
         """The outputs of a picture, by kind."""
         from netsurgery.maps.classmap import HoldsNaN
         from netsurgery.maps.image import out_of_memory_named
 
-        def outputs(how: str, *what: Any) -> dict[str, bytes]:
+        def outputs(how: str, *what: Any) -> dict[str, Content]:
             makers = ((kind, getattr(OUTPUTS[kind], how)) for kind in self.files.paths)
             return {kind: make(*what) for kind, make in makers if make is not None}
 
@@ -180,9 +203,9 @@ class MapJob:
             text = None if self.render is None else self.render(result.map)
             return replace(result, text=text), outputs("of_map", result.map, self.view)
 
-    def _written(self, index: int, result: MapResult, outputs: dict[str, bytes]) -> MapResult:
-        parts = {kind: outputs.pop(kind) for kind in self._parts if kind in outputs}
-        rows = {kind: outputs.pop(kind) for kind in self._tables if kind in outputs}
+    def _written(self, index: int, result: MapResult, outputs: dict[str, Content]) -> MapResult:
+        parts = {kind: as_bytes(outputs.pop(kind)) for kind in self._parts if kind in outputs}
+        rows = {kind: as_bytes(outputs.pop(kind)) for kind in self._tables if kind in outputs}
         try:
             self._claim.add(2 * sum(map(len, parts.values())))  # the file is as large again
             written, printed = self.files.write(index, outputs)
@@ -192,6 +215,7 @@ class MapJob:
             result = replace(result, written=written, printed=printed)
             for kind, part in parts.items():
                 self._parts[kind].append(part)
+        self._settle(index, result.error)
         self._good += result.error is None
         for kind, table in self._tables.items():
             of_error = OUTPUTS[kind].of_error

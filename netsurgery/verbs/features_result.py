@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.features import Extractor, Features
     from netsurgery.maps.image import Picture
+    from netsurgery.maps.tile_store import TileStore
 
 __all__ = [
     "ExtractedFeatures",
@@ -92,9 +93,11 @@ class ImageFeatures(Mapping[str, "Features"]):
         return "\n".join([f"features of {self.image}", *blobs])
 
 
-def features_of(extractor: Extractor, picture: Picture) -> ImageFeatures:
-    """What an extractor takes of a picture."""
-    blobs = extractor.extract(picture)
+def features_of(
+    extractor: Extractor, picture: Picture, store: TileStore | None = None
+) -> ImageFeatures:
+    """What an extractor takes of a picture; `store` as in `Mapper.map`."""
+    blobs = extractor.extract(picture, store=store)
     return ImageFeatures(picture.name, blobs, extractor.mapper.notes(blobs[0].placement))
 
 
@@ -129,14 +132,16 @@ class ExtractedFeatures(PictureResults[ImageFeatures]):
         view: ChannelView | None = None,
         *,
         force: bool = False,
+        resume: bool = True,
     ) -> FeatureJob:
         """The job of taking the features of all pictures into files; iterating it does that.
 
         It gives a result for each picture, and goes on where one fails: the result has the error.
         output: a file for the arrays, .npz, .h5 or, of one blob of one picture, .npy. outputs: name
         of an output, such as "picture" -> its file for one blob of one picture, else a folder.
-        view: what of a blob pictures show. force: replace files that exist. Whatever can be refused
-        is before any engine starts. Raises OutputError.
+        view: what of a blob pictures show. force: replace files that exist. resume: where a process
+        that took the same of one picture was ended while it ran the net in tiles, go on with what
+        it has left. Whatever can be refused is before any engine starts. Raises OutputError.
         """
         pictures = self._pictures()
         images = [image for _, image in pictures]
@@ -149,8 +154,9 @@ class ExtractedFeatures(PictureResults[ImageFeatures]):
         blob_files.name(named_files("of_features", outputs), names, blobs)
         blob_files.check(files)
         return FeatureJob(
-            self._extractor, pictures, names, files, collection, blob_files, force, self._opened
-        )
+            self._extractor, pictures, names, files, collection, blob_files, force, self._opened,
+            resume,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -192,6 +198,7 @@ class FeatureJob:
     blob_files: BlobFiles
     force: bool
     opened: ExitStack
+    resume: bool = True
     written: list[str] = field(default_factory=list)
 
     @cached_property
@@ -204,8 +211,9 @@ class FeatureJob:
 
         Where every picture failed nothing is written, and NothingTaken raised. Raises OutputError.
         """
-        good = 0
-        with self.opened, ExitStack() as stack:
+        good, store = 0, self._store()
+        # Where this is left early, what the tiles have given is kept.
+        with store or nullcontext(), self.opened, ExitStack() as stack:
             self.extractor.mapper.load()  # what is wrong with the model is not each picture's fault
             outputs = stack.enter_context(
                 Outputs(self.files, inputs=self.blob_files.inputs, force=self.force)
@@ -214,17 +222,33 @@ class FeatureJob:
             with ExitStack() as inner:
                 paths = [outputs[path] for path in self.files]
                 file = inner.enter_context(self.collection.open(paths)) if self.collection else None
-                results = inner.enter_context(closing(self._results()))
+                results = inner.enter_context(closing(self._results(store)))
                 for name, (result, contents) in zip(self.names, results, strict=True):
                     result = self._stored(replace(result, name=name), contents, file)
+                    if store is not None and result.error is not None:
+                        store.settle(result.error)
                     good += result.error is None
                     yield result
             if not good:
                 # Raised within the stack, so that no output appears.
                 raise NothingTaken("no picture could be taken; nothing is written")
             self.blob_files.write()
-        # After the stack, which has put the files in place.
+            stack.close()  # puts the files in place
+            if store is not None:
+                store.settle()
         self.written += [*map(str, self.files), *sorted(self.blob_files.content)]
+
+    def _store(self) -> TileStore | None:
+        """Where the blobs of the only picture are put together if the net is run in tiles.
+
+        None for several, whose files are begun anew in any case, and where nothing is written.
+        """
+        from netsurgery.maps.tile_store import TileStore
+
+        files = [*map(str, self.files), *self.blob_files.paths.values()]
+        if not files or len(self.pictures) > 1:
+            return None
+        return TileStore(files[0], resume=self.resume)
 
     def _stored(
         self, result: FeatureResult, contents: dict[str, bytes], file: FeatureFile | None
@@ -242,11 +266,11 @@ class FeatureJob:
         self.blob_files.content.update(contents)
         return result
 
-    def _results(self) -> Generator[_BlobOutputs, None, None]:
+    def _results(self, store: TileStore | None) -> Generator[_BlobOutputs, None, None]:
         """Each picture's result and the content of its files; none of a picture that fails."""
 
         def run(number: int, picture: Picture) -> FeatureResult:
-            features = features_of(self.extractor, picture)
+            features = features_of(self.extractor, picture, store)
             return FeatureResult(picture.name, self.names[number], features)
 
         def with_outputs(result: FeatureResult) -> _BlobOutputs:

@@ -49,10 +49,11 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
     },
     "classify-map": {
         "--recursive": {"": "where no IMAGE is a folder"},
-        "--top-k": {"": "without --json or --parquet"},
+        "--top-k": {"": "without --json, --npz or --parquet"},
+        "--resume": {"": "without --npy, --npz", "--npy o --tile none": "with --tile none"},
         "--summary": {"--json": "with --json, which has the table", "-q": "with -q, which"},
         "--class": {
-            "": "without --picture or --html",
+            "": "without --geotiff, --picture or --html",
             "--html o": "with --html and no --picture: the page has every class",
         },
         "--background": {"-q --npy o": "with -q, which prints no map, and without --json"},
@@ -69,8 +70,10 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
             option: {"": "without --picture"}
             for option in ("--width", "--smooth", "--range", "--font")
         },
-        "--window": {"": "without --json, --picture, --html or --parquet"},
-        "--force": {"": "without --npy, --picture, --html or --parquet"},
+        "--window": {
+            "": "without --json, --npz, --zarr, --geotiff, --picture, --html or --parquet"
+        },
+        "--force": {"": "without --npy, --npz, --zarr, --geotiff, --picture, --html or --parquet"},
     },
     "inspect": {
         "--force": {"a.caffemodel --param conv1[0]": "without --npy or --picture"},
@@ -96,6 +99,7 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
     },
     "features": {
         "--recursive": {"": "where no IMAGE is a folder"},
+        "--resume": {"--tile none": "with --tile none"},
         **{
             option: {"": "without --picture"}
             for option in ("--channels", "--sort", "--scale", "--colors")
@@ -202,7 +206,8 @@ ALWAYS = """
     --max-pixels
     --mean --mirror --missing --npy --on-refusal --output --output-dir --parquet --phase --picture
     --prefix --preprocess --prototxt --prototxt-out --quiet --raw-scale --channel-swap
-    --input-scale --size --slice --stage --suffix --suite --tile --tolerance --verify
+    --geotiff --input-scale --npz --zarr --size --slice --stage --suffix --suite --tile --tolerance
+    --verify
     --weights --weights-out --weights-storage --with-preprocess
     --engine --gpu --threads --timeout --trust-config --verbose
     draw:--field draw:--fold draw:--format convert:--draw

@@ -186,8 +186,11 @@ USAGES: dict[str, tuple[int, str]] = {
     "classify-map ../cat.jpg --blob ip2": (1, "no blob 'ip2'; did you mean ip2-conv?"),
     "classify-map ../cat.jpg --blob conv1 --picture c1.png": (0, ""),
     "classify-map ../cat.jpg --labels ../synset_words.txt": (1, "1000 labels, but blob 'prob' has"),
-    "classify-map ../cat.jpg --class eight": (2, "--class does nothing without --picture"),
-    "classify-map ../cat.jpg --class 8": (2, "--class does nothing without --picture"),
+    "classify-map ../cat.jpg --class eight": (
+        2,
+        "--class does nothing without --geotiff, --picture",
+    ),
+    "classify-map ../cat.jpg --class 8": (2, "--class does nothing without --geotiff, --picture"),
     "classify-map ../cat.jpg --picture out.gif": (2, "expected a name ending in .png, .jpg, "),
     "classify-map ../cat.jpg --picture out": (2, "expected a name ending in .png"),
     "classify-map ../cat.jpg --picture nodir/out.png": (1, "there is no folder nodir; make it"),
@@ -211,7 +214,8 @@ USAGES: dict[str, tuple[int, str]] = {
     "classify-map ../cat.jpg --weights ../lenet_iter_10000.caffemodel": (1, "'ip1-conv'"),
     "classify-map ../cat.jpg --window 5": (
         2,
-        "--window does nothing without --json, --picture, --html or --parquet",
+        "--window does nothing without --json, --npz, --zarr, --geotiff, --picture, --html or "
+        "--parquet",
     ),
     "classify-map ../cat.jpg --windoww 5x5": (2, "did you mean --window?"),
     # The other commands.

@@ -27,9 +27,6 @@ MOST, FIRST = 20, 5
 #: Classes that are kept of every cell.
 SHARED = 50
 
-#: Values whose order is worked out at a time.
-_BLOCK = 1 << 19
-
 
 @dataclass(frozen=True, eq=False)
 class Selection:
@@ -64,7 +61,7 @@ def select(
     all_classes: every class of every cell. number: a class that is kept of every cell in any case.
     """
     values = class_map.values.reshape(class_map.classes, -1)
-    top = _likeliest(values, min(MOST, len(values)))
+    top = class_map.top(min(MOST, len(values))).reshape(-1, values.shape[1])
     cells = np.bincount(top[0], minlength=len(values))
     best = values.max(axis=1)
     best_where_top = np.full(len(values), -np.inf, np.float32)
@@ -96,29 +93,3 @@ def select(
         counts=np.bincount(owner - len(shared), minlength=len(rest)),
         places=place[by_class],
     )
-
-
-def _likeliest(values: Array, count: int) -> Numbers:
-    """The `count` likeliest classes of each cell, likeliest first: count x cells.
-
-    The same as `ClassMap.top`, without sorting all classes.
-    """
-    classes, cells = values.shape
-    top = np.empty((count, cells), np.intp)
-    step = max(1, _BLOCK // classes)
-    turned = np.arange(classes, dtype=np.uint64)[::-1]  # of equals the lower number is greater
-    for start in range(0, cells, step):
-        # One whole number for a value and its class: no two are equal.
-        keys = _ordered(values[:, start : start + step].T) << np.uint64(32) | turned
-        likeliest = np.partition(keys, classes - count, axis=1)[:, classes - count :]
-        likeliest.sort(axis=1)
-        low = likeliest[:, ::-1] & np.uint64(0xFFFFFFFF)
-        top[:, start : start + step] = classes - 1 - low.T.astype(np.intp)
-    return top
-
-
-def _ordered(values: Array) -> NDArray[np.uint64]:
-    """Whole numbers below 2^32 in the order of the values; there are no NaN."""
-    bits = np.ascontiguousarray(values + np.float32(0)).view(np.uint32)  # -0.0 becomes 0.0
-    negative = bits >> 31 == 1
-    return np.where(negative, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)

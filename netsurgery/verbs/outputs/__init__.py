@@ -7,13 +7,27 @@ from __future__ import annotations
 
 from typing import Literal
 
-from netsurgery.verbs.outputs import hdf5, html_page, json_record, npy, npz, parquet, picture, text
-from netsurgery.verbs.outputs.record import Collection, MapView, Output
+from netsurgery.verbs.outputs import (
+    geotiff,
+    hdf5,
+    html_page,
+    json_record,
+    map_npz,
+    npy,
+    npz,
+    parquet,
+    picture,
+    text,
+    zarr_store,
+)
+from netsurgery.verbs.outputs.record import Collection, Content, FolderContent, MapView, Output
 
 __all__ = [
     "COLLECTIONS",
     "OUTPUTS",
     "Collection",
+    "Content",
+    "FolderContent",
     "How",
     "MapView",
     "Output",
@@ -28,6 +42,9 @@ OUTPUTS = {
     output.name: output
     for output in (
         npy.OUTPUT,
+        map_npz.OUTPUT,
+        zarr_store.OUTPUT,
+        geotiff.OUTPUT,
         picture.OUTPUT,
         html_page.OUTPUT,
         parquet.OUTPUT,

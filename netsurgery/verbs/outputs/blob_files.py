@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.io.files import Outputs
+from netsurgery.io.folders import make_folder
 from netsurgery.io.targets import check_outputs
 from netsurgery.io.terminal import printable
 from netsurgery.io.wording import argument
 from netsurgery.maps.channel_view import ChannelView
 from netsurgery.verbs.outputs import OUTPUTS
-from netsurgery.verbs.outputs.files import is_folder, make_folder, stems
+from netsurgery.verbs.outputs.files import is_folder, stems
 
 if TYPE_CHECKING:
     from netsurgery.maps.features import Features

@@ -11,24 +11,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netsurgery.errors import OutputError
-from netsurgery.io.files import Outputs
-from netsurgery.io.targets import (
-    STDOUT,
-    FileSet,
-    WrongOutput,
-    check_links,
-    check_outputs,
-    wrong_ending,
-)
+from netsurgery.io.files import OutputFile, Outputs
+from netsurgery.io.targets import STDOUT, FileSet, WrongOutput, check_outputs, wrong_ending
 from netsurgery.io.wording import argument
 from netsurgery.maps.picture_look import PICTURE_SUFFIXES
 from netsurgery.open_net.arguments import AnyPath
-from netsurgery.verbs.outputs import OUTPUTS, How, file_outputs
-from netsurgery.verbs.outputs.record import MapTable
+from netsurgery.verbs.outputs import OUTPUTS, Content, FolderContent, How, file_outputs
+from netsurgery.verbs.outputs.record import MapTable, trouble_named
 
-__all__ = ["MapFiles", "is_folder", "make_folder", "named_files", "stems"]
+if TYPE_CHECKING:
+    from netsurgery.maps.tile_store import TileStore
+
+__all__ = ["MapFiles", "is_folder", "named_files", "stems"]
 
 
 @dataclass(eq=False)
@@ -36,12 +33,13 @@ class MapFiles:
     """The outputs of each picture, by kind ("npy", "picture"); "-" is standard output.
 
     Of a kind that is one file for all pictures there is one. inputs: files that no output may
-    replace.
+    replace. count: how many pictures there are.
     """
 
     paths: dict[str, list[str]]
     inputs: FileSet
     force: bool = False
+    count: int = 1
     folders: set[str] = field(default_factory=set)
     _tidied: bool = False
 
@@ -62,11 +60,11 @@ class MapFiles:
         printed = [argument(f"--{kind}") for kind, name in outputs.items() if name == STDOUT]
         if len(printed) > 1:
             raise WrongOutput(f"{' and '.join(printed)} cannot both go to standard output")
-        files = cls({}, FileSet([*inputs, *(image for image in images if image != "-")]), force)
+        inputs = [*inputs, *(image for image in images if image != "-")]
+        files = cls({}, FileSet(inputs), force, len(images))
         for kind, name in outputs.items():
             output = OUTPUTS[kind]
-            if output.check is not None:
-                output.check()
+            output.check_library()
             if output.table is not None and name == STDOUT:
                 raise WrongOutput(
                     f"{argument(f'--{kind}')} -: a table is written in pieces; name a file"
@@ -79,11 +77,14 @@ class MapFiles:
         return files
 
     def _named(self, images: Sequence[str], kind: str, name: str) -> list[str]:
-        suffix = OUTPUTS[kind].suffix
+        suffix, is_store = OUTPUTS[kind].suffix, bool(OUTPUTS[kind].signs)
+        option = argument(f"--{kind}")
+        if name == STDOUT and is_store:
+            raise WrongOutput(f"{option} -: is written into a folder, not to standard output")
         if name == STDOUT and len(images) > 1:
-            raise WrongOutput(f"{argument(f'--{kind}')} -: several images need a folder")
+            raise WrongOutput(f"{option} -: several images need a folder")
         if name == STDOUT or not is_folder(
-            argument(f"--{kind}"), name, suffix, len(images), "images"
+            option, name, suffix, len(images), "images", is_store=is_store
         ):
             return [name]
         self.folders.add(name)
@@ -92,12 +93,16 @@ class MapFiles:
     def _check(self) -> None:
         """Folders that do not exist yet are made later: nothing in them can be in the way."""
         later = {Path(folder) for folder in self.folders if not os.path.isdir(folder)}
-        files = [path for paths in self.paths.values() for path in paths if path != STDOUT]
-        check_outputs(
-            [path for path in files if Path(path).parent not in later],
-            inputs=self.inputs,
-            force=self.force,
-        )
+        files = []
+        for kind, paths in self.paths.items():
+            there = [path for path in paths if path != STDOUT and Path(path).parent not in later]
+            if signs := OUTPUTS[kind].signs:
+                from netsurgery.io.output_folder import check_output_folders
+
+                check_output_folders(there, signs, inputs=self.inputs, force=self.force)
+            else:
+                files += there
+        check_outputs(files, inputs=self.inputs, force=self.force)
 
     @contextmanager
     def tables(self) -> Iterator[dict[str, MapTable]]:
@@ -118,8 +123,26 @@ class MapFiles:
         """Whether standard output belongs to a file."""
         return any(STDOUT in paths for paths in self.paths.values())
 
+    def store(self, index: int, *, resume: bool) -> TileStore | None:
+        """Where picture `index`'s map is put together if its net is run in tiles.
+
+        Beside one of its files, its .npy if it has one; of a kind that is one file for all pictures
+        only where there is one picture. None without any.
+        """
+        alone = self.count == 1
+        own = {
+            kind: paths[index]
+            for kind, paths in self.paths.items()
+            if (alone or not OUTPUTS[kind].is_one_file) and paths[index] != STDOUT
+        }
+        if not own:
+            return None
+        from netsurgery.maps.tile_store import TileStore
+
+        return TileStore(own.get("npy", next(iter(own.values()))), resume=resume)
+
     def write(
-        self, index: int, contents: Mapping[str, bytes]
+        self, index: int, contents: Mapping[str, Content]
     ) -> tuple[tuple[str, ...], bytes | None]:
         """Write picture `index`'s outputs, of the kinds in `contents`, together or not at all.
 
@@ -128,15 +151,57 @@ class MapFiles:
         content = {
             paths[index]: contents[kind] for kind, paths in self.paths.items() if kind in contents
         }
-        for folder in self.folders:
-            make_folder(folder)
-        files = tuple(path for path in content if path != STDOUT)
-        # Once: to look through a folder for every file in it takes time by the square.
-        tidy, self._tidied = not self._tidied, True
-        with Outputs(files, inputs=self.inputs, force=self.force, tidy=tidy) as outputs:
-            for path in files:
-                outputs[path].write(content[path])
-        return files, content.get(STDOUT)
+        if self.folders:
+            from netsurgery.io.folders import make_folder
+
+            for folder in self.folders:
+                make_folder(folder)
+        printed = content.pop(STDOUT, None)
+        with ExitStack() as stack:
+            files = [path for path, each in content.items() if not isinstance(each, FolderContent)]
+            # Once: to look through a folder for every file in it takes time by the square.
+            tidy, self._tidied = not self._tidied, True
+            outputs = stack.enter_context(
+                Outputs(files, inputs=self.inputs, force=self.force, tidy=tidy)
+            )
+            for path, each in content.items():
+                if isinstance(each, FolderContent):
+                    self._fill(stack, path, each)
+                else:
+                    put(each, outputs[path])
+        return tuple(content), None if printed is None else as_bytes(printed)
+
+    def _fill(self, stack: ExitStack, path: str, content: FolderContent) -> None:
+        """Write an output that is a folder; it takes its place with the stack."""
+        from netsurgery.io.output_folder import OutputFolder
+
+        folder = stack.enter_context(OutputFolder(path, force=self.force))
+        with trouble_named(path):
+            content.write(folder.temporary)
+
+
+def put(content: Content, output: OutputFile) -> None:
+    """Write an output's content."""
+    if isinstance(content, bytes):
+        output.write(content)
+    else:
+        assert not isinstance(content, FolderContent)
+        content(output)
+
+
+def as_bytes(content: Content) -> bytes:
+    """An output's content as standard output gets it. Raises OutputError, MemoryLimitError."""
+    if isinstance(content, bytes):
+        return content
+    from netsurgery.io.memory import Claim
+    from netsurgery.io.scratch import scratch_folder
+
+    with scratch_folder() as folder:
+        path = str(folder / "output")
+        with Outputs([path]) as outputs:
+            put(content, outputs[path])
+        with open(path, "rb") as file, Claim(os.path.getsize(path), "what is written"):
+            return file.read()
 
 
 def named_files(how: How, outputs: Mapping[str, AnyPath] | None) -> dict[str, str]:
@@ -148,16 +213,19 @@ def named_files(how: How, outputs: Mapping[str, AnyPath] | None) -> dict[str, st
     return {name: os.fspath(place) for name, place in (outputs or {}).items()}
 
 
-def is_folder(option: str, name: str, suffix: str, count: int, what: str) -> bool:
+def is_folder(
+    option: str, name: str, suffix: str, count: int, what: str, *, is_store: bool = False
+) -> bool:
     """Whether the outputs go into a folder `name`; else the only one is the file `name`.
 
     what: what there are `count` of. suffix: the ending of its files; a picture has any of those of
-    pictures. Raises OutputError where a file is in the folder's place,
-    WrongOutput for a file where a folder is needed, and for one of another kind.
+    pictures. is_store: whether the output is itself a folder. Raises OutputError where a file is
+    in the folder's place, WrongOutput for a file where a folder is needed, and for one of another
+    kind.
     """
-    folder = os.path.isdir(name) or name.endswith(("/", os.sep))
     kinds = PICTURE_SUFFIXES if suffix in PICTURE_SUFFIXES else (suffix,)
     fits = name.lower().endswith(kinds)
+    folder = name.endswith(("/", os.sep)) or (os.path.isdir(name) and not (is_store and fits))
     if count == 1 and not folder:
         if not fits:
             raise wrong_ending(f"{option} {name}", kinds)
@@ -178,15 +246,6 @@ def _in_the_way(folder: str) -> Path | None:
     """The file in the place of a folder, or of one above it; None where it can be made."""
     places = [Path(folder), *Path(folder).parents]
     return next((each for each in places if os.path.lexists(each) and not each.is_dir()), None)
-
-
-def make_folder(path: str) -> None:
-    """Make a folder where there is none. Raises OutputError."""
-    check_links(path)
-    try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path}: {error.strerror}") from error
 
 
 def stems(images: Sequence[str]) -> list[str]:

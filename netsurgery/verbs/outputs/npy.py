@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from netsurgery.io.files import OutputFile
-from netsurgery.io.npy import npy_bytes
-from netsurgery.verbs.outputs.record import Collection, FeatureFile, Output
+from netsurgery.io.npy import write_npy
+from netsurgery.verbs.outputs.record import Collection, Content, FeatureFile, Output
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from netsurgery.maps.features import Features
 
 __all__ = ["COLLECTION", "OUTPUT"]
@@ -23,19 +26,23 @@ class NpyFile(FeatureFile):
         self._array, self._geometry = outputs
 
     def add(self, name: str, features: Features) -> None:
-        self._array.write(npy_bytes(features.values))
+        write_npy(self._array, features.values)
         self._geometry.write((json.dumps(features.to_json(), indent=2) + "\n").encode())
 
     def close(self) -> None:
         """Both are whole as soon as they are added."""
 
 
+def _content(values: NDArray[np.float32]) -> Content:
+    return lambda output: write_npy(output, values)
+
+
 OUTPUT = Output(
     "npy",
     ".npy",
     "Write the whole map, float32 C x H x W; a folder for several images.",
-    of_map=lambda class_map, view: npy_bytes(class_map.values),
-    of_values=npy_bytes,
+    of_map=lambda class_map, view: _content(class_map.values),
+    of_values=lambda values: _content(values),
 )
 
 COLLECTION = Collection((".npy",), NpyFile, beside=".json", single=True)

@@ -1,10 +1,11 @@
-"""Features as a .npz."""
+"""Arrays as a .npz, and features as one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import OutputFile
 from netsurgery.verbs.outputs.record import Collection, FeatureFile, trouble_named
 
@@ -13,32 +14,21 @@ if TYPE_CHECKING:
 
     from netsurgery.maps.features import Features
 
-__all__ = ["COLLECTION"]
+__all__ = ["COLLECTION", "NpzWriter"]
 
 
-class NpzFile(FeatureFile):
-    """Arrays ``NAME/BLOB``, and ``NAME/BLOB:stride`` and the like of float64.
+class NpzWriter(Closeable):
+    """A .npz in the making. It does not say when it was made."""
 
-    What is not known is left out. The file does not say when it was made.
-    """
-
-    def __init__(self, outputs: Sequence[OutputFile]) -> None:
+    def __init__(self, output: OutputFile) -> None:
         import zipfile
 
-        self._path = outputs[0].path
+        self._path = output.path
         with trouble_named(self._path):
-            self._file = zipfile.ZipFile(outputs[0].by_descriptor, "w", zipfile.ZIP_STORED)
+            self._file = zipfile.ZipFile(output.by_descriptor, "w", zipfile.ZIP_STORED)
 
-    def add(self, name: str, features: Features) -> None:
-        import numpy as np
-
-        key = f"{name}/{features.blob}"
-        self._write(key, features.values)
-        for part, value in features.geometry().items():
-            if value is not None:
-                self._write(f"{key}:{part}", np.array(value, np.float64))
-
-    def _write(self, key: str, values: NDArray[Any]) -> None:
+    def write(self, key: str, values: NDArray[Any]) -> None:
+        """Write an array. Raises OutputError."""
         import zipfile
 
         import numpy as np
@@ -53,6 +43,28 @@ class NpzFile(FeatureFile):
     def close(self) -> None:
         with trouble_named(self._path):
             self._file.close()
+
+
+class NpzFile(FeatureFile):
+    """Arrays ``NAME/BLOB``, and ``NAME/BLOB:stride`` and the like of float64.
+
+    What is not known is left out.
+    """
+
+    def __init__(self, outputs: Sequence[OutputFile]) -> None:
+        self._file = NpzWriter(outputs[0])
+
+    def add(self, name: str, features: Features) -> None:
+        import numpy as np
+
+        key = f"{name}/{features.blob}"
+        self._file.write(key, features.values)
+        for part, value in features.geometry().items():
+            if value is not None:
+                self._file.write(f"{key}:{part}", np.array(value, np.float64))
+
+    def close(self) -> None:
+        self._file.close()
 
 
 COLLECTION = Collection((".npz",), NpzFile)

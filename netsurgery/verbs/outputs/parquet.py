@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from netsurgery.errors import NetsurgeryError, OutputError
+from netsurgery.errors import NetsurgeryError
 from netsurgery.io.files import OutputFile
 from netsurgery.verbs.outputs.record import MapTable, MapView, Output, trouble_named
 
@@ -20,16 +20,6 @@ __all__ = ["OUTPUT"]
 _GROUP = 1 << 17
 #: What a row takes while it is made.
 _ROW = 200
-
-
-def _check() -> None:
-    try:
-        import pyarrow.parquet  # noqa: F401 - is it there?
-    except ImportError as missing:
-        raise OutputError(
-            f"Parquet needs the library pyarrow, which cannot be imported ({missing}): "
-            "pip install 'netsurgery[parquet]'"
-        ) from None
 
 
 def _schema() -> Any:
@@ -146,6 +136,6 @@ OUTPUT = Output(
     of_map=_of_map,
     of_error=_of_error,
     table=ParquetTable,
-    check=_check,
+    needs=("pyarrow", "parquet"),
     reads=("top_k", "window"),
 )

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from netsurgery.errors import NetsurgeryError, OutputError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import OutputFile
+from netsurgery.io.wording import argument
 from netsurgery.maps.picture_look import PictureLook
 
 if TYPE_CHECKING:
@@ -22,7 +24,26 @@ if TYPE_CHECKING:
     from netsurgery.maps.features import Features
     from netsurgery.maps.map_text import TextStyle
 
-__all__ = ["Collection", "FeatureFile", "MapTable", "MapView", "Output", "trouble_named"]
+__all__ = [
+    "Collection",
+    "Content",
+    "FeatureFile",
+    "FolderContent",
+    "MapTable",
+    "MapView",
+    "Output",
+    "trouble_named",
+]
+
+
+class FolderContent(NamedTuple):
+    """The content of an output that is a folder: what writes it into an empty one."""
+
+    write: Callable[[str], None]
+
+
+#: The content of an output: its bytes, or what writes them.
+Content: TypeAlias = bytes | Callable[[OutputFile], None] | FolderContent
 
 
 @checks_arguments()
@@ -64,27 +85,43 @@ class Output(NamedTuple):
     """One thing that can be made of a result.
 
     suffix: the ending of its files; "" for what is only printed. help: of the option --NAME.
-    of_map: its bytes for a class map; where there is a `join`, a part of the one file that it makes
-    of the parts of all pictures; where there is a `table`, of the one that it writes part by part,
-    as pictures are done. of_error: the part of a picture that failed, by its name and the error.
-    check: raises OutputError, before any work, where a library is missing. of_features: its bytes
-    for one blob of a picture, by what of it is shown and the file's ending. None where a command
-    does not have it. of_values: its bytes for the values of a map that holds NaN, which is not a
-    class map, where it can show them. reads: what it shows of a map differently as the user says:
-    members of `MapView`, and "window".
+    of_map: its content for a class map; where there is a `join`, the bytes of a part of the one
+    file that it makes of the parts of all pictures; where there is a `table`, of the one that it
+    writes part by part, as pictures are done. of_error: the part of a picture that failed, by its
+    name and the error. of_features: its bytes for one blob of a picture, by what of it is shown and
+    the file's ending. None where a command does not have it. of_values: its content for the values
+    of a map that holds NaN, which is not a class map, where it can show them. reads: what it shows
+    of a map differently as the user says: members of `MapView`, and "window". signs: where it is a
+    folder, files of which one of its kind has one. needs: the library that makes it, and the extra
+    that brings it.
     """
 
     name: str
     suffix: str = ""
     help: str = ""
-    of_map: Callable[[ClassMap, MapView], bytes] | None = None
+    of_map: Callable[[ClassMap, MapView], Content] | None = None
     join: Callable[[Sequence[bytes]], bytes] | None = None
     table: Callable[[OutputFile], MapTable] | None = None
     of_error: Callable[[str, NetsurgeryError], bytes] | None = None
-    check: Callable[[], None] | None = None
     of_features: Callable[[Features, ChannelView, str], bytes] | None = None
-    of_values: Callable[[NDArray[np.float32]], bytes] | None = None
+    of_values: Callable[[NDArray[np.float32]], Content] | None = None
     reads: tuple[str, ...] = ()
+    signs: tuple[str, ...] = ()
+    needs: tuple[str, str] | None = None
+
+    @property
+    def is_available(self) -> bool:
+        """Whether the library that it needs is there."""
+        return self.needs is None or find_spec(self.needs[0]) is not None
+
+    def check_library(self) -> None:
+        """Raise OutputError where the library that it needs is not there."""
+        if not self.is_available and self.needs is not None:
+            library, extra = self.needs
+            raise OutputError(
+                f"{argument(f'--{self.name}')} needs the library {library}, which is not "
+                f"installed: pip install 'netsurgery[{extra}]'"
+            )
 
     @property
     def is_one_file(self) -> bool:

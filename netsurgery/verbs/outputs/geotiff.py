@@ -1,0 +1,122 @@
+"""A map as a GeoTIFF, a pixel a cell, which lies over its picture in a GIS."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netsurgery.io.files import OutputFile
+from netsurgery.io.scratch import scratch_folder
+from netsurgery.io.segments import FileRange, FileSource
+from netsurgery.verbs.outputs.record import Content, MapView, Output, trouble_named
+
+if TYPE_CHECKING:
+    from netsurgery.maps.cell_grid import CellGrid
+    from netsurgery.maps.classmap import ClassMap
+    from netsurgery.maps.image import Picture
+
+__all__ = ["OUTPUT"]
+
+
+def _of_map(class_map: ClassMap, view: MapView) -> Content:
+    from netsurgery.maps.cell_grid import CellGrid
+
+    grid = CellGrid.of(class_map)
+    numbers = _classes(class_map, view.class_)
+
+    def write(output: OutputFile) -> None:
+        # GDAL replaces the file that it is to write, and an output must stay the one it is.
+        with scratch_folder() as folder, trouble_named(output.path):
+            path = str(folder / "map.tif")
+            _write(path, class_map, numbers, grid)
+            with FileSource(path) as file:
+                output.write_segments([FileRange(file, 0, os.path.getsize(path))])
+
+    return write
+
+
+def _classes(class_map: ClassMap, named: str) -> Sequence[int]:
+    """The classes that have a band of their own."""
+    from netsurgery.maps.class_names import EACH
+
+    if named.strip().casefold() == EACH:
+        return [row.number for row in class_map.foreground()]
+    return class_map.names.find_several(named) or []
+
+
+def _write(path: str, class_map: ClassMap, numbers: Sequence[int], grid: CellGrid) -> None:
+    """Band 1: the likeliest class, band 2: its score, then a band of each of `numbers`."""
+    import numpy as np
+    import rasterio
+    from rasterio.windows import Window
+
+    from netsurgery.maps.legend import class_name
+    from netsurgery.maps.row_blocks import row_blocks
+
+    height, width = class_map.shape
+    likeliest, outside = class_map.argmax(), grid.outside((height, width), class_map.picture.size)
+    of_picture, crs = _georeference(class_map.picture)
+    with rasterio.open(
+        path, "w", driver="GTiff", width=width, height=height, count=2 + len(numbers),
+        dtype="float32", nodata=np.nan, crs=crs, transform=_of_cells(of_picture, grid),
+        compress="deflate", bigtiff="if_safer",
+    ) as file:  # fmt: skip
+        for rows in row_blocks((2 + len(numbers), height, width)):
+            values = class_map.values[:, rows]
+            first = likeliest[rows]
+            bands = [first, np.take_along_axis(values, first[np.newaxis], axis=0)[0]]
+            block = np.stack([*bands, *(values[number] for number in numbers)]).astype(np.float32)
+            block[:, outside[rows]] = np.nan
+            file.write(block, window=Window(0, rows.start, width, rows.stop - rows.start))
+        scored = class_map.scored
+        names = ["likeliest class", f"its {scored}"]
+        names += [f"{scored} of {class_name(class_map, number)}" for number in numbers]
+        file.descriptions = names
+        file.update_tags(image=class_map.image, blob=class_map.blob, engine=class_map.engine)
+        if class_map.labels is not None:
+            found = class_map.summary()
+            file.update_tags(1, **{f"class_{row.number}": row.label for row in found})
+
+
+def _of_cells(of_picture: Any, grid: CellGrid) -> Any:
+    """From cells, (column, row), to where the picture's transform brings their pixels."""
+    (top, left), (down, across), (a, b, c, d, e, f) = grid.corner, grid.step, of_picture[:6]
+    return type(of_picture)(
+        a * across, b * down, a * left + b * top + c,
+        d * across, e * down, d * left + e * top + f,
+    )  # fmt: skip
+
+
+def _georeference(picture: Picture) -> tuple[Any, Any]:
+    """From pixels of the picture to places, and the system of these; of no GeoTIFF, the pixels."""
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+
+    pixels = rasterio.Affine.identity()
+    if Path(picture.name).suffix.lower() not in (".tif", ".tiff"):
+        return pixels, None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(picture.name, driver="GTiff") as file:
+                # A picture that was turned upright, or another one of that name, has other pixels.
+                if (file.height, file.width) == picture.size:
+                    return file.transform, file.crs
+    except RasterioIOError:
+        pass
+    return pixels, None
+
+
+OUTPUT = Output(
+    "geotiff",
+    ".tif",
+    "Write a GeoTIFF with a pixel for each cell: the likeliest class, its score, and the scores of "
+    "the classes that are named; in the coordinates of the image if it is a GeoTIFF, else in its "
+    "pixels; a folder for several images (with netsurgery[geo]).",
+    of_map=_of_map,
+    reads=("class_", "window"),
+    needs=("rasterio", "geo"),
+)

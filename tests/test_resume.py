@@ -1,0 +1,382 @@
+"""Runs in tiles that are ended before they are done: the same call goes on where they were."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import netsurgery as ns
+from netsurgery.cli import run
+from netsurgery.errors import EngineFailed, OutputError
+from netsurgery.maps.mapper import Mapper
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no kill -9")
+
+#: How many runs are killed; `make kills` sets it.
+KILLS = int(os.environ.get("NETSURGERY_KILLS", "2"))
+
+#: Has each tile noted in a file, and take some time.
+DRIVER = """
+import sys, time
+from pathlib import Path
+from netsurgery.maps.mapper import Mapper
+whole = Mapper.run
+def run(self, *args):
+    time.sleep(0.004)
+    with open("tiles.log", "a") as file:
+        file.write("tile\\n")
+    return whole(self, *args)
+Mapper.run = run
+"""
+COMMAND = DRIVER + "from netsurgery.cli import run\nsys.exit(run(sys.argv[1:]))\n"
+CALL = (
+    DRIVER
+    + """
+import netsurgery as ns
+options = ns.PictureOptions("image", tile=64)
+maps = ns.classify_maps(["big.png"], "netsurgery.toml", size=options, engine="embedded")
+for result in maps.to_files({"npy": "map.npy", "npz": "top.npz"}, force=True):
+    assert result.error is None, result.error
+"""
+)
+CLASSIFY = (
+    "classify-map big.png --engine embedded --size image --tile 64 -q --npy map.npy --npz top.npz "
+    "--force"
+).split()
+#: Rows of tiles, and tiles in a row, of big.png.
+ROWS = 11
+JOURNAL, TILES = ".map.npy.netsurgery-journal", ".map.npy.netsurgery-tiles"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repo_root: Path) -> Path:
+    """With the converted demo net and a picture of 11 x 11 tiles."""
+    monkeypatch.chdir(tmp_path)
+    net = repo_root / "prototxt/digits_deploy.prototxt"
+    model = repo_root / "models/digits/digits.caffemodel"
+    ns.convert(net, model, ".", engine=ns.EngineOptions("embedded"))
+    with Image.open(repo_root / "examples/digits_canvas.png") as canvas:
+        pixels = np.asarray(canvas.convert("L"))
+    Image.fromarray(np.tile(pixels, (3, 2))[:464, :464]).save("big.png")
+    return tmp_path
+
+
+def outputs() -> dict[str, bytes]:
+    return {name: Path(name).read_bytes() for name in ("map.npy", "top.npz")}
+
+
+def left() -> list[str]:
+    return sorted(path.name for path in Path().iterdir() if "netsurgery-" in path.name)
+
+
+def rows_done() -> int:
+    """Rows of tiles that the journal has."""
+    try:
+        return max(0, Path(JOURNAL).read_bytes().count(b"\n") - 1)
+    except FileNotFoundError:
+        return 0
+
+
+def tiles_run() -> int:
+    count = Path("tiles.log").read_text().count("\n") if Path("tiles.log").exists() else 0
+    Path("tiles.log").unlink(missing_ok=True)
+    return count
+
+
+def started(script: str, arguments: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", script, *arguments], stderr=subprocess.PIPE)
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 60
+    while not condition() and process.poll() is None:
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
+@pytest.fixture
+def expected(folder: Path) -> dict[str, bytes]:
+    """What a run that nobody ends writes."""
+    assert run(CLASSIFY) == 0
+    whole = outputs()
+    for name in whole:
+        Path(name).unlink()
+    return whole
+
+
+@pytest.mark.parametrize(("script", "arguments"), [(COMMAND, CLASSIFY), (CALL, ())], ids=["c", "p"])
+@pytest.mark.parametrize("seed", range(KILLS))
+def test_killed_at_any_moment(
+    seed: int, script: str, arguments: Sequence[str], expected: dict[str, bytes]
+) -> None:
+    """Twice, at some row of tiles; what is not in the journal is one row at most."""
+    moments = random.Random(seed)
+    for _ in range(2):
+        before, target = rows_done(), moments.randint(0, ROWS)
+        with started(script, arguments) as process:
+            wait_for(lambda: rows_done() >= target, process)  # noqa: B023
+            time.sleep(moments.uniform(0, 0.06))
+            process.kill()
+        assert process.returncode in (0, -signal.SIGKILL)
+        if Path("map.npy").exists():  # it was done
+            break
+        assert before + tiles_run() / ROWS - rows_done() <= 1
+    before = 0 if Path("map.npy").exists() else rows_done()
+    Path("tiles.log").unlink(missing_ok=True)
+    with started(script, arguments) as process:
+        pass
+    assert process.returncode == 0
+    assert tiles_run() == (ROWS - before) * ROWS
+    assert outputs() == expected
+    assert left() == []
+
+
+def test_ctrl_c_keeps_and_says_so(expected: dict[str, bytes]) -> None:
+    command = DRIVER + "from netsurgery.__main__ import main\nsys.exit(main())\n"
+    with started(command, CLASSIFY) as process:
+        wait_for(lambda: rows_done() >= 3, process)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == b"map.npy: what is done is kept; the same command goes on with it\n"
+    assert left() == [JOURNAL, TILES]
+    assert run([*CLASSIFY, "--no-resume"]) == 0
+    assert outputs() == expected
+    assert left() == []
+
+
+@pytest.fixture
+def ended(expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """After a call that ended when it had four rows of tiles."""
+    whole = Mapper.run
+    with monkeypatch.context() as patch:
+        count = 0
+
+        def failing(self: Mapper, *args: object) -> object:
+            nonlocal count
+            count += 1
+            if count > 4 * ROWS:
+                raise EngineFailed("the engine died")
+            return whole(self, *args)  # type: ignore[arg-type]
+
+        patch.setattr(Mapper, "run", failing)
+        assert run(CLASSIFY) == 1
+    assert rows_done() == 4
+    return expected
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """An item for each tile that is run."""
+    log: list[int] = []
+    whole = Mapper.run
+
+    def logged(self: Mapper, *args: object) -> object:
+        log.append(1)
+        return whole(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Mapper, "run", logged)
+    return log
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [line for line in capsys.readouterr().err.splitlines() if "earlier run" in line]
+
+
+LOUD = [word for word in CLASSIFY if word != "-q"]
+
+
+def test_an_engine_that_died_loses_nothing(
+    ended: dict[str, bytes], runs: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert run(LOUD) == 0
+    assert said(capsys) == [
+        "note: went on with what an earlier run had left of map.npy: 36% was done"
+    ]
+    assert len(runs) == ROWS * (ROWS - 4)
+    assert outputs() == ended
+    assert left() == []
+
+
+def change_picture() -> None:
+    with Image.open("big.png") as image:
+        pixels = np.asarray(image).copy()
+    pixels[0, 0] ^= 255
+    Image.fromarray(pixels).save("big.png")
+
+
+def change_weights() -> None:
+    path = Path("digits_full_conv.caffemodel")
+    content = bytearray(path.read_bytes())
+    content[-40] ^= 1
+    path.write_bytes(content)
+
+
+def change_net() -> None:
+    path = Path("digits_deploy_full_conv.prototxt")
+    path.write_text(path.read_text().replace("kernel_size: 5", "kernel_size:  5", 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "why"),
+    [
+        (change_picture, [], "the image changed"),
+        (change_weights, [], "the weights changed"),
+        (change_net, [], "the net changed"),
+        (None, ["--raw-scale", "2"], "the preprocessing changed"),
+        (None, ["--size", "464x456"], "the input size changed"),
+        (None, ["--blob", "pool2"], "the net and blobs changed"),
+        (None, ["--no-resume"], "--no-resume was given"),
+        (Path(TILES).unlink, [], "their file is not there any more"),
+        (lambda: Path(TILES).write_bytes(b"short"), [], "their file is not there any more"),
+    ],
+    ids=["image", "weights", "net", "preprocessing", "size", "blob", "no-resume", "gone", "short"],
+)
+@pytest.mark.usefixtures("option_names")
+def test_what_is_of_something_else_is_not_gone_on_with(
+    change: Callable[[], object] | None,
+    more: list[str],
+    why: str,
+    ended: dict[str, bytes],
+    runs: list[int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if change is not None:
+        change()
+    capsys.readouterr()
+    assert run([*LOUD, *more]) == 0
+    (line,) = said(capsys)
+    assert line.startswith("note: did not go on with what an earlier run had left of map.npy, ")
+    assert why in line
+    assert left() == []
+    resumed = outputs()
+    assert run([*LOUD, *more]) == 0
+    assert outputs() == resumed
+    assert len(runs) % 2 == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        (lambda lines: b"", 0),
+        (lambda lines: b"".join(lines)[:-1], 3),
+        (lambda lines: b"".join(lines) + b'{"prob": [[11, 5', 4),
+        (lambda lines: b"".join(lines) + b"\xff\n", 4),
+        (lambda lines: lines[0], 0),
+        (lambda lines: lines[0] + b'{"prob": [[11, 55, 55], 99]}\n', 0),
+        (lambda lines: lines[0] + b'{"prob": [[11, 55], 9]}\n', 0),
+        (lambda lines: lines[0] + b'{"prob": [[11, 1e9, 55], 9]}\n', 0),
+        (lambda lines: lines[0] + b'{"prob": 9}\n', 0),
+        (lambda lines: lines[0] + b"[]\n", 0),
+        (lambda lines: b"[]\n", 0),
+        (lambda lines: os.urandom(100), 0),
+    ],
+)
+def test_a_journal_that_is_not_whole(
+    content: Callable[[list[bytes]], bytes],
+    rows: int,
+    ended: dict[str, bytes],
+    runs: list[int],
+) -> None:
+    journal = Path(JOURNAL)
+    journal.write_bytes(content(journal.read_bytes().splitlines(keepends=True)))
+    assert run(CLASSIFY) == 0
+    assert outputs() == ended
+    assert len(runs) == ROWS * (ROWS - rows)
+    assert left() == []
+
+
+def test_another_size_of_tiles_goes_on_too(ended: dict[str, bytes], runs: list[int]) -> None:
+    """What may be used of the memory, and with it the size, may differ from run to run."""
+    assert run([*CLASSIFY, "--tile", "120"]) == 0
+    part, mixed = len(runs), np.load("map.npy")
+    assert run([*CLASSIFY, "--tile", "120", "--no-resume"]) == 0
+    assert part < len(runs) - part
+    assert np.allclose(mixed, np.load("map.npy"), rtol=0, atol=1e-6)
+
+
+def test_two_at_once_are_refused(expected: dict[str, bytes]) -> None:
+    with started(COMMAND, CLASSIFY) as process:
+        wait_for(lambda: rows_done() >= 1, process)
+        options = ns.PictureOptions("image", tile=64)
+        maps = ns.classify_maps("big.png", "netsurgery.toml", size=options, engine="embedded")
+        (result,) = maps.to_files({"npy": "map.npy"}, force=True)
+        assert isinstance(result.error, OutputError)
+        assert str(result.error) == "map.npy: another process is writing it"
+    assert process.returncode == 0
+    assert outputs() == expected
+
+
+def test_a_file_that_is_in_the_way(expected: dict[str, bytes], tmp_path: Path) -> None:
+    """A link in the place of a journal is not followed."""
+    target = tmp_path / "precious"
+    target.write_text("precious")
+    Path(JOURNAL).symlink_to(target)
+    assert run(CLASSIFY) == 1
+    assert target.read_text() == "precious"
+
+
+def test_a_map_with_nan_leaves_its_values_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = Mapper.run
+
+    def broken(self: Mapper, data: NDArray[np.float32], names: Sequence[str]) -> Any:
+        blobs = whole(self, data, names)
+        blobs[names[0]][0, 3, 0, 0] = np.nan
+        return blobs
+
+    monkeypatch.setattr(Mapper, "run", broken)
+    assert run(CLASSIFY) == 1
+    assert "holds NaN in" in capsys.readouterr().err
+    assert np.isnan(np.load("map.npy")[3]).sum() > 0
+    assert not Path("top.npz").exists()
+    assert left() == []
+
+
+@pytest.mark.parametrize("file", ["f.npy", "f.npz", "f.h5"])
+def test_features(
+    file: str, folder: Path, runs: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = ["--blob", "conv1"] if file == "f.npy" else ["--blob", "conv1", "--blob", "ip1-conv"]
+    line = ["features", "big.png", *blobs, "--engine", "embedded", "-q", "--size", "image"]
+    line += ["--tile", "64", "--prototxt", "digits_deploy_full_conv.prototxt"]
+    line += ["--weights", "digits_full_conv.caffemodel"]
+    assert run([*line, "-o", file]) == 0
+    count = len(runs)
+    whole = Mapper.run
+    with monkeypatch.context() as patch:
+
+        def failing(self: Mapper, *args: object) -> object:
+            if len(runs) >= count + count // 2:
+                raise EngineFailed("the engine died")
+            return whole(self, *args)  # type: ignore[arg-type]
+
+        patch.setattr(Mapper, "run", failing)
+        other = f"g{Path(file).suffix}"
+        assert run([*line, "-o", other]) == 1
+    assert not Path(other).exists()
+    before = len(runs)
+    assert run([*line, "-o", other]) == 0
+    assert 0 < len(runs) - before < count
+    assert Path(other).read_bytes() == Path(file).read_bytes()
+    assert left() == []
+
+
+def test_the_journal_says_what_the_map_is_of(ended: dict[str, bytes]) -> None:
+    record = json.loads(Path(JOURNAL).read_bytes().splitlines()[0])
+    assert {"engine", "net", "weights", "image", "preprocessing"} < set(record)
