@@ -28,7 +28,7 @@ from netsurgery.net.types.data import INPUT
 from netsurgery.net.types.fork_norms import added_to_variance, meant_name
 from netsurgery.net.types.linear import CONVOLUTION, INNER_PRODUCT
 from netsurgery.net.types.normalization import BATCH_NORM, SCALE, SOFTMAX
-from netsurgery.net.types.pooling import POOLING
+from netsurgery.net.types.pooling import POOLING, pooled_by
 from netsurgery.net.types.record import (
     Channels,
     Count,
@@ -77,11 +77,13 @@ __all__ = [
     "of",
     "params",
     "permutation",
+    "pooled_by",
     "record",
     "reorders_axes",
     "roles",
     "source",
     "space",
+    "takes_dilation",
     "values",
 ]
 
@@ -227,6 +229,11 @@ def space(layer: Layer) -> Space:
     """What it does over height and width."""
     record = of(layer)
     return ask(record.space, layer) if record else Space.UNKNOWN
+
+
+def takes_dilation(layer: Layer) -> bool:
+    """Whether its window may have gaps. Of forks' depthwise layers not all code knows dilation."""
+    return is_stock(layer) and message_of(layer) == CONVOLUTION.message
 
 
 def channels(layer: Layer) -> Channels:

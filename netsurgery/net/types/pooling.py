@@ -35,7 +35,7 @@ from netsurgery.net.windows import (
     pool_window,
 )
 
-__all__ = ["POOLING", "TYPES"]
+__all__ = ["POOLING", "TYPES", "pooled_by"]
 
 
 def _pooling(layer: Layer, bottoms: list[Shape]) -> Result:
@@ -52,6 +52,12 @@ def _pooling_tops(layer: Layer) -> Count:
     """The second is the mask, of where the largest were."""
     largest = layer.param("pooling_param").word("pool", "MAX") in ("MAX", "0")
     return 1, 2 if largest else 1
+
+
+def pooled_by(layer: Layer) -> str | None:
+    """The operation of an Eltwise that does to several maps what a Pooling does to its window."""
+    operations = {"MAX": "MAX", "0": "MAX", "AVE": "SUM", "1": "SUM"}
+    return operations.get(layer.param("pooling_param").word("pool", "MAX"))
 
 
 def _pooling_space(layer: Layer) -> Space:
