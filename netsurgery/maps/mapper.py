@@ -40,6 +40,7 @@ from netsurgery.maps.picture_options import (
     TileSize,
     as_picture_options,
 )
+from netsurgery.maps.stitch import Stitch
 from netsurgery.maps.transformer import Placement, Transformer, squeeze_note
 from netsurgery.net.field import Cells
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -79,16 +80,17 @@ def open_mapper(
     *,
     blob: str | None = None,
     size: AnyPictureOptions = "net",
+    stride: int | None = None,
     drop_labels: bool = False,
     state: NetState = TEST,
     model: NetWithWeights | None = None,
 ) -> Mapper:
     """A mapper for the model and preprocessing of `settings`; no engine is started yet.
 
-    settings, engine, blob, size, state: as in `classify_map`. drop_labels: leave out labels that
-    are more or fewer than the blob's classes, as those of a netsurgery.toml are for any blob but
-    the one they were meant for; else they are an error. model: an open net and weights, instead of
-    those that the settings name; the caller closes it after the mapper.
+    settings, engine, blob, size, stride, state: as in `classify_map`. drop_labels: leave out labels
+    that are more or fewer than the blob's classes, as those of a netsurgery.toml are for any blob
+    but the one they were meant for; else they are an error. model: an open net and weights, instead
+    of those that the settings name; the caller closes it after the mapper.
 
     Raises SettingsError without prototxt or weights, and what is wrong with any of the files:
     PrototxtError, NetError, MeanError, FormatError for labels that do not fit the blob.
@@ -108,7 +110,7 @@ def open_mapper(
     with file_named(settings, "background"):
         return Mapper(
             source, transformer, options, window=settings.window, labels=labels,
-            background=background,
+            background=background, stride=stride,
         )  # fmt: skip
 
 
@@ -149,6 +151,7 @@ class Mapper(Closeable):
         window: Size | None = None,
         labels: Labels | None = None,
         background: str | None = None,
+        stride: int | None = None,
         opener: Callable[[EngineOptions], Engine] | None = None,
     ) -> None:
         self.source, self.transformer = source, transformer
@@ -157,11 +160,14 @@ class Mapper(Closeable):
         self.window, self.background = window, background
         if background is not None:
             self._names.find_background(background)
+        self.stride = stride
+        if stride is not None:
+            Stitch.of(source, source.size, stride)  # which refuses a stride that cannot be
         self._cells: dict[Size, Cells | None] = {}
         #: One line about the engine that ran last, and why it was not another; "" before and if so.
         self.engine = self.note = ""
-        #: How the last picture was run in tiles; "" where it was run as one.
-        self.tiled = ""
+        #: How the last picture was run in tiles, or moved; "" where it was run as one.
+        self.tiled = self.stitched = ""
         self._engine: Engine | None = None
         self._loaded: LoadedNet | None = None
         self._closed = False
@@ -184,7 +190,10 @@ class Mapper(Closeable):
         picture = as_picture(image)
         blob = self.source.blob
         with out_of_memory_named(picture.name):
-            result = self.blobs(picture, size, [blob], as_map=True)
+            if self.stride is None:
+                result = self.blobs(picture, size, [blob], as_map=True)
+            else:
+                result = self._finer(picture, size, self.stride)
         values, placement = result.values[blob], result.placement
         if values.ndim != 4:
             refuse_blob(blob, values.shape, self.source.net)
@@ -205,12 +214,13 @@ class Mapper(Closeable):
     def notes(self, placement: Placement) -> dict[str, str]:
         """What to say of a picture that lies so in the input: kind -> a line.
 
-        Kinds: "engine", "tiles", "preprocess" (which is written on the map's picture too), "mean",
-        "shape".
+        Kinds: "engine", "tiles", "stride", "preprocess" (written on the map's picture too),
+        "mean", "shape".
         """
         notes = {
             "engine": self.note,
             "tiles": self.tiled,
+            "stride": self.stitched,
             "preprocess": self.transformer.plain_note(),
             "mean": self.transformer.mean_for(placement.input)[1] or "",
             "shape": squeeze_note(placement),
@@ -220,7 +230,8 @@ class Mapper(Closeable):
     def _placed(self, size: Size) -> Cells | None:
         """Where the map's cells lie at an input of `size`."""
         if size not in self._cells:
-            self._cells[size] = self.source.cells(size, self.window)
+            cells = self.source.cells(size, self.window)
+            self._cells[size] = cells and cells.every(self.stride) if self.stride else cells
         return self._cells[size]
 
     @checks_arguments()
@@ -240,28 +251,61 @@ class Mapper(Closeable):
         take, MemoryLimitError for one at which giving the blobs takes more memory than may be used,
         with a size that fits.
         """
+        exact = self._input_size(picture, size)
+        plan = self._plan(picture, exact, names, as_map, tile)
+        data, placement = self.transformer.blob(picture, exact)
+        values = self._over(data, names, plan)
+        return PictureBlobs(values, placement, exact if plan is None else plan.tile)
+
+    def _input_size(self, picture: Picture, size: InputSize | None) -> Size:
+        """The size of the input for a picture."""
         options = self.transformer.options
         options = options if size is None else replace(options, size=size)
-        exact = options.input_size(self.source.size, picture.size)
-        plan = self._plan(picture, exact, names, as_map, tile or options.tile)
-        data, placement = self.transformer.blob(picture, exact)
+        return options.input_size(self.source.size, picture.size)
+
+    def _over(self, data: Array, names: Sequence[str], plan: TilePlan | None) -> dict[str, Array]:
+        """The blobs `names` of an input, run as one or in tiles."""
         self.tiled = ""
         if plan is None:
-            return PictureBlobs(self.run(data, names), placement, exact)
+            return self.run(data, names)
         from netsurgery.maps.tiled import cutter, in_memory, run_tiles, tiles_note
 
         self.tiled = tiles_note(plan, self.engine, self.options)
-        values = run_tiles(plan, cutter(data), lambda pixels: self.run(pixels, names), in_memory)
-        return PictureBlobs(values, placement, plan.tile)
+        return run_tiles(plan, cutter(data), lambda pixels: self.run(pixels, names), in_memory)
+
+    def _finer(self, picture: Picture, size: InputSize | None, stride: int) -> PictureBlobs:
+        """The map with a cell every `stride` pixels, of runs over the input moved by less."""
+        names, exact = [self.source.blob], self._input_size(picture, size)
+        self.check_size(picture, exact)
+        stitch = Stitch.of(self.source, exact, stride)
+        # Each before anything of the picture's size is allocated.
+        plans = {
+            move.start: self._plan(picture, move.size, names, True, None) for move in stitch.moves
+        }
+        data, placement = self.transformer.blob(picture, exact)
+
+        def run(start: Size, moved: Array) -> Array:
+            return self._over(moved, names, plans[start])[names[0]]
+
+        values = {names[0]: stitch.run(data, run, names[0])}
+        self.stitched = stitch.note
+        first = next(iter(plans.values()))
+        return PictureBlobs(values, placement, exact if first is None else first.tile)
 
     def _plan(
-        self, picture: Picture, size: Size, names: Sequence[str], as_map: bool, tile: TileSize
+        self,
+        picture: Picture,
+        size: Size,
+        names: Sequence[str],
+        as_map: bool,
+        tile: TileSize | None,
     ) -> TilePlan | None:
         """The tiles for an input of `size`; None where the net is run over the whole.
 
-        The engine is asked before anything of the picture's size is allocated.
+        tile: as in PictureOptions; None for the mapper's own. The engine is asked before anything
+        of the picture's size is allocated.
         """
-        source = self.source
+        source, tile = self.source, tile or self.transformer.options.tile
 
         def besides(size: Size) -> int:
             """What the picture takes as an input, and the map."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from math import gcd
 
-from netsurgery.errors import SurgeryError
+from netsurgery.errors import NetError
 from netsurgery.io.shape_text import stride_text
 from netsurgery.io.wording import argument
 from netsurgery.net.geometry import Pair
@@ -46,11 +46,11 @@ def finer_strides(stride: Pair) -> list[int]:
 
 
 def check_finer(path: str, blob: str, stride: Pair, wanted: int) -> None:
-    """Raise SurgeryError, with those that can, where a map's stride cannot become `wanted`."""
+    """Raise NetError, with those that can, where a map's stride cannot become `wanted`."""
     possible = finer_strides(stride)
     if wanted not in possible:
         expected = f"expected {_either(possible)}" if possible else "it has no finer one"
-        raise SurgeryError(
+        raise NetError(
             f"{path}: {argument(f'--stride {wanted}')}: the total stride of {blob!r} is "
             f"{stride_text(stride)}; {expected}"
         )

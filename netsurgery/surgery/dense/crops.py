@@ -2,7 +2,7 @@
 
 The largest of k rows, d apart, is the largest of k crops of the map, each of which begins d rows
 after the one before; then the same of columns. All have the size of the last: what is behind the
-first (k - 1) d rows, which a Slice gives of a map of any size. A mean is their sum, with 1 / k each.
+first (k - 1) d rows, which a Slice gives of a map of any size. A mean is the sum of their k-ths.
 """
 
 from __future__ import annotations
@@ -52,12 +52,13 @@ def pooling_by_crops(net: NetDefinition, each: DenseLayer, names: CropNames) -> 
     for axis in axes:
         kernel, step = window.kernel[axis], window.dilation[axis]
         stem = f"{layer.name}_{_AXES[axis]}"
-        begun, last = names.new(f"{stem}_begun"), names.new(f"{stem}_{kernel - 1}")
+        unread, last = names.new(f"{stem}_unread"), names.new(f"{stem}_{kernel - 1}")
         final = axis == axes[-1]
         joined = layer.name if final else names.new(stem)
         cuts = f"slice_param {{ axis: {axis + 2} slice_point: {(kernel - 1) * step} }}"
-        written.append(_layer(last, "Slice", [bottom], [begun, last], cuts, rules))
-        written.append(_layer(names.new(f"{begun}_silence"), "Silence", [begun], [], "", rules))
+        slice_, silence = names.new(f"{stem}_slice"), names.new(f"{stem}_silence")
+        written.append(_layer(slice_, "Slice", [bottom], [unread, last], cuts, rules))
+        written.append(_layer(silence, "Silence", [unread], [], "", rules))
         crops = []
         for number in range(kernel - 1):
             crop = names.new(f"{stem}_{number}")

@@ -15,7 +15,6 @@ from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.io.shape_text import shape_text, stride_text
 from netsurgery.io.short_repr import ShortRepr
-from netsurgery.io.wording import counted
 from netsurgery.net.field import ReceptiveField, fields
 from netsurgery.net.finer import cells_for_one, check_finer
 from netsurgery.net.inputs import declare_inputs
@@ -60,7 +59,12 @@ class DensePlan(ShortRepr):
     stride: int
     layers: tuple[DenseLayer, ...]
     maps: tuple[DenseMap, ...]
-    notes: tuple[str, ...]
+    edge_notes: tuple[str, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know."""
+        return (*self.net.notes, *self.edge_notes)
 
     @property
     def text(self) -> str:
@@ -82,9 +86,9 @@ def plan_dense(
 
     input_shapes: blob -> shape, for inputs whose shape the prototxt leaves open.
 
-    Raises SurgeryError where no output is a map of a coarser stride that `stride` divides, and
-    naming each layer that stands in the way and why; PrototxtError where the net contradicts
-    itself.
+    Raises SurgeryError naming each layer that stands in the way and why, or where no output is a
+    map; NetError with the strides that there are, where `stride` is none; PrototxtError where the
+    net contradicts itself.
     """
     net = declare_inputs(net.at(input_shapes))
     shapes = infer(net)
@@ -100,7 +104,7 @@ def plan_dense(
         stride=stride,
         layers=tuple(layers),
         maps=tuple(_dense_maps(net, new, shapes, {blob: known[blob] for blob in maps}, stride)),
-        notes=(*net.notes, *_edge_notes(layers)),
+        edge_notes=tuple(_edge_notes(layers)),
     )
 
 
@@ -145,7 +149,7 @@ def _dense_maps(
         name = "" if writer is None else writer.name
         if finer is None or (finer.offset, finer.size) != (field.offset, field.size):
             refuse(path, [Refusal(name, "its cells would not see what they saw")])
-        elif finer.stride != (stride, stride):
+        elif set(finer.stride) != {stride}:
             refuse(path, [Refusal(name, f"its stride would be {stride_text(finer.stride)}")])
         else:
             strides = [(float(a), float(b)) for a, b in (field.stride, finer.stride)]
@@ -161,13 +165,9 @@ def _dense_maps(
 
 def _edge_notes(layers: list[DenseLayer]) -> list[str]:
     """What becomes of last windows that hung over the edge, as Caffe rounds poolings up."""
-    hanging = [repr(layer.name) for layer in layers if layer.hangs]
-    if not hanging:
-        return []
-    has, windows = ("has", "a last window") if len(hanging) == 1 else ("have", "last windows")
     return [
-        f"{' and '.join(hanging)} {has} {windows} that hung over the edge, which Caffe's rounding "
-        "up made; a window of stride 1 does not: the map ends a cell earlier there, and cells "
-        f"within reach of it differ (the map of {counted(1, 'picture')} run by "
-        "`classify-map --stride` has them)"
+        f"the last window of {layer.name!r} hung over the edge, as Caffe rounds up; with stride 1 "
+        "none does: the map ends earlier there, and cells near that edge differ"
+        for layer in layers
+        if layer.hangs
     ]

@@ -13,7 +13,6 @@ from netsurgery.surgery.dense.walk import DenseLayer
 __all__ = ["rewrite"]
 
 
-
 def rewrite(net: NetDefinition, layers: list[DenseLayer]) -> str:
     """The text of `net` with these layers changed."""
     edits, names = net.prototxt.edits(), CropNames(net)
@@ -32,7 +31,9 @@ def _set_window(edits: Edits, each: DenseLayer) -> None:
     """The new stride, padding and dilation, where they differ from the old ones."""
     name = types.message_of(each.layer)
     param = each.layer.message.message(name) if name else None
-    assert param is not None and each.old is not None and each.new is not None
+    assert param is not None
+    assert each.old is not None
+    assert each.new is not None
     _set(edits, param, "stride", each.old.stride, each.new.stride)
     _set(edits, param, "pad", each.old.pad, each.new.pad)
     # DeepLab's name for it.

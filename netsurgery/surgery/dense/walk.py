@@ -62,9 +62,7 @@ def _sides(numbers: tuple[int, ...]) -> str:
     return str(numbers[0]) if len(set(numbers)) == 1 else "x".join(map(str, numbers))
 
 
-def walk(
-    net: NetDefinition, shapes: Shapes, stride: int
-) -> tuple[list[DenseLayer], list[Refusal]]:
+def walk(net: NetDefinition, shapes: Shapes, stride: int) -> tuple[list[DenseLayer], list[Refusal]]:
     """The layers that change, in file order, and those that cannot."""
     walker = _Walk(net, shapes, stride)
     for layer, tops in layer_fields(net, shapes):
@@ -181,7 +179,8 @@ class _Walk:
     ) -> DenseLayer | Refusal | None:
         """A window: of another stride, and over every d-th cell of a map that became finer."""
         record, bottom = types.of(layer), layer.bottoms[0]
-        assert record is not None and record.window is not None
+        assert record is not None
+        assert record.window is not None
         size, top = self.shapes.blobs[bottom][2:], layer.tops[0]
         old, cells = record.window(layer, size), before[bottom]
         if len(set(before.values())) > 1 or len(set(after.values())) > 1:
