@@ -24,7 +24,7 @@ MADE_BY_CALLERS = {
     "Settings",
 }  # fmt: skip
 RETURNED = {
-    "Caffe", "Check", "ClassMap", "Initialization", "Layer", "ParamInspection", "Preset",
+    "Caffe", "Check", "ClassMap", "DensePlan", "Initialization", "Layer", "ParamInspection", "Preset",
     "ReceptiveField", "TilesVerification", "Verification",
 }  # fmt: skip
 #: What stands for the protocol that callers know them by.

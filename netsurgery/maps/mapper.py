@@ -40,7 +40,6 @@ from netsurgery.maps.picture_options import (
     TileSize,
     as_picture_options,
 )
-from netsurgery.maps.stitch import Stitch
 from netsurgery.maps.transformer import Placement, Transformer, squeeze_note
 from netsurgery.net.field import Cells
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -162,6 +161,8 @@ class Mapper(Closeable):
             self._names.find_background(background)
         self.stride = stride
         if stride is not None:
+            from netsurgery.maps.stitch import Stitch
+
             Stitch.of(source, source.size, stride)  # which refuses a stride that cannot be
         self._cells: dict[Size, Cells | None] = {}
         #: One line about the engine that ran last, and why it was not another; "" before and if so.
@@ -275,6 +276,8 @@ class Mapper(Closeable):
 
     def _finer(self, picture: Picture, size: InputSize | None, stride: int) -> PictureBlobs:
         """The map with a cell every `stride` pixels, of runs over the input moved by less."""
+        from netsurgery.maps.stitch import Stitch
+
         names, exact = [self.source.blob], self._input_size(picture, size)
         self.check_size(picture, exact)
         stitch = Stitch.of(self.source, exact, stride)

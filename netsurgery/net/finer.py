@@ -13,23 +13,23 @@ from netsurgery.net.geometry import Pair
 __all__ = ["cells_for_one", "check_finer", "finer_strides"]
 
 
-def cells_for_one(stride: Pair, wanted: int) -> tuple[int, int]:
+def cells_for_one(stride: Pair, requested: int) -> tuple[int, int]:
     """How many cells come to lie where a blob of this total stride had one; along each axis.
 
-    The blob's own stride becomes the greatest common divisor of both: so a blob that is finer
+    requested: the total stride of the maps. The blob's own stride becomes the greatest common divisor of both: so a blob that is finer
     already stays as it is, and every stride divides those of the layers behind.
 
     >>> cells_for_one((Fraction(32), Fraction(32)), 8), cells_for_one((Fraction(4), Fraction(4)), 8)
     ((4, 4), (1, 1))
     """
-    height, width = (_cells(step, wanted) for step in stride)
+    height, width = (_cells(step, requested) for step in stride)
     return height, width
 
 
-def _cells(step: Fraction, wanted: int) -> int:
+def _cells(step: Fraction, requested: int) -> int:
     # A stride of 0 moves nowhere, a fraction is finer than any whole number asked for.
     whole = step.denominator == 1 and step > 0
-    return int(step) // gcd(int(step), wanted) if whole else 1
+    return int(step) // gcd(int(step), requested) if whole else 1
 
 
 def finer_strides(stride: Pair) -> list[int]:
@@ -45,13 +45,13 @@ def finer_strides(stride: Pair) -> list[int]:
     return [n for n in range(common, 0, -1) if common % n == 0 and n < max(height, width)]
 
 
-def check_finer(path: str, blob: str, stride: Pair, wanted: int) -> None:
-    """Raise NetError, with those that can, where a map's stride cannot become `wanted`."""
+def check_finer(path: str, blob: str, stride: Pair, requested: int) -> None:
+    """Raise NetError, with those that can, where a map's stride cannot become `requested`."""
     possible = finer_strides(stride)
-    if wanted not in possible:
+    if requested not in possible:
         expected = f"expected {_either(possible)}" if possible else "it has no finer one"
         raise NetError(
-            f"{path}: {argument(f'--stride {wanted}')}: the total stride of {blob!r} is "
+            f"{path}: {argument(f'--stride {requested}')}: the total stride of {blob!r} is "
             f"{stride_text(stride)}; {expected}"
         )
 

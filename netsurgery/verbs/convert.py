@@ -22,7 +22,6 @@ from netsurgery.open_net.arguments import AnyPath
 from netsurgery.open_net.models import open_net_and_weights
 from netsurgery.surgery.convolution.plan import plan_convolution
 from netsurgery.surgery.convolution.weights import WeightsMatch, match_weights
-from netsurgery.surgery.dense.conversion import with_finer_maps
 from netsurgery.verbs.convert_result import Conversion
 from netsurgery.verbs.convert_settings import check_settings
 
@@ -111,6 +110,9 @@ def convert(
             skip_refused=skip_refused,
         )
         if stride is not None:
+            # Most conversions keep the stride, and start without this.
+            from netsurgery.surgery.dense.conversion import with_finer_maps
+
             plan = with_finer_maps(plan, stride, cells)
         options, chosen = as_engine_options(engine), as_settings(settings)
         # Only the plan has the channels and maps that the settings must fit.

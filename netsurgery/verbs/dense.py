@@ -105,6 +105,13 @@ class Densification(OpenResult):
         """Set `output` to where `save` would write, and say in `notes` if it exists already.
 
         `written` is () again. Raises OutputError where it could not.
+
+        >>> import netsurgery as ns
+        >>> paths = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+        >>> with ns.convert(*paths).net as net, ns.dense(net, stride=4) as result:
+        ...     result.plan_output("finer.prototxt")
+        ...     str(result.output), result.written, result.notes
+        ('finer.prototxt', (), ())
         """
         self.output, self.written = None if output is None else Path(output), ()
         files = [] if output is None else [output]

@@ -57,20 +57,20 @@ def pooling_by_crops(net: NetDefinition, each: DenseLayer, names: CropNames) -> 
         joined = layer.name if final else names.new(stem)
         cuts = f"slice_param {{ axis: {axis + 2} slice_point: {(kernel - 1) * step} }}"
         slice_, silence = names.new(f"{stem}_slice"), names.new(f"{stem}_silence")
-        written.append(_layer(slice_, "Slice", [bottom], [unread, last], cuts, rules))
-        written.append(_layer(silence, "Silence", [unread], [], "", rules))
+        written.append(_layer(slice_, 'type: "Slice"', [bottom], [unread, last], cuts, rules))
+        written.append(_layer(silence, 'type: "Silence"', [unread], [], "", rules))
         crops = []
         for number in range(kernel - 1):
             crop = names.new(f"{stem}_{number}")
             offsets = f"offset: {number * step}" + (" offset: 0" if axis == 0 else "")
             where = f"crop_param {{ axis: {axis + 2} {offsets} }}"
-            written.append(_layer(crop, "Crop", [bottom, last], [crop], where, rules))
+            written.append(_layer(crop, 'type: "Crop"', [bottom, last], [crop], where, rules))
             crops.append(crop)
         how = f"operation: {operation}"
         if operation == "SUM":
             how += f" coeff: {1 / kernel:.9g}" * kernel
         written.append(_layer(
-            joined, "Eltwise", [*crops, last], [top if final else joined],
+            joined, 'type: "Eltwise"', [*crops, last], [top if final else joined],
             f"eltwise_param {{ {how} }}", rules,
         ))  # fmt: skip
         bottom = joined
@@ -87,7 +87,7 @@ def _layer(
 ) -> str:
     fields = [
         f"name: {quoted(name)}",
-        f"type: {quoted(kind)}",
+        kind,
         *(f"bottom: {quoted(bottom)}" for bottom in bottoms),
         *(f"top: {quoted(top)}" for top in tops),
         *([param] if param else []),

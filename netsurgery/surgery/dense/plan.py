@@ -51,7 +51,7 @@ class DensePlan(ShortRepr):
     ...     print(result.plan)
     ...     [(layer.name, layer.what) for layer in result.plan.layers][:2]
     map prob: 15x15, every 4 x 4 pixels
-    [('pool2', 'stride 2 becomes 1'), ('ip1-conv', 'dilation 2')]
+    [('pool3', 'stride 2 becomes 1'), ('ip1-conv', 'dilation 2')]
     """
 
     net: NetDefinition
@@ -119,6 +119,8 @@ def _coarser(
         if blob in known and len(shapes.blobs[blob]) == 4 and all(known[blob].stride)
     ]
     if not maps:
+        for blob in net.outputs:
+            shapes.of(blob)  # which says why it is not known
         raise SurgeryError(
             f"{path}: no output is a map whose total stride is known; a classifier becomes fully "
             "convolutional by `netsurgery convert`"

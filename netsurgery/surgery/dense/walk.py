@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
 from netsurgery.net.field import ReceptiveField, layer_fields
 from netsurgery.net.finer import cells_for_one
@@ -59,18 +60,18 @@ class DenseLayer:
 
 
 def _sides(numbers: tuple[int, ...]) -> str:
-    return str(numbers[0]) if len(set(numbers)) == 1 else "x".join(map(str, numbers))
+    return shape_text(numbers[:1] if len(set(numbers)) == 1 else numbers)
 
 
 def walk(net: NetDefinition, shapes: Shapes, stride: int) -> tuple[list[DenseLayer], list[Refusal]]:
     """The layers that change, in file order, and those that cannot."""
-    walker = _Walk(net, shapes, stride)
+    walker = _DenseWalk(net, shapes, stride)
     for layer, tops in layer_fields(net, shapes):
         walker.step(layer, tops)
     return walker.layers, walker.refusals
 
 
-class _Walk:
+class _DenseWalk:
     """cells: blob -> how many cells come to lie where it had one, along height and width.
 
     known: blob -> its field. Of both what is behind the layers walked so far, and no blob that
