@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -46,7 +47,7 @@ CASES = {
         "fc8-conv", 448, (16, 8),
     ),
     "resnet50": Case(
-        _PROTOTXTS + "yahoo__open_nsfw__nsfw_model_deploy.prototxt", "fc_nsfw-conv", 544, (16, 8)
+        _PROTOTXTS + "yahoo__open_nsfw__nsfw_model_deploy.prototxt", "fc_nsfw-conv", 736, (16, 8)
     ),
     "squeezenet": Case("models/squeezenet/SqueezeNet_deploy.prototxt", "pool_final", 451, (8, 4)),
     "lenet_v1": Case("models/lenet_v1/lenet_v1_deploy.prototxt", "ip2-conv", 60, (2,)),
@@ -56,6 +57,11 @@ CASES = {
     ),
     "digits": Case("", "ip2-conv", 88, (4, 2, 1)),
 }  # fmt: skip
+
+
+def thin(text: str) -> str:
+    """The net with a quarter of its channels, which is as deep as before."""
+    return re.sub(r"num_output: (\d+)", lambda m: f"num_output: {max(4, int(m[1]) // 4)}", text)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +88,7 @@ def converted(
                 ns.upgrade(prototxt, folder / "v2.prototxt")
                 prototxt = folder / "v2.prototxt"
             net = folder / "net.prototxt"
-            net.write_text(ns.convert(prototxt).text)
+            net.write_text(thin(ns.convert(prototxt).text))
             caffe = request.getfixturevalue("live_caffe_engine")()
             made[name] = NetDefinition.read(net), fill_randomly(caffe, net, folder / "w.caffemodel")
         return made[name]
@@ -111,7 +117,6 @@ def test_the_old_cells_are_there_and_those_between_them(
             # The same caffemodel, untouched.
             with engine.load(plan.new, weights) as new:
                 result = agreement((net, old), (plan.new, new), image, case.blob)
-            print(name, engine_name, stride, result)
             assert result.inside <= WITHIN
             assert result.cells > 0
             assert bool(plan.edge_notes) == case.hangs

@@ -1,0 +1,341 @@
+"""Nets with finer maps: the text, what is refused, drawn nets, and shift and stitch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from finer_maps import agreement
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import netsurgery as ns
+from netsurgery.cli import run
+from netsurgery.engines.contract import EngineOptions
+from netsurgery.engines.ort import EmbeddedEngine, open_engine
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.net.field import fields
+from netsurgery.net.finer import finer_strides
+from netsurgery.net.net import NetDefinition
+from netsurgery.net.shapes import infer
+from netsurgery.surgery.dense.plan import plan_dense
+from netsurgery.verbs.verify_result import MapDifference
+
+NET, MODEL = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+CANVAS = "examples/digits_canvas.png"
+WITHIN = 1e-5
+
+
+def net(*layers: str, side: int = 40) -> NetDefinition:
+    text = f'input: "x" input_shape {{ dim: [1, 2, {side}, {side}] }}\n'
+    return NetDefinition.of(Prototxt.parse(text + "\n".join(layers)))
+
+
+def layer(kind: str, top: str, bottom: str, param: str = "") -> str:
+    bottoms = " ".join(f'bottom: "{name}"' for name in bottom.split())
+    return f'layer {{ name: "{top}" type: "{kind}" {bottoms} top: "{top}" {param} }}'
+
+
+def conv(top: str, bottom: str, window: str, more: str = "") -> str:
+    filler = 'weight_filler { type: "gaussian" std: 0.5 }'
+    return layer(
+        "Convolution", top, bottom,
+        f"convolution_param {{ num_output: 2 {window} {filler} {more} }}",
+    )  # fmt: skip
+
+
+def pool(top: str, bottom: str, window: str, how: str = "MAX") -> str:
+    return layer("Pooling", top, bottom, f"pooling_param {{ pool: {how} {window} }}")
+
+
+FIRST = conv("c1", "x", "kernel_size: 3 stride: 2")
+
+
+def refusals(*layers: str, stride: int = 1) -> str:
+    with pytest.raises(ns.SurgeryError) as info:
+        plan_dense(net(*layers), stride)
+    return str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("window", "new"),
+    [
+        ("kernel_size: 3", "kernel_size: 3 DILATED"),
+        ("kernel_size: 3 dilation: 3", "kernel_size: 3 dilation: 6"),
+        ("kernel_size: 3 pad: 1", "kernel_size: 3 pad: 2 DILATED"),
+        ("kernel_h: 3 kernel_w: 1 pad_h: 1 pad_w: 0", "kernel_h: 3 kernel_w: 1 pad_h: 2 pad_w: 0 TALL"),
+        ("kernel_size: [3, 3] pad: [1, 2]", "kernel_size: [3, 3] pad: [2, 4] DILATED"),
+        ("kernel_size: 3 stride: 2", "kernel_size: 3 stride: 1 DILATED"),
+        ("kernel_size: 3 stride_h: 2 stride_w: 1", None),
+        ("kernel_size: 3 hole: 2", "kernel_size: 3 hole: 4"),
+        ("kernel_size: 3 engine: CUDNN", "kernel_size: 3 engine: CAFFE DILATED"),
+        ("kernel_size: 1 engine: CUDNN", "kernel_size: 1 engine: CUDNN"),
+    ],
+)  # fmt: skip
+def test_a_window_in_its_authors_spelling(window: str, new: str | None) -> None:
+    """Only the numbers that change are touched; what is new stands last."""
+    second = conv("c2", "c1", f"{window}", "# a comment\n")
+    if new is None:  # a map of 4 x 2 pixels a cell
+        text = plan_dense(net(FIRST, second), 2).text
+        assert "stride_h: 1 stride_w: 1" in text
+        assert "dilation" not in text
+        return
+    text = plan_dense(net(FIRST, second), 1).text
+    before, _, dilated = new.rpartition(" ") if new.split()[-1].isupper() else (new, "", "")
+    if new.endswith("CUDNN"):
+        before, dilated = new, ""
+    tail = {"DILATED": " dilation: 2 ", "TALL": " dilation: 2 dilation: 1 "}.get(dilated, "")
+    assert f"num_output: 2 {before} weight_filler" in text
+    assert (tail in text) if tail else "dilation: 2 " not in text
+    assert "# a comment" in text
+    assert "stride: 2" not in text
+
+
+def test_a_pooling_with_gaps_is_crops_under_its_own_name() -> None:
+    rules = 'include { phase: TEST } # kept\n'
+    pooling = pool("p", "c1", "kernel_size: 3").replace("top:", f"{rules} top:")
+    taken = conv("p_rows", "p", "kernel_size: 1")
+    plan = plan_dense(net(FIRST, pooling, taken), 1)
+    names = [each.name for each in plan.new.layers]
+    assert len(set(names)) == len(names)
+    assert names[-2:] == ["p", "p_rows"]
+    assert "p_rows_3" in names  # p_rows and p_rows_2 are there already
+    assert plan.text.count("include { phase: TEST }") == len(names) - 2
+    assert plan.new.outputs == plan.net.outputs
+    assert infer(plan.new).blobs["p"] == (1, 2, 34, 34)
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ((layer("InnerProduct", "fc", "c1", "inner_product_param { num_output: 2 }"),
+          conv("c2", "c1", "kernel_size: 1")), "layer 'fc': InnerProduct looks at the whole map"),
+        ((pool("p", "c1", "kernel_size: 3 pad: 1"),), "layer 'p': Pooling pads a map"),
+        ((pool("p", "c1", "kernel_size: 3", "STOCHASTIC"),), "neither by MAX nor by AVE"),
+        ((pool("p", "c1", "global_pooling: true"), layer("Flatten", "f", "p"),
+          layer("Scale", "s", "c1 f", "scale_param { axis: 0 }")),
+         "layer 'p': Pooling looks at the whole map"),
+        ((layer("Deconvolution", "d", "c1", "convolution_param { num_output: 2 kernel_size: 2 }"),),
+         "Deconvolution is of the kind 'spreading'"),
+        ((layer("LRN", "l", "c1", "lrn_param { norm_region: WITHIN_CHANNEL }"),),
+         "LRN slides a window that takes no dilation"),
+        ((layer("DepthwiseConvolution", "d", "c1", "convolution_param { kernel_size: 3 }"),),
+         "DepthwiseConvolution slides a window that takes no dilation"),
+        ((layer("Slice", "d", "c1", 'top: "e" slice_param { axis: 2 slice_point: 4 }'),),
+         "layer 'd': Slice cuts or joins rows or columns by numbers of the old map"),
+        ((pool("p", "c1", "kernel_size: 2", "MAX").replace('top: "p"', 'top: "p" top: "m"'),),
+         "gives the places of its maxima"),
+    ],
+)  # fmt: skip
+def test_what_a_prototxt_cannot_say_is_named(layers: tuple[str, ...], words: str) -> None:
+    assert words in refusals(FIRST, *layers)
+
+
+def test_all_refusals_come_together() -> None:
+    said = refusals(
+        FIRST,
+        pool("p", "c1", "kernel_size: 3 pad: 1"),
+        pool("q", "p", "kernel_size: 2", "STOCHASTIC"),
+    )
+    assert "layer 'p'" in said
+    assert "layer 'q'" in said
+    assert said.count("classify-map --stride") == 2
+
+
+@pytest.mark.parametrize(
+    ("stride", "words"),
+    [
+        (3, "stride=3: the total stride of 'c2' is 4 x 4; expected 2 or 1"),
+        (4, "the total stride of 'c2' is 4 x 4; expected 2 or 1"),
+        (8, "expected 2 or 1"),
+    ],
+)
+def test_a_stride_that_cannot_be(stride: int, words: str) -> None:
+    with pytest.raises(ns.NetError) as info:
+        plan_dense(net(FIRST, conv("c2", "c1", "kernel_size: 3 stride: 2")), stride)
+    assert words in str(info.value)
+
+
+def test_a_classifier_is_converted_first(capsys: pytest.CaptureFixture[str], repo_root: Path) -> None:
+    assert run(["dense", str(repo_root / NET), "--stride", "2", "--dry-run"]) == 1
+    assert "`netsurgery convert`" in capsys.readouterr().err
+
+
+def test_a_net_of_2014_with_a_pooling_behind() -> None:
+    text = """input: "x" input_dim: [1, 2, 40, 40]
+    layers { name: "c" type: CONVOLUTION bottom: "x" top: "c"
+      convolution_param { num_output: 2 kernel_size: 3 stride: 2 } }
+    layers { name: "p" type: POOLING bottom: "c" top: "p" pooling_param { kernel_size: 2 } }"""
+    with pytest.raises(ns.SurgeryError, match="`netsurgery upgrade` brings it up to date"):
+        plan_dense(NetDefinition.of(Prototxt.parse(text)), 1)
+
+
+def test_a_last_window_over_the_edge_is_said() -> None:
+    layers = FIRST, pool("p", "c1", "kernel_size: 2 stride: 2"), conv("c2", "p", "kernel_size: 3")
+    (note,) = plan_dense(net(*layers), 2).notes
+    assert note.startswith("the last window of 'p' hung over the edge")
+    assert plan_dense(net(*layers, side=41), 2).notes == ()
+
+
+# Drawn nets.
+
+_MOVES = 4
+
+
+@st.composite
+def nets(draw: Any) -> tuple[NetDefinition, tuple[int, int]]:
+    """Windows that slide, one after another, perhaps with a branch; and the picture's size."""
+    number = st.integers
+    layers, last, channels = [], "x", 2
+    uneven = draw(number(0, 3)) == 0
+    for index in range(draw(number(1, 3))):
+        top, kernel = f"t{index}", draw(number(1, 4))
+        first, second = draw(number(1 if index else 2, 3)), draw(number(1, 3))
+        step = f"stride_h: {first} stride_w: {second}" if uneven else f"stride: {first}"
+        window = f"kernel_size: {kernel} {step} pad: {draw(number(0, kernel - 1))}"
+        kind = draw(st.sampled_from(["conv", "MAX", "AVE", "branch", *["relu"][:index]]))
+        if kind == "conv":
+            layers.append(conv(top, last, f"{window} dilation: {draw(number(1, 2))}"))
+        elif kind == "relu":
+            layers.append(layer("ReLU", top, last))
+        elif kind == "branch":
+            # Two ways of one stride, whose maps are of one size.
+            layers += [conv(f"{top}a", last, f"kernel_size: 3 {step} pad: 1"),
+                       conv(f"{top}b", last, f"kernel_size: 1 {step}"),
+                       layer("Eltwise", top, f"{top}a {top}b")]  # fmt: skip
+        else:
+            pads = draw(number(0, 3)) == 0
+            layers.append(pool(top, last, window if pads else window.partition("pad")[0], kind))
+        last = top
+    size = draw(number(16, 32)), draw(number(16, 32))
+    header = f'input: "x" input_shape {{ dim: [1, {channels}, {size[0]}, {size[1]}] }}\n'
+    try:
+        drawn = NetDefinition.of(Prototxt.parse(header + "\n".join(layers)))
+        shape = infer(drawn).blobs[last]
+    except ns.PrototxtError:
+        assume(False)
+        raise
+    assume(min(shape[2:]) >= 2)
+    return drawn, size
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Any:
+    with open_engine(EngineOptions(threads=1)) as engine:
+        yield engine
+
+
+@settings(max_examples=40, deadline=None)
+@given(drawn=nets(), data=st.data())
+def test_drawn_nets_see_what_they_saw(
+    embedded: EmbeddedEngine,
+    tmp_path_factory: pytest.TempPathFactory,
+    drawn: tuple[NetDefinition, tuple[int, int]],
+    data: st.DataObject,
+) -> None:
+    old, size = drawn
+    (blob,) = old.outputs
+    total = fields(old)[blob].stride
+    # Of a few moves each way: the net is run once for every one.
+    strides = [each for each in finer_strides(total) if max(total) <= _MOVES * each]
+    assume(strides)
+    stride = data.draw(st.sampled_from(strides))
+    try:
+        plan = plan_dense(old, stride)
+    except ns.SurgeryError as refused:
+        assert "Pooling" in str(refused)
+        return
+    folder = tmp_path_factory.mktemp("drawn")
+    (folder / "net.prototxt").write_text(old.prototxt.text)
+    ns.init(folder / "net.prototxt", folder / "w.caffemodel", seed=1)
+    weights = folder / "w.caffemodel"
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 2, *size)).astype(np.float32)
+    with embedded.load(old, weights) as before, embedded.load(plan.new, weights) as after:
+        result = agreement((old, before), (plan.new, after), image, blob)
+    assert result.inside <= WITHIN
+    if not plan.edge_notes:
+        assert result.old_cells <= WITHIN
+
+
+# Shift and stitch.
+
+
+@pytest.fixture(scope="module")
+def converted(repo_root: Path) -> Any:
+    with ns.convert(repo_root / NET, repo_root / MODEL, input_size=(88, 120)).net as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("stride", [4, 2, 1])
+def test_shift_and_stitch_is_the_surgerys_map(
+    converted: ns.Net, stride: int, repo_root: Path
+) -> None:
+    stitched = ns.classify_map(
+        repo_root / CANVAS, net=converted, stride=stride, engine="embedded"
+    )
+    with ns.dense(converted, stride=stride).net as finer:
+        class_map = ns.classify_map(repo_root / CANVAS, net=finer, engine="embedded")
+    rows, columns = class_map.shape
+    assert (rows, columns) == ((88 - 32) // stride + 1, (120 - 32) // stride + 1)
+    np.testing.assert_allclose(
+        stitched.values[:, :rows, :columns], class_map.values, rtol=0, atol=WITHIN
+    )
+    windows, of_stitched = class_map.windows(), stitched.windows()
+    assert windows is not None
+    assert of_stitched is not None
+    np.testing.assert_array_equal(of_stitched[:rows, :columns], windows)
+    assert stitched.notes["stride"].startswith(f"the net was run {(8 // stride) ** 2} times")
+
+
+def test_every_stitched_cell_is_the_net_on_the_moved_picture(
+    converted: ns.Net, repo_root: Path
+) -> None:
+    """Also where a padded pooling cannot be written; and in tiles."""
+    text = """input: "x" input_shape { dim: [1, 1, 60, 61] }
+    layer { name: "c" type: "Convolution" bottom: "x" top: "c"
+      convolution_param { num_output: 2 kernel_size: 3 stride: 2 pad: 1 } }
+    layer { name: "p" type: "Pooling" bottom: "c" top: "p"
+      pooling_param { kernel_size: 3 pad: 1 stride: 2 } }"""
+    Path("net.prototxt").write_text(text)
+    ns.init("net.prototxt", "w.caffemodel")
+    pixels = np.random.default_rng(0).uniform(0, 1, (60, 61)).astype(np.float32)
+    settings_ = ns.Settings("net.prototxt", "w.caffemodel")
+    class_map = ns.classify_map(pixels, settings_, stride=2, engine="embedded")
+    tiled = ns.classify_map(
+        pixels, settings_, stride=2, engine="embedded", size=ns.PictureOptions(tile=40)
+    )
+    np.testing.assert_allclose(tiled.values, class_map.values, rtol=0, atol=WITHIN)
+    with ns.Net("net.prototxt", "w.caffemodel", engine="embedded") as opened:
+        for row in range(2):
+            for column in range(2):
+                part = np.ascontiguousarray(pixels[2 * row :, 2 * column :])
+                expected = opened.forward({"x": part[None, None]})["p"][0]
+                ours = class_map.values[:, row::2, column::2]
+                np.testing.assert_array_equal(ours, expected[:, : ours.shape[1], : ours.shape[2]])
+                assert ours.size
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_stride_that_a_map_cannot_have(converted: ns.Net, repo_root: Path) -> None:
+    with pytest.raises(ns.NetError, match="stride=3: the total stride of 'prob' is 8 x 8"):
+        ns.classify_map(repo_root / CANVAS, net=converted, stride=3, engine="embedded")
+
+
+def test_a_conversion_with_a_finer_map(repo_root: Path) -> None:
+    pair = repo_root / NET, repo_root / MODEL
+    with ns.convert(*pair, stride=2) as result:
+        assert result.plan.maps == {"prob": (1, 11, 29, 29)}
+        verification = result.verify()
+    (*_, checked) = verification.maps
+    assert isinstance(checked, MapDifference)
+    assert (checked.compared, checked.agreeing) == (841, 841)
+    with ns.convert(*pair, stride=2, map_size=(8, 12)) as result:
+        assert result.plan.maps == {"prob": (1, 11, 8, 12)}
+        assert result.plan.inputs[0].new == (1, 1, 46, 54)
+        assert result.to_json()["inputs"][0]["stride"] == [2.0, 2.0]
