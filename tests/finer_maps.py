@@ -66,8 +66,8 @@ def agreement(
 
 def _inside(field: ReceptiveField, axis: int, count: int, size: int) -> NDArray[np.bool_]:
     """Which of `count` rows or columns have fields that lie in a picture of `size`."""
-    starts = field.offset[axis] + field.stride[axis] * np.arange(count)
-    return np.asarray((starts >= 0) & (starts + field.size[axis] <= size), bool)
+    starts = (field.offset[axis] + field.stride[axis] * cell for cell in range(count))
+    return np.array([0 <= start <= size - field.size[axis] for start in starts], bool)
 
 
 def _run(net: LoadedNet, name: str, image: Array, blob: str) -> Array:

@@ -16,8 +16,8 @@ __all__ = ["cells_for_one", "check_finer", "finer_strides"]
 def cells_for_one(stride: Pair, requested: int) -> tuple[int, int]:
     """How many cells come to lie where a blob of this total stride had one; along each axis.
 
-    requested: the total stride of the maps. The blob's own stride becomes the greatest common divisor of both: so a blob that is finer
-    already stays as it is, and every stride divides those of the layers behind.
+    requested: the total stride of the maps. The blob's own becomes the greatest common divisor of
+    both: so a blob that is finer already stays as it is, and every stride divides those behind it.
 
     >>> cells_for_one((Fraction(32), Fraction(32)), 8), cells_for_one((Fraction(4), Fraction(4)), 8)
     ((4, 4), (1, 1))

@@ -52,8 +52,8 @@ CASES = {
     "squeezenet": Case("models/squeezenet/SqueezeNet_deploy.prototxt", "pool_final", 451, (8, 4)),
     "lenet_v1": Case("models/lenet_v1/lenet_v1_deploy.prototxt", "ip2-conv", 60, (2,)),
     "cifar10": Case(
-        _PROTOTXTS + "BVLC__caffe__examples_cifar10_cifar10_quick.prototxt", "ip2-conv", 96, (4, 2, 1),
-        hangs=True,
+        _PROTOTXTS + "BVLC__caffe__examples_cifar10_cifar10_quick.prototxt",
+        "ip2-conv", 96, (4, 2, 1), hangs=True,
     ),
     "digits": Case("", "ip2-conv", 88, (4, 2, 1)),
 }  # fmt: skip

@@ -119,7 +119,7 @@ def _coarser(
         if blob in known and len(shapes.blobs[blob]) == 4 and all(known[blob].stride)
     ]
     if not maps:
-        for blob in net.outputs:
+        for blob in reversed(net.outputs):
             shapes.of(blob)  # which says why it is not known
         raise SurgeryError(
             f"{path}: no output is a map whose total stride is known; a classifier becomes fully "
