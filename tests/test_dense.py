@@ -114,7 +114,8 @@ def test_a_pooling_with_gaps_is_crops_under_its_own_name() -> None:
     [
         ((layer("InnerProduct", "fc", "c1", "inner_product_param { num_output: 2 }"),
           conv("c2", "c1", "kernel_size: 1")), "layer 'fc': InnerProduct looks at the whole map"),
-        ((pool("p", "c1", "kernel_size: 3 pad: 1"),), "layer 'p': Pooling pads a map"),
+        ((pool("p", "c1", "kernel_size: 3 pad: 1"),),
+         "layer 'p': Pooling pads 'c1', which may be negative"),
         ((pool("p", "c1", "kernel_size: 3", "STOCHASTIC"),), "neither by MAX nor by AVE"),
         ((pool("p", "c1", "global_pooling: true"), layer("Flatten", "f", "p"),
           layer("Scale", "s", "c1 f", "scale_param { axis: 0 }")),
@@ -133,6 +134,21 @@ def test_a_pooling_with_gaps_is_crops_under_its_own_name() -> None:
 )  # fmt: skip
 def test_what_a_prototxt_cannot_say_is_named(layers: tuple[str, ...], words: str) -> None:
     assert words in refusals(FIRST, *layers)
+
+
+def test_a_padded_pooling_where_zeros_are_neutral() -> None:
+    """Behind a ReLU, whatever only moves or picks its numbers, and for any mean."""
+    relu, moved = layer("ReLU", "r", "c1"), layer("Concat", "m", "r r")
+    pooling = pool("p", "m", "kernel_size: 3 pad: 1")
+    text = plan_dense(net(FIRST, relu, moved, pooling), 1).text
+    assert "kernel_size: 1 pad_h: 2 pad_w: 2" in text
+    assert (
+        "Im2col" in plan_dense(net(FIRST, pool("p", "c1", "kernel_size: 3 pad: 1", "AVE")), 1).text
+    )
+    leaking = layer("ReLU", "r", "c1", "relu_param { negative_slope: 0.1 }")
+    assert "layer 'p'" in refusals(FIRST, leaking, moved, pooling)
+    subtracted = layer("Eltwise", "m", "r r", "eltwise_param { coeff: 1 coeff: -1 }")
+    assert "layer 'p'" in refusals(FIRST, relu, subtracted, pooling)
 
 
 def test_all_refusals_come_together() -> None:
@@ -192,8 +208,8 @@ _MOVES = 4
 def nets(draw: Any) -> tuple[NetDefinition, tuple[int, int]]:
     """Windows that slide, one after another, perhaps with a branch; and the picture's size."""
     number = st.integers
-    layers, last, channels = [], "x", 2
-    uneven = draw(number(0, 3)) == 0
+    layers, last = [], "x"
+    channels, uneven = 2, draw(number(0, 3)) == 0
     for index in range(draw(number(1, 3))):
         top, kernel = f"t{index}", draw(number(1, 4))
         first, second = draw(number(1 if index else 2, 3)), draw(number(1, 3))
@@ -210,7 +226,10 @@ def nets(draw: Any) -> tuple[NetDefinition, tuple[int, int]]:
                        conv(f"{top}b", last, f"kernel_size: 1 {step}"),
                        layer("Eltwise", top, f"{top}a {top}b")]  # fmt: skip
         else:
-            pads = draw(number(0, 3)) == 0
+            pads = draw(st.booleans())
+            if draw(st.booleans()):  # then zeros around it are no larger than it
+                layers.append(layer("ReLU", f"{top}r", last))
+                last = f"{top}r"
             layers.append(pool(top, last, window if pads else window.partition("pad")[0], kind))
         last = top
     size = draw(number(16, 32)), draw(number(16, 32))

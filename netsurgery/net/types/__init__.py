@@ -37,6 +37,7 @@ from netsurgery.net.types.record import (
     LayerType,
     ParamSpec,
     Role,
+    Signs,
     Space,
     Values,
     WeightLayout,
@@ -81,6 +82,7 @@ __all__ = [
     "record",
     "reorders_axes",
     "roles",
+    "signs",
     "source",
     "space",
     "takes_dilation",
@@ -246,6 +248,12 @@ def values(layer: Layer) -> Values:
     """What becomes of the numbers it reads."""
     record = of(layer)
     return ask(record.values, layer) if record else Values.UNKNOWN
+
+
+def signs(layer: Layer) -> Signs:
+    """Whether numbers of its tops may be negative."""
+    record = of(layer)
+    return ask(record.signs, layer) if record else Signs.ANY
 
 
 def source(layer: Layer) -> InputSource:

@@ -30,6 +30,7 @@ from netsurgery.net.types.record import (
     Result,
     Role,
     ShapeRule,
+    Signs,
     Space,
     Values,
 )
@@ -65,6 +66,7 @@ def _not_known(
         edges=None,
         channels=Channels.UNKNOWN,
         values=Values.UNKNOWN,
+        signs=Signs.ANY,
         source=InputSource.UNKNOWN,
         effects=effects,
         params=None,
@@ -112,6 +114,7 @@ def moving(
         edges=edges,
         channels=channels,
         values=values,
+        signs=Signs.KEPT,
         source=InputSource.NONE,
         effects=NO_EFFECTS,
         params=NO_PARAMS,

@@ -3,6 +3,7 @@
 The largest of k rows, d apart, is the largest of k crops of the map, each of which begins d rows
 after the one before; then the same of columns. All have the size of the last: what is behind the
 first (k - 1) d rows, which a Slice gives of a map of any size. A mean is the sum of their k-ths.
+An Im2col of a 1 x 1 window puts zeros around a map, and does nothing else.
 """
 
 from __future__ import annotations
@@ -47,8 +48,15 @@ def pooling_by_crops(net: NetDefinition, each: DenseLayer, names: CropNames) -> 
     rules = [source[f.start : f.end] for name in _RULES for f in message.all(name)]
     operation = types.pooled_by(layer)
     bottom, top = layer.bottoms[0], layer.tops[0]
-    axes = [axis for axis in range(2) if window.kernel[axis] > 1]
     written: list[str] = []
+    if any(window.pad):
+        padded = names.new(f"{layer.name}_padded")
+        pads = f"kernel_size: 1 pad_h: {window.pad[0]} pad_w: {window.pad[1]}"
+        written.append(_layer(
+            padded, 'type: "Im2col"', [bottom], [padded], f"convolution_param {{ {pads} }}", rules
+        ))  # fmt: skip
+        bottom = padded
+    axes = [axis for axis in range(2) if window.kernel[axis] > 1]
     for axis in axes:
         kernel, step = window.kernel[axis], window.dilation[axis]
         stem = f"{layer.name}_{_AXES[axis]}"

@@ -143,7 +143,7 @@ def _dense_maps(
     try:
         after = infer(new)
     except PrototxtError as error:
-        raise SurgeryError(f"{path}: the net does not take finer maps: {error.what}") from None
+        raise SurgeryError(f"{path}: its finer maps do not fit the declared input: {error.what}") from None
     known = fields(new, shapes=after)
     maps = []
     for blob, field in old.items():

@@ -16,7 +16,7 @@ from netsurgery.net.finer import cells_for_one
 from netsurgery.net.net import Layer, NetDefinition
 from netsurgery.net.shapes import Shapes, givable
 from netsurgery.net.shuffle import Shuffle, channel_shuffles
-from netsurgery.net.types.record import Role, Space
+from netsurgery.net.types.record import Role, Signs, Space
 from netsurgery.net.windows import Window, pool_out, pool_window
 from netsurgery.surgery.plan import Refusal
 
@@ -74,8 +74,8 @@ def walk(net: NetDefinition, shapes: Shapes, stride: int) -> tuple[list[DenseLay
 class _DenseWalk:
     """cells: blob -> how many cells come to lie where it had one, along height and width.
 
-    known: blob -> its field. Of both what is behind the layers walked so far, and no blob that
-    depends on no input.
+    known: blob -> its field. unsigned: the blobs without negative numbers. Of all what is behind
+    the layers walked so far, and no blob that depends on no input.
     """
 
     def __init__(self, net: NetDefinition, shapes: Shapes, stride: int) -> None:
@@ -84,6 +84,7 @@ class _DenseWalk:
         self.shuffles = {each.layers[2]: each for each in channel_shuffles(net, shapes)}
         self.known: dict[str, ReceptiveField] = {}
         self.cells = dict.fromkeys(givable(net, shapes), _ONE)
+        self.unsigned: set[str] = set()
         self.layers: list[DenseLayer] = []
         self.refusals: list[Refusal] = []
 
@@ -101,11 +102,22 @@ class _DenseWalk:
                 self.refusals.append(change)
             elif change is not None:
                 self.layers.append(change)
+        unsigned = self._never_negative(layer, shuffle)
         for top, field in tops.items():
+            (self.unsigned.add if unsigned else self.unsigned.discard)(top)
             self.cells[top] = after[top]
             self.known.pop(top, None)
             if field is not None:
                 self.known[top] = field
+
+    def _never_negative(self, layer: Layer, shuffle: Shuffle | None) -> bool:
+        """Whether its tops hold no negative number, whatever the picture."""
+        if shuffle is not None:
+            return shuffle.bottom in self.unsigned
+        roles = zip(layer.bottoms, types.roles(layer), strict=True)
+        reads = {bottom for bottom, role in roles if role is not Role.SIZE}
+        signs = types.signs(layer)
+        return signs is Signs.NEVER or (signs is Signs.KEPT and self.unsigned.issuperset(reads))
 
     def _read(self, layer: Layer) -> tuple[str, ...]:
         """The bottoms whose numbers count and that depend on an input."""
@@ -208,15 +220,19 @@ class _DenseWalk:
         self, layer: Layer, size: tuple[int, ...], old: Window, new: Window
     ) -> DenseLayer | Refusal | None:
         """Caffe's pooling has no dilation: one of windows with gaps is written as crops."""
-        hangs = _hangs(layer, size)
+        hangs, bottom = _hangs(layer, size), layer.bottoms[0]
         if new == old:
             return None
         if len(layer.tops) > 1:
             return self._cannot(layer, "gives the places of its maxima, which are of the old map")
         if new.dilation == _ONE and new.pad == old.pad:
             return DenseLayer(layer, old, new, hangs=hangs)
-        if any(new.pad):
-            return self._cannot(layer, "pads a map that becomes finer, and crops cannot")
+        # Crops cannot pad, and Im2col pads with 0: what a mean adds, but no maximum ignores.
+        if any(new.pad) and types.pooled_by(layer) == "MAX" and bottom not in self.unsigned:
+            return self._cannot(
+                layer,
+                f"pads {bottom!r}, which may be negative: zeros around its finer map would count",
+            )
         if new.stride != _ONE:
             return self._cannot(layer, "keeps a stride behind a map that becomes finer")
         if types.pooled_by(layer) is None:
