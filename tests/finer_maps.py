@@ -42,7 +42,8 @@ def agreement(
     steps = [int(a / b) for a, b in zip(before.stride, field.stride, strict=True)]
     (stride,) = set(field.stride)
     finer, whole = (_run(net, name, image, blob) for _, net in (new, old))
-    scale = float(np.abs(whole).max())
+    # A window that lies beyond the map has no largest number: Caffe gives the lowest float.
+    scale = float(np.abs(whole[np.abs(whole) < 1e30]).max())
     inside, cells, old_cells = 0.0, 0, np.inf
     for row in range(steps[0]):
         for column in range(steps[1]):
@@ -50,15 +51,16 @@ def agreement(
             theirs = _run(old[1], name, image[:, :, start[0] :, start[1] :], blob)
             ours = finer[:, :, row :: steps[0], column :: steps[1]]
             height, width = np.minimum(ours.shape, theirs.shape)[2:]
-            both = (each[:, :, :height, :width] for each in (ours, theirs))
-            apart = np.abs(np.subtract(*both)).max((0, 1))
+            both = [each[:, :, :height, :width] for each in (ours, theirs)]
+            with np.errstate(invalid="ignore", over="ignore"):
+                apart = np.abs(np.subtract(*both)).max((0, 1))
             lies = [
                 _inside(before, axis, count, image.shape[2 + axis] - start[axis])
                 for axis, count in ((0, height), (1, width))
             ]
             mask = np.logical_and.outer(*lies)
             cells += int(mask.sum())
-            inside = max(inside, float(apart[mask].max(initial=0)) / scale)
+            inside = np.maximum(inside, float(apart[mask].max(initial=0)) / scale)
             if (row, column) == (0, 0):
                 old_cells = float(apart.max()) / scale
     return Agreement(old_cells, inside, cells, (finer.shape[2:], whole.shape[2:]))
