@@ -136,6 +136,17 @@ def test_what_a_prototxt_cannot_say_is_named(layers: tuple[str, ...], words: str
     assert words in refusals(FIRST, *layers)
 
 
+def test_a_pooling_that_keeps_a_stride() -> None:
+    """Of strides 3 and 2 the first alone goes for a map every 2 pixels."""
+    first = FIRST.replace("stride: 2", "stride: 3")
+    for kernel in (1, 2):
+        said = refusals(first, pool("p", "c1", f"kernel_size: {kernel} stride: 2"), stride=2)
+        assert "layer 'p': Pooling keeps a stride behind a map that becomes finer" in said
+    assert (
+        "stride: 2" in plan_dense(net(first, conv("c2", "c1", "kernel_size: 3 stride: 2")), 2).text
+    )
+
+
 def test_a_padded_pooling_where_zeros_are_neutral() -> None:
     """Behind a ReLU, whatever only moves or picks its numbers, and for any mean."""
     relu, moved = layer("ReLU", "r", "c1"), layer("Concat", "m", "r r")

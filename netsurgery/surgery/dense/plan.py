@@ -143,7 +143,8 @@ def _dense_maps(
     try:
         after = infer(new)
     except PrototxtError as error:
-        raise SurgeryError(f"{path}: its finer maps do not fit the declared input: {error.what}") from None
+        words = f"its finer maps do not fit the declared input: {error.what}"
+        raise SurgeryError(f"{path}: {words}") from None
     known = fields(new, shapes=after)
     maps = []
     for blob, field in old.items():

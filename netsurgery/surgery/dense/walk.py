@@ -211,16 +211,22 @@ class _DenseWalk:
         if types.takes_dilation(layer):
             return None if new == old else DenseLayer(layer, old, new)
         if types.is_a(layer, types.POOLING):
-            return self._pool(layer, size, old, new)
+            return self._pool(layer, size, old, new, finer=cells != _ONE)
         if new == old:
             return None
         return self._cannot(layer, "slides a window that takes no dilation")
 
     def _pool(
-        self, layer: Layer, size: tuple[int, ...], old: Window, new: Window
+        self, layer: Layer, size: tuple[int, ...], old: Window, new: Window, *, finer: bool
     ) -> DenseLayer | Refusal | None:
-        """Caffe's pooling has no dilation: one of windows with gaps is written as crops."""
+        """Caffe's pooling has no dilation: one of windows with gaps is written as crops.
+
+        finer: whether the map that it reads becomes finer.
+        """
         hangs, bottom = _hangs(layer, size), layer.bottoms[0]
+        # Rounded up, its last windows would be others than those of the old map.
+        if finer and new.stride != _ONE:
+            return self._cannot(layer, "keeps a stride behind a map that becomes finer")
         if new == old:
             return None
         if len(layer.tops) > 1:
@@ -233,8 +239,6 @@ class _DenseWalk:
                 layer,
                 f"pads {bottom!r}, which may be negative: zeros around its finer map would count",
             )
-        if new.stride != _ONE:
-            return self._cannot(layer, "keeps a stride behind a map that becomes finer")
         if types.pooled_by(layer) is None:
             return self._cannot(layer, "pools neither by MAX nor by AVE")
         if self.by_count:
