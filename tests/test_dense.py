@@ -241,6 +241,8 @@ def nets(draw: Any) -> tuple[str, tuple[int, int]]:
             if draw(st.booleans()):  # then zeros around it are no larger than it
                 layers.append(layer("ReLU", f"{top}r", last))
                 last = f"{top}r"
+            # Windows smaller than their stride may see nothing at the edge: no number at all.
+            window = window.replace(f"size: {kernel}", f"size: {max(kernel, first, second)}")
             layers.append(pool(top, last, window if pads else window.partition("pad")[0], kind))
         last = top
     size = draw(number(16, 32)), draw(number(16, 32))
