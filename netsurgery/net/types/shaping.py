@@ -94,6 +94,7 @@ def moving(
     values: Values,
     field: FieldRule | None,
     edges: EdgeRule = no_edges,
+    signs: Signs = Signs.KEPT,
     runs: bool = True,
 ) -> LayerType:
     """The record of a type without params that only moves numbers, or picks some."""
@@ -114,7 +115,7 @@ def moving(
         edges=edges,
         channels=channels,
         values=values,
-        signs=Signs.KEPT,
+        signs=signs,
         source=InputSource.NONE,
         effects=NO_EFFECTS,
         params=NO_PARAMS,
