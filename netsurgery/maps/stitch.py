@@ -2,8 +2,8 @@
 
 The net is run over the input without its first rows and columns, for each move by less than its
 total stride, and the cells of these maps are put between each other. Every cell is what the net
-says of the picture that begins there, padding included. `netsurgery dense` gives such a map in one
-run where a prototxt can say it.
+says of the picture that begins there, padding included. Where a prototxt can say it, `surgery.dense`
+writes a net that gives such a map in one run.
 """
 
 from __future__ import annotations
@@ -100,8 +100,7 @@ class Stitch:
         count = sum(1 for _ in self.moves)
         return (
             f"the net was run {counted(count, 'time')}, over the picture moved by multiples of "
-            f"{counted(self.stride, 'pixel')}; where `netsurgery dense` can write the net so, one "
-            "run gives this map"
+            f"{counted(self.stride, 'pixel')}; a net that `netsurgery dense` writes takes one run"
         )
 
 

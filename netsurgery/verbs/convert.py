@@ -66,8 +66,8 @@ def convert(
     a square; None to take what gives a map of `map_size` (rows, columns), 8 x 8 by default: old
     size + total stride x (cells - 1). Not both. stride: of the new map in pixels, for a finer one
     than the net's own: see `dense`; a map of 8 x 8 becomes 15 x 15 with half the stride, unless
-    `map_size` says otherwise. input_shapes: blob -> shape, for inputs whose shape
-    the prototxt does not say.
+    `map_size` says otherwise. input_shapes: blob -> shape, for inputs whose shape the prototxt does
+    not say.
     keep_global_pooling: leave global Pooling layers alone; the map then has one cell.
     skip_refused: leave layers that cannot be converted, instead of refusing all. settings: the
     net's preprocessing and labels, which the new netsurgery.toml remembers. engine: what moves

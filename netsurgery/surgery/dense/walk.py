@@ -80,7 +80,7 @@ class _DenseWalk:
 
     def __init__(self, net: NetDefinition, shapes: Shapes, stride: int) -> None:
         self.shapes, self.stride = shapes, stride
-        self.by_count = net.prototxt.generation == "V1"
+        self.in_v1 = net.prototxt.generation == "V1"
         self.shuffles = {each.layers[2]: each for each in channel_shuffles(net, shapes)}
         self.known: dict[str, ReceptiveField] = {}
         self.cells = dict.fromkeys(givable(net, shapes), _ONE)
@@ -223,7 +223,7 @@ class _DenseWalk:
 
         finer: whether the map that it reads becomes finer.
         """
-        hangs, bottom = _hangs(layer, size), layer.bottoms[0]
+        hangs, bottom, how = _hangs(layer, size), layer.bottoms[0], types.pooled_by(layer)
         # Rounded up, its last windows would be others than those of the old map.
         if finer and new.stride != _ONE:
             return self._cannot(layer, "keeps a stride behind a map that becomes finer")
@@ -233,15 +233,15 @@ class _DenseWalk:
             return self._cannot(layer, "gives the places of its maxima, which are of the old map")
         if new.dilation == _ONE and new.pad == old.pad:
             return DenseLayer(layer, old, new, hangs=hangs)
-        # Crops cannot pad, and Im2col pads with 0: what a mean adds, but no maximum ignores.
-        if any(new.pad) and types.pooled_by(layer) == "MAX" and bottom not in self.unsigned:
+        if how is None:
+            return self._cannot(layer, "pools neither by MAX nor by AVE")
+        # Crops cannot pad, and Im2col pads with 0: a mean adds that, but it may be the largest.
+        if any(new.pad) and how == "MAX" and bottom not in self.unsigned:
             return self._cannot(
                 layer,
                 f"pads {bottom!r}, which may be negative: zeros around its finer map would count",
             )
-        if types.pooled_by(layer) is None:
-            return self._cannot(layer, "pools neither by MAX nor by AVE")
-        if self.by_count:
+        if self.in_v1:
             return self._cannot(
                 layer,
                 "would be written as Crop layers, which a prototxt of V1 cannot name",
