@@ -2,8 +2,8 @@
 
 The net is run over the input without its first rows and columns, for each move by less than its
 total stride, and the cells of these maps are put between each other. Every cell is what the net
-says of the picture that begins there, padding included. Where a prototxt can say it, `surgery.dense`
-writes a net that gives such a map in one run.
+says of the picture that begins there, padding included. Where a prototxt can say it,
+`surgery.dense` writes a net that gives such a map in one run.
 """
 
 from __future__ import annotations

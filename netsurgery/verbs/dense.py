@@ -109,9 +109,9 @@ class Densification(OpenResult):
         >>> import netsurgery as ns
         >>> paths = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
         >>> with ns.convert(*paths).net as net, ns.dense(net, stride=4) as result:
-        ...     result.plan_output("finer.prototxt")
+        ...     result.plan_output("planned.prototxt")
         ...     str(result.output), result.written, result.notes
-        ('finer.prototxt', (), ())
+        ('planned.prototxt', (), ())
         """
         self.output, self.written = None if output is None else Path(output), ()
         files = [] if output is None else [output]

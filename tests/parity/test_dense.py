@@ -80,10 +80,10 @@ def converted(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, repo_root: Path
 ) -> Callable[[str], tuple[NetDefinition, Path]]:
     """Case -> its net, fully convolutional, with random weights; made once."""
-    made: dict[str, tuple[NetDefinition, Path]] = {}
+    models: dict[str, tuple[NetDefinition, Path]] = {}
 
     def of(name: str) -> tuple[NetDefinition, Path]:
-        if name not in made:
+        if name not in models:
             folder = tmp_path_factory.mktemp(name)
             prototxt = repo_root / "prototxt" / "digits_deploy.prototxt"
             if CASES[name].prototxt:
@@ -96,8 +96,11 @@ def converted(
             side = CASES[name].side
             net.write_text(thin(ns.convert(prototxt, input_size=(side, side)).text))
             caffe = request.getfixturevalue("live_caffe_engine")()
-            made[name] = NetDefinition.read(net), fill_randomly(caffe, net, folder / "w.caffemodel")
-        return made[name]
+            models[name] = (
+                NetDefinition.read(net),
+                fill_randomly(caffe, net, folder / "w.caffemodel"),
+            )
+        return models[name]
 
     return of
 

@@ -34,13 +34,7 @@ from netsurgery.net.types.record import (
     Space,
     Values,
 )
-from netsurgery.net.types.seen import (
-    FieldRule,
-    Made,
-    Seen,
-    first_field,
-    same_shape_field,
-)
+from netsurgery.net.types.seen import FieldRule, Made, Seen, first_field, same_shape_field
 
 __all__ = ["PERMUTE", "SHUFFLE", "TYPES", "moving", "permutation", "transposition"]
 
