@@ -104,6 +104,10 @@ def open_mapper(
     transformer = make_transformer(settings, source.channels, as_picture_options(size))
     labels = _fitting_labels(settings, source, drop_labels)
     options = as_engine_options(engine, settings.engine)
+    if stride is not None:
+        from netsurgery.maps.stitch import Stitch
+
+        Stitch.of(source, source.size, stride)  # which refuses a stride that cannot be
     # Without the labels that it was meant for, a background named by one means nothing.
     background = None if settings.labels and labels is None else settings.background
     with file_named(settings, "background"):
@@ -160,10 +164,6 @@ class Mapper(Closeable):
         if background is not None:
             self._names.find_background(background)
         self.stride = stride
-        if stride is not None:
-            from netsurgery.maps.stitch import Stitch
-
-            Stitch.of(source, source.size, stride)  # which refuses a stride that cannot be
         self._cells: dict[Size, Cells | None] = {}
         #: One line about the engine that ran last, and why it was not another; "" before and if so.
         self.engine = self.note = ""
