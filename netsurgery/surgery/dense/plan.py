@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from netsurgery.errors import PrototxtError, SurgeryError
+from netsurgery.errors import NetError, PrototxtError, SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.io.shape_text import shape_text, stride_text
 from netsurgery.io.short_repr import ShortRepr
@@ -120,7 +120,7 @@ def _coarser(
     ]
     if not maps:
         for blob in reversed(net.outputs):
-            shapes.of(blob)  # which says why it is not known
+            _check_known(net, shapes, blob)
         raise SurgeryError(
             f"{path}: no output is a map whose total stride is known; a classifier becomes fully "
             "convolutional by `netsurgery convert`"
@@ -129,6 +129,14 @@ def _coarser(
     for blob in coarser or maps[-1:]:
         check_finer(path, blob, known[blob].stride, stride)
     return coarser
+
+
+def _check_known(net: NetDefinition, shapes: Shapes, blob: str) -> None:
+    """Raise what `Shapes.of` raises for a blob of unknown shape, with the prototxt's name."""
+    try:
+        shapes.of(blob)
+    except NetError as error:
+        raise NetError(f"{net.prototxt.path}: {error}") from None
 
 
 def _dense_maps(
