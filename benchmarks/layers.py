@@ -32,6 +32,7 @@ LINES: dict[str, str] = {
     "check": "check a.prototxt a.caffemodel",
     "convert --dry-run": "convert a.prototxt a.caffemodel --dry-run --on-refusal skip",
     "convert": "convert a.prototxt a.caffemodel -o out --on-refusal skip --force",
+    "dense": "dense a.prototxt --stride 1 -o dense.prototxt --force",
     "diff": "diff a.prototxt a.caffemodel b.prototxt b.caffemodel",
     "diff --text": "diff a.prototxt b.prototxt --text",
     "draw": "draw a.prototxt -o net.svg --force",

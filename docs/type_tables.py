@@ -158,6 +158,7 @@ _DOES: list[tuple[str, Callable[[LayerType], str]]] = [
     ("edges", _edges),
     ("channels", lambda record: _said(record.channels)),
     ("numbers", lambda record: _said(record.values)),
+    ("signs", lambda record: _said(record.signs)),
     ("without bottoms", lambda record: record.source.value),
     ("multiply-adds", _cost),
     ("files and modules", _effects),

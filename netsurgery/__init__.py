@@ -49,6 +49,7 @@ _MODULES = {
     "verbs.conversion": "OutputPaths",
     "verbs.convert": "convert",
     "verbs.convert_result": "Conversion",
+    "verbs.dense": "Densification dense",
     "verbs.diff": "diff",
     "verbs.diff_result": "Comparison",
     "verbs.draw": "draw",
@@ -65,6 +66,7 @@ _MODULES = {
     "verbs.verify_result": "Verification",
     "verbs.verify_tiles": "TilesVerification verify_tiles",
     "surgery.convolution.plan": "ConvolutionPlan",
+    "surgery.dense.plan": "DensePlan",
     "surgery.edit.plan": "EditPlan",
     "surgery.transplant.plan": "TransplantPlan",
     # pictures, maps and features

@@ -151,6 +151,7 @@ from netsurgery.open_net.params import (
     Params as Params,
 )
 from netsurgery.surgery.convolution.plan import ConvolutionPlan as ConvolutionPlan
+from netsurgery.surgery.dense.plan import DensePlan as DensePlan
 from netsurgery.surgery.edit.plan import EditPlan as EditPlan
 from netsurgery.surgery.transplant.plan import TransplantPlan as TransplantPlan
 from netsurgery.verbs.check import check as check
@@ -165,6 +166,12 @@ from netsurgery.verbs.classify_map_result import ClassMaps as ClassMaps
 from netsurgery.verbs.conversion import OutputPaths as OutputPaths
 from netsurgery.verbs.convert import convert as convert
 from netsurgery.verbs.convert_result import Conversion as Conversion
+from netsurgery.verbs.dense import (
+    Densification as Densification,
+)
+from netsurgery.verbs.dense import (
+    dense as dense,
+)
 from netsurgery.verbs.diff import diff as diff
 from netsurgery.verbs.diff_result import Comparison as Comparison
 from netsurgery.verbs.draw import draw as draw

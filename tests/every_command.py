@@ -20,6 +20,8 @@ layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
   convolution_param { num_output: 2 kernel_size: 3 weight_filler { type: "xavier" } } }
 layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc"
   inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool"
+  pooling_param { kernel_size: 2 stride: 2 } }
 layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
 """
 
@@ -41,6 +43,7 @@ COMMANDS: dict[str, list[str]] = {
     ],
     "check": ["NET", "NET good.caffemodel"],
     "inspect": ["NET", "NET good.caffemodel"],
+    "dense": ["NET --stride 1 -o out.prototxt"],
     "draw": ["NET -o out.svg", "NET good.caffemodel -o out.html --fold --field"],
     "init": ["NET -o out.caffemodel"],
     "edit": ["NET good.caffemodel conv[0]*=2 -o out.caffemodel"],
@@ -88,6 +91,7 @@ CALLS: dict[str, Callable[..., object]] = {
     "convert": lambda net, state: netsurgery.convert(
         net, _WEIGHTS, "out", engine=_EMBEDDED, state=state
     ),
+    "dense": lambda net, state: netsurgery.dense(net, "out.prototxt", stride=1, state=state),
     "diff": lambda net, _: netsurgery.diff(net, _PROTOTXT),
     "diff, the other": lambda net, _: netsurgery.diff(_PROTOTXT, net),
     "draw": lambda net, state: netsurgery.draw(net, _WEIGHTS, "out.svg", state=state),

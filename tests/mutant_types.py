@@ -16,6 +16,7 @@ from netsurgery.net.types.record import (
     InputSource,
     LayerType,
     Role,
+    Signs,
     Space,
     Values,
 )
@@ -38,6 +39,7 @@ _GONE: dict[str, Any] = {
     "edges": None,
     "channels": Channels.UNKNOWN,
     "values": Values.UNKNOWN,
+    "signs": Signs.ANY,
     "source": InputSource.UNKNOWN,
     "params": None,
     "layout": None,

@@ -180,7 +180,7 @@ def test_python_takes_it_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> N
         asked.append(options.choice)
         raise EngineError("no engine")
 
-    monkeypatch.setattr("netsurgery.maps.mapper.open_engine", opened)
+    monkeypatch.setattr("netsurgery.maps.net_runner.open_engine", opened)
     Path("netsurgery.toml").write_text(
         '[model]\nprototxt = "good.prototxt"\nweights = "good.caffemodel"\n'
         '[engine]\nname = "embedded"\n'
@@ -302,7 +302,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, description: str) -> None:
 
     engine = FakeEngine(run_net, {"data": (1, 1, 8, 8)})
     engine.description = description
-    monkeypatch.setattr("netsurgery.maps.mapper.open_engine", engine.open)
+    monkeypatch.setattr("netsurgery.maps.net_runner.open_engine", engine.open)
 
 
 MAP = "grey.png --prototxt good.prototxt --weights good.caffemodel --blob conv"

@@ -47,7 +47,7 @@ def forward(inputs: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     fake_engine = FakeEngine(forward, {"data": (10, 1, 12, 12)})
-    monkeypatch.setattr("netsurgery.maps.mapper.open_engine", fake_engine.open)
+    monkeypatch.setattr("netsurgery.maps.net_runner.open_engine", fake_engine.open)
     return fake_engine
 
 
@@ -114,7 +114,7 @@ def test_the_input_is_a_blob(settings: Settings, monkeypatch: pytest.MonkeyPatch
         return {**forward(inputs), **inputs}
 
     engine = FakeEngine(run, {"data": (10, 1, 12, 12)})
-    monkeypatch.setattr("netsurgery.maps.mapper.open_engine", engine.open)
+    monkeypatch.setattr("netsurgery.maps.net_runner.open_engine", engine.open)
     with extractor(settings, "data") as opened:
         (data,) = opened.extract(picture(), (12, 12))
     assert data.geometry()["field"] == [1, 1]

@@ -37,6 +37,11 @@ RUNS: dict[str, list[str]] = {
         "pooled more -o out --dry-run",
         "NET MODEL -o out --engine embedded --force --draw out.svg",
     ],
+    "dense": [
+        "NET_full_conv.prototxt --stride 4 --dry-run",
+        "NET_full_conv.prototxt --stride 2 -o dense.prototxt --force",
+        "NET_full_conv.prototxt --stride 2 -o dense.prototxt --dry-run",
+    ],
     "diff": [
         "NET NET",
         "NET other MODEL weights --text",

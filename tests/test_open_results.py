@@ -270,6 +270,7 @@ def results() -> list[Any]:
         ns.verify_tiles(dense, PICTURE, 48, engine="embedded"),
         ns.diff(pair, pair),
         ns.inspect(*pair),
+        *(finer := ns.dense(dense, stride=2), finer.plan),
         ns.inspect_param(MODEL, "conv1[0]"),
         ns.draw(*pair),
         ns.check(*pair),

@@ -222,7 +222,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return {"pool": blocks.mean(axis=(3, 5))}
 
     engine = FakeEngine(pooled, {"data": (1, 3, 8, 8)})
-    monkeypatch.setattr("netsurgery.maps.mapper.open_engine", engine.open)
+    monkeypatch.setattr("netsurgery.maps.net_runner.open_engine", engine.open)
     monkeypatch.chdir(tmp_path)
     Path("deploy.prototxt").write_text(PROTOTXT)
     Path("model.caffemodel").write_bytes(b"\x0a\x01a")

@@ -115,7 +115,7 @@ def test_outputs_are_refused_before_any_engine(verb: str, monkeypatch: pytest.Mo
     def started(*_: Any) -> Any:
         raise AssertionError("an engine was started")
 
-    monkeypatch.setattr("netsurgery.maps.mapper.open_engine", started)
+    monkeypatch.setattr("netsurgery.maps.net_runner.open_engine", started)
     Path("there.png").write_bytes(b"old")
     refused: list[tuple[dict[str, Any], str]] = [
         ({"outputs": {"picture": "there.png"}}, r"^there.png: exists already"),

@@ -26,7 +26,7 @@ def _input_of(result: Any) -> tuple[int, ...]:
 #: Each call that takes a size -> the (height, width) that it has made of one.
 CALLS: dict[str, Callable[[Any], tuple[int, ...]]] = {
     "convert, map_size": lambda size: tuple(
-        next(iter(ns.convert("good.prototxt", map_size=size).plan.maps.values()))[2:]
+        ns.convert("good.prototxt", map_size=size).plan.maps["prob"][2:]
     ),
     "convert, input_size": lambda size: _input_of(ns.convert("good.prototxt", input_size=size)),
     "classify_map": lambda size: (

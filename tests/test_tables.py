@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fakes import Terminal
 
+import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.io.table import CellPaint, Column, Table
 
@@ -18,6 +19,7 @@ COMMANDS = {
     "inspect": ["net model", "net model --field --stats", "model", "net"],
     "diff": ["net other model weights"],
     "verify": ["net model net weights --engine embedded"],
+    "dense": ["full_conv --stride 2 --dry-run"],
     "convert": ["net model --dry-run", "net model -o out --engine embedded"],
     "init": ["net -o new.caffemodel --force"],
     "transplant": ["net model other -o moved.caffemodel --force"],
@@ -45,6 +47,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repo_root: Path) -> P
     Path("other").write_text(re.sub(r'"ip2"', '"another_name"', text))
     for seed, (net, weights) in enumerate((("net", "model"), ("net", "weights"))):
         assert run(["init", net, "-o", weights, "--seed", str(seed), "-q"]) == 0
+    Path("full_conv").write_text(ns.convert("net", "model").text)
     Image.linear_gradient("L").resize((40, 40)).save("grey.png")
     labels = (f"n{i} class {i} of a rather long name {i * 'x'}\n" for i in range(32))
     Path("names").write_text("".join(labels))

@@ -36,6 +36,7 @@ from netsurgery.net.types.record import (
     ParamRole,
     ParamSpec,
     Role,
+    Signs,
     Space,
     Values,
     WeightLayout,
@@ -347,6 +348,30 @@ def _hold_alike(ran: Ran, seen: Seen, answer: Channels, before: list[Array]) -> 
             assert same, "channels are not treated alike"
         elif ran.params and min(top.shape[1:2], default=1) > 1:
             seen.note("has params of its own", answer, not same)
+
+
+SIGNED = [kind for kind in KINDS if types.RECORDS[kind].signs is not Signs.ANY]
+
+
+@pytest.mark.parametrize("kind", SIGNED)
+def test_which_numbers_are_never_negative(
+    kind: str, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    """NEVER: none, of negative ones either. KEPT: none of others, and some of negative ones."""
+
+    def look(ran: Ran, seen: Seen) -> None:
+        signs = types.signs(ran.layer)
+        read = [*ran.of(Role.VALUE), *ran.of(Role.GATE)]
+        negative = {**ran.inputs, **{name: -1 - np.abs(ran.inputs[name]) for name in read}}
+        others = {**ran.inputs, **{name: np.abs(ran.inputs[name]) for name in read}}
+        seen.looked(kind)
+        if signs is Signs.NEVER:
+            assert all((top >= 0).all() for top in (*ran.top(negative), *ran.top()))
+        if signs is Signs.KEPT and ran.layer.tops:
+            assert all((top >= 0).all() for top in ran.top(others))
+            seen.note("signs", signs, any((top < 0).any() for top in ran.top(negative)))
+
+    over_trials(kind, engine, tmp_path, look)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -100,7 +100,7 @@ def test_a_shape_that_is_given_makes_nothing_else_known(strange: str) -> None:
     assert "not known" in effect.why
     assert costs(net, shapes)[1].multiply_adds is None
     stock = NetDefinition.of(Prototxt.parse(GOOD))
-    assert set(fields(stock)) == {"data", "conv", "fc", "prob"}
+    assert set(fields(stock)) == {"data", "conv", "fc", "pool", "prob"}
     assert edge_effects(stock, infer(stock), "conv") == []
 
 

@@ -33,6 +33,7 @@ __all__ = ["cli", "main"]
 COMMANDS = {
     "convert": ("convert", "Make a classifier fully convolutional: prototxt and weights."),
     "classify-map": ("classify_map", "Classify every window of an image, and draw the map."),
+    "dense": ("dense", "Give the maps of a net a finer stride, with the same weights."),
     "inspect": ("inspect", "Show layers, shapes, params and costs, and whether weights fit."),
     "draw": ("draw", "Draw a net: SVG, PNG, HTML, Mermaid or DOT."),
     "check": ("check", "Check a net and its weights without running them."),

@@ -93,6 +93,14 @@ __all__ = ["command"]
     )
 )
 @click.option(
+    "--stride",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="A cell every N pixels of the input, for a finer map: run the net over the image moved by "
+    "each multiple of N below its total stride, which N divides. `netsurgery dense` writes a net "
+    "that needs one run.",
+)
+@click.option(
     "--blob",
     metavar="NAME",
     envvar="NETSURGERY_BLOB",
@@ -143,6 +151,7 @@ def command(
     preprocess: Settings,
     size: PictureOptions,
     window: tuple[int, int] | None,
+    stride: int | None,
     blob: str | None,
     top_k: int,
     summary: bool,
@@ -188,6 +197,7 @@ def command(
         images,
         settings,
         size=size,
+        stride=stride,
         blob=blob,
         # those of the settings file are for its own blob
         drop_labels=blob is not None and flags.labels is None,

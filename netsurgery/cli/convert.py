@@ -81,6 +81,13 @@ __all__ = ["command"]
     "1)  [default: 8x8]",
 )
 @click.option(
+    "--stride",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="A cell every N pixels, for a finer map: N divides the net's total stride. The default "
+    "input stays the same, and its map is finer. See `netsurgery dense`.",
+)
+@click.option(
     "--verify",
     is_flag=True,
     help="Run both nets first and compare every cell of the map with the classifier on its "
@@ -107,6 +114,7 @@ def command(
     state: NetState,
     input_size: tuple[int, int] | None,
     map_size: tuple[int, int] | None,
+    stride: int | None,
     verify: bool,
     dry_run: bool,
     preprocess: Settings,
@@ -146,6 +154,7 @@ def command(
             layers=[name.strip() for name in layers.split(",")] if layers is not None else None,
             input_size=input_size,
             map_size=map_size,
+            stride=stride,
             keep_global_pooling=keep_global_pooling,
             skip_refused=on_refusal == "skip",
             settings=preprocess,

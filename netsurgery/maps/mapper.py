@@ -8,25 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from netsurgery.engines.contract import (
-    AnyEngine,
-    Engine,
-    EngineOptions,
-    LoadedNet,
-    as_engine_options,
-)
-from netsurgery.engines.registry import open_engine
-from netsurgery.errors import (
-    EngineError,
-    MemoryLimitError,
-    NetError,
-    NetsurgeryError,
-)
+from netsurgery.engines.contract import AnyEngine, Engine, EngineOptions, as_engine_options
+from netsurgery.errors import MemoryLimitError, NetError, NetsurgeryError
 from netsurgery.formats.labels import Labels, load_labels
 from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.formats.settings_fit import file_named
 from netsurgery.io.argument_types import checks_arguments
-from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument
@@ -36,13 +23,14 @@ from netsurgery.maps.from_settings import make_transformer, open_model
 from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.large_file import open_picture
 from netsurgery.maps.map_source import MapSource, refuse_blob
+from netsurgery.maps.net_runner import NetRunner
 from netsurgery.maps.picture_options import (
     AnyPictureOptions,
     InputSize,
     TileSize,
     as_picture_options,
 )
-from netsurgery.maps.transformer import InputCutter, Placement, Transformer, squeeze_note
+from netsurgery.maps.transformer import Placement, Transformer, squeeze_note
 from netsurgery.net.field import Cells
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import TOO_MANY
@@ -82,16 +70,17 @@ def open_mapper(
     *,
     blob: str | None = None,
     size: AnyPictureOptions = "net",
+    stride: int | None = None,
     drop_labels: bool = False,
     state: NetState = TEST,
     model: NetWithWeights | None = None,
 ) -> Mapper:
     """A mapper for the model and preprocessing of `settings`; no engine is started yet.
 
-    settings, engine, blob, size, state: as in `classify_map`. drop_labels: leave out labels that
-    are more or fewer than the blob's classes, as those of a netsurgery.toml are for any blob but
-    the one they were meant for; else they are an error. model: an open net and weights, instead of
-    those that the settings name; the caller closes it after the mapper.
+    settings, engine, blob, size, stride, state: as in `classify_map`. drop_labels: leave out labels
+    that are more or fewer than the blob's classes, as those of a netsurgery.toml are for any blob
+    but the one they were meant for; else they are an error. model: an open net and weights, instead
+    of those that the settings name; the caller closes it after the mapper.
 
     Raises SettingsError without prototxt or weights, and what is wrong with any of the files:
     PrototxtError, NetError, MeanError, FormatError for labels that do not fit the blob.
@@ -106,12 +95,16 @@ def open_mapper(
     transformer = make_transformer(settings, source.channels, as_picture_options(size))
     labels = _fitting_labels(settings, source, drop_labels)
     options = as_engine_options(engine, settings.engine)
+    if stride is not None:
+        from netsurgery.maps.stitch import Stitch
+
+        Stitch.of(source, source.size, stride)  # which refuses a stride that cannot be
     # Without the labels that it was meant for, a background named by one means nothing.
     background = None if settings.labels and labels is None else settings.background
     with file_named(settings, "background"):
         return Mapper(
             source, transformer, options, window=settings.window, labels=labels,
-            background=background,
+            background=background, stride=stride,
         )  # fmt: skip
 
 
@@ -124,7 +117,7 @@ def _fitting_labels(settings: Settings, source: MapSource, drop: bool) -> Labels
     return None
 
 
-class Mapper(Closeable):
+class Mapper(NetRunner):
     """A loaded net, from pictures to class maps; a context manager.
 
     After an engine that failed on one picture, the next picture gets a new one. Raises EngineError
@@ -153,30 +146,26 @@ class Mapper(Closeable):
         window: Size | None = None,
         labels: Labels | None = None,
         background: str | None = None,
+        stride: int | None = None,
         opener: Callable[[EngineOptions], Engine] | None = None,
     ) -> None:
-        self.source, self.transformer = source, transformer
-        self.options, self.labels = options, labels
-        self.opener = opener or (lambda options: open_engine(options, [source.model]))
+        super().__init__(source, options, opener)
+        self.transformer, self.labels = transformer, labels
         self.window, self.background = window, background
         if background is not None:
             self._names.find_background(background)
+        self.stride = stride
         self._cells: dict[Size, Cells | None] = {}
         #: Inputs made ahead, by picture, and the sizes at which the net was run over the whole.
         self._ahead: WeakKeyDictionary[Picture, tuple[Array, Placement]] = WeakKeyDictionary()
         self._whole: set[Size] = set()
-        #: One line about the engine that ran last, and why it was not another; "" before and if so.
-        self.engine = self.note = ""
-        #: How the last picture was run in tiles; "" where it was run as one.
-        self.tiled = ""
+        #: How the last picture was run in tiles, or moved; "" where it was run as one.
+        self.tiled = self.stitched = ""
         #: Whether there is no other picture in memory. Tiles are chosen by what memory there is:
         #: beside others a MemoryLimitError is raised in their place.
         self.alone = True
         #: What became of tiles that an earlier run left, for the last picture; "" for none.
         self.resumed = ""
-        self._engine: Engine | None = None
-        self._loaded: LoadedNet | None = None
-        self._closed = False
 
     @checks_arguments()
     def check_class(self, text: str) -> None:
@@ -199,7 +188,10 @@ class Mapper(Closeable):
         picture = open_picture(image)
         blob = self.source.blob
         with out_of_memory_named(picture.name):
-            result = self.blobs(picture, size, [blob], as_map=True, store=store)
+            if self.stride is None:
+                result = self.blobs(picture, size, [blob], as_map=True, store=store)
+            else:
+                result = self._finer(picture, size, self.stride)
         values, placement = result.values[blob], result.placement
         if values.ndim != 4:
             refuse_blob(blob, values.shape, self.source.net)
@@ -220,13 +212,14 @@ class Mapper(Closeable):
     def notes(self, placement: Placement) -> dict[str, str]:
         """What to say of a picture that lies so in the input: kind -> a line.
 
-        Kinds: "engine", "tiles", "resume", "preprocess" (which is written on the map's picture
+        Kinds: "engine", "tiles", "resume", "stride", "preprocess" (written on the map's picture
         too), "mean", "shape".
         """
         notes = {
             "engine": self.note,
             "tiles": self.tiled,
             "resume": self.resumed,
+            "stride": self.stitched,
             "preprocess": self.transformer.plain_note(),
             "mean": self.transformer.mean_for(placement.input)[1] or "",
             "shape": squeeze_note(placement),
@@ -236,7 +229,8 @@ class Mapper(Closeable):
     def _placed(self, size: Size) -> Cells | None:
         """Where the map's cells lie at an input of `size`."""
         if size not in self._cells:
-            self._cells[size] = self.source.cells(size, self.window)
+            cells = self.source.cells(size, self.window)
+            self._cells[size] = cells and cells.every(self.stride) if self.stride else cells
         return self._cells[size]
 
     @checks_arguments()
@@ -257,26 +251,45 @@ class Mapper(Closeable):
         that the net cannot take, MemoryLimitError for one at which giving the blobs takes more
         memory than may be used, with a size that fits.
         """
-        options = self.transformer.options
-        options = options if size is None else replace(options, size=size)
-        exact = options.input_size(self.source.size, picture.size)
-        cutter = self.transformer.cutter(picture, exact)
-        plan, store = self._plan(picture, cutter, names, as_map, tile or options.tile, store)
+        exact = self._input_size(picture, size)
+
+        def cutting(size: Size, tile: Size) -> int:
+            return self.transformer.cutter(picture, size).memory(tile)
+
+        plan, store = self._plan(picture, exact, names, as_map, tile, store, cutting)
         self.tiled = self.resumed = ""
         if plan is None or store is None:
             data, placement = self._input(picture, exact)
             self._whole.add(exact)
             return PictureBlobs(self.run(data, names), placement, exact)
-        from netsurgery.maps.tile_identity import identify
-        from netsurgery.maps.tiled import run_tiles, tiles_note
-
-        self.tiled = tiles_note(plan, self.engine, self.options)
         if store.output is not None:
+            from netsurgery.maps.tile_identity import identify
+
             transformer, engine = self.transformer, self.engine
             store.begin(identify(self.source, transformer, engine, picture, exact, names))
         self.resumed = store.note
-        run_tiles(plan, cutter.cut, lambda pixels: self.run(pixels, names), store.make, store)
-        return PictureBlobs(store.whole(), cutter.placement, plan.tile)
+        cutter = self.transformer.cutter(picture, exact)
+        values = self._in_tiles(plan, names, store, cutter.cut)
+        return PictureBlobs(values, cutter.placement, plan.tile)
+
+    def _in_tiles(
+        self,
+        plan: TilePlan,
+        names: Sequence[str],
+        store: TileStore,
+        cut: Callable[[Size, Size], Array],
+    ) -> dict[str, Array]:
+        from netsurgery.maps.tiled import run_tiles, tiles_note
+
+        self.tiled = tiles_note(plan, self.engine, self.options)
+        run_tiles(plan, cut, lambda pixels: self.run(pixels, names), store.make, store)
+        return store.whole()
+
+    def _input_size(self, picture: Picture, size: InputSize | None) -> Size:
+        """The size of the input for a picture."""
+        options = self.transformer.options
+        options = options if size is None else replace(options, size=size)
+        return options.input_size(self.source.size, picture.size)
 
     def make_input(self, picture: Picture) -> None:
         """Make a picture's input ahead, for `blobs` to take; another thread may run the net.
@@ -285,7 +298,7 @@ class Mapper(Closeable):
         refused, or cut into tiles.
         Raises MemoryLimitError.
         """
-        exact = self.transformer.options.input_size(self.source.size, picture.size)
+        exact = self._input_size(picture, None)
         if exact in self._whole:
             data, placement = self.transformer.blob(picture, exact)
             claim = Claim(data.nbytes, f"{picture.shown}: the input made of it")
@@ -297,29 +310,60 @@ class Mapper(Closeable):
             return ahead
         return self.transformer.blob(picture, size)
 
+    def _finer(self, picture: Picture, size: InputSize | None, stride: int) -> PictureBlobs:
+        """The map with a cell every `stride` pixels, of runs over the input moved by less."""
+        from netsurgery.maps.stitch import Stitch
+        from netsurgery.maps.tiled import cutter
+
+        names, exact = [self.source.blob], self._input_size(picture, size)
+        self.check_size(picture, exact)
+        stitch = Stitch.of(self.source, exact, stride)
+        in_memory = 2 * self.source.input_memory(exact)  # the input, and a part of it
+
+        def cutting(size: Size, tile: Size) -> int:
+            return in_memory
+
+        # Each before anything of the picture's size is allocated.
+        plans = {
+            move.start: self._plan(picture, move.size, names, True, None, None, cutting)
+            for move in stitch.moves
+        }
+        data, placement = self._input(picture, exact)
+        self.tiled = self.resumed = ""
+
+        def run(start: Size, moved: Array) -> Array:
+            plan, store = plans[start]
+            if plan is None or store is None:
+                return self.run(moved, names)[names[0]]
+            return self._in_tiles(plan, names, store, cutter(moved))[names[0]]
+
+        values = {names[0]: stitch.run(data, run, names[0])}
+        self.stitched = stitch.note
+        first, _ = next(iter(plans.values()))
+        return PictureBlobs(values, placement, exact if first is None else first.tile)
+
     def _plan(
         self,
         picture: Picture,
-        cutter: InputCutter,
+        size: Size,
         names: Sequence[str],
         as_map: bool,
-        tile: TileSize,
+        tile: TileSize | None,
         store: TileStore | None,
+        cutting: Callable[[Size, Size], int],
     ) -> tuple[TilePlan | None, TileStore | None]:
-        """The tiles for the input that `cutter` cuts, and where their blobs are put together,
-        `store` if it is one; None where the net is run over the whole.
+        """The tiles for an input of `size`, and where their blobs are put together, `store` if it
+        is one; None where the net is run over the whole.
 
-        The engine is asked before anything of the picture's size is allocated.
+        tile: as in PictureOptions; None for the mapper's own. The engine is asked before anything
+        of the picture's size is allocated.
         """
-        source, size = self.source, cutter.placement.input
+        source, tile = self.source, tile or self.transformer.options.tile
 
         def besides(size: Size) -> int:
             """What the picture takes as an input, and the map."""
             of_map = map_memory(source.map_shape(names[0], size)) if as_map else 0
             return source.input_memory(size) + of_map
-
-        def cutting(size: Size, tile: Size) -> int:
-            return self.transformer.cutter(picture, size).memory(tile)
 
         refusal: MemoryLimitError | NetError | None = None
         try:
@@ -355,45 +399,3 @@ class Mapper(Closeable):
                 f"{picture.shown}: {shown} pixels, as an input of {target} "
                 f"({argument('--size')}): {error}"
             ) from error
-
-    def run(self, blob: Array, names: Sequence[str]) -> dict[str, Array]:
-        """Feed the net's input and return the blobs `names`; the input takes the blob's shape."""
-        loaded = self.load()
-        name = self.source.input.name
-        try:
-            if tuple(loaded.inputs[name]) != blob.shape:
-                loaded.reshape({name: blob.shape})
-            return loaded.forward({name: blob}, names)
-        except (EngineError, MemoryError):
-            self._unload()
-            raise
-
-    def load(self) -> LoadedNet:
-        """The loaded net; the first call starts the engine. Raises NetError once it is closed."""
-        if self._closed:
-            raise NetError(f"{self.source.net.prototxt.path}: the net is closed")
-        if self._loaded is None:
-            self._engine = self.opener(self.options)
-            self.engine, self.note = self._engine.description, self._engine.note
-            try:
-                model = self.source.model
-                self._loaded = self._engine.load(model.net, Path(model.path))
-            except BaseException:
-                self._unload()
-                raise
-        return self._loaded
-
-    def close(self) -> None:
-        """Close the net and the engine."""
-        self._closed = True
-        self._unload()
-
-    def _unload(self) -> None:
-        loaded, engine = self._loaded, self._engine
-        self._loaded = self._engine = None
-        try:
-            if loaded is not None:
-                loaded.close()
-        finally:
-            if engine is not None:
-                engine.close()

@@ -12,6 +12,7 @@ to have more cells, so that the first lies outside of the picture.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -141,6 +142,11 @@ class Cells(NamedTuple):
     def stride(self) -> Pair:
         """From one cell to the next."""
         return self.field.stride
+
+    def every(self, pixels: int) -> Cells:
+        """The cells of a finer map: the first is the same, the others lie so far apart."""
+        step = Fraction(pixels)
+        return self._replace(field=replace(self.field, stride=(step, step)))
 
 
 def place_cells(

@@ -32,6 +32,7 @@ def classify_map(
     *,
     net: Net | None = None,
     size: AnyPictureOptions = "net",
+    stride: int | None = None,
     blob: str | None = None,
     preprocess: PresetName | None = None,
     engine: AnyEngine = "auto",
@@ -44,7 +45,10 @@ def classify_map(
     what it would say: model and preprocessing. net: an open net instead of the model that the
     settings name; its present params count. size: of the net's input, "net" (what the prototxt
     declares), "image" (the picture's own) or (height, width) in pixels, one number for a square; or
-    PictureOptions, which say too how the picture is fitted to it. blob: the one that holds the map
+    PictureOptions, which say too how the picture is fitted to it. stride: from one cell to the next
+    in pixels of the input, a divisor of the net's own total stride, for a finer map: the net is run
+    over the input moved by each multiple of it, which takes that many times longer (`dense` writes
+    a net that does it in one run, where it can). blob: the one that holds the map
     (default: the last layer's top); labels that are more or fewer than its classes are dropped
     where a blob is named. preprocess: a preset, such as "bvlc" (`presets` has them all), in the
     place of the settings' own preprocessing. engine: what runs the net, "auto" (the open net's own
@@ -68,8 +72,8 @@ def classify_map(
     (8, 8)
     """
     (class_map,) = classify_maps(
-        only(image), settings, net=net, size=size, blob=blob, preprocess=preprocess, engine=engine,
-        state=state,
+        only(image), settings, net=net, size=size, stride=stride, blob=blob, preprocess=preprocess,
+        engine=engine, state=state,
     )  # fmt: skip
     return class_map
 
@@ -81,6 +85,7 @@ def classify_maps(
     *,
     net: Net | None = None,
     size: AnyPictureOptions = "net",
+    stride: int | None = None,
     blob: str | None = None,
     drop_labels: bool | None = None,
     preprocess: PresetName | None = None,
@@ -91,9 +96,10 @@ def classify_maps(
 
     images: an iterable of what `classify_map` takes, an array N x H x W x C, or one picture. It is
     asked for at most five pictures beyond the one whose map comes next, as files are read while the
-    net runs; arrays and streams are read in their turn. settings, net, size, blob, preprocess,
-    engine, state: as in `classify_map`. drop_labels: whether labels that are more or fewer than the
-    classes are dropped, with a note, or an error; None to drop them where a blob is named.
+    net runs; arrays and streams are read in their turn. settings, net, size, stride, blob,
+    preprocess, engine, state: as in `classify_map`. drop_labels: whether labels that are more or
+    fewer than the classes are dropped, with a note, or an error; None to drop them where a blob is
+    named.
 
     The maps come as they are asked for; `to_files` of what is returned writes them, and goes on
     where a picture fails. Raises what `classify_map` raises, at once for what is wrong with the net
@@ -113,7 +119,8 @@ def classify_maps(
         model, engine = opened_model(stack, net, engine)
         settings = as_settings(settings, preprocess)
         mapper = stack.enter_context(open_mapper(
-            settings, engine, blob=blob, size=size, drop_labels=drop, state=state, model=model,
+            settings, engine, blob=blob, size=size, stride=stride, drop_labels=drop, state=state,
+            model=model,
         ))  # fmt: skip
         notes = []
         if settings.labels is not None and mapper.labels is None:

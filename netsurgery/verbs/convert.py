@@ -44,6 +44,7 @@ def convert(
     layers: str | Iterable[str] | None = None,
     input_size: AnySize | None = None,
     map_size: AnySize | None = None,
+    stride: int | None = None,
     input_shapes: Mapping[str, Shape] | None = None,
     keep_global_pooling: bool = False,
     skip_refused: bool = False,
@@ -63,8 +64,10 @@ def convert(
     suffix: appended to the names of the converted layers. layers: the InnerProduct layer or layers
     to convert, None for all. input_size: (height, width) of the new input in pixels, one number for
     a square; None to take what gives a map of `map_size` (rows, columns), 8 x 8 by default: old
-    size + total stride x (cells - 1). Not both. input_shapes: blob -> shape, for inputs whose shape
-    the prototxt does not say.
+    size + total stride x (cells - 1). Not both. stride: of the new map in pixels, for a finer one
+    than the net's own: see `dense`; a map of 8 x 8 becomes 15 x 15 with half the stride, unless
+    `map_size` says otherwise. input_shapes: blob -> shape, for inputs whose shape the prototxt does
+    not say.
     keep_global_pooling: leave global Pooling layers alone; the map then has one cell.
     skip_refused: leave layers that cannot be converted, instead of refusing all. settings: the
     net's preprocessing and labels, which the new netsurgery.toml remembers. engine: what moves
@@ -95,16 +98,22 @@ def convert(
     # Until `pop_all` an error closes the input; from then on the result does.
     with ExitStack() as stack:
         model = open_net_and_weights(stack, net, weights, state, finite=True)
+        cells = None if map_size is None else as_size(map_size, "map_size")
         plan = plan_convolution(
             model.net,
             suffix=suffix,
             layers=names,
             input_size=None if input_size is None else as_size(input_size, "input_size"),
-            map_size=None if map_size is None else as_size(map_size, "map_size"),
+            map_size=cells if stride is None else None,
             input_shapes=input_shapes,
             keep_global_pooling=keep_global_pooling,
             skip_refused=skip_refused,
         )
+        if stride is not None:
+            # Most conversions keep the stride, and start without this.
+            from netsurgery.surgery.dense.conversion import with_finer_maps
+
+            plan = with_finer_maps(plan, stride, cells)
         options, chosen = as_engine_options(engine), as_settings(settings)
         # Only the plan has the channels and maps that the settings must fit.
         check_settings(plan, chosen)

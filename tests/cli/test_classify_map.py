@@ -48,7 +48,7 @@ def pooled(inputs: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     fake_engine = FakeEngine(pooled, {"data": (10, 3, 8, 8)})
-    monkeypatch.setattr("netsurgery.maps.mapper.open_engine", fake_engine.open)
+    monkeypatch.setattr("netsurgery.maps.net_runner.open_engine", fake_engine.open)
     return fake_engine
 
 
@@ -108,7 +108,7 @@ def test_a_map_with_nan_is_written_for_a_look_and_is_an_error(
         return blobs
 
     again = FakeEngine(broken, {"data": (10, 3, 8, 8)})
-    monkeypatch.setattr("netsurgery.maps.mapper.open_engine", again.open)
+    monkeypatch.setattr("netsurgery.maps.net_runner.open_engine", again.open)
     message = refused(["cat.png", "--npy", "map.npy", "--picture", "map.png", "-q"], capsys)
     assert message == (
         "error: cat.png: blob 'prob' holds NaN in 1 of 4 cells; check the weights and the "
@@ -501,7 +501,7 @@ def test_no_engine_is_reported_once(
     def none(*arguments: Any) -> Any:
         raise EngineMissing("no Caffe here; netsurgery caffe install")
 
-    monkeypatch.setattr("netsurgery.maps.mapper.open_engine", none)
+    monkeypatch.setattr("netsurgery.maps.net_runner.open_engine", none)
     assert refused(["cat.png", "cat.png", "-q"], capsys) == (
         "error: no Caffe here; netsurgery caffe install\n"
     )

@@ -18,6 +18,7 @@ EMBEDDED = "--engine embedded"
 BASE = {
     "convert": "a.prototxt a.caffemodel",
     "classify-map": "x.png",
+    "dense": "a.prototxt --stride 2",
     "draw": "a.prototxt",
     "inspect": "",
     "init": "a.prototxt -o o",
@@ -145,6 +146,7 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
     "setup": {"--mean": {"--preprocess scaled": "with --preprocess, but for bvlc-mean"}},
     "init": {"--force": {"-o -": "with -o -, which"}},
     "transplant": {"--force": {"-o -": "with -o -, which"}},
+    "dense": {"--force": {"-o -": "with -o -, which"}},
     "upgrade": {"--force": {"-o -": "with -o -, which"}},
 }
 for _name in ("classify-map", "features"):
@@ -206,8 +208,8 @@ ALWAYS = """
     --max-pixels
     --mean --mirror --missing --npy --on-refusal --output --output-dir --parquet --phase --picture
     --prefix --preprocess --prototxt --prototxt-out --quiet --raw-scale --channel-swap
-    --geotiff --input-scale --npz --zarr --size --slice --stage --suffix --suite --tile --tolerance
-    --verify
+    --geotiff --input-scale --npz --zarr --size --slice --stage --stride --suffix --suite --tile
+    --tolerance --verify
     --weights --weights-out --weights-storage --with-preprocess
     --engine --gpu --threads --timeout --trust-config --verbose
     draw:--field draw:--fold draw:--format convert:--draw

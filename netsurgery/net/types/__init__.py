@@ -28,7 +28,7 @@ from netsurgery.net.types.data import INPUT
 from netsurgery.net.types.fork_norms import added_to_variance, meant_name
 from netsurgery.net.types.linear import CONVOLUTION, INNER_PRODUCT
 from netsurgery.net.types.normalization import BATCH_NORM, SCALE, SOFTMAX
-from netsurgery.net.types.pooling import POOLING
+from netsurgery.net.types.pooling import POOLING, pooled_by
 from netsurgery.net.types.record import (
     Channels,
     Count,
@@ -37,6 +37,7 @@ from netsurgery.net.types.record import (
     LayerType,
     ParamSpec,
     Role,
+    Signs,
     Space,
     Values,
     WeightLayout,
@@ -77,11 +78,14 @@ __all__ = [
     "of",
     "params",
     "permutation",
+    "pooled_by",
     "record",
     "reorders_axes",
     "roles",
+    "signs",
     "source",
     "space",
+    "takes_dilation",
     "values",
 ]
 
@@ -229,6 +233,11 @@ def space(layer: Layer) -> Space:
     return ask(record.space, layer) if record else Space.UNKNOWN
 
 
+def takes_dilation(layer: Layer) -> bool:
+    """Whether its window may have gaps. Of forks' depthwise layers not all code knows dilation."""
+    return is_stock(layer) and message_of(layer) == CONVOLUTION.message
+
+
 def channels(layer: Layer) -> Channels:
     """What it does over channels."""
     record = of(layer)
@@ -239,6 +248,12 @@ def values(layer: Layer) -> Values:
     """What becomes of the numbers it reads."""
     record = of(layer)
     return ask(record.values, layer) if record else Values.UNKNOWN
+
+
+def signs(layer: Layer) -> Signs:
+    """Whether numbers of its tops may be negative."""
+    record = of(layer)
+    return ask(record.signs, layer) if record else Signs.ANY
 
 
 def source(layer: Layer) -> InputSource:

@@ -35,6 +35,7 @@ from netsurgery.net.types.record import (
     Result,
     Role,
     ShapeRule,
+    Signs,
     Space,
     Values,
 )
@@ -72,6 +73,7 @@ def _source(
         edges=no_edges,
         channels=Channels.NONE,
         values=Values.NONE,
+        signs=Signs.ANY,
         source=source,
         effects=effects,
         params=params,
@@ -147,6 +149,7 @@ _HDF5_OUTPUT = LayerType(
     edges=no_edges,
     channels=Channels.NONE,
     values=Values.NONE,
+    signs=Signs.ANY,
     source=InputSource.NONE,
     effects=(Effect.WRITES,),
     params=NO_PARAMS,

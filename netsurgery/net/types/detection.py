@@ -23,6 +23,7 @@ from netsurgery.net.types.record import (
     Result,
     Role,
     ShapeRule,
+    Signs,
     Space,
     Values,
 )
@@ -64,6 +65,7 @@ def _detecting(
         edges=no_edges,
         channels=channels,
         values=values,
+        signs=Signs.ANY,
         source=InputSource.NONE,
         effects=effects,
         params=NO_PARAMS,

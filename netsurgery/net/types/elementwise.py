@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from netsurgery.io.wording import counted
 from netsurgery.net import geometry
 from netsurgery.net.geometry import ReceptiveField
@@ -21,6 +23,7 @@ from netsurgery.net.types.record import (
     Result,
     Role,
     ShapeRule,
+    Signs,
     Space,
     Values,
 )
@@ -41,6 +44,7 @@ def _elementwise(
     in_place: InPlace = InPlace.ALLOWED,
     channels: Channels = Channels.ALIKE,
     params: KnownParams = NO_PARAMS,
+    signs: Signs | Callable[[Layer], Signs] = Signs.ANY,
 ) -> LayerType:
     return LayerType(
         name=name,
@@ -59,6 +63,7 @@ def _elementwise(
         edges=no_edges,
         channels=channels,
         values=values,
+        signs=signs,
         source=InputSource.NONE,
         effects=NO_EFFECTS,
         params=params,
@@ -87,6 +92,12 @@ def _relu6(layer: Layer, bottoms: list[Shape]) -> Result:
     return [bottoms[0]], []
 
 
+def _relu_signs(layer: Layer) -> Signs:
+    """With a negative slope it is no longer cut off at 0."""
+    leaks = layer.param("relu_param").number("negative_slope", 0.0) != 0
+    return Signs.ANY if leaks else Signs.NEVER
+
+
 def _eltwise(layer: Layer, bottoms: list[Shape]) -> Result:
     shape, message = alike(layer, bottoms), layer.param("eltwise_param")
     factors = len(message.scalars("coeff"))
@@ -95,6 +106,12 @@ def _eltwise(layer: Layer, bottoms: list[Shape]) -> Result:
     if factors and message.word("operation", "SUM") in ("PROD", "0"):
         raise layer.error("coeff is for SUM only")
     return [shape], []
+
+
+def _eltwise_signs(layer: Layer) -> Signs:
+    """A sum, a product, the largest of numbers that are not negative is not either."""
+    coefficients = layer.param("eltwise_param").scalars("coeff")
+    return Signs.KEPT if all(c.as_float() >= 0 for c in coefficients) else Signs.ANY
 
 
 def _eltwise_in_place(layer: Layer) -> InPlace:
@@ -145,6 +162,7 @@ _ELTWISE = LayerType(
     edges=no_edges,
     channels=Channels.ALIKE,
     values=Values.CHANGED,
+    signs=_eltwise_signs,
     source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=NO_PARAMS,
@@ -172,6 +190,7 @@ _AXPY = LayerType(
     edges=no_edges,
     channels=Channels.BY_CHANNEL,
     values=Values.CHANGED,
+    signs=Signs.ANY,
     source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=NO_PARAMS,
@@ -183,10 +202,10 @@ _AXPY = LayerType(
 )
 
 TYPES = (
-    _elementwise("AbsVal", None, Values.HIDDEN, in_place=InPlace.REFUSED),
-    _elementwise("BNLL", None, Values.CHANGED),
+    _elementwise("AbsVal", None, Values.HIDDEN, in_place=InPlace.REFUSED, signs=Signs.NEVER),
+    _elementwise("BNLL", None, Values.CHANGED, signs=Signs.NEVER),
     _elementwise("Clip", "clip_param", Values.HIDDEN),
-    _elementwise("Dropout", "dropout_param", Values.PASSED),
+    _elementwise("Dropout", "dropout_param", Values.PASSED, signs=Signs.KEPT),
     _elementwise("ELU", "elu_param", Values.CHANGED),
     _elementwise("Exp", "exp_param", Values.CHANGED),
     _elementwise(
@@ -208,8 +227,15 @@ TYPES = (
         channels=Channels.BY_CHANNEL,
         params=_SLOPE,
     ),
-    _elementwise("ReLU", "relu_param", Values.HIDDEN),
-    _elementwise("ReLU6", "relu6_param", Values.HIDDEN, origin="MobileNet", shapes=_relu6),
+    _elementwise("ReLU", "relu_param", Values.HIDDEN, signs=_relu_signs),
+    _elementwise(
+        "ReLU6",
+        "relu6_param",
+        Values.HIDDEN,
+        origin="MobileNet",
+        shapes=_relu6,
+        signs=Signs.NEVER,
+    ),
     _elementwise(
         "SeLU",
         "selu_param",
@@ -218,7 +244,7 @@ TYPES = (
         origin="Synopsys Caffe",
         fields=("lambda", "alpha"),
     ),
-    _elementwise("Sigmoid", "sigmoid_param", Values.HIDDEN),
+    _elementwise("Sigmoid", "sigmoid_param", Values.HIDDEN, signs=Signs.NEVER),
     _elementwise("Softplus", None, Values.CHANGED, origin="Synopsys Caffe"),
     _elementwise("Softsign", None, Values.CHANGED, origin="Synopsys Caffe"),
     _elementwise("Swish", "swish_param", Values.CHANGED),

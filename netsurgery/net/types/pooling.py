@@ -22,6 +22,7 @@ from netsurgery.net.types.record import (
     LayerType,
     Result,
     Role,
+    Signs,
     Space,
     Values,
 )
@@ -35,7 +36,7 @@ from netsurgery.net.windows import (
     pool_window,
 )
 
-__all__ = ["POOLING", "TYPES"]
+__all__ = ["POOLING", "TYPES", "pooled_by"]
 
 
 def _pooling(layer: Layer, bottoms: list[Shape]) -> Result:
@@ -52,6 +53,12 @@ def _pooling_tops(layer: Layer) -> Count:
     """The second is the mask, of where the largest were."""
     largest = layer.param("pooling_param").word("pool", "MAX") in ("MAX", "0")
     return 1, 2 if largest else 1
+
+
+def pooled_by(layer: Layer) -> str | None:
+    """The operation of an Eltwise that does to several maps what a Pooling does to its window."""
+    operations = {"MAX": "MAX", "0": "MAX", "AVE": "SUM", "1": "SUM"}
+    return operations.get(layer.param("pooling_param").word("pool", "MAX"))
 
 
 def _pooling_space(layer: Layer) -> Space:
@@ -155,6 +162,7 @@ POOLING = LayerType(
     edges=_pooling_edges,
     channels=Channels.ALIKE,
     values=Values.HIDDEN,
+    signs=Signs.KEPT,
     source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=NO_PARAMS,
@@ -182,6 +190,7 @@ _SPP = LayerType(
     edges=no_edges,
     channels=Channels.MIXING,
     values=Values.HIDDEN,
+    signs=Signs.ANY,
     source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=NO_PARAMS,
@@ -209,6 +218,7 @@ _LRN = LayerType(
     edges=_lrn_edges,
     channels=_lrn_channels,
     values=Values.CHANGED,
+    signs=Signs.KEPT,
     source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=NO_PARAMS,

@@ -8,7 +8,7 @@ from netsurgery.net import geometry
 from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.fields import images
-from netsurgery.net.types.record import Channels, InPlace, Result, Space, Values
+from netsurgery.net.types.record import Channels, InPlace, Result, Signs, Space, Values
 from netsurgery.net.types.seen import Seen, first_field
 from netsurgery.net.types.shaping import moving, transposition
 
@@ -134,6 +134,7 @@ TYPES = (
         values=Values.MOVED,
         field=_pad_field,
         edges=_pad_edges,
+        signs=Signs.ANY,  # its constant
     ),
     moving(
         "Reorg",

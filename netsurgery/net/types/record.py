@@ -42,6 +42,7 @@ __all__ = [
     "Result",
     "Role",
     "ShapeRule",
+    "Signs",
     "Space",
     "Values",
     "WeightLayout",
@@ -121,6 +122,14 @@ class Values(Enum):
     CHANGED = "changed"
     NONE = "none"  #: it has no top, or reads no numbers
     UNKNOWN = "not known"
+
+
+class Signs(Enum):
+    """Whether numbers of its tops may be negative, in TEST."""
+
+    NEVER = "never negative"
+    KEPT = "negative where a bottom is"  #: only where it reads a negative number
+    ANY = "any"  #: or not known
 
 
 class InputSource(Enum):
@@ -217,6 +226,7 @@ class LayerType:
     edges: how it treats the edge of its bottom; None: not known.
     channels: over channels.
     values: what becomes of the numbers.
+    signs: whether they may be negative.
     source: where numbers come from without bottoms.
     effects: what it does to files and modules; `naming.by_text` where its fields say so.
     params: in order, None where they are not known. layout: of the weight, None where it has none.
@@ -242,6 +252,7 @@ class LayerType:
     edges: EdgeRule | None
     channels: Channels | Callable[[Layer], Channels]
     values: Values | Callable[[Layer], Values]
+    signs: Signs | Callable[[Layer], Signs]
     source: InputSource
     effects: Effects | Callable[[Layer], Effects]
     params: KnownParams | Callable[[Layer], KnownParams]

@@ -10,7 +10,7 @@ from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.axes import axis_of
 from netsurgery.net.types.fields import with_size
-from netsurgery.net.types.record import Channels, Result, Space, Values
+from netsurgery.net.types.record import Channels, Result, Signs, Space, Values
 from netsurgery.net.types.seen import Seen, first_field, whole_field
 from netsurgery.net.types.shaping import moving
 
@@ -75,6 +75,7 @@ REDUCTION = moving(
     channels=_reduction_channels,
     values=Values.HIDDEN,
     field=_reduction_field,
+    signs=Signs.ANY,  # its coeff
 )
 
 ARGMAX = moving(

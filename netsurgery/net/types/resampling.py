@@ -23,6 +23,7 @@ from netsurgery.net.types.record import (
     Result,
     Role,
     ShapeRule,
+    Signs,
     Space,
     Values,
 )
@@ -63,6 +64,7 @@ def _resampling(
         edges=no_edges,
         channels=channels,
         values=values,
+        signs=Signs.KEPT if values is Values.MOVED else Signs.ANY,
         source=InputSource.NONE,
         effects=NO_EFFECTS,
         params=NO_PARAMS,

@@ -30,16 +30,11 @@ from netsurgery.net.types.record import (
     Result,
     Role,
     ShapeRule,
+    Signs,
     Space,
     Values,
 )
-from netsurgery.net.types.seen import (
-    FieldRule,
-    Made,
-    Seen,
-    first_field,
-    same_shape_field,
-)
+from netsurgery.net.types.seen import FieldRule, Made, Seen, first_field, same_shape_field
 
 __all__ = ["PERMUTE", "SHUFFLE", "TYPES", "moving", "permutation", "transposition"]
 
@@ -65,6 +60,7 @@ def _not_known(
         edges=None,
         channels=Channels.UNKNOWN,
         values=Values.UNKNOWN,
+        signs=Signs.ANY,
         source=InputSource.UNKNOWN,
         effects=effects,
         params=None,
@@ -92,6 +88,7 @@ def moving(
     values: Values,
     field: FieldRule | None,
     edges: EdgeRule = no_edges,
+    signs: Signs = Signs.KEPT,
     runs: bool = True,
 ) -> LayerType:
     """The record of a type without params that only moves numbers, or picks some."""
@@ -112,6 +109,7 @@ def moving(
         edges=edges,
         channels=channels,
         values=values,
+        signs=signs,
         source=InputSource.NONE,
         effects=NO_EFFECTS,
         params=NO_PARAMS,

@@ -21,6 +21,7 @@ from netsurgery.net.types.record import (
     Result,
     Role,
     ShapeRule,
+    Signs,
     Space,
     Values,
 )
@@ -57,6 +58,7 @@ def _loss(
         edges=no_edges,
         channels=channels,
         values=Values.HIDDEN,
+        signs=Signs.ANY,
         source=InputSource.NONE,
         effects=effects,
         params=NO_PARAMS,

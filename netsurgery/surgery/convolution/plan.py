@@ -155,7 +155,7 @@ def plan_convolution(
     blobs = shapes_at(new).blobs
     return ConvolutionPlan(
         net=net,
-        new=_with_inputs(new_net, new),
+        new=with_inputs(new_net, new),
         shapes=shapes,
         moves=tuple(_moves(analysis, suffix, shapes)),
         windows={each.layer.name: each.kernel for each in analysis.windows},
@@ -323,7 +323,7 @@ def _stages(net: NetDefinition) -> list[str]:
     ]
 
 
-def _with_inputs(net: NetDefinition, shapes: Mapping[str, Shape]) -> NetDefinition:
+def with_inputs(net: NetDefinition, shapes: Mapping[str, Shape]) -> NetDefinition:
     """The net with its inputs declared at these shapes. Raises PrototxtError."""
     spellings: dict[Scalar, str] = {}
     for declared in net.inputs:

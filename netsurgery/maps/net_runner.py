@@ -1,0 +1,84 @@
+"""A net that is loaded when it is first run, and anew after an engine that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netsurgery.engines.contract import Engine, EngineOptions, LoadedNet
+from netsurgery.engines.registry import open_engine
+from netsurgery.errors import EngineError, NetError
+from netsurgery.io.closeable import Closeable
+from netsurgery.maps.map_source import MapSource
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+__all__ = ["NetRunner"]
+
+
+class NetRunner(Closeable):
+    """The net of a source, in an engine; a context manager.
+
+    engine, note: one line about the engine that ran last, and why it was not another; "" before
+    and if so. opener: starts the engine, None for `open_engine`.
+    """
+
+    def __init__(
+        self,
+        source: MapSource,
+        options: EngineOptions,
+        opener: Callable[[EngineOptions], Engine] | None = None,
+    ) -> None:
+        self.source, self.options = source, options
+        self.opener = opener or (lambda options: open_engine(options, [source.model]))
+        self.engine = self.note = ""
+        self._engine: Engine | None = None
+        self._loaded: LoadedNet | None = None
+        self._closed = False
+
+    def run(self, blob: Array, names: Sequence[str]) -> dict[str, Array]:
+        """Feed the net's input and return the blobs `names`; the input takes the blob's shape."""
+        loaded = self.load()
+        name = self.source.input.name
+        try:
+            if tuple(loaded.inputs[name]) != blob.shape:
+                loaded.reshape({name: blob.shape})
+            return loaded.forward({name: blob}, names)
+        except (EngineError, MemoryError):
+            self._unload()
+            raise
+
+    def load(self) -> LoadedNet:
+        """The loaded net; the first call starts the engine. Raises NetError once it is closed."""
+        if self._closed:
+            raise NetError(f"{self.source.net.prototxt.path}: the net is closed")
+        if self._loaded is None:
+            self._engine = self.opener(self.options)
+            self.engine, self.note = self._engine.description, self._engine.note
+            try:
+                model = self.source.model
+                self._loaded = self._engine.load(model.net, Path(model.path))
+            except BaseException:
+                self._unload()
+                raise
+        return self._loaded
+
+    def close(self) -> None:
+        """Close the net and the engine."""
+        self._closed = True
+        self._unload()
+
+    def _unload(self) -> None:
+        loaded, engine = self._loaded, self._engine
+        self._loaded = self._engine = None
+        try:
+            if loaded is not None:
+                loaded.close()
+        finally:
+            if engine is not None:
+                engine.close()

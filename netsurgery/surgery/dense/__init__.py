@@ -1,0 +1,1 @@
+"""A net whose map has a finer stride: the same params, strides exchanged for dilation."""

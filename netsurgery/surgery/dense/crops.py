@@ -1,0 +1,104 @@
+"""A pooling whose windows have gaps, in layers that Caffe 1.0 has: BVLC's Pooling has no dilation.
+
+The largest of k rows, d apart, is the largest of k crops of the map, each of which begins d rows
+after the one before; then the same of columns. All have the size of the last: what is behind the
+first (k - 1) d rows, which a Slice gives of a map of any size. A mean is the sum of their k-ths.
+An Im2col of a 1 x 1 window puts zeros around a map, and does nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from netsurgery.formats.prototxt import quoted
+from netsurgery.net import types
+from netsurgery.net.net import NetDefinition
+from netsurgery.surgery.dense.walk import DenseLayer
+
+__all__ = ["CropNames", "pooling_by_crops"]
+
+#: Which layers of other phases, stages and levels a layer stands beside.
+_RULES = ("include", "exclude")
+_AXES = ("rows", "columns")
+
+
+class CropNames:
+    """Names for layers and their tops that none of the net has, in any of its states."""
+
+    def __init__(self, net: NetDefinition) -> None:
+        layers = net.prototxt.layers
+        tops = [top.as_string() for layer in layers for top in layer.scalars("top")]
+        self._taken = {*net.prototxt.layer_names, *tops, *(each.name for each in net.inputs)}
+
+    def new(self, name: str) -> str:
+        """`name`, or that with a number where there is one already."""
+        number, chosen = 1, name
+        while chosen in self._taken:
+            number += 1
+            chosen = f"{name}_{number}"
+        self._taken.add(chosen)
+        return chosen
+
+
+def pooling_by_crops(net: NetDefinition, each: DenseLayer, names: CropNames) -> str:
+    """The layers that do what a Pooling of the window `each.new` would, which end in its top."""
+    layer, window = each.layer, each.new
+    assert window is not None
+    source, message = net.prototxt.text, layer.message
+    rules = [source[f.start : f.end] for name in _RULES for f in message.all(name)]
+    operation = types.pooled_by(layer)
+    bottom, top = layer.bottoms[0], layer.tops[0]
+    written: list[str] = []
+    if any(window.pad):
+        padded = names.new(f"{layer.name}_padded")
+        pads = f"kernel_size: 1 pad_h: {window.pad[0]} pad_w: {window.pad[1]}"
+        written.append(_layer(
+            padded, 'type: "Im2col"', [bottom], [padded], f"convolution_param {{ {pads} }}", rules
+        ))  # fmt: skip
+        bottom = padded
+    axes = [axis for axis in range(2) if window.kernel[axis] > 1]
+    for axis in axes:
+        kernel, step = window.kernel[axis], window.dilation[axis]
+        stem = f"{layer.name}_{_AXES[axis]}"
+        unread, last = names.new(f"{stem}_unread"), names.new(f"{stem}_{kernel - 1}")
+        final = axis == axes[-1]
+        joined = layer.name if final else names.new(stem)
+        cuts = f"slice_param {{ axis: {axis + 2} slice_point: {(kernel - 1) * step} }}"
+        slice_, silence = names.new(f"{stem}_slice"), names.new(f"{stem}_silence")
+        written.append(_layer(slice_, 'type: "Slice"', [bottom], [unread, last], cuts, rules))
+        written.append(_layer(silence, 'type: "Silence"', [unread], [], "", rules))
+        crops = []
+        for number in range(kernel - 1):
+            crop = names.new(f"{stem}_{number}")
+            offsets = f"offset: {number * step}" + (" offset: 0" if axis == 0 else "")
+            where = f"crop_param {{ axis: {axis + 2} {offsets} }}"
+            written.append(_layer(crop, 'type: "Crop"', [bottom, last], [crop], where, rules))
+            crops.append(crop)
+        how = f"operation: {operation}"
+        if operation == "SUM":
+            how += f" coeff: {1 / kernel:.9g}" * kernel
+        written.append(_layer(
+            joined, 'type: "Eltwise"', [*crops, last], [top if final else joined],
+            f"eltwise_param {{ {how} }}", rules,
+        ))  # fmt: skip
+        bottom = joined
+    return "\n".join(written)
+
+
+def _layer(
+    name: str,
+    kind: str,
+    bottoms: Sequence[str],
+    tops: Sequence[str],
+    param: str,
+    rules: Sequence[str],
+) -> str:
+    fields = [
+        f"name: {quoted(name)}",
+        kind,
+        *(f"bottom: {quoted(bottom)}" for bottom in bottoms),
+        *(f"top: {quoted(top)}" for top in tops),
+        *([param] if param else []),
+        *rules,
+    ]
+    return "\n".join(["layer {", *(f"  {field}" for field in fields), "}"])

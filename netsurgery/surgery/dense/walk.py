@@ -1,0 +1,262 @@
+"""The walk over a net whose strides are taken away: what each layer has to become.
+
+Every question about a layer is asked of its type's record: what it does over height and width, and
+by which window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from netsurgery.io.shape_text import shape_text
+from netsurgery.net import types
+from netsurgery.net.field import ReceptiveField, layer_fields
+from netsurgery.net.finer import cells_for_one
+from netsurgery.net.net import Layer, NetDefinition
+from netsurgery.net.shapes import Shapes, givable
+from netsurgery.net.shuffle import Shuffle, channel_shuffles
+from netsurgery.net.types.record import Role, Signs, Space
+from netsurgery.net.windows import Window, pool_out, pool_window
+from netsurgery.surgery.plan import Refusal
+
+__all__ = ["DenseLayer", "walk"]
+
+_ONE = (1, 1)
+_AT_RUN_TIME = "`netsurgery classify-map --stride` does it at run time"
+
+
+@dataclass(frozen=True)
+class DenseLayer:
+    """A layer that changes: its window before and after; None of both for a channel shuffle.
+
+    apart: whether it becomes layers of their own, as it is a pooling of windows with gaps. hangs:
+    whether its last windows hung over the edge.
+    """
+
+    layer: Layer
+    old: Window | None
+    new: Window | None
+    apart: bool = False
+    hangs: bool = False
+    shuffle: Shuffle | None = None
+
+    @property
+    def name(self) -> str:
+        """The layer's."""
+        return self.layer.name
+
+    @property
+    def what(self) -> str:
+        """What becomes of it, in words."""
+        if self.old is None or self.new is None:
+            return "written for maps of any size"
+        said = []
+        for name, before, after in zip(Window._fields, self.old, self.new, strict=True):
+            if before != after:
+                became = f"{_sides(before)} becomes " if before not in ((1, 1), (0, 0)) else ""
+                said.append(f"{name} {became}{_sides(after)}")
+        return ", ".join(said) + (", as crops and what joins them" if self.apart else "")
+
+
+def _sides(numbers: tuple[int, ...]) -> str:
+    return shape_text(numbers[:1] if len(set(numbers)) == 1 else numbers)
+
+
+def walk(net: NetDefinition, shapes: Shapes, stride: int) -> tuple[list[DenseLayer], list[Refusal]]:
+    """The layers that change, in file order, and those that cannot."""
+    walker = _DenseWalk(net, shapes, stride)
+    for layer, tops in layer_fields(net, shapes):
+        walker.step(layer, tops)
+    return walker.layers, walker.refusals
+
+
+class _DenseWalk:
+    """cells: blob -> how many cells come to lie where it had one, along height and width.
+
+    known: blob -> its field. unsigned: the blobs without negative numbers. Of all what is behind
+    the layers walked so far, and no blob that depends on no input.
+    """
+
+    def __init__(self, net: NetDefinition, shapes: Shapes, stride: int) -> None:
+        self.shapes, self.stride = shapes, stride
+        self.in_v1 = net.prototxt.generation == "V1"
+        self.shuffles = {each.layers[2]: each for each in channel_shuffles(net, shapes)}
+        self.known: dict[str, ReceptiveField] = {}
+        self.cells = dict.fromkeys(givable(net, shapes), _ONE)
+        self.unsigned: set[str] = set()
+        self.layers: list[DenseLayer] = []
+        self.refusals: list[Refusal] = []
+
+    def step(self, layer: Layer, tops: Mapping[str, ReceptiveField | None]) -> None:
+        shuffle = self.shuffles.get(layer)
+        reads = (shuffle.bottom,) if shuffle else self._read(layer)
+        before = {blob: self.cells.get(blob, _ONE) for blob in reads}
+        after = {
+            top: cells_for_one(field.stride, self.stride) if field else _ONE
+            for top, field in tops.items()
+        }
+        if {*before.values(), *after.values()} != {_ONE}:
+            change = self._change(layer, shuffle, before, tops, after)
+            if isinstance(change, Refusal):
+                self.refusals.append(change)
+            elif change is not None:
+                self.layers.append(change)
+        unsigned = self._never_negative(layer, shuffle)
+        for top, field in tops.items():
+            (self.unsigned.add if unsigned else self.unsigned.discard)(top)
+            self.cells[top] = after[top]
+            self.known.pop(top, None)
+            if field is not None:
+                self.known[top] = field
+
+    def _never_negative(self, layer: Layer, shuffle: Shuffle | None) -> bool:
+        """Whether its tops hold no negative number, whatever the picture."""
+        if shuffle is not None:
+            return shuffle.bottom in self.unsigned
+        roles = zip(layer.bottoms, types.roles(layer), strict=True)
+        reads = {bottom for bottom, role in roles if role is not Role.SIZE}
+        signs = types.signs(layer)
+        return signs is Signs.NEVER or (signs is Signs.KEPT and self.unsigned.issuperset(reads))
+
+    def _read(self, layer: Layer) -> tuple[str, ...]:
+        """The bottoms whose numbers count and that depend on an input."""
+        roles = zip(layer.bottoms, types.roles(layer), strict=True)
+        return tuple(b for b, role in roles if role is not Role.SIZE and b in self.cells)
+
+    def _change(
+        self,
+        layer: Layer,
+        shuffle: Shuffle | None,
+        before: Mapping[str, tuple[int, int]],
+        tops: Mapping[str, ReceptiveField | None],
+        after: Mapping[str, tuple[int, int]],
+    ) -> DenseLayer | Refusal | None:
+        """What becomes of a layer that reads or makes finer maps; None where nothing does."""
+        if shuffle is not None:
+            return None if shuffle.free else DenseLayer(layer, None, None, shuffle=shuffle)
+        if Role.LABEL in types.roles(layer):
+            return Refusal(
+                layer.name,
+                f"{layer.type} compares the map with labels, which have no finer map",
+                "take the deploy prototxt",
+            )
+        space = types.space(layer)
+        narrows = space is Space.WHOLE or any(
+            field is not None and field.whole and not self._sees_all(before)
+            for field in tops.values()
+        )
+        if narrows:
+            return Refusal(
+                layer.name,
+                f"{layer.type} looks at the whole map, and would see more cells of a finer one",
+                "a classifier becomes fully convolutional by `netsurgery convert`"
+                if types.is_a(layer, types.INNER_PRODUCT)
+                else _AT_RUN_TIME,
+            )
+        if None in tops.values():
+            return self._cannot(layer, "moves cells to places that are not known")
+        if space is Space.SLIDING:
+            return self._slide(layer, before, tops, after)
+        if space in (Space.POINTWISE, Space.JOINING):
+            return self._pass_on(layer, before, after)
+        return self._cannot(layer, f"is of the kind {space.value!r}, which has no dilation")
+
+    def _sees_all(self, blobs: Mapping[str, tuple[int, int]]) -> bool:
+        return any(blob in self.known and self.known[blob].whole for blob in blobs)
+
+    def _cannot(self, layer: Layer, reason: str, remedy: str = _AT_RUN_TIME) -> Refusal:
+        return Refusal(layer.name, f"{layer.type} {reason}", remedy)
+
+    def _pass_on(
+        self,
+        layer: Layer,
+        before: Mapping[str, tuple[int, int]],
+        after: Mapping[str, tuple[int, int]],
+    ) -> Refusal | None:
+        """A layer of cell by cell takes finer maps as it is, if it cuts and joins none."""
+        sizes = {self.shapes.blobs[blob][2:] for blob in (*before, *layer.tops)}
+        # A gate is one number a channel: N x C, or N x C x 1 x 1.
+        if len({size for size in sizes if size not in ((), (1, 1))}) > 1:
+            return self._cannot(layer, "cuts or joins rows or columns by numbers of the old map")
+        if len({*before.values(), *after.values()} - {_ONE}) > 1:
+            return self._cannot(layer, "joins maps of different strides")
+        return None
+
+    def _slide(
+        self,
+        layer: Layer,
+        before: Mapping[str, tuple[int, int]],
+        tops: Mapping[str, ReceptiveField | None],
+        after: Mapping[str, tuple[int, int]],
+    ) -> DenseLayer | Refusal | None:
+        """A window: of another stride, and over every d-th cell of a map that became finer."""
+        record, bottom = types.of(layer), layer.bottoms[0]
+        assert record is not None
+        assert record.window is not None
+        size, top = self.shapes.blobs[bottom][2:], layer.tops[0]
+        old, cells = record.window(layer, size), before[bottom]
+        if len(set(before.values())) > 1 or len(set(after.values())) > 1:
+            return self._cannot(layer, "slides over maps of different strides")
+        new = Window(
+            old.kernel,
+            # One old step was `cells` of the finer bottom, and is `after` of the finer top.
+            tuple(s * d // a for s, d, a in zip(old.stride, cells, after[top], strict=True)),
+            tuple(pad * d for pad, d in zip(old.pad, cells, strict=True)),
+            tuple(
+                dilation * d if kernel > 1 else dilation
+                for dilation, d, kernel in zip(old.dilation, cells, old.kernel, strict=True)
+            ),
+        )
+        if types.takes_dilation(layer):
+            return None if new == old else DenseLayer(layer, old, new)
+        if types.is_a(layer, types.POOLING):
+            return self._pool(layer, size, old, new, finer=cells != _ONE)
+        if new == old:
+            return None
+        return self._cannot(layer, "slides a window that takes no dilation")
+
+    def _pool(
+        self, layer: Layer, size: tuple[int, ...], old: Window, new: Window, *, finer: bool
+    ) -> DenseLayer | Refusal | None:
+        """Caffe's pooling has no dilation: one of windows with gaps is written as crops.
+
+        finer: whether the map that it reads becomes finer.
+        """
+        hangs, bottom, how = _hangs(layer, size), layer.bottoms[0], types.pooled_by(layer)
+        # Rounded up, its last windows would be others than those of the old map.
+        if finer and new.stride != _ONE:
+            return self._cannot(layer, "keeps a stride behind a map that becomes finer")
+        if new == old:
+            return None
+        if len(layer.tops) > 1:
+            return self._cannot(layer, "gives the places of its maxima, which are of the old map")
+        if new.dilation == _ONE and new.pad == old.pad:
+            return DenseLayer(layer, old, new, hangs=hangs)
+        if how is None:
+            return self._cannot(layer, "pools neither by MAX nor by AVE")
+        # Crops cannot pad, and Im2col pads with 0: a mean adds that, but it may be the largest.
+        if any(new.pad) and how == "MAX" and bottom not in self.unsigned:
+            return self._cannot(
+                layer,
+                f"pads {bottom!r}, which may be negative: zeros around its finer map would count",
+            )
+        if self.in_v1:
+            return self._cannot(
+                layer,
+                "would be written as Crop layers, which a prototxt of V1 cannot name",
+                "`netsurgery upgrade` brings it up to date",
+            )
+        return DenseLayer(layer, old, new, apart=True, hangs=hangs)
+
+
+def _hangs(layer: Layer, size: tuple[int, ...]) -> bool:
+    """Whether the last window, of rows or columns, ends beyond the map and its padding."""
+    window = pool_window(layer, size)
+    cells = pool_out(layer, window, size)
+    return any(
+        (count - 1) * s + k > n + 2 * p
+        for count, s, k, n, p in zip(
+            cells, window.stride, window.kernel, size, window.pad, strict=True
+        )
+    )
