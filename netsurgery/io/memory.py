@@ -36,6 +36,7 @@ __all__ = [
     "allowed",
     "claim_for",
     "empty",
+    "left",
     "max_memory",
     "parse_memory",
     "set_max_memory",
@@ -204,6 +205,12 @@ def allowed() -> int:
     """Bytes that may be in use at once, including those in use now."""
     with _BUDGET.lock:
         return _BUDGET.allowed()
+
+
+def left() -> int:
+    """Bytes that may be claimed besides those in use now."""
+    with _BUDGET.lock:
+        return _BUDGET.allowed() - _BUDGET.taken
 
 
 def parse_memory(text: str) -> int:

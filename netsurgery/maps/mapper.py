@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +43,7 @@ from netsurgery.maps.picture_options import (
 )
 from netsurgery.maps.transformer import Placement, Transformer, squeeze_note
 from netsurgery.net.field import Cells
+from netsurgery.net.memory import caffe_memory, embedded_memory
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import TOO_MANY
 from netsurgery.net.state import TEST, NetState
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsurgery.maps.any_picture import AnyPicture
-    from netsurgery.net.tiles import TilePlan
+    from netsurgery.net.stages import Stage, StagedPlan
 
     Array = NDArray[np.float32]
 
@@ -248,15 +250,16 @@ class Mapper(Closeable):
         self.tiled = ""
         if plan is None:
             return PictureBlobs(self.run(data, names), placement, exact)
-        from netsurgery.maps.tiled import cutter, in_memory, run_tiles, tiles_note
+        from netsurgery.maps.tiled import cutter, in_memory, run_stages, tiles_note
 
         self.tiled = tiles_note(plan, self.engine, self.options)
-        values = run_tiles(plan, cutter(data), lambda pixels: self.run(pixels, names), in_memory)
-        return PictureBlobs(values, placement, plan.tile)
+        with self._stages(plan) as run:
+            values = run_stages(plan, cutter(data), run, in_memory)
+        return PictureBlobs(values, placement, plan.representative)
 
     def _plan(
         self, picture: Picture, size: Size, names: Sequence[str], as_map: bool, tile: TileSize
-    ) -> TilePlan | None:
+    ) -> StagedPlan | None:
         """The tiles for an input of `size`; None where the net is run over the whole.
 
         The engine is asked before anything of the picture's size is allocated.
@@ -285,7 +288,28 @@ class Mapper(Closeable):
                 return None
         from netsurgery.maps.tiled import Tiler
 
-        return Tiler(source, loaded, names, as_map, besides).plan(size, tile, refusal)
+        memory = caffe_memory if self.engine.startswith("caffe") else embedded_memory
+        tiler = Tiler(source, loaded, names, as_map, besides, memory, self.options)
+        return tiler.plan(size, tile, refusal)
+
+    @contextmanager
+    def _stages(self, plan: StagedPlan) -> Iterator[Callable[[Stage, Array], Mapping[str, Array]]]:
+        """What runs the stages of a plan; those that are parts of the net are loaded meanwhile."""
+        loaded, nets = self.load(), {}
+        assert self._engine is not None
+        try:
+            with ExitStack() as stack:
+                for stage in plan.stages:
+                    net = loaded
+                    if stage.net is not self.source.net:
+                        net = self._engine.load(stage.net, Path(self.source.model.path))
+                        stack.enter_context(net)
+                    net.reshape({stage.input: stage.input_shape})
+                    nets[stage] = net
+                yield lambda stage, pixels: nets[stage].forward({stage.input: pixels}, stage.blobs)
+        except (EngineError, MemoryError):
+            self._unload()
+            raise
 
     def check_size(self, picture: Picture, size: Size) -> None:
         """Raise NetError, naming picture and layer, where an input of `size` is too small."""
