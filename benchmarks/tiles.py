@@ -6,8 +6,9 @@ Each row is a process of its own, with one thread, that maps one picture of rand
 default of 2851x2700. Measured are its CPU seconds from when the net is loaded and the peak of its
 anonymous memory, which maps of weights are not part of; and whether the map has the very bits of
 that of the whole.
-Names are those of the nets: the bundled one, one of CaffeNet's size and, where they lie beside this
-repository, GoogLeNet, with random weights, and SqueezeNet.
+"as one stage" is without cuts: each tile is run through the whole net. Names are those of the nets:
+the bundled one, one of CaffeNet's size, a ResNet-50 and, where they lie beside this repository,
+GoogLeNet and SqueezeNet. All but the first and the last have random weights.
 """
 
 from __future__ import annotations
@@ -25,28 +26,36 @@ from typing import Any
 from benchmarks.forwards import ROOT
 from benchmarks.materials import CAFFENET, Materials, with_fillers
 from benchmarks.peak import watch_peak
+from benchmarks.resnet import resnet50
 
 __all__ = ["SHARED", "dense", "main", "measure", "originals"]
 
 SHARED = ROOT.parent / "shared" / "data"
 
-#: How each net is run: the pixels of a tile, and what may be used.
-_RUNS: tuple[tuple[str | int, str | None], ...] = (
-    ("none", None),
-    (1100, None),
-    (1700, None),
-    ("auto", "1GiB"),
+#: How each net is run: the pixels of a tile, what may be used, and whether in stages.
+_RUNS: tuple[tuple[str | int, str | None, bool], ...] = (
+    ("none", None, True),
+    (1100, None, False),
+    (1100, None, True),
+    ("auto", "1GiB", False),
+    ("auto", "1GiB", True),
+    ("auto", "400MiB", True),
 )
 
 Files = tuple[Path, Path]
 
 
-def measure(net: Files, size: tuple[int, int], tile: Any, limit: str | None) -> dict[str, Any]:
+def measure(
+    net: Files, size: tuple[int, int], tile: Any, limit: str | None, staged: bool
+) -> dict[str, Any]:
     """CPU seconds, peak bytes, the note on tiles and a digest of the map, in this process."""
     import numpy as np
 
     import netsurgery as ns
+    from netsurgery.net import staging
 
+    if not staged:
+        vars(staging)["find_cuts"] = lambda *_: ()
     seen = watch_peak()
     ns.set_max_memory(limit)
     options = ns.PictureOptions("image", tile=tile)
@@ -67,8 +76,10 @@ def measure(net: Files, size: tuple[int, int], tile: Any, limit: str | None) -> 
     }
 
 
-def originals() -> dict[str, tuple[Path, Path | None]]:
+def originals(folder: Path) -> dict[str, tuple[Path, Path | None]]:
     """Name -> a net and its weights, None for random ones."""
+    resnet = folder / "resnet50.prototxt"
+    resnet.write_text(resnet50())
     squeezenet = SHARED / "models" / "squeezenet"
     nets: dict[str, tuple[Path, Path | None]] = {
         "digits": (
@@ -76,6 +87,7 @@ def originals() -> dict[str, tuple[Path, Path | None]]:
             ROOT / "models/digits/digits.caffemodel",
         ),
         "CaffeNet's size": (CAFFENET.prototxt, None),
+        "ResNet-50": (resnet, None),
         "GoogLeNet": (SHARED / "bvlc" / "bvlc_googlenet.prototxt", None),
         "SqueezeNet": (
             squeezenet / "SqueezeNet_deploy.prototxt",
@@ -101,35 +113,45 @@ def dense(folder: Path, net: Path, weights: Path | None) -> Files:
 def main(words: list[str]) -> None:
     """A row for each net and way of running it."""
     if words[:1] == ["--child"]:
-        net, weights, size, tile, limit = words[1:]
+        net, weights, size, tile, limit, staged = words[1:]
         height, width = map(int, size.split("x"))
         side = int(tile) if tile.isdigit() else tile
-        print(json.dumps(measure((Path(net), Path(weights)), (height, width), side, limit or None)))
+        measured = measure(
+            (Path(net), Path(weights)), (height, width), side, limit or None, staged == "staged"
+        )
+        print(json.dumps(measured))
         return
     sizes = [word for word in words if re.fullmatch(r"\d+x\d+", word)] or ["2851x2700"]
     names = [word for word in words if word not in sizes]
-    print(f"| net, {sizes[0]} | tiles | CPU | CPU, times | anonymous memory | bits of the whole |")
-    print("|---|---|---|---|---|---|")
-    for name, files in originals().items():
-        if not names or name in names:
-            with tempfile.TemporaryDirectory() as folder:
-                _rows(name, dense(Path(folder), *files), sizes[0])
+    columns = "tiles | arithmetic, times | CPU | CPU, times | anonymous memory | bits of the whole"
+    print(f"| net, {sizes[0]} | {columns} |")
+    print("|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as nets:
+        for name, files in originals(Path(nets)).items():
+            if not names or name in names:
+                with tempfile.TemporaryDirectory() as folder:
+                    _rows(name, dense(Path(folder), *files), sizes[0])
 
 
 def _rows(name: str, files: Files, size: str) -> None:
     whole: dict[str, Any] = {}
-    for tile, limit in _RUNS:
+    for tile, limit, staged in _RUNS:
         command = [sys.executable, "-m", "benchmarks.tiles", "--child", *map(str, files), size]
         done = subprocess.run(
-            [*command, str(tile), limit or ""], cwd=ROOT, stdout=subprocess.PIPE, check=False
-        )
+            [*command, str(tile), limit or "", "staged" if staged else "as one stage"],
+            cwd=ROOT, stdout=subprocess.PIPE, check=False,
+        )  # fmt: skip
         if done.returncode:  # the reason is on standard error
             continue
         result = json.loads(done.stdout)
         whole = whole or result
-        tiles = re.sub(r"^the net was run in |,.*", "", result["note"]) or "the whole"
+        how = re.sub(r"^the net was run in |, [^,]* times the arith.*", "", result["note"])
+        how = how.replace("'", "`") or "the whole"
+        how += "" if staged else ", as one stage"
+        times = re.findall(r"([\d.]+) times the arithmetic", result["note"]) or ["1.00"]
         print(
-            f"| {name} | {tiles}{f' ({limit})' if limit else ''} | {result['seconds']:.1f} s "
+            f"| {name} | {how}{f' ({limit})' if limit else ''} | {times[0]} "
+            f"| {result['seconds']:.1f} s "
             f"| {result['seconds'] / whole['seconds']:.2f} | {result['peak'] / 2**20:.0f} MiB "
             f"| {'yes' if result['digest'] == whole['digest'] else 'no'} |",
             flush=True,

@@ -115,8 +115,8 @@ def checked(net: NetDefinition, size: Size, blobs: list[str]) -> Tiling | Untile
 
 
 @contextmanager
-def loaded(engine: Engine, net: NetDefinition, whole_numbers: bool = True) -> Iterator[LoadedNet]:
-    """The net with weights of -1, 0 and 1, or with normal ones."""
+def weights_of(net: NetDefinition, whole_numbers: bool) -> Iterator[Path | None]:
+    """A model with weights of -1, 0 and 1, or with normal ones; None where the net takes none."""
     random = np.random.default_rng(0)
 
     def drawn(shape: tuple[int, ...]) -> Array:
@@ -130,9 +130,14 @@ def loaded(engine: Engine, net: NetDefinition, whole_numbers: bool = True) -> It
         if shapes.params_of(each)
     ]
     with tempfile.TemporaryDirectory() as folder:
-        model = write_model(Path(folder) / "n.caffemodel", *layers) if layers else None
-        with engine.load(net, model) as opened:
-            yield opened
+        yield write_model(Path(folder) / "n.caffemodel", *layers) if layers else None
+
+
+@contextmanager
+def loaded(engine: Engine, net: NetDefinition, whole_numbers: bool = True) -> Iterator[LoadedNet]:
+    """The net with such weights."""
+    with weights_of(net, whole_numbers) as model, engine.load(net, model) as opened:
+        yield opened
 
 
 def run(net: LoadedNet, data: Array, blobs: list[str]) -> dict[str, Array]:

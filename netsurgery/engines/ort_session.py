@@ -97,13 +97,24 @@ class _Form(NamedTuple):
 class Session:
     """A graph that can be run; `inputs` are the names it takes, `outputs` those it gives."""
 
-    def __init__(self, graph: Graph, model: WeightsFile | None, options: EngineOptions) -> None:
-        """Raises EngineFailed, with ONNX Runtime's own words, for what it does not take."""
+    def __init__(
+        self,
+        graph: Graph,
+        model: WeightsFile | None,
+        options: EngineOptions,
+        convolved: int | None = None,
+    ) -> None:
+        """Raises EngineFailed, with ONNX Runtime's own words, for what it does not take.
+
+        convolved: bytes of weights that decide how much is optimized, where the graph is only a
+        part of what has them.
+        """
         self.inputs, self.outputs = list(graph.inputs), list(graph.outputs)
         self._starts = {value: layer for value, (layer, _) in graph.starts.items()}
         graph.outputs.update({value: shape for value, (_, shape) in graph.starts.items()})
         self._options = options
-        self._convolved = graph.size_of_params_of("Conv")
+        own = graph.size_of_params_of("Conv")
+        self._convolved = own if convolved is None else convolved
         self._session = self._created(graph, model)
         used = self._session.get_providers()[0]
         if options.gpu is not None and used != "CUDAExecutionProvider":

@@ -208,7 +208,7 @@ def allowed() -> int:
 
 
 def left() -> int:
-    """Bytes that may be in use besides those in use now."""
+    """Bytes that may be claimed besides those in use now."""
     with _BUDGET.lock:
         return _BUDGET.allowed() - _BUDGET.taken
 

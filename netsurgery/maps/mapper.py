@@ -32,6 +32,7 @@ from netsurgery.maps.picture_options import (
 )
 from netsurgery.maps.transformer import Placement, Transformer, squeeze_note
 from netsurgery.net.field import Cells
+from netsurgery.net.memory import caffe_memory, embedded_memory
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import TOO_MANY
 from netsurgery.net.state import TEST, NetState
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.tile_store import TileStore
-    from netsurgery.net.tiles import TilePlan
+    from netsurgery.net.stages import StagedPlan
 
     Array = NDArray[np.float32]
 
@@ -269,20 +270,17 @@ class Mapper(NetRunner):
             store.begin(identify(self.source, transformer, engine, picture, exact, names))
         self.resumed = store.note
         cutter = self.transformer.cutter(picture, exact)
-        values = self._in_tiles(plan, names, store, cutter.cut)
-        return PictureBlobs(values, cutter.placement, plan.tile)
+        values = self._in_tiles(plan, store, cutter.cut)
+        return PictureBlobs(values, cutter.placement, plan.representative)
 
     def _in_tiles(
-        self,
-        plan: TilePlan,
-        names: Sequence[str],
-        store: TileStore,
-        cut: Callable[[Size, Size], Array],
+        self, plan: StagedPlan, store: TileStore, cut: Callable[[Size, Size], Array]
     ) -> dict[str, Array]:
-        from netsurgery.maps.tiled import run_tiles, tiles_note
+        from netsurgery.maps.tiled import run_stages, tiles_note
 
         self.tiled = tiles_note(plan, self.engine, self.options)
-        run_tiles(plan, cut, lambda pixels: self.run(pixels, names), store.make, store)
+        with self.stages(plan) as run:
+            run_stages(plan, cut, run, store.make, store)
         return store.whole()
 
     def _input_size(self, picture: Picture, size: InputSize | None) -> Size:
@@ -335,12 +333,12 @@ class Mapper(NetRunner):
             plan, store = plans[start]
             if plan is None or store is None:
                 return self.run(moved, names)[names[0]]
-            return self._in_tiles(plan, names, store, cutter(moved))[names[0]]
+            return self._in_tiles(plan, store, cutter(moved))[names[0]]
 
         values = {names[0]: stitch.run(data, run, names[0])}
         self.stitched = stitch.note
         first, _ = next(iter(plans.values()))
-        return PictureBlobs(values, placement, exact if first is None else first.tile)
+        return PictureBlobs(values, placement, exact if first is None else first.representative)
 
     def _plan(
         self,
@@ -351,7 +349,7 @@ class Mapper(NetRunner):
         tile: TileSize | None,
         store: TileStore | None,
         cutting: Callable[[Size, Size], int],
-    ) -> tuple[TilePlan | None, TileStore | None]:
+    ) -> tuple[StagedPlan | None, TileStore | None]:
         """The tiles for an input of `size`, and where their blobs are put together, `store` if it
         is one; None where the net is run over the whole.
 
@@ -386,7 +384,8 @@ class Mapper(NetRunner):
         from netsurgery.maps.tiled import Tiler
 
         store = store or TileStore()
-        tiler = Tiler(source, loaded, names, as_map, besides, cutting, store)
+        memory = caffe_memory if self.engine.startswith("caffe") else embedded_memory
+        tiler = Tiler(source, loaded, names, as_map, besides, cutting, memory, self.options, store)
         return tiler.plan(size, tile, refusal), store
 
     def check_size(self, picture: Picture, size: Size) -> None:

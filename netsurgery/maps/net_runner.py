@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from netsurgery.maps.map_source import MapSource
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from netsurgery.net.stages import Stage, StagedPlan
 
     Array = NDArray[np.float32]
 
@@ -49,6 +52,25 @@ class NetRunner(Closeable):
             if tuple(loaded.inputs[name]) != blob.shape:
                 loaded.reshape({name: blob.shape})
             return loaded.forward({name: blob}, names)
+        except (EngineError, MemoryError):
+            self._unload()
+            raise
+
+    @contextmanager
+    def stages(self, plan: StagedPlan) -> Iterator[Callable[[Stage, Array], Mapping[str, Array]]]:
+        """What runs the stages of a plan; those that are parts of the net are loaded meanwhile."""
+        loaded, nets = self.load(), {}
+        assert self._engine is not None
+        try:
+            with ExitStack() as stack:
+                for stage in plan.stages:
+                    net = loaded
+                    if stage.net is not self.source.net:
+                        net = self._engine.load(stage.net, Path(self.source.model.path))
+                        stack.enter_context(net)
+                    net.reshape({stage.input: stage.input_shape})
+                    nets[stage] = net
+                yield lambda stage, pixels: nets[stage].forward({stage.input: pixels}, stage.blobs)
         except (EngineError, MemoryError):
             self._unload()
             raise

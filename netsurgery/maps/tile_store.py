@@ -162,12 +162,16 @@ class TileStore(Closeable):
     def add(self, ends: Mapping[str, int]) -> None:
         """Each blob's rows are done up to its end."""
         self._done.update(ends)
-        if self._journal is None or not all(ends.values()):
+        if self._journal is None or not all(self._done.get(blob) for blob in self.maps):
             return
         for array in self.maps.values():
             flush(array)
-        shapes = {blob: array.shape[1:] for blob, array in self.maps.items()}
-        self._journal.add({blob: BlobProgress(shapes[blob], ends[blob]) for blob in shapes})
+        self._journal.add(
+            {
+                blob: BlobProgress(array.shape[1:], self._done[blob])
+                for blob, array in self.maps.items()
+            }
+        )
         self._keep()
 
     def whole(self) -> dict[str, Array]:

@@ -50,7 +50,8 @@ class NetInput:
 class NetDefinition:
     """A net in one state: `layers` are those that it includes.
 
-    `notes` is what its user should know of how it was read.
+    `notes` is what its user should know of how it was read. `whole` is the net that this one is a
+    part of, where it is to give the very numbers that it gives within that.
     """
 
     prototxt: Prototxt = field(repr=False)
@@ -59,6 +60,7 @@ class NetDefinition:
     layers: tuple[Layer, ...]
     state: NetState
     notes: tuple[str, ...] = ()
+    whole: NetDefinition | None = field(default=None, repr=False)
 
     @classmethod
     def read(cls, path: Path | str, state: NetState = TEST) -> NetDefinition:

@@ -17,17 +17,20 @@ from typing import TypeAlias
 __all__ = [
     "EXACT_CELLS",
     "AxisTiles",
+    "Counts",
     "InputTile",
     "MapAxis",
     "MapPart",
     "TilePlan",
     "Tiling",
-    "has_exact_cells",
+    "least_exact_cells",
 ]
 
 Size = tuple[int, int]
 #: Of one tile along one axis: blob -> the cells of the whole that it gives, and where it has them.
 AxisCuts: TypeAlias = Mapping[str, tuple[slice, slice]]
+#: Rows and columns of a blob's whole map, and how many pixels they are apart.
+Counts: TypeAlias = tuple[tuple[int, Fraction], tuple[int, Fraction]]
 
 #: With more cells in each of its maps than this a tile gives the very bits of the whole, with one
 #: thread: ONNX Runtime's matrix product adds in another order for as many columns or fewer.
@@ -36,13 +39,13 @@ EXACT_CELLS = 64
 _EXACT_CELLS_A_THREAD = 80
 
 
-def has_exact_cells(cells: int, threads: int) -> bool:
-    """Whether tiles whose smallest map has `cells` give the very bits of the whole.
+def least_exact_cells(threads: int) -> int:
+    """How many cells the smallest map of a tile has to have for the very bits of the whole.
 
-    >>> has_exact_cells(64, 1), has_exact_cells(65, 1), has_exact_cells(65, 2)
-    (False, True, False)
+    >>> least_exact_cells(1), least_exact_cells(2)
+    (65, 160)
     """
-    return cells > EXACT_CELLS if threads == 1 else cells >= _EXACT_CELLS_A_THREAD * threads
+    return EXACT_CELLS + 1 if threads == 1 else _EXACT_CELLS_A_THREAD * threads
 
 
 @dataclass(frozen=True)
@@ -130,18 +133,19 @@ class AxisTiles:
     """What tiles along one axis have to keep to, in pixels.
 
     size: of the input. stride: a tile begins at a multiple of it. overlap: what a tile shares with
-    the next one. maps: the requested blobs.
+    the next one. maps: the requested blobs. least: the smallest tile that the net takes.
     """
 
     size: int
     stride: int
     overlap: int
     maps: Mapping[str, MapAxis]
+    least: int = 0
 
     @property
     def smallest(self) -> int:
         """The smallest tile."""
-        return min(self.size, self.overlap + self.stride)
+        return min(self.size, max(self.least, self.overlap + self.stride))
 
     def largest(self, limit: int) -> int:
         """The largest tile of at most `limit` pixels; the smallest where that is larger."""
@@ -154,14 +158,20 @@ class AxisTiles:
         last, step = self.size - tile, tile - self.overlap
         return (*range(0, last, step), last) if last else (0,)
 
+    def count(self, tile: int) -> int:
+        """How many tiles of that size there are."""
+        return 1 if tile == self.size else 1 + -(-(self.size - tile) // (tile - self.overlap))
+
     def balanced(self, tile: int) -> int:
         """The smallest tile of which no more are needed."""
-        count = len(self.starts(tile))
-        if count == 1:
-            return tile
+        count = self.count(tile)
+        return tile if count == 1 else self.of_count(count)
+
+    def of_count(self, count: int) -> int:
+        """The smallest tile of which `count` are enough, where that is no smaller than any."""
         # Of n tiles that share `overlap` pixels, each has this many of its own.
         own = -(-(self.size - self.overlap) // count)
-        return self.overlap + -(-own // self.stride) * self.stride
+        return max(self.smallest, self.largest(self.overlap + -(-own // self.stride) * self.stride))
 
     def cuts(self, tile: int) -> Iterator[AxisCuts]:
         """What each of the tiles gives, in their order."""
@@ -183,12 +193,11 @@ class AxisTiles:
 class Tiling:
     """How an input can be cut into tiles; (height, width) in pixels.
 
-    axes: along height and along width. counts: of every blob that is computed, rows and columns
-    in the whole, and how many pixels they are apart.
+    axes: along height and along width. counts: those of every blob that is computed.
     """
 
     axes: tuple[AxisTiles, AxisTiles]
-    counts: Sequence[tuple[tuple[int, Fraction], tuple[int, Fraction]]]
+    counts: Mapping[str, Counts]
 
     @property
     def size(self) -> Size:
@@ -226,13 +235,19 @@ class Tiling:
 
     def fewest_cells(self, tile: Size) -> int:
         """How many cells the smallest map of a tile has."""
-        return min(
-            prod(
-                cells - int((self.size[axis] - tile[axis]) / step)
-                for axis, (cells, step) in enumerate(each)
-            )
-            for each in self.counts
+        return min(self.cells_of(counts, tile) for counts in self._different_counts)
+
+    def cells_of(self, counts: Counts, tile: Size) -> int:
+        """How many cells a tile has of a blob that is counted so."""
+        return prod(
+            cells - int((self.size[axis] - tile[axis]) / step)
+            for axis, (cells, step) in enumerate(counts)
         )
+
+    @cached_property
+    def _different_counts(self) -> frozenset[Counts]:
+        """Many blobs have as many cells as others."""
+        return frozenset(self.counts.values())
 
     def largest(self, side: int) -> Size:
         """The largest tile whose sides are at most `side`; the smallest where that is larger."""

@@ -14,15 +14,16 @@ its own cells; the rest is the overlap, as large whatever the tile's size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, floor, lcm
 
+from netsurgery.errors import PrototxtError
 from netsurgery.net.field import ReceptiveField, layer_fields
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.needed import needed
 from netsurgery.net.net import NetDefinition
-from netsurgery.net.shapes import infer
+from netsurgery.net.shapes import Shapes, infer
 from netsurgery.net.tiles import AxisTiles, MapAxis, Tiling
 
 __all__ = ["Untileable", "find_tiling"]
@@ -69,7 +70,8 @@ def find_tiling(
     declared = walk.at((shape[2], shape[3]))
     if isinstance(declared, Untileable):
         return declared
-    axes, counts = [], []
+    axes: list[AxisTiles] = []
+    counts: list[dict[str, tuple[int, Fraction]]] = []
     for axis in range(2):
         probe = _probe(declared, axis, size[axis])
         sides = [
@@ -83,9 +85,11 @@ def find_tiling(
         refused = _uneven(seen, larger, axis, probe.stride)
         if refused is not None:
             return refused
-        axes.append(_axis(seen, axis, size[axis], probe, blobs))
-        counts.append([_counted(blob, axis, size[axis] - probe.size) for blob in seen])
-    return Tiling((axes[0], axes[1]), tuple(zip(*counts, strict=True)))
+        tiles = _axis(seen, axis, size[axis], probe, blobs)
+        axes.append(replace(tiles, least=_least(walk, sides[0], axis, tiles.smallest, probe)))
+        counts.append({blob.blob: _counted(blob, axis, size[axis] - probe.size) for blob in seen})
+    rows, columns = counts
+    return Tiling((axes[0], axes[1]), {blob: (rows[blob], columns[blob]) for blob in rows})
 
 
 @dataclass(frozen=True)
@@ -107,9 +111,13 @@ class _BlobWalk:
     channels: int
     blobs: Sequence[str]
 
+    def shapes(self, size: Size) -> Shapes:
+        """At an input of that size. Raises PrototxtError where the net does not take it."""
+        return infer(self.net, {self.input: (1, self.channels, *size)})
+
     def at(self, size: Size) -> list[_WalkedBlob] | Untileable:
         """Every blob on the way, the input first; or the first layer that forbids tiles."""
-        shapes = infer(self.net, {self.input: (1, self.channels, *size)})
+        shapes = self.shapes(size)
         layers, _ = needed(self.net, self.blobs)
         read = {*self.blobs, *(bottom for layer in layers for bottom in layer.bottoms)}
         indices = {layer.index for layer in layers}
@@ -195,6 +203,23 @@ def _axis(
     return AxisTiles(
         size, probe.stride, probe.size - floor(own / probe.stride) * probe.stride, maps
     )
+
+
+def _least(walk: _BlobWalk, seen: Size, axis: int, smallest: int, probe: _ProbeSizes) -> int:
+    """The smallest tile, from `smallest` on, that all of the net takes.
+
+    Layers that no blob asked for depends on are run too, where others share params with them.
+    """
+
+    def taken(side: int) -> bool:
+        try:
+            walk.shapes((side, seen[1]) if axis == 0 else (seen[0], side))
+        except PrototxtError:
+            return False
+        return True
+
+    sides = range(smallest, max(smallest, probe.size) + 1, probe.stride)
+    return next((side for side in sides if taken(side)), sides[-1])
 
 
 def _end(blob: _WalkedBlob, axis: int, cell: int) -> Fraction:

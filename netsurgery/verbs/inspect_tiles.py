@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,9 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
 from netsurgery.net.memory import embedded_memory
 from netsurgery.net.net import NetDefinition, Shape
-from netsurgery.net.shapes import infer
-from netsurgery.net.tiles import Tiling
-from netsurgery.net.tiling import Untileable, find_tiling
+from netsurgery.net.staging import Staging, find_stages
+from netsurgery.net.tiles import EXACT_CELLS
+from netsurgery.net.tiling import Untileable
 
 __all__ = ["TileCost", "TilesReport", "report_tiles"]
 
@@ -22,12 +23,13 @@ Size = tuple[int, int]
 
 #: An input that no size is given for is reported as one of its remainder that is as large.
 _LARGE = 4096
-#: The most pixels along a side of the tiles that are reported, besides the smallest.
+#: The most pixels along a side of the tiles that are reported.
 _SIDES = (512, 1024, 2048)
 
 _COLUMNS = (
     Column("tile"),
     Column("tiles", 1, number=True),
+    Column("cut at", 2),
     Column("arithmetic", 2, number=True),
     Column("memory", 1, number=True),
 )
@@ -37,12 +39,14 @@ _COLUMNS = (
 class TileCost:
     """Tiles of one size, (height, width) in pixels.
 
-    count: how many. overhead: pixels computed for each of the input. memory: bytes that running the
-    net over one takes at most, in the embedded engine, besides its libraries and the weights.
+    count: how many. cuts: the blobs at which the net is cut into stages. overhead: how often a
+    multiply-add of the whole is done. memory: bytes that running the stages takes at most, in the
+    embedded engine, besides its libraries and the weights.
     """
 
     tile: Size
     count: int
+    cuts: tuple[str, ...]
     overhead: float
     memory: int
 
@@ -51,6 +55,7 @@ class TileCost:
         return {
             "tile": list(self.tile),
             "count": self.count,
+            "cuts": list(self.cuts),
             "overhead": self.overhead,
             "bytes": self.memory,
         }
@@ -62,8 +67,9 @@ class TilesReport:
 
     refusal: why the net cannot be run so, "" where it can. stride: tiles begin at its multiples.
     overlap: what neighbours share. smallest: the smallest tile; smallest_exact: the smallest one
-    that gives the very bits of the whole, in the embedded engine with one thread. costs: of tiles,
-    and of the whole where it can be run.
+    that gives the very bits of the whole, in the embedded engine with one thread. cuts: the blobs
+    at which the net can be cut into stages, whose tiles overlap by less. costs: of tiles, with the
+    cuts that then compute least, and of the whole where it can be run.
 
     >>> import netsurgery as ns
     >>> found = ns.inspect("prototxt/digits_deploy.prototxt", fields=True)
@@ -77,24 +83,27 @@ class TilesReport:
     overlap: Size = (0, 0)
     smallest: Size = (0, 0)
     smallest_exact: Size = (0, 0)
+    cuts: tuple[str, ...] = ()
     costs: tuple[TileCost, ...] = ()
 
     def __str__(self) -> str:
         if self.refusal:
             return f"no tiles: {self.refusal}"
+        cuts = ", ".join(map(repr, self.cuts))
+        stages = f"; cut into stages at {cuts}, the net needs less overlap" if cuts else ""
         return (
             f"tiles of an input of {shape_text(self.size)} begin at multiples of "
             f"{shape_text(self.stride)} and overlap by {shape_text(self.overlap)}; the smallest is "
             f"{shape_text(self.smallest)}, and from {shape_text(self.smallest_exact)} on they give "
-            "the bits of the whole in the embedded engine with one thread"
+            f"the bits of the whole in the embedded engine with one thread{stages}"
         )
 
     def table(self) -> Table | None:
         """What tiles of several sizes cost, and the whole."""
         table = Table(_COLUMNS)
         for cost in self.costs:
-            arithmetic = f"{cost.overhead:.2f} x"
-            table.add(shape_text(cost.tile), f"{cost.count:,}", arithmetic, size_text(cost.memory))
+            taken = f"{cost.overhead:.2f} x", size_text(cost.memory)
+            table.add(shape_text(cost.tile), f"{cost.count:,}", ", ".join(cost.cuts), *taken)
         return table if table.rows else None
 
     def to_json(self) -> dict[str, Any]:
@@ -109,6 +118,7 @@ class TilesReport:
             "input_size": list(self.size),
             "refusal": self.refusal or None,
             **{key: None if self.refusal else list(size) for key, size in sizes.items()},
+            "cuts": list(self.cuts),
             "costs": [cost.to_json() for cost in self.costs],
         }
 
@@ -126,25 +136,28 @@ def report_tiles(net: NetDefinition, inputs: Mapping[str, Shape]) -> TilesReport
         return None
     size = (shape[2], shape[3])
 
-    def tiling_of(size: Size) -> Tiling | Untileable:
-        return find_tiling(net, source.name, shape, size, net.outputs)
+    def staging_of(size: Size) -> Staging | Untileable:
+        return find_stages(net, source.name, shape, size, net.outputs, embedded_memory)
 
     try:
-        tiling = tiling_of(size)
-        if isinstance(tiling, Tiling) and source.name not in inputs:
-            height, width = map(_enlarged, size, tiling.stride)
-            tiling = tiling_of((height, width))
+        staging = staging_of(size)
+        if isinstance(staging, Staging) and source.name not in inputs:
+            height, width = map(_enlarged, size, staging.tiling.stride)
+            staging = staging_of((height, width))
+        if isinstance(staging, Untileable):
+            return TilesReport(size, str(staging))
+        costs = _costs(staging)
     except NetsurgeryError as error:
         return TilesReport(size, str(error))
-    if isinstance(tiling, Untileable):
-        return TilesReport(size, str(tiling))
+    tiling = staging.tiling
     return TilesReport(
         tiling.size,
         stride=tiling.stride,
         overlap=tiling.overlap,
         smallest=tiling.smallest,
         smallest_exact=tiling.smallest_exact,
-        costs=_costs(net, (source.name, shape[1]), tiling),
+        cuts=staging.cuts,
+        costs=costs,
     )
 
 
@@ -152,18 +165,14 @@ def _enlarged(side: int, stride: int) -> int:
     return max(side, side + -(-(_LARGE - side) // stride) * stride)
 
 
-def _costs(net: NetDefinition, source: tuple[str, int], tiling: Tiling) -> tuple[TileCost, ...]:
-    name, channels = source
-    least = max(tiling.smallest_exact)
-    sides = [least, *(side for side in _SIDES if side > least)]
-    tiles = {tiling.plan(tiling.largest(side)).tile for side in sides}
+def _costs(staging: Staging) -> tuple[TileCost, ...]:
+    """Of the tiles that take least memory, of some sizes, and of the whole."""
+    cells = EXACT_CELLS + 1
+    plans = [staging.least(cells), *(staging.of_side(side, cells) for side in _SIDES)]
+    with suppress(NetsurgeryError):  # the whole has more numbers than Caffe counts
+        plans.append(staging.of_side(max(staging.tiling.size), cells))
     costs = []
-    for tile in sorted(tiles | {tiling.size}):
-        try:
-            shapes = infer(net, {name: (1, channels, *tile)})
-        except NetsurgeryError:  # the whole has more numbers than Caffe counts
-            continue
-        plan = tiling.exactly(tile)
-        memory = embedded_memory(net, shapes, net.outputs)
-        costs.append(TileCost(tile, plan.count, plan.overhead, memory))
-    return tuple(costs)
+    for plan in filter(None, plans):
+        first = plan.stages[0].plan
+        costs.append(TileCost(first.tile, first.count, plan.cuts, plan.overhead, plan.memory))
+    return tuple(dict.fromkeys(costs))

@@ -452,11 +452,16 @@ def test_tiles(capsys: pytest.CaptureFixture[str], tmp_path: Path, digits: tuple
     *parts, whole = tiles["costs"]
     assert whole["tile"] == [1001, 1503]
     assert (whole["count"], whole["overhead"]) == (1, 1)
+    assert tiles["cuts"] == ["pool1", "pool2", "pool3"]
+    assert "; cut into stages at 'pool1', 'pool2', 'pool3', the net needs less overlap" in said
     for cost in parts:
         assert cost["count"] > 1 < cost["overhead"]
         assert cost["bytes"] < whole["bytes"]
         height, width = cost["tile"]
-        assert (height % 8, width % 8) == (1001 % 8, 1503 % 8)
+        # Of the net as one, or of what lies before the cut.
+        stride = 2 ** tiles["cuts"].index(cost["cuts"][0]) * 2 if cost["cuts"] else 8
+        assert (height % stride, width % stride) == (1001 % stride, 1503 % stride)
+    assert ["pool2"] in [cost["cuts"] for cost in parts]
     assert f"{whole['bytes'] / 2**20:.1f} MiB" in "\n".join(lines)
 
 

@@ -1,0 +1,200 @@
+"""A part of a net between two cuts: the tiles for which it computes least within some memory.
+
+Memory is reckoned: that of two tiles is known, and that of others lies about on the line through
+both.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property, partial
+from math import prod
+from typing import NamedTuple, TypeAlias
+
+from netsurgery.errors import NetsurgeryError
+from netsurgery.net import types
+from netsurgery.net.cost import NUMBER_BYTES, distinct_params, multiply_adds
+from netsurgery.net.net import NetDefinition
+from netsurgery.net.shapes import Shapes, infer
+from netsurgery.net.stages import Stage
+from netsurgery.net.tiles import Counts, Tiling
+from netsurgery.net.types.record import Space
+
+__all__ = ["Choice", "Memory", "NetPart"]
+
+Size = tuple[int, int]
+#: What running a net at these shapes takes, handing blobs back, in bytes.
+Memory: TypeAlias = Callable[[NetDefinition, Shapes, Sequence[str]], int]
+
+#: Running a net once takes about as long as so many multiply-adds, however small the tile,
+_CALL = 2_000_000
+#: and reading a param as so many.
+_READ = 12
+
+
+class Choice(NamedTuple):
+    """What tiles of a size cost together, in multiply-adds, and that size."""
+
+    cost: float
+    tile: Size
+
+
+@dataclass(frozen=True, eq=False)
+class NetPart:
+    """What the net does between two cuts.
+
+    input: the cut it begins at, with `channels`, or the net's own. cut: the one that it ends at,
+    None for the last part. wanted: what else it gives. memory: what running a net takes.
+    """
+
+    net: NetDefinition
+    input: str
+    channels: int
+    cut: str | None
+    wanted: tuple[str, ...]
+    is_first: bool
+    tiling: Tiling
+    memory: Memory
+
+    @property
+    def blobs(self) -> tuple[str, ...]:
+        """What it gives."""
+        return (*self.wanted, *([] if self.cut is None else [self.cut]))
+
+    def shapes(self, tile: Size) -> Shapes:
+        """Its shapes for a tile. Raises NetsurgeryError for more numbers than Caffe counts."""
+        return infer(self.net, {self.input: (1, self.channels, *tile)})
+
+    def multiply_adds(self, tile: Size) -> float:
+        """Of one tile; at least 1, for what weighs nothing is run all the same."""
+        return 1 + sum(
+            weight * self.tiling.cells_of(counts, tile) for counts, weight in self._weights.items()
+        )
+
+    @cached_property
+    def _weights(self) -> dict[Counts, float]:
+        """Multiply-adds for each cell of the blobs that are counted so."""
+        shapes = self._samples[0][1]
+        weights: dict[Counts, float] = {}
+        for layer in self.net.layers:
+            done = multiply_adds(layer, shapes)
+            if done:
+                spreads = types.space(layer) is Space.SPREADING
+                blob = layer.bottoms[0] if spreads else layer.tops[0]
+                counts = self.tiling.counts.get(blob)
+                if counts is not None:  # else it depends on no input
+                    weight = done / prod(shapes.blobs[blob][2:])
+                    weights[counts] = weights.get(counts, 0) + weight
+        return weights
+
+    def memory_of(self, tile: Size) -> int:
+        """What the part takes with such tiles, the bands that it reads and makes included."""
+        running = self.memory(self.net, self.shapes(tile), self.blobs)
+        return running + int(tile[0] * self._bands)
+
+    @cached_property
+    def _bands(self) -> float:
+        """Bytes of a row of the map that it reads and of what it makes of that row."""
+        width = self.tiling.size[1]
+        numbers = 0.0 if self.is_first else width * self.channels
+        if self.cut is not None:
+            rows, columns = (axis.maps[self.cut] for axis in self.tiling.axes)
+            channels = self._samples[0][1].blobs[self.cut][1]
+            numbers += columns.cells * channels / float(rows.step)
+        return NUMBER_BYTES * numbers
+
+    @cached_property
+    def _samples(self) -> tuple[tuple[Size, Shapes], tuple[Size, Shapes]]:
+        """A small tile and a large one, from which those between are reckoned."""
+        small = self.tiling.smallest_exact
+        few, side = self.shapes(small), max(small)
+        for factor in (4, 2):
+            large = self.tiling.largest(factor * side)
+            with suppress(NetsurgeryError):  # more numbers than Caffe counts
+                return (small, few), (large, self.shapes(large))
+        large = self.tiling.largest(max(small) + max(self.tiling.stride))
+        return (small, few), (large, self.shapes(large))
+
+    @cached_property
+    def _line(self) -> tuple[float, float]:
+        """Bytes of a tile without pixels, and for each of its pixels."""
+        (small, few), (large, many) = self._samples
+        low, high = (self.memory(self.net, each, self.blobs) for each in (few, many))
+        slope = (high - low) / (prod(large) - prod(small)) if large != small else 0.0
+        return low - slope * prod(small), slope
+
+    def running(self, pixels: int) -> float:
+        """About what running it over so many pixels takes, without bands."""
+        base, slope = self._line
+        return base + slope * pixels
+
+    def best(self, memory: float, cells: int, side: int | None) -> Choice | None:
+        """The tiles that compute least within so much memory; None where none fit.
+
+        cells: how many the smallest map of a tile is to have. side: the most pixels along a side.
+        """
+        rows, (base, slope) = self.tiling.axes[0], self._line
+        choices = []
+        for width in self._widths:
+            a_row = slope * width + self._bands
+            most = min((memory - base) / a_row if a_row else rows.size, side or rows.size)
+            most = int(min(most, rows.size) + 1e-6)
+            height = rows.largest(most)
+            if memory < base or height > most or width > (side or width):
+                continue
+            for tile in (rows.balanced(height), width), (height, width):
+                choices.append(Choice(self._cost(tile), tile))
+        return next((each for each in sorted(choices) if self._has_cells(each.tile, cells)), None)
+
+    def least(self, cells: int) -> tuple[float, Size]:
+        """The least memory that tiles with so many cells in the smallest map take, and the tile."""
+        rows, (base, slope) = self.tiling.axes[0], self._line
+        heights = range(rows.smallest, rows.size + 1, rows.stride)
+        tiles = []
+        for width in self._widths:
+            enough = partial(self._has_cells_at, width, cells)
+            first = bisect_left(heights, True, key=enough)
+            if first < len(heights):
+                height = heights[first]
+                tiles.append((base + height * (slope * width + self._bands), (height, width)))
+        return min(tiles)  # one of them is the whole
+
+    def _has_cells_at(self, width: int, cells: int, height: int) -> bool:
+        return self._has_cells((height, width), cells)
+
+    def _has_cells(self, tile: Size, cells: int) -> bool:
+        return tile == self.tiling.size or self.tiling.fewest_cells(tile) >= cells
+
+    def _cost(self, tile: Size) -> float:
+        """What such tiles cost together."""
+        rows, columns = self.tiling.axes
+        count = rows.count(tile[0]) * columns.count(tile[1])
+        return count * (self._call + self.multiply_adds(tile))
+
+    @cached_property
+    def _call(self) -> float:
+        """What running the part once costs besides its cells, as multiply-adds."""
+        return _CALL + _READ * distinct_params(self.net, self._samples[0][1])
+
+    @property
+    def once(self) -> float:
+        """The multiply-adds of the part where nothing is computed twice."""
+        return self.multiply_adds(self.tiling.size)
+
+    @cached_property
+    def _widths(self) -> tuple[int, ...]:
+        """Widths of tiles, from the whole to the smallest."""
+        axis, count, widths = self.tiling.axes[1], 1, [self.tiling.size[1]]
+        while widths[-1] > axis.smallest:
+            count += 1 + count // 8  # of the first few counts all, then fewer
+            widths.append(axis.of_count(count))
+        return tuple(dict.fromkeys(widths))
+
+    def stage(self, tile: Size) -> Stage:
+        """Run in such tiles."""
+        plan = self.tiling.exactly(tile)
+        costs = plan.count * self.multiply_adds(tile), self.once
+        return Stage(self.net, self.input, self.channels, self.blobs, plan, *costs)

@@ -1,0 +1,222 @@
+"""Where a net is cut into stages, and how large the tiles of each are.
+
+Of all the cuts and tiles that fit into the memory there is, those are taken that compute least.
+Memory is shared out in equal portions: for each place of the net and each number of portions, the
+best way there is the best way to an earlier place, and one stage more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+
+from netsurgery.errors import NetsurgeryError
+from netsurgery.net.cuts import find_cuts, part_between
+from netsurgery.net.needed import only_needed
+from netsurgery.net.net import NetDefinition, Shape
+from netsurgery.net.shapes import infer
+from netsurgery.net.stage_tiles import Choice, Memory, NetPart
+from netsurgery.net.stages import StagedPlan
+from netsurgery.net.tiles import Tiling
+from netsurgery.net.tiling import Untileable, find_tiling
+
+__all__ = ["Staging", "find_stages"]
+
+Size = tuple[int, int]
+#: Tiles for the parts of a net that make it up: (number of a place, of a later one) -> their size.
+_PartTiles = dict[tuple[int, int], Size]
+#: What such parts cost, in multiply-adds or in bytes.
+_Way = tuple[float, _PartTiles]
+
+#: How many portions memory is divided into.
+_PORTIONS = 40
+#: A stage more has to save this share of the arithmetic: it has a session of its own.
+_WORTH = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Staging:
+    """A net that can be run in tiles, and all the parts that cuts could make of it.
+
+    parts: (number of a place, number of a later one) -> the part between; the places are the input,
+    the cuts and the end.
+    """
+
+    net: NetDefinition
+    tiling: Tiling
+    parts: Mapping[tuple[int, int], NetPart]
+
+    @property
+    def end(self) -> int:
+        """The number of the last place."""
+        return max(after for _, after in self.parts)
+
+    @property
+    def cuts(self) -> tuple[str, ...]:
+        """The blobs at which the net can be cut."""
+        return tuple(
+            self.parts[place, place + 1].input
+            for place in range(1, self.end)
+            if (place, place + 1) in self.parts
+        )
+
+    @property
+    def smallest_side(self) -> int:
+        """The longer side of the smallest tile of the input that any first stage takes."""
+        first = (part for (start, _), part in self.parts.items() if start == 0)
+        return min(max(part.tiling.smallest) for part in first)
+
+    def within(self, memory: int, cells: int, side: int | None = None) -> StagedPlan | None:
+        """What computes least within so much memory; None where nothing fits.
+
+        cells, side: as in `of_side`.
+        """
+        budget = float(memory)
+        while tiles := self._cheapest(self._choices(budget, cells, side), _PORTIONS):
+            try:
+                plan = self.plan(tiles)
+            except NetsurgeryError:  # more numbers than Caffe counts
+                budget *= 0.9
+                continue
+            if plan.memory <= memory:
+                return plan
+            budget *= 0.98 * memory / plan.memory  # what tiles take was reckoned
+        least = None if side else self.least(cells)
+        return least if least and least.memory <= memory else None
+
+    def _choices(
+        self, memory: float, cells: int, side: int | None
+    ) -> dict[tuple[int, int], list[Choice | None]]:
+        """What each part does best with 0, 1, ... parts of the memory."""
+        shares = [memory * number / _PORTIONS for number in range(1, _PORTIONS + 1)]
+        return {
+            ends: [None, *(part.best(each, cells, None if ends[0] else side) for each in shares)]
+            for ends, part in self.parts.items()
+        }
+
+    def least(self, cells: int) -> StagedPlan:
+        """What takes least memory, each stage with so many cells in the smallest map of a tile."""
+        best: list[_Way] = [(0.0, {})]
+        for end in range(1, self.end + 1):
+            ways: list[_Way] = [(inf, {})]
+            for start, (before, tiles) in enumerate(best):
+                if (start, end) in self.parts:
+                    memory, tile = self.parts[start, end].least(cells)
+                    ways.append((before + memory, {**tiles, (start, end): tile}))
+            best.append(min(ways, key=lambda way: way[0]))
+        return self.plan(best[-1][1])
+
+    def of_side(self, side: int, cells: int) -> StagedPlan | None:
+        """Tiles of the input of at most `side` pixels a side; None where there are none.
+
+        Each stage takes what the whole net does for such a tile, or what it needs. cells: how many
+        the smallest map of any tile is to have.
+        """
+        of_tile = self.parts[0, self.end].running(side * side)
+        costs = {}
+        for ends, part in self.parts.items():
+            memory = max(of_tile, part.least(cells)[0])
+            costs[ends] = [None, part.best(memory, cells, None if ends[0] else side)]
+        tiles = self._cheapest(costs, self.end)
+        return self.plan(tiles) if tiles else None
+
+    def _cheapest(
+        self, costs: Mapping[tuple[int, int], Sequence[Choice | None]], units: int
+    ) -> _PartTiles:
+        """The parts, and their tiles, that together cost least with so many units of memory.
+
+        costs: of each part, what it does with 0, 1, ... units.
+        """
+        best: list[list[_Way]] = [[(0.0, {})] * (units + 1)]
+        for end in range(1, self.end + 1):
+            best.append([self._way(best, costs, end, total) for total in range(units + 1)])
+        return best[-1][units][1]
+
+    def _way(
+        self,
+        best: Sequence[Sequence[_Way]],
+        costs: Mapping[tuple[int, int], Sequence[Choice | None]],
+        end: int,
+        total: int,
+    ) -> _Way:
+        """The cheapest way from the input to a place, with so many units of memory.
+
+        best: those to the places before, with 0, 1, ... units.
+        """
+        session = _WORTH * self.parts[0, self.end].once
+        cheapest: _Way = (inf, {})
+        for start in range(end):
+            for used, choice in enumerate(costs.get((start, end), ())[: total + 1]):
+                cost, tiles = best[start][total - used]
+                if choice is not None and cost + choice.cost + session < cheapest[0]:
+                    cheapest = cost + choice.cost + session, {**tiles, (start, end): choice.tile}
+        return cheapest
+
+    def plan(self, tiles: _PartTiles) -> StagedPlan:
+        """The parts that are given, from the input to the end, each in tiles of that size."""
+        stages = tuple(self.parts[ends].stage(tile) for ends, tile in tiles.items())
+        memory = sum(self.parts[ends].memory_of(tile) for ends, tile in tiles.items())
+        tiling = self.tiling
+        representative = tiling.largest(max(tiling.smallest_exact))
+        return StagedPlan(self.net, stages, tiling.maps, representative, memory)
+
+
+def find_stages(
+    net: NetDefinition,
+    input: str,
+    shape: Shape,
+    size: Size,
+    blobs: Sequence[str],
+    memory: Memory,
+) -> Staging | Untileable:
+    """How an input of `size` can be run in tiles and stages for `blobs`, or why it cannot.
+
+    input: the blob the picture is fed to, of `shape`, N x C x H x W, in the prototxt. memory: what
+    a part of the net takes. Raises PrototxtError and NetError as `infer`.
+
+    >>> from netsurgery.net.memory import embedded_memory
+    >>> net = NetDefinition.read("prototxt/small_caffenet.prototxt")
+    >>> size, blobs = (2001, 1503), ["pool2"]
+    >>> staging = find_stages(net, "data", (10, 3, 67, 67), size, blobs, embedded_memory)
+    >>> plan = staging.of_side(300, cells=65)
+    >>> staging.cuts, plan.cuts, round(plan.overhead, 2)
+    (('conv1', 'norm1'), ('norm1',), 1.07)
+    """
+    net = only_needed(net, blobs)
+    whole = find_tiling(net, input, shape, size, blobs)
+    if isinstance(whole, Untileable):
+        return whole
+    shapes = infer(net, {input: (1, *shape[1:])})
+    places: list[str | None] = [None, *find_cuts(net, shapes, blobs), None]
+    sizes = {input: size}
+    parts: dict[tuple[int, int], NetPart] = {}
+    for first, cut in enumerate(places[:-1]):
+        start = cut or input
+        if start not in sizes:
+            continue
+        for last, end in enumerate(places[first + 1 :], first + 1):
+            own = _blobs_between(net, blobs, cut, end)
+            outputs = (*own, *([] if end is None else [end]))
+            declared = (1, *shapes.blobs[start][1:])
+            part = part_between(net, cut, declared, outputs)
+            tiling = find_tiling(part, start, declared, sizes[start], outputs)
+            if isinstance(tiling, Untileable):  # the whole is not: at other places it can be cut
+                continue
+            if end is not None:
+                sizes[end] = tiling.maps[end]
+            parts[first, last] = NetPart(
+                part, start, declared[1], end, own, not first, tiling, memory
+            )
+    return Staging(net, whole, parts)
+
+
+def _blobs_between(
+    net: NetDefinition, blobs: Sequence[str], start: str | None, end: str | None
+) -> tuple[str, ...]:
+    """Those of the blobs that are made between two cuts, the cut that it ends at not among them."""
+    # A blob is where its last writer leaves it.
+    order = {blob: (net.last_writer(blob) or net.layers[0]).index for blob in net.blob_names}
+    first = -1 if start is None else order[start]
+    last = len(net.layers) + max(order.values()) if end is None else order[end]
+    return tuple(blob for blob in blobs if first < order[blob] <= last and blob != end)
