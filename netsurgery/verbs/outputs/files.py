@@ -27,13 +27,19 @@ class MapFiles:
     """The outputs of each picture, by kind ("npy", "picture"); "-" is standard output.
 
     Of a kind that is one file for all pictures there is one. inputs: files that no output may
-    replace.
+    replace. in_parts: of such a kind too there is a file for each picture, its part.
     """
 
     paths: dict[str, list[str]]
     inputs: list[str]
     force: bool = False
     folders: set[str] = field(default_factory=set)
+    in_parts: bool = False
+
+    @property
+    def joined(self) -> list[str]:
+        """The kinds that are one file for all pictures."""
+        return [kind for kind in self.paths if OUTPUTS[kind].join is not None and not self.in_parts]
 
     @classmethod
     def plan(

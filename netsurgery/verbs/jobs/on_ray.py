@@ -1,0 +1,106 @@
+"""Workers of a Ray cluster, local or not: the only module that knows Ray.
+
+Ray is lent the work alone: each actor is a worker as any other, which takes pictures by leases in
+the job's folder, on a file system that all machines share. So nothing of a job is in Ray's object
+store, an actor or a machine that dies costs one picture, and the work is over as soon as one actor
+finds none left, whether the others were ever given a CPU or not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from netsurgery.errors import JobError
+from netsurgery.io.wording import naming_options
+from netsurgery.verbs.jobs.worker import Orders, Worker
+
+__all__ = ["do_all"]
+
+#: Seconds until the cluster answers, and until it has given the first actor a CPU.
+_CONNECT, _START = 30, 120
+#: Bytes of the path of a socket, and what Ray adds to its folder's.
+_SOCKET, _SESSION = 107, 75
+
+
+class _Actor:
+    """A worker in a process of Ray's."""
+
+    def ready(self) -> None:
+        """Answer."""
+
+    def do_all(self, orders: Orders) -> None:
+        """Take pictures until there are none. Raises what `Worker` does."""
+        with naming_options(orders.as_command), Worker(orders) as worker:
+            worker.do_all()
+
+
+def do_all(orders: Orders) -> None:
+    """Have all pictures mapped by a cluster's actors. Raises JobError, and what `Worker` raises."""
+    ray = _ray()
+    threads = orders.engine.threads or 1
+    with _connected(ray, orders):
+        cpus = int(ray.cluster_resources().get("CPU", 0))
+        count = orders.workers or cpus // threads
+        if cpus < threads or not count:
+            raise JobError(f"the Ray cluster has {cpus} CPUs; a worker takes {threads}")
+        # One that dies begins again, wherever there is a CPU.
+        remote = ray.remote(num_cpus=threads, max_restarts=-1, max_task_retries=-1)(_Actor)
+        actors = [remote.remote() for _ in range(count)]
+        if not ray.wait([actor.ready.remote() for actor in actors], timeout=_START)[0]:
+            free = ray.available_resources().get("CPU", 0)
+            raise JobError(
+                f"no worker has begun in {_START} s: of {cpus} CPUs the Ray cluster has {free:g} "
+                f"free, and a worker takes {threads}"
+            )
+        own = replace(orders, on="", engine=replace(orders.engine, threads=threads))
+        ended = ray.wait([actor.do_all.remote(own) for actor in actors])[0]
+        try:
+            ray.get(ended)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+        except ray.exceptions.RayError as error:
+            raise JobError(f"Ray: {_first_line(error)}") from error
+
+
+def _ray() -> Any:
+    # Before the import, which reads them: no reports to its makers, and errors as errors.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError:
+        raise JobError(
+            "Ray is not installed; `pip install netsurgery[ray]` installs it"
+        ) from None
+    return ray
+
+
+@contextmanager
+def _connected(ray: Any, orders: Orders) -> Iterator[None]:
+    """A cluster: the one that is named, that of RAY_ADDRESS, or one on this machine for as long."""
+    quiet = {"log_to_driver": False, "configure_logging": False}
+    local = orders.on == "ray" and not os.environ.get("RAY_ADDRESS")
+    if local and len(os.fsencode(orders.scratch)) > _SOCKET - _SESSION:
+        raise JobError(
+            f"{orders.scratch}: too long a name for Ray, whose sockets are in there; TMPDIR names "
+            "a shorter one"
+        )
+    address = None if orders.on == "ray" else orders.on
+    own = {"_temp_dir": orders.scratch, "include_dashboard": False} if local else {}
+    try:
+        ray.init(address, **quiet, **own)
+    except (ConnectionError, ImportError, RuntimeError, ValueError, TimeoutError) as error:
+        where = address or os.environ.get("RAY_ADDRESS") or "on this machine"
+        raise JobError(f"no Ray cluster {where}: {_first_line(error)}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
