@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 from netsurgery.errors import JobError
+from netsurgery.io.children import kill_others
+from netsurgery.io.cleanup import Undo
 from netsurgery.io.wording import naming_options
 from netsurgery.verbs.jobs.worker import Orders, Worker
 
@@ -34,7 +36,7 @@ class _Actor:
 
     def do_all(self, orders: Orders) -> None:
         """Take pictures until there are none. Raises what `Worker` does."""
-        with naming_options(orders.as_command), Worker(orders) as worker:
+        with naming_options() if orders.as_command else nullcontext(), Worker(orders) as worker:
             worker.do_all()
 
 
@@ -72,9 +74,7 @@ def _ray() -> Any:
     try:
         import ray
     except ImportError:
-        raise JobError(
-            "Ray is not installed; `pip install netsurgery[ray]` installs it"
-        ) from None
+        raise JobError("Ray is not installed; `pip install netsurgery[ray]` installs it") from None
     return ray
 
 
@@ -90,6 +90,8 @@ def _connected(ray: Any, orders: Orders) -> Iterator[None]:
         )
     address = None if orders.on == "ray" else orders.on
     own = {"_temp_dir": orders.scratch, "include_dashboard": False} if local else {}
+    # What Ray starts here ends when it notices that we have, and writes to its folder until then.
+    Undo(kill_others, early=True)
     try:
         ray.init(address, **quiet, **own)
     except (ConnectionError, ImportError, RuntimeError, ValueError, TimeoutError) as error:

@@ -25,6 +25,7 @@ from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import Outputs
 from netsurgery.io.lease import LEASE, Lease
 from netsurgery.io.memory import set_max_memory
+from netsurgery.io.scratch import remove_scratch
 from netsurgery.io.terminal import say
 from netsurgery.io.wording import naming_options
 from netsurgery.verbs.jobs.folder import ERROR, Chunk, JobFolder
@@ -182,6 +183,8 @@ class _renewed:  # noqa: N801  # a context manager, called like a function
 def main() -> None:
     """Carry out the orders on standard input, and exit: 0 done, 1 for an error, on one line."""
     orders = Orders.of_json(json.loads(sys.stdin.readline()))
+    if orders.scratch:  # its maker may be killed
+        Undo(lambda: remove_scratch(Path(orders.scratch)))
     _thread.start_new_thread(_end_with_driver, ())
     try:
         with naming_options() if orders.as_command else nullcontext():
