@@ -5,6 +5,7 @@
 # make bench-page  the page of a large map in Chromium: time between frames, work a frame
 # make fuzz    every reader and whole command lines on mutated files, for SECONDS=60
 # make torture conversions of 1 GiB killed at a hundred moments
+# make cluster a job on a Ray cluster of three nodes, its workers, nodes and drivers killed
 # make attacks every idea of tests/attacks, with its verdict
 # make signals  commands ended by signals at random moments, ROUNDS=60 of each signal and command
 # make mutants answers taken away from the records of layer types: a test must fail each time
@@ -29,7 +30,7 @@ SECONDS ?= 60
 MUTANTS ?= 60
 FUZZ_ARGS ?=
 
-.PHONY: demo test bench bench-page docs schema reference gallery types-table conformance mutants fuzz torture signals attacks check lock audit dist lint types caffe programs clean
+.PHONY: demo test bench bench-page docs schema reference gallery types-table conformance mutants fuzz torture cluster signals attacks check lock audit dist lint types caffe programs clean
 
 # setuptools warns of every editable installation.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check
@@ -86,6 +87,11 @@ fuzz: $(STAMP)
 torture: $(STAMP)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
 	  && $(BIN)/python tests/torture.py "$$folder" --megabytes 1024 --rounds 100
+
+# Ray's sockets are in the folder, and their names must be short.
+cluster: $(STAMP)
+	@folder=$$(mktemp -d /tmp/jobs-XXXXXX) && trap 'rm -rf "$$folder"' EXIT \
+	  && PYTHONPATH=. $(BIN)/python tests/killed_jobs.py "$$folder" --pictures 200 --side 6000
 
 attacks: $(STAMP) caffe
 	cd tests && ../$(BIN)/python -m attacks

@@ -2,10 +2,10 @@
 
     python tests/killed_jobs.py FOLDER --pictures 200 --side 6000 --seed 0
 
-Of the pictures one is large, and is mapped in tiles. The job runs on a Ray cluster of three nodes on
-this machine; in one run a worker, a node and the driver are killed at random moments, and the job
-is resumed. Then the outputs have to be, byte for byte, those of one process, and no more pictures
-may have been begun twice than workers were killed.
+Of the pictures one is large, and is mapped in tiles. The job runs on a Ray cluster of three nodes
+on this machine; in one run a worker, a node and the driver are killed at random moments, and the
+job is resumed. Then the outputs have to be, byte for byte, those of one process, and no more
+pictures may have been begun twice than workers were killed.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def run_crew(orders: Sequence[Orders], look: Callable[[], int]) -> None:
                 crew.remove(process)
                 code = process.end()
                 if code > 0:
-                    raise JobError(process.last_words() or f"a worker ended with {code}")
+                    raise JobError(process.last_words)
                 if code < 0:
                     deaths += 1
                     if deaths >= _DEATHS:
@@ -82,6 +82,8 @@ class _Process:
 
     def __init__(self, orders: Orders) -> None:
         self.orders = orders
+        #: The last line that it wrote to standard error, once it has ended.
+        self.last_words = ""
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
         environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}
         self._process, self._undo = start(
@@ -116,13 +118,13 @@ class _Process:
         """End it and all that it started; returns its exit code, -n for signal n."""
         self.dismiss()
         self._undo()
-        return self._process.wait()
-
-    def last_words(self) -> str:
-        """The last line that it wrote to standard error."""
-        self._said.seek(0)
-        lines = self._said.read().decode("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else ""
+        code = self._process.wait()
+        if not self._said.closed:
+            self._said.seek(0)
+            lines = self._said.read().decode("utf-8", "replace").strip().splitlines()
+            self.last_words = lines[-1] if lines else f"a worker ended with {code}"
+            self._said.close()
+        return code
 
 
 def _dismiss(crew: Sequence[_Process]) -> None:

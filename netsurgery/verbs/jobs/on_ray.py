@@ -9,10 +9,12 @@ finds none left, whether the others were ever given a CPU or not.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from netsurgery.errors import JobError
 from netsurgery.io.children import kill_others
@@ -23,9 +25,9 @@ from netsurgery.verbs.jobs.worker import Orders, Worker
 __all__ = ["do_all"]
 
 #: Seconds until the cluster answers, and until it has given the first actor a CPU.
-_CONNECT, _START = 30, 120
+_CONNECT, _START = 10.0, 120.0
 #: Bytes of the path of a socket, and what Ray adds to its folder's.
-_SOCKET, _SESSION = 107, 75
+_SOCKET, _SESSION = 107, 66
 
 
 class _Actor:
@@ -55,7 +57,7 @@ def do_all(orders: Orders) -> None:
         if not ray.wait([actor.ready.remote() for actor in actors], timeout=_START)[0]:
             free = ray.available_resources().get("CPU", 0)
             raise JobError(
-                f"no worker has begun in {_START} s: of {cpus} CPUs the Ray cluster has {free:g} "
+                f"no worker has begun in {_START:g} s: of {cpus} CPUs the Ray cluster has {free:g} "
                 f"free, and a worker takes {threads}"
             )
         own = replace(orders, on="", engine=replace(orders.engine, threads=threads))
@@ -89,6 +91,8 @@ def _connected(ray: Any, orders: Orders) -> Iterator[None]:
             "a shorter one"
         )
     address = None if orders.on == "ray" else orders.on
+    if address is not None:
+        _check_answer(address)
     own = {"_temp_dir": orders.scratch, "include_dashboard": False} if local else {}
     # What Ray starts here ends when it notices that we have, and writes to its folder until then.
     Undo(kill_others, early=True)
@@ -101,6 +105,15 @@ def _connected(ray: Any, orders: Orders) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_answer(address: str) -> None:
+    """Raise JobError where nothing is at the address; Ray itself would try for long."""
+    parts = urlsplit(address)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 10001), _CONNECT).close()
+    except (OSError, ValueError) as error:
+        raise JobError(f"no Ray cluster {address}: {error}") from error
 
 
 def _first_line(error: BaseException) -> str:
