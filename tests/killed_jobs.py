@@ -41,7 +41,7 @@ import os, signal, sys, time
 if os.environ.get("BEGUN"):
     from netsurgery.verbs.jobs import worker
 
-    do = worker.Worker._do
+    do = worker.JobWorker._do
 
     def logged(self, chunk, index):
         log = os.open(os.environ["BEGUN"], os.O_APPEND | os.O_CREAT | os.O_WRONLY)
@@ -52,7 +52,7 @@ if os.environ.get("BEGUN"):
             os.kill(os.getpid(), signal.SIGKILL)
         do(self, chunk, index)
 
-    worker.Worker._do = logged
+    worker.JobWorker._do = logged
 """
 
 
@@ -142,12 +142,12 @@ class KilledJob:
             done = self.run("job", *words)
             assert done.returncode == 0, done.stderr
         for name in ("one.jsonl", "one.html"):
-            other = self.folder / name.replace("one", "many")
-            assert other.read_bytes() == (self.folder / name).read_bytes(), name
-        one, many = self.folder / "one", self.folder / "many"
-        assert sorted(os.listdir(one)) == sorted(os.listdir(many))
-        for name in os.listdir(one):
-            assert (many / name).read_bytes() == (one / name).read_bytes(), name
+            merged = self.folder / name.replace("one", "many")
+            assert merged.read_bytes() == (self.folder / name).read_bytes(), name
+        expected, merged = self.folder / "one", self.folder / "many"
+        assert sorted(os.listdir(expected)) == sorted(os.listdir(merged))
+        for name in os.listdir(expected):
+            assert (merged / name).read_bytes() == (expected / name).read_bytes(), name
         assert self.begun_twice() <= deaths, f"{self.begun_twice()} begun twice, {deaths} killed"
         assert os.listdir(self.temporary) == []
 

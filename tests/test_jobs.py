@@ -139,7 +139,7 @@ def test_workers_that_only_die_are_an_error(job: KilledJob) -> None:
 
 def test_the_same_command_goes_on(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert plan("--npy", "maps/") == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"{JOB}: 2 pictures; 2 files written"
+    assert capsys.readouterr().out.splitlines()[-1] == f"{JOB}: 2 pictures, 2 files written"
     records = sorted(pictures.glob(f"{JOB}/parts/*/*.json"))
     times = [path.stat().st_mtime_ns for path in records]
     records[1].unlink()
@@ -236,7 +236,7 @@ def test_merging_waits_for_the_last_picture(
     )
     assert run(["job", "merge", JOB]) == 1
     assert capsys.readouterr().err == (
-        f"error: {JOB}: 2 of 2 pictures are left; `netsurgery job resume {JOB}` goes on\n"
+        f"error: {JOB}: of 2 pictures 2 are left; `netsurgery job resume {JOB}` goes on\n"
     )
     assert not Path("maps").exists()
     seen: list[tuple[int, int]] = []
@@ -245,7 +245,7 @@ def test_merging_waits_for_the_last_picture(
     assert run(["job", "merge", JOB, "--html", "page.html"]) == 1
     assert "has no html output; it was planned with npy" in capsys.readouterr().err
     assert run(["job", "merge", JOB, "--npy", "others/", "--records", "all.jsonl"]) == 0
-    assert capsys.readouterr().out == f"{JOB}: 2 pictures; 3 files written\n"
+    assert capsys.readouterr().out == f"{JOB}: 2 pictures, 3 files written\n"
     assert sorted(os.listdir("others")) == ["a.npy", "b.npy"]
     assert not Path("maps").exists()
     assert run(["job", "merge", JOB]) == 0
@@ -294,7 +294,7 @@ def test_a_call_takes_files_alone(pictures: Path) -> None:
         job.resume(on="dask")
     with pytest.raises(ns.JobError, match="workers=0"):
         job.resume(workers=0)
-    assert repr(job) == f"<Job: {JOB}: 0 of 1 pictures done, 1 left>"
+    assert repr(job) == f"<Job: {JOB}: 0 of 1 picture done, 1 left>"
 
 
 def test_a_workers_error_is_the_jobs(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from killed_jobs import KilledJob, killed_on_ray
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import JobError
 from netsurgery.verbs.jobs import on_ray
-from netsurgery.verbs.jobs.worker import Orders
+from netsurgery.verbs.jobs.worker import JobAssignment
 
 SHORT = "/tmp" if Path("/tmp").is_dir() else None
 
@@ -34,8 +34,8 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def orders(on: str, folder: str = "nowhere") -> Orders:
-    return Orders(folder, EngineOptions("embedded"), "run", None, True, on, None, "")
+def assignment(on: str, folder: str = "nowhere") -> JobAssignment:
+    return JobAssignment(folder, EngineOptions("embedded"), "run", None, True, on, None, "")
 
 
 def test_a_worker_a_node_and_the_driver_are_killed(folder: Path) -> None:
@@ -83,7 +83,7 @@ def test_ray_that_is_missing_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(builtins, "__import__", none)
     with pytest.raises(JobError, match=r"^Ray is not installed; `pip install netsurgery\[ray\]`"):
-        on_ray.do_all(orders("ray"))
+        on_ray.do_all(assignment("ray"))
 
 
 def test_a_cluster_that_does_not_answer_is_one_line(folder: Path) -> None:
@@ -131,6 +131,6 @@ def test_workers_that_get_no_cpu_are_an_error_not_a_wait(
 ) -> None:
     monkeypatch.setattr(on_ray, "_ray", FewCpus)
     monkeypatch.setattr(on_ray, "Undo", lambda *_, **__: None)
-    asked = orders("ray")
+    asked = assignment("ray")
     with pytest.raises(JobError, match=error):
         on_ray.do_all(replace(asked, engine=EngineOptions("embedded", threads=threads)))

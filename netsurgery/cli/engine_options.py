@@ -93,7 +93,7 @@ def engine_options(command: F) -> F:
 
 @headed(ENGINE)
 def running_options(command: F) -> F:
-    """Those but --engine, for a command that has been told which one: `engine` is "auto"."""
+    """Those but --engine, for a command whose job says which one: `engine` is "auto"."""
 
     @_for_caffe(
         click.option(

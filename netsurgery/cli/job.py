@@ -8,6 +8,7 @@ import click
 
 from netsurgery.cli.command import Group
 from netsurgery.cli.engine_options import running_options
+from netsurgery.cli.files import FilePathType
 from netsurgery.cli.job_options import (
     JOB,
     crew_options,
@@ -108,7 +109,7 @@ def resume(
 @click.option(
     "--records",
     metavar="FILE.jsonl",
-    type=click.Path(dir_okay=False, allow_dash=True),
+    type=FilePathType(".jsonl", as_typed=True, allow_dash=True),
     help="Write the record of every picture, a line each, as classify-map --json prints them; - "
     "for standard output.",
 )

@@ -46,7 +46,7 @@ def plan_job(
     images: paths. outputs, view, force: as in `ClassMaps.to_files`; where the outputs are to go,
     which `Job.merge` has done. settings, size, blob, drop_labels, preprocess, engine, state: as in
     `classify_maps`. Nothing is mapped yet: `Job.resume` does that. What the engine is allowed to
-    do, and where it is, is not in the plan but told to each `resume`.
+    do, and where it is, is not in the plan: each `resume` is given it.
 
     Whatever can be refused is, before anything is written. Raises what `classify_maps` and
     `to_files` raise, and JobError for a folder that holds another job.
@@ -115,8 +115,8 @@ def open_job(folder: AnyPath) -> Job:
     >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
     >>> ns.plan_job("examples/digits_canvas.png", settings, "one.job", blob="conv1",
     ...             engine="embedded")
-    <Job: one.job: 0 of 1 pictures done, 1 left>
+    <Job: one.job: 0 of 1 picture done, 1 left>
     >>> print(ns.open_job("one.job").status())
-    one.job: 0 of 1 pictures done, 1 left
+    one.job: 0 of 1 picture done, 1 left
     """
     return Job(JobFolder.open(Path(folder)))

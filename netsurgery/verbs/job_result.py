@@ -17,12 +17,12 @@ from netsurgery.io.memory import Claim, allowed
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.targets import one_line
-from netsurgery.io.wording import argument, names_options
+from netsurgery.io.wording import argument, counted, names_options
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.jobs.crew import run_crew
 from netsurgery.verbs.jobs.folder import ERROR, Chunk, JobFolder, Tally
 from netsurgery.verbs.jobs.plan import RECORD
-from netsurgery.verbs.jobs.worker import Orders
+from netsurgery.verbs.jobs.worker import JobAssignment
 from netsurgery.verbs.outputs import OUTPUTS
 from netsurgery.verbs.outputs.files import MapFiles, named_files
 
@@ -37,8 +37,14 @@ class JobStatus(ShortRepr):
     """How far a job is.
 
     pictures: how many there are; done, failed, left: of them. errors: of those that failed, "image"
-    and "error". workers: who is at it now: "place" (machine and what tells its processes apart),
-    "pid".
+    and "error". workers: who is at it now, "machine" and "pid".
+
+    >>> import netsurgery as ns
+    >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
+    >>> job = ns.plan_job(["none.png"], settings, "none.job", blob="conv1", engine="embedded")
+    >>> status = job.resume(workers=1)
+    >>> status.failed, status.errors
+    (1, ({'image': 'none.png', 'error': 'none.png: No such file or directory'},))
     """
 
     folder: str
@@ -51,9 +57,6 @@ class JobStatus(ShortRepr):
 
     def to_json(self) -> dict[str, Any]:
         """What `job status --json` prints."""
-        workers = [
-            {"machine": each["place"].split(" ")[0], "pid": each["pid"]} for each in self.workers
-        ]
         return {
             "folder": self.folder,
             "pictures": self.pictures,
@@ -61,11 +64,11 @@ class JobStatus(ShortRepr):
             "failed": self.failed,
             "left": self.left,
             "errors": list(self.errors),
-            "workers": workers,
+            "workers": list(self.workers),
         }
 
     def __str__(self) -> str:
-        parts = [f"{self.done} of {self.pictures} pictures done"]
+        parts = [f"{self.done} of {counted(self.pictures, 'picture')} done"]
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.left} left"] if self.left else []
         parts += [f"{len(self.workers)} at work"] if self.workers else []
@@ -74,7 +77,16 @@ class JobStatus(ShortRepr):
 
 @dataclass(frozen=True)
 class JobMerge(ShortRepr):
-    """What `Job.merge` has put in place: the files written, and how many pictures failed."""
+    """What `Job.merge` has put in place: the files written, and how many pictures failed.
+
+    >>> import netsurgery as ns
+    >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
+    >>> job = ns.plan_job("examples/digits_canvas.png", settings, "three.job", blob="conv1",
+    ...                   outputs={"npy": "three.npy"}, engine="embedded")
+    >>> _ = job.resume(workers=1)
+    >>> job.merge()
+    <JobMerge: three.job: 1 picture, 1 file written>
+    """
 
     folder: str
     pictures: int
@@ -92,7 +104,8 @@ class JobMerge(ShortRepr):
 
     def __str__(self) -> str:
         failed = f", {self.failed} failed" if self.failed else ""
-        return f"{self.folder}: {self.pictures} pictures{failed}; {len(self.written)} files written"
+        written = f"{counted(len(self.written), 'file')} written"
+        return f"{self.folder}: {counted(self.pictures, 'picture')}{failed}, {written}"
 
 
 class Job(ShortRepr):
@@ -103,9 +116,9 @@ class Job(ShortRepr):
     >>> job = ns.plan_job("examples/digits_canvas.png", settings, "two.job", blob="conv1",
     ...                   outputs={"html": "page.html"}, engine="embedded")
     >>> print(job.resume(workers=1))
-    two.job: 1 of 1 pictures done
+    two.job: 1 of 1 picture done
     >>> print(job.merge())
-    two.job: 1 pictures; 1 files written
+    two.job: 1 picture, 1 file written
     >>> [record[:39] for record in job.records()]
     ['{"image": "examples/digits_canvas.png",']
     """
@@ -120,7 +133,15 @@ class Job(ShortRepr):
         return bool(self._plan.outputs)
 
     def status(self) -> JobStatus:
-        """How far the job is. Raises JobError."""
+        """How far the job is, by what is in its folder. Raises JobError.
+
+        >>> import netsurgery as ns
+        >>> settings = ns.Settings(
+        ...     "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
+        >>> job = ns.plan_job("a.png", settings, "four.job", blob="conv1", engine="embedded")
+        >>> job.status().to_json()["left"]
+        1
+        """
         return self._status(Tally(self._folder).count())
 
     def _status(self, tally: Tally) -> JobStatus:
@@ -131,7 +152,10 @@ class Job(ShortRepr):
             tally.failed,
             tally.left,
             tuple(record for _, record in self._folder.errors()) if tally.failed else (),
-            tuple(tally.working),
+            tuple(
+                {"machine": str(each["place"]).split(" ")[0], "pid": each["pid"]}
+                for each in tally.working
+            ),
         )
 
     @checks_arguments()
@@ -173,25 +197,25 @@ class Job(ShortRepr):
 
         if tally.left:
             with ExitStack() as stack:
-                run_crew(self._orders(workers, on, engine, tally.left, stack), look)
+                run_crew(self._assignments(workers, on, engine, tally.left, stack), look)
         return self._status(tally.count())
 
-    def _orders(
+    def _assignments(
         self, workers: int | None, on: str | None, engine: AnyEngine, left: int, stack: ExitStack
-    ) -> list[Orders]:
-        """What each process of the crew is told."""
+    ) -> list[JobAssignment]:
+        """what each process of the crew is to do."""
         options = as_engine_options(engine)
         run = os.urandom(8).hex()
         folder = str(self._folder.path.absolute())
         command = names_options()
         if on is not None:
             scratch = str(stack.enter_context(scratch_folder()))
-            return [Orders(folder, options, run, None, command, on, workers, scratch)]
+            return [JobAssignment(folder, options, run, None, command, on, workers, scratch)]
         cores = len(os.sched_getaffinity(0))
         workers = min(workers or cores, left)
         if options.threads is None:
             options = replace(options, threads=max(1, cores // workers))
-        return [Orders(folder, options, run, allowed() // workers, command)] * workers
+        return [JobAssignment(folder, options, run, allowed() // workers, command)] * workers
 
     def _forget_errors(self) -> None:
         for index, _ in list(self._folder.errors()):
@@ -224,15 +248,15 @@ class Job(ShortRepr):
         while pictures are left, and for a kind that the job does not have; OutputError.
         """
         tally = self._check_over()
-        folder, given = Path(self._plan.folder), named_files("of_map", outputs)
-        for kind in given:
+        folder, asked = Path(self._plan.folder), named_files("of_map", outputs)
+        for kind in asked:
             if kind not in self._plan.outputs:
                 raise JobError(
                     f"{self.folder}: has no {kind} output; it was planned with "
                     f"{', '.join(self._plan.outputs) or 'none'}"
                 )
-        planned = {} if given or records else self._plan.outputs
-        places = given or {
+        planned = {} if asked or records else self._plan.outputs
+        places = asked or {
             kind: _from_here(folder / place, place) for kind, place in planned.items()
         }
         if not places and records is None:
@@ -282,9 +306,10 @@ class Job(ShortRepr):
     def _check_over(self) -> Tally:
         tally = Tally(self._folder).count()
         if tally.left:
+            pictures = counted(len(self._plan.pictures), "picture")
             raise JobError(
-                f"{self.folder}: {tally.left} of {len(self._plan.pictures)} pictures are left; "
-                f"`netsurgery job resume {self.folder}` goes on"
+                f"{self.folder}: of {pictures} {tally.left} are left; `netsurgery job resume "
+                f"{self.folder}` goes on"
             )
         return tally
 

@@ -21,7 +21,7 @@ from typing import IO
 from netsurgery.errors import JobError
 from netsurgery.io.children import start, wait_for_end
 from netsurgery.io.cleanup import Undo, step
-from netsurgery.verbs.jobs.worker import Orders
+from netsurgery.verbs.jobs.worker import JobAssignment
 
 __all__ = ["run_crew"]
 
@@ -40,14 +40,14 @@ _START = (
 _PACKAGES = Path(__file__).resolve().parents[3]
 
 
-def run_crew(orders: Sequence[Orders], look: Callable[[], int]) -> None:
-    """Run a worker for each of the orders until all have ended.
+def run_crew(assignments: Sequence[JobAssignment], look: Callable[[], int]) -> None:
+    """Run a worker for each assignment until all have ended.
 
     look: called now and then; how many pictures are over. Raises JobError for a worker that ended
     with an error, and where they only die.
     """
     with step:
-        crew = [_Process(each) for each in orders]
+        crew = [_Process(each) for each in assignments]
         undo = Undo(lambda: _dismiss(crew), early=True)
     over, deaths = look(), 0
     try:
@@ -68,7 +68,7 @@ def run_crew(orders: Sequence[Orders], look: Callable[[], int]) -> None:
                             f"signal {-code}{_OUT_OF_MEMORY if code == -9 else ''}"
                         )
                     with step:
-                        crew.append(_Process(process.orders))
+                        crew.append(_Process(process.assignment))
     finally:
         undo()
     look()
@@ -80,8 +80,8 @@ _OUT_OF_MEMORY = ", as the system's where memory runs out; fewer workers need le
 class _Process:
     """A worker's process."""
 
-    def __init__(self, orders: Orders) -> None:
-        self.orders = orders
+    def __init__(self, assignment: JobAssignment) -> None:
+        self.assignment = assignment
         #: The last line that it wrote to standard error, once it has ended.
         self.last_words = ""
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
@@ -96,7 +96,7 @@ class _Process:
         )
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it has died already
-            self._process.stdin.write(f"{json.dumps(orders.to_json())}\n".encode())
+            self._process.stdin.write(f"{json.dumps(assignment.to_json())}\n".encode())
             self._process.stdin.flush()
 
     def has_ended(self) -> bool:

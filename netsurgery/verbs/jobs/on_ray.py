@@ -20,7 +20,7 @@ from netsurgery.errors import JobError
 from netsurgery.io.children import kill_others
 from netsurgery.io.cleanup import Undo
 from netsurgery.io.wording import naming_options
-from netsurgery.verbs.jobs.worker import Orders, Worker
+from netsurgery.verbs.jobs.worker import JobAssignment, JobWorker
 
 __all__ = ["do_all"]
 
@@ -36,19 +36,20 @@ class _Actor:
     def ready(self) -> None:
         """Answer."""
 
-    def do_all(self, orders: Orders) -> None:
-        """Take pictures until there are none. Raises what `Worker` does."""
-        with naming_options() if orders.as_command else nullcontext(), Worker(orders) as worker:
+    def do_all(self, assignment: JobAssignment) -> None:
+        """Take pictures until there are none. Raises what `JobWorker` does."""
+        named = naming_options() if assignment.as_command else nullcontext()
+        with named, JobWorker(assignment) as worker:
             worker.do_all()
 
 
-def do_all(orders: Orders) -> None:
-    """Have all pictures mapped by a cluster's actors. Raises JobError, and what `Worker` raises."""
+def do_all(assignment: JobAssignment) -> None:
+    """Have all pictures mapped by a cluster's actors. Raises JobError and what `JobWorker` does."""
     ray = _ray()
-    threads = orders.engine.threads or 1
-    with _connected(ray, orders):
+    threads = assignment.engine.threads or 1
+    with _connected(ray, assignment):
         cpus = int(ray.cluster_resources().get("CPU", 0))
-        count = orders.workers or cpus // threads
+        count = assignment.workers or cpus // threads
         if cpus < threads or not count:
             raise JobError(f"the Ray cluster has {cpus} CPUs; a worker takes {threads}")
         # One that dies begins again, wherever there is a CPU.
@@ -60,7 +61,7 @@ def do_all(orders: Orders) -> None:
                 f"no worker has begun in {_START:g} s: of {cpus} CPUs the Ray cluster has {free:g} "
                 f"free, and a worker takes {threads}"
             )
-        own = replace(orders, on="", engine=replace(orders.engine, threads=threads))
+        own = replace(assignment, on="", engine=replace(assignment.engine, threads=threads))
         ended = ray.wait([actor.do_all.remote(own) for actor in actors])[0]
         try:
             ray.get(ended)
@@ -81,19 +82,19 @@ def _ray() -> Any:
 
 
 @contextmanager
-def _connected(ray: Any, orders: Orders) -> Iterator[None]:
+def _connected(ray: Any, assignment: JobAssignment) -> Iterator[None]:
     """A cluster: the one that is named, that of RAY_ADDRESS, or one on this machine for as long."""
     quiet = {"log_to_driver": False, "configure_logging": False}
-    local = orders.on == "ray" and not os.environ.get("RAY_ADDRESS")
-    if local and len(os.fsencode(orders.scratch)) > _SOCKET - _SESSION:
+    local = assignment.on == "ray" and not os.environ.get("RAY_ADDRESS")
+    if local and len(os.fsencode(assignment.scratch)) > _SOCKET - _SESSION:
         raise JobError(
-            f"{orders.scratch}: too long a name for Ray, whose sockets are in there; TMPDIR names "
-            "a shorter one"
+            f"{assignment.scratch}: too long a name for Ray, whose sockets are in there; TMPDIR "
+            "names a shorter one"
         )
-    address = None if orders.on == "ray" else orders.on
+    address = None if assignment.on == "ray" else assignment.on
     if address is not None:
         _check_answer(address)
-    own = {"_temp_dir": orders.scratch, "include_dashboard": False} if local else {}
+    own = {"_temp_dir": assignment.scratch, "include_dashboard": False} if local else {}
     # What Ray starts here ends when it notices that we have, and writes to its folder until then.
     Undo(kill_others, early=True)
     try:

@@ -1,7 +1,7 @@
 """A worker: a process that takes pictures of a job and maps them, as long as there are any.
 
-It is started with its orders, JSON, on the first line of its standard input; where that ends its
-driver is gone, and so is it. What it does stands in the job's folder alone.
+It is started with its assignment, JSON, on the first line of its standard input; where that ends
+its driver is gone, and so is it. What it does stands in the job's folder alone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from netsurgery.verbs.jobs.folder import ERROR, Chunk, JobFolder
 if TYPE_CHECKING:
     from netsurgery.maps.mapper import Mapper
 
-__all__ = ["Orders", "Worker", "main"]
+__all__ = ["JobAssignment", "JobWorker", "main"]
 
 #: How often a picture is tried at whose worker died.
 _TRIES = 3
@@ -42,8 +42,8 @@ _PATIENCE = 1.0
 
 
 @dataclass(frozen=True)
-class Orders:
-    """What a worker is told: the job's folder, how to run the net, and the run it belongs to.
+class JobAssignment:
+    """What a worker is to do: the job's folder, how to run the net, and the run it belongs to.
 
     run: a name; tries of an earlier run, which somebody stopped, do not count. memory: its budget
     in bytes, None for its machine's. as_command: whether messages name options. on: the engine that
@@ -61,26 +61,26 @@ class Orders:
     scratch: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The orders as JSON has them."""
+        """The assignment as JSON has it."""
         return {**asdict(self), "engine": {**asdict(self.engine), "allow": [*self.engine.allow]}}
 
     @classmethod
-    def of_json(cls, record: dict[str, Any]) -> Orders:
-        """The orders that `to_json` gives."""
+    def of_json(cls, record: dict[str, Any]) -> JobAssignment:
+        """The assignment that `to_json` gives."""
         engine = {**record["engine"], "allow": frozenset(record["engine"]["allow"])}
         return cls(**{**record, "engine": EngineOptions(**engine)})
 
 
-class Worker(Closeable):
+class JobWorker(Closeable):
     """The net, loaded for a job, and what is done with its pictures; `close` it."""
 
-    def __init__(self, orders: Orders) -> None:
+    def __init__(self, assignment: JobAssignment) -> None:
         """Raises JobError where a file is not the planned one, and what `classify_map` raises.
 
         The current folder becomes the job's.
         """
-        self.folder = JobFolder.open(Path(orders.folder))
-        self._run = orders.run
+        self.folder = JobFolder.open(Path(assignment.folder))
+        self._run = assignment.run
         plan = self.folder.plan
         try:
             os.chdir(plan.folder)
@@ -89,9 +89,9 @@ class Worker(Closeable):
                 f"{plan.folder}: {error.strerror}; the folder that the job was planned in has to "
                 "be there on every machine"
             ) from error
-        set_max_memory(orders.memory)
+        set_max_memory(assignment.memory)
         plan.check_files()
-        self._mapper: Mapper = plan.open_mapper(orders.engine)
+        self._mapper: Mapper = plan.open_mapper(assignment.engine)
 
     def close(self) -> None:
         """Release the net."""
@@ -181,19 +181,19 @@ class _renewed:  # noqa: N801  # a context manager, called like a function
 
 
 def main() -> None:
-    """Carry out the orders on standard input, and exit: 0 done, 1 for an error, on one line."""
-    orders = Orders.of_json(json.loads(sys.stdin.readline()))
-    if orders.scratch:  # its maker may be killed
-        Undo(lambda: remove_scratch(Path(orders.scratch)))
+    """Carry out the assignment on standard input, and exit: 0 done, 1 for an error, on one line."""
+    assignment = JobAssignment.of_json(json.loads(sys.stdin.readline()))
+    if assignment.scratch:  # its maker may be killed
+        Undo(lambda: remove_scratch(Path(assignment.scratch)))
     _thread.start_new_thread(_end_with_driver, ())
     try:
-        with naming_options() if orders.as_command else nullcontext():
-            if orders.on:
+        with naming_options() if assignment.as_command else nullcontext():
+            if assignment.on:
                 from netsurgery.verbs.jobs.on_ray import do_all
 
-                do_all(orders)
+                do_all(assignment)
             else:
-                with Worker(orders) as worker:
+                with JobWorker(assignment) as worker:
                     worker.do_all()
     except NetsurgeryError as error:
         say(f"{error}\n")
