@@ -12,6 +12,7 @@
 # make reference  docs/commands.md and the man pages, from the commands
 # make types-table  the tables of layer types in docs/formats.md, from the records
 # make gallery the pictures of docs/gallery.md, from the commands
+# make bench-jobs  pictures a second and memory of jobs, by workers; docs/scale.md has the table
 # make docs    the documentation as a site, into build/site; a warning is an error
 # make schema  the descriptors and index of Caffe's and its forks' fields, from the tables in schema/
 # make lock    what a release depends on, pinned by hash, into requirements/ (LOCK_ARGS=--upgrade: newest)
@@ -30,7 +31,7 @@ SECONDS ?= 60
 MUTANTS ?= 60
 FUZZ_ARGS ?=
 
-.PHONY: demo test bench bench-page docs schema reference gallery types-table conformance mutants fuzz torture cluster signals attacks check lock audit dist lint types caffe programs clean
+.PHONY: demo test bench bench-page bench-jobs docs schema reference gallery types-table conformance mutants fuzz torture cluster signals attacks check lock audit dist lint types caffe programs clean
 
 # setuptools warns of every editable installation.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check
@@ -73,6 +74,9 @@ bench: $(STAMP) caffe
 
 bench-page: $(STAMP) programs
 	$(BIN)/python -m benchmarks.page
+
+bench-jobs: $(STAMP)
+	$(BIN)/python -m benchmarks.jobs
 
 # The table of docs/conformance.md: every layer type, 200 drawn configurations, against real Caffe.
 conformance: $(STAMP) caffe
