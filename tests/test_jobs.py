@@ -154,7 +154,7 @@ def test_another_command_does_not(pictures: Path, capsys: pytest.CaptureFixture[
     assert plan("--size", "image") == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error == (
-        f"error: {JOB}: holds another job, with another size; name another folder, or `netsurgery "
+        f"error: {JOB}: holds a job of another plan (its size); name another folder, or `netsurgery "
         f"job resume {JOB}` goes on with that one"
     )
     Path("full").mkdir()

@@ -33,6 +33,8 @@ __all__ = ["OutputFile", "Outputs"]
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{12}\.netsurgery-tmp", re.DOTALL)
 #: Seconds; putting files in place takes thousandths of one.
 _PATIENCE = 5.0
+#: Seconds between two removals of dead temporary files from a folder.
+_CLEARING = 1.0
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _LOOK = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -311,8 +313,19 @@ def _make_temporary(target: str) -> tuple[str, int]:
             raise
 
 
+#: Folder -> when dead temporary files were last removed from it.
+_cleared: dict[str, float] = {}
+
+
 def _remove_dead(folder: str) -> None:
-    """Remove the temporary files in `folder` whose makers are gone."""
+    """Remove the temporary files in `folder` whose makers are gone.
+
+    Not again for each of many outputs: listing a folder takes as long as there are files in it.
+    """
+    now = time.monotonic()
+    if now - _cleared.get(folder, -_CLEARING) < _CLEARING:
+        return
+    _cleared[folder] = now
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             if _TEMPORARY.fullmatch(name):

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from netsurgery.errors import OutputError
@@ -61,13 +61,20 @@ def check_outputs(
     another user's leads to.
     """
     targets: dict[str, str] = {}
+    # By what the system calls each file, so that many take time in proportion.
+    names = {identity: str(name) for name in inputs if (identity := _identity(name))}
+    others: dict[object, str] = {}
     for path in map(str, paths):
         with one_line(path):
             target = os.path.realpath(path)
             check_links(path)
             _check_place(path, target)
-            _check_inputs(path, target, inputs)
-            _check_others(path, target, targets)
+            identity = _identity(target)
+            if identity in names:
+                raise OutputError(
+                    f"{path}: is an input too ({names[identity]}); give the output another name"
+                )
+            _check_others(path, target, identity, others)
             if os.path.lexists(target) and not force:
                 raise OutputError(f"{path}: exists already; {argument('--force')} replaces it")
         targets[path] = target
@@ -114,23 +121,21 @@ def _mode(path: str) -> int | None:
         return None
 
 
-def _check_inputs(path: str, target: str, inputs: Iterable[str | Path]) -> None:
-    for name in map(str, inputs):
-        if _same(target, name):
-            raise OutputError(f"{path}: is an input too ({name}); give the output another name")
+def _check_others(path: str, target: str, identity: object, others: dict[object, str]) -> None:
+    """Raise where another output is the same file, and add this one to those before."""
+    for key in (target, identity):
+        if key is not None and key in others:
+            raise OutputError(f"{path}: is the output {others[key]} too; give one another name")
+        others[key] = path
 
 
-def _check_others(path: str, target: str, others: Mapping[str, str]) -> None:
-    for name, path_of_other in others.items():
-        if target == path_of_other or _same(target, path_of_other):
-            raise OutputError(f"{path}: is the output {name} too; give one another name")
-
-
-def _same(first: str, second: str) -> bool:
+def _identity(path: str | Path) -> tuple[int, int] | None:
+    """Of the file that a path leads to; None for nothing."""
     try:
-        return os.path.samefile(first, second)
-    except FileNotFoundError:
-        return False
+        state = os.stat(path)
+    except (OSError, ValueError):  # where it is an output, its own checks say why
+        return None
+    return state.st_dev, state.st_ino
 
 
 @contextlib.contextmanager

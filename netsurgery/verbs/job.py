@@ -93,7 +93,7 @@ def _placed(plan: JobPlan, path: Path) -> JobFolder:
         ]
         if changed:
             raise JobError(
-                f"{path}: holds another job, with another {changed[0]}; name another folder, or "
+                f"{path}: holds a job of another plan (its {changed[0]}); name another folder, or "
                 f"`netsurgery job resume {path}` goes on with that one"
             )
         return earlier

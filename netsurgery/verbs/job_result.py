@@ -265,9 +265,9 @@ class Job(ShortRepr):
                 "the records of its pictures"
             )
         images = list(self._plan.pictures)
-        files = MapFiles.plan(
-            images, places, inputs=[str(folder / image) for image in images], force=force
-        )
+        inputs = [str(folder / image) for image in images]
+        files = MapFiles.plan(images, places, inputs=inputs, force=force)
+        files = replace(files, inputs=[])  # which are not asked again for each picture
         written: list[str] = []
         parts: dict[str, list[bytes]] = {kind: [] for kind in files.joined}
         with Claim(0, f"{self.folder}: what is to be written of all images") as claim:
@@ -280,7 +280,7 @@ class Job(ShortRepr):
                             each.append(contents.pop(kind))
                     written += files.write(index, contents)[0]
             if records is not None:
-                written += self._write_records(os.fspath(records), files.inputs, force)
+                written += self._write_records(os.fspath(records), inputs, force)
             joined = {kind: _joined(kind, each) for kind, each in parts.items() if each}
             written += files.write(0, joined)[0] if joined else ()
         return JobMerge(self.folder, len(images), tally.failed, tuple(written))
