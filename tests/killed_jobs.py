@@ -15,6 +15,7 @@ import contextlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -153,8 +154,11 @@ class KilledJob:
 
 
 @contextlib.contextmanager
-def ray_cluster(nodes: int, env: dict[str, str]) -> Iterator[tuple[Any, list[Any]]]:
-    """A Ray cluster on this machine, of a head that takes no work and nodes of one CPU."""
+def ray_cluster(nodes: int, env: dict[str, str]) -> Iterator[tuple[Any, str, list[Any]]]:
+    """A Ray cluster on this machine, of a head that takes no work and nodes of one CPU.
+
+    With it the address of its server for clients, ray://HOST:PORT.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as temporary,
         pytest.MonkeyPatch.context() as patch,
@@ -163,10 +167,14 @@ def ray_cluster(nodes: int, env: dict[str, str]) -> Iterator[tuple[Any, list[Any
             patch.setenv(name, value)
         from ray.cluster_utils import Cluster
 
-        head = {"num_cpus": 0, "include_dashboard": False}
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        head = {"num_cpus": 0, "include_dashboard": False, "ray_client_server_port": port}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
-            yield cluster, [cluster.add_node(num_cpus=1) for _ in range(nodes)]
+            address = f"ray://127.0.0.1:{port}"
+            yield cluster, address, [cluster.add_node(num_cpus=1) for _ in range(nodes)]
         finally:
             cluster.shutdown()  # type: ignore[no-untyped-call]
 
@@ -175,9 +183,9 @@ def killed_on_ray(job: KilledJob, seed: int) -> str:
     """Kill a worker, a node and the driver in one run, and resume; what happened, in a line."""
     random.seed(seed)
     moments = sorted(random.sample(range(3, job.count - 3), 3))
-    with ray_cluster(3, job.env) as (cluster, nodes):
+    with ray_cluster(3, job.env) as (cluster, client, nodes):
         address = {"RAY_ADDRESS": cluster.address}
-        driver = job.start(*job.plan("--on", "ray"), **address)
+        driver = job.start(*job.plan("--on", client))
         kills = ["worker", "node", "driver"]
         random.shuffle(kills)
         for moment, kill in zip(moments, kills, strict=True):

@@ -154,8 +154,8 @@ def test_another_command_does_not(pictures: Path, capsys: pytest.CaptureFixture[
     assert plan("--size", "image") == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error == (
-        f"error: {JOB}: holds a job of another plan (its size); name another folder, or `netsurgery "
-        f"job resume {JOB}` goes on with that one"
+        f"error: {JOB}: holds a job of another plan (its size); name another folder, or "
+        f"`netsurgery job resume {JOB}` goes on with that one"
     )
     Path("full").mkdir()
     Path("full/file").touch()
