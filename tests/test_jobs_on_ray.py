@@ -17,6 +17,7 @@ from unittest import mock
 import pytest
 from killed_jobs import KilledJob, killed_on_ray
 
+import netsurgery as ns
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import JobError
 from netsurgery.verbs.jobs import on_ray
@@ -134,3 +135,29 @@ def test_workers_that_get_no_cpu_are_an_error_not_a_wait(
     asked = assignment("ray")
     with pytest.raises(JobError, match=error):
         on_ray.do_all(replace(asked, engine=EngineOptions("embedded", threads=threads)))
+
+
+class NoWorker(FewCpus):
+    """A cluster whose actors were given a CPU, and have died since."""
+
+    exceptions = mock.MagicMock(RayTaskError=KeyError, RayError=OSError)
+
+    def get(self, calls: list[object]) -> None:
+        assert calls
+
+    def wait(self, calls: list[object], timeout: float) -> tuple[list[object], list[object]]:
+        return (calls, []) if timeout > 1 else ([], calls)
+
+
+def test_a_cluster_without_workers_is_an_error_not_a_wait(
+    tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, model = repo_root / "prototxt/digits_deploy.prototxt", repo_root / "models/digits"
+    settings = ns.Settings(net, model / "digits.caffemodel")
+    ns.plan_job("a.png", settings, tmp_path / "job", blob="conv1", engine="embedded")
+    monkeypatch.setattr(on_ray, "_ray", NoWorker)
+    monkeypatch.setattr(on_ray, "Undo", lambda *_, **__: None)
+    monkeypatch.setattr(on_ray, "_LOOK", 0.01)
+    monkeypatch.setattr(on_ray, "_START", 1.5)
+    with pytest.raises(JobError, match=r"no worker of the Ray cluster was at the job for 1.5 s"):
+        on_ray.do_all(assignment("ray", str(tmp_path / "job")))

@@ -203,7 +203,7 @@ class Job(ShortRepr):
     def _assignments(
         self, workers: int | None, on: str | None, engine: AnyEngine, left: int, stack: ExitStack
     ) -> list[JobAssignment]:
-        """what each process of the crew is to do."""
+        """What each process of the crew is to do."""
         options = as_engine_options(engine)
         run = os.urandom(8).hex()
         folder = str(self._folder.path.absolute())

@@ -46,11 +46,13 @@ def run_crew(assignments: Sequence[JobAssignment], look: Callable[[], int]) -> N
     look: called now and then; how many pictures are over. Raises JobError for a worker that ended
     with an error, and where they only die.
     """
-    with step:
-        crew = [_Process(each) for each in assignments]
-        undo = Undo(lambda: _dismiss(crew), early=True)
+    crew: list[_Process] = []
+    undo = Undo(lambda: _dismiss(crew), early=True)
     over, deaths = look(), 0
     try:
+        for each in assignments:
+            with step:
+                crew.append(_Process(each))
         while crew:
             time.sleep(_LOOK)
             now = look()

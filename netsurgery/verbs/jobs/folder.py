@@ -24,7 +24,7 @@ from netsurgery.errors import JobError
 from netsurgery.io.lease import Lease, is_held, read_lease
 from netsurgery.verbs.jobs.plan import PLAN, RECORD, JobPlan, read_plan
 
-__all__ = ["ERROR", "Chunk", "JobFolder"]
+__all__ = ["ERROR", "Chunk", "JobFolder", "Tally"]
 
 #: The ending of the record of a picture that failed.
 ERROR = ".error"
@@ -48,7 +48,8 @@ class Chunk:
         record = self.plan.suffix(RECORD)
         states: dict[int, str] = {}
         for name in _names(self.path):
-            stem, suffix = name[:7], name[7:]
+            stem, dot, ending = name.partition(".")
+            suffix = dot + ending
             if suffix == record:
                 states[int(stem)] = "done"
             elif suffix == ERROR:  # unless another worker has done it all the same

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,12 +22,15 @@ from netsurgery.errors import JobError
 from netsurgery.io.children import kill_others
 from netsurgery.io.cleanup import Undo
 from netsurgery.io.wording import naming_options
+from netsurgery.verbs.jobs.folder import JobFolder, Tally
 from netsurgery.verbs.jobs.worker import JobAssignment, JobWorker
 
 __all__ = ["do_all"]
 
-#: Seconds until the cluster answers, and until it has given the first actor a CPU.
+#: Seconds until the cluster answers, and until an actor is at work, at first or again.
 _CONNECT, _START = 10.0, 120.0
+#: Seconds between two looks at whether somebody is at the job.
+_LOOK = 5.0
 #: Bytes of the path of a socket, and what Ray adds to its folder's.
 _SOCKET, _SESSION = 107, 66
 
@@ -62,13 +67,26 @@ def do_all(assignment: JobAssignment) -> None:
                 f"free, and a worker takes {threads}"
             )
         own = replace(assignment, on="", engine=replace(assignment.engine, threads=threads))
-        ended = ray.wait([actor.do_all.remote(own) for actor in actors])[0]
         try:
-            ray.get(ended)
+            ray.get(_first_ended(ray, [actor.do_all.remote(own) for actor in actors], own))
         except ray.exceptions.RayTaskError as error:
             raise error.cause from error
         except ray.exceptions.RayError as error:
             raise JobError(f"Ray: {_first_line(error)}") from error
+
+
+def _first_ended(ray: Any, calls: list[Any], assignment: JobAssignment) -> list[Any]:
+    """Wait for one of the calls to end. Raises JobError where nobody is at the job any more."""
+    tally = Tally(JobFolder.open(Path(assignment.folder)))
+    left, until = -1, 0.0
+    while not (ended := ray.wait(calls, timeout=_LOOK)[0]):
+        now, before = time.monotonic(), left
+        left = tally.count().left
+        if tally.working or left != before:
+            until = now + _START
+        elif now > until:
+            raise JobError(f"no worker of the Ray cluster was at the job for {_START:g} s")
+    return list(ended)
 
 
 def _ray() -> Any:

@@ -13,7 +13,7 @@ import random
 import sys
 import threading
 import time
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,7 +170,8 @@ class _renewed:  # noqa: N801  # a context manager, called like a function
 
     def _renew(self) -> None:
         while not self._over.wait(LEASE / 4):
-            self._lease.renew()
+            with suppress(OSError):  # of a folder that is away for a moment
+                self._lease.renew()
 
     def __enter__(self) -> None:
         self._thread.start()
