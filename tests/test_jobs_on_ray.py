@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from killed_jobs import KilledJob, killed_on_ray
+from killed_jobs import KilledJob
 
 import netsurgery as ns
 from netsurgery.engines.contract import EngineOptions
@@ -23,6 +24,7 @@ from netsurgery.errors import JobError
 from netsurgery.verbs.jobs import on_ray
 from netsurgery.verbs.jobs.worker import JobAssignment
 
+TESTS = Path(__file__).resolve().parent
 SHORT = "/tmp" if Path("/tmp").is_dir() else None
 
 
@@ -40,10 +42,14 @@ def assignment(on: str, folder: str = "nowhere") -> JobAssignment:
 
 
 def test_a_worker_a_node_and_the_driver_are_killed(folder: Path) -> None:
-    job = KilledJob(folder, 24, 1500)
-    job.one_process()
-    story = killed_on_ray(job, seed=3)
-    assert re.search(r"^25 pictures, killed: ", story)
+    """In a process of its own, in which Ray's cluster is."""
+    command = [sys.executable, str(TESTS / "killed_jobs.py"), str(folder)]
+    done = subprocess.run(
+        [*command, "--pictures", "24", "--side", "1500", "--seed", "3"], capture_output=True,
+        text=True, env={**os.environ, "PYTHONPATH": str(TESTS.parent)}, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^seed 3: 25 pictures, killed: ", done.stdout, re.MULTILINE)
 
 
 def test_ray_of_this_machine_begins_and_ends_with_the_job(folder: Path) -> None:
