@@ -72,9 +72,9 @@ def main(words: list[str] | None = None) -> None:
             f"| {how} | {run.seconds:.1f} | {run.rate:.2f} "
             f"| {run.cpu / asked.pictures:.2f} | {run.memory / _MIB:.0f} MiB |"
         )
-    one, two = runs["job, 1 worker"], runs["job, 2 workers"]
-    print(f"two workers: {two.rate / one.rate:.2f} times one")
-    print(f"a further worker: {(two.memory - one.memory) / _MIB:.0f} MiB of PSS")
+    alone, paired = runs["job, 1 worker"], runs["job, 2 workers"]
+    print(f"two workers: {paired.rate / alone.rate:.2f} times one")
+    print(f"a further worker: {(paired.memory - alone.memory) / _MIB:.0f} MiB of PSS")
 
 
 def measure(materials: Materials, *words: str) -> Measured:

@@ -32,7 +32,7 @@ __all__ = ["Job", "JobMerge", "JobStatus"]
 _ENGINES = ("ray",)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class JobStatus(ShortRepr):
     """How far a job is.
 
@@ -75,7 +75,7 @@ class JobStatus(ShortRepr):
         return f"{self.folder}: {', '.join(parts)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class JobMerge(ShortRepr):
     """What `Job.merge` has put in place: the files written, and how many pictures failed.
 
