@@ -89,7 +89,7 @@ def resume_job(
 
     def show(over: int, count: int) -> None:
         seconds = time.monotonic() - begun
-        speed = f"{(over - before) / seconds:.1f} pictures/s" if over > before else ""
+        speed = f"{(over - before) / seconds:.1f}/s" if over > before else ""
         progress.step_to(over, speed)
 
     try:

@@ -21,6 +21,7 @@ from netsurgery.errors import JobError, NetsurgeryError
 from netsurgery.formats.preprocess_values import MeanPicture
 from netsurgery.formats.settings import Settings
 from netsurgery.io.files import Outputs
+from netsurgery.io.wording import argument
 from netsurgery.maps.picture_look import PictureLook
 from netsurgery.maps.picture_options import PictureOptions
 from netsurgery.net.state import NetState
@@ -202,7 +203,8 @@ def read_plan(path: Path) -> JobPlan:
         raise
     except FileNotFoundError:
         raise JobError(
-            f"{path.parent}: holds no job (no {PLAN}); `netsurgery classify-map --job` plans one"
+            f"{path.parent}: holds no job (no {PLAN}); {argument('--job DIR')} of classify-map "
+            "plans one"
         ) from None
     except OSError as error:
         raise JobError(f"{path}: {error.strerror}") from error

@@ -27,7 +27,7 @@ from netsurgery.io.lease import LEASE, Lease
 from netsurgery.io.memory import set_max_memory
 from netsurgery.io.scratch import remove_scratch
 from netsurgery.io.terminal import say
-from netsurgery.io.wording import naming_options
+from netsurgery.io.wording import counted, naming_options
 from netsurgery.verbs.jobs.folder import ERROR, Chunk, JobFolder
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class JobWorker(Closeable):
                         lease.write({"run": self._run, "picture": index, "tries": tries + 1})
                         self._do(chunk, index)
                     else:
-                        self._fail(chunk, index, f"the worker died at it {tries} times")
+                        self._fail(chunk, index, f"the worker died at it {counted(tries, 'time')}")
         finally:
             undo()
         return True
