@@ -7,12 +7,14 @@
 # make fuzz    every reader and whole command lines on mutated files, for SECONDS=60
 # make torture conversions of 1 GiB killed at a hundred moments
 # make kills   maps in tiles killed at twenty random moments, and gone on with
+# make cluster a job on a Ray cluster of three nodes, its workers, nodes and drivers killed
 # make attacks every idea of tests/attacks, with its verdict
 # make signals  commands ended by signals at random moments, ROUNDS=60 of each signal and command
 # make mutants answers taken away from the records of layer types: a test must fail each time
 # make reference  docs/commands.md and the man pages, from the commands
 # make types-table  the tables of layer types in docs/formats.md, from the records
 # make gallery the pictures of docs/gallery.md, from the commands
+# make bench-jobs  pictures a second and memory of jobs, by workers; docs/scale.md has the table
 # make docs    the documentation as a site, into build/site; a warning is an error
 # make schema  the descriptors and index of Caffe's and its forks' fields, from the tables in schema/
 # make lock    what a release depends on, pinned by hash, into requirements/ (LOCK_ARGS=--upgrade: newest)
@@ -31,7 +33,7 @@ SECONDS ?= 60
 MUTANTS ?= 60
 FUZZ_ARGS ?=
 
-.PHONY: demo test bench bench-huge bench-page docs schema reference gallery types-table conformance mutants fuzz torture kills signals attacks check lock audit dist lint types caffe programs clean
+.PHONY: demo test bench bench-huge bench-page bench-jobs docs schema reference gallery types-table conformance mutants fuzz torture kills cluster signals attacks check lock audit dist lint types caffe programs clean
 
 # setuptools warns of every editable installation.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check
@@ -78,6 +80,9 @@ bench-huge: $(STAMP)
 bench-page: $(STAMP) programs
 	$(BIN)/python -m benchmarks.page
 
+bench-jobs: $(STAMP)
+	$(BIN)/python -m benchmarks.jobs
+
 # The table of docs/conformance.md: every layer type, 200 drawn configurations, against real Caffe.
 conformance: $(STAMP) caffe
 	$(BIN)/python tests/parity/conformance.py 200
@@ -94,6 +99,11 @@ torture: $(STAMP)
 
 kills: $(STAMP)
 	NETSURGERY_KILLS=20 $(BIN)/python -m pytest tests/test_resume.py -k killed
+
+# Ray's sockets are in the folder, and their names must be short.
+cluster: $(STAMP)
+	@folder=$$(mktemp -d /tmp/jobs-XXXXXX) && trap 'rm -rf "$$folder"' EXIT \
+	  && PYTHONPATH=. $(BIN)/python tests/killed_jobs.py "$$folder" --pictures 200 --side 6000
 
 attacks: $(STAMP) caffe
 	cd tests && ../$(BIN)/python -m attacks

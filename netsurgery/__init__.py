@@ -60,6 +60,8 @@ _MODULES = {
     "verbs.inspect": "inspect",
     "verbs.inspect_param": "ParamInspection inspect_param",
     "verbs.inspect_result": "Inspection",
+    "verbs.job": "open_job plan_job",
+    "verbs.job_result": "Job JobMerge JobStatus",
     "verbs.transplant": "Transplantation transplant",
     "verbs.upgrade": "Upgrade upgrade",
     "verbs.verify": "verify",
@@ -91,9 +93,9 @@ _MODULES = {
     # errors, all under NetsurgeryError
     "errors": (
         "BlobMissing CaffemodelError EffectRefused EngineError EngineFailed EngineMissing "
-        "EngineTimeout FormatError ImageError InstallError MeanError MemoryLimitError NetError "
-        "NetsurgeryError OutputError ParamMissing PrototxtError SettingsError SurgeryError "
-        "UntrustedError"
+        "EngineTimeout FormatError ImageError InstallError JobError MeanError MemoryLimitError "
+        "NetError NetsurgeryError OutputError ParamMissing PrototxtError SettingsError "
+        "SurgeryError UntrustedError"
     ),
 }
 

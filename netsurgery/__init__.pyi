@@ -49,6 +49,9 @@ from netsurgery.errors import (
     InstallError as InstallError,
 )
 from netsurgery.errors import (
+    JobError as JobError,
+)
+from netsurgery.errors import (
     MeanError as MeanError,
 )
 from netsurgery.errors import (
@@ -210,6 +213,21 @@ from netsurgery.verbs.inspect_param import (
     inspect_param as inspect_param,
 )
 from netsurgery.verbs.inspect_result import Inspection as Inspection
+from netsurgery.verbs.job import (
+    open_job as open_job,
+)
+from netsurgery.verbs.job import (
+    plan_job as plan_job,
+)
+from netsurgery.verbs.job_result import (
+    Job as Job,
+)
+from netsurgery.verbs.job_result import (
+    JobMerge as JobMerge,
+)
+from netsurgery.verbs.job_result import (
+    JobStatus as JobStatus,
+)
 from netsurgery.verbs.outputs.record import MapView as MapView
 from netsurgery.verbs.setup import (
     Setup as Setup,

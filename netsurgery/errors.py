@@ -18,6 +18,7 @@ NetsurgeryError
 │   ├── EngineTimeout    it did not answer in time
 │   └── EffectRefused    a layer would read, write or import, which was not allowed
 ├── InstallError       real Caffe could not be fetched or unpacked
+├── JobError           a job that cannot be planned, or cannot go on
 ├── MemoryLimitError   what is asked for needs more memory than may be used
 └── OutputError        a file could not be written, or is there already
 
@@ -37,6 +38,7 @@ __all__ = [
     "FormatError",
     "ImageError",
     "InstallError",
+    "JobError",
     "MeanError",
     "MemoryLimitError",
     "NetError",
@@ -153,6 +155,10 @@ class EffectRefused(EngineError):
 
 class InstallError(NetsurgeryError):
     """Real Caffe could not be fetched, checked or unpacked."""
+
+
+class JobError(NetsurgeryError):
+    """A job that cannot be planned, does not go on, or is not what its folder says."""
 
 
 class MemoryLimitError(NetsurgeryError):

@@ -51,6 +51,7 @@ ONLY = {
     "platformdirs": {"io/user_folders.py"},
     "fcntl": {"io/locks.py", "engines/caffe_worker.py"},  # Windows has none
     "google": {"formats/schema/descriptors.py"},
+    "ray": {"verbs/jobs/on_ray.py"},
     "h5py": {"formats/hdf5", "verbs/outputs/hdf5.py"},
     "pyarrow": {"verbs/outputs/parquet.py"},
     "zarr": {"verbs/outputs/zarr_store.py"},

@@ -24,8 +24,8 @@ MADE_BY_CALLERS = {
     "Settings",
 }  # fmt: skip
 RETURNED = {
-    "Caffe", "Check", "ClassMap", "DensePlan", "Initialization", "Layer", "ParamInspection",
-    "Preset", "ReceptiveField", "TilesVerification", "Verification",
+    "Caffe", "Check", "ClassMap", "DensePlan", "Initialization", "JobMerge", "JobStatus", "Layer",
+    "ParamInspection", "Preset", "ReceptiveField", "TilesVerification", "Verification",
 }  # fmt: skip
 #: What stands for the protocol that callers know them by.
 ENGINES = {"Engine": (PycaffeEngine, EmbeddedEngine), "LoadedNet": (CaffeNet, EmbeddedNet)}

@@ -12,6 +12,7 @@ import pytest
 from command_tree import every_command
 from jsonschema import Draft202012Validator
 
+import netsurgery as ns
 from netsurgery.cli import run
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs"
@@ -81,6 +82,9 @@ RUNS: dict[str, list[str]] = {
         "NET padding",
         "NET MODEL --param conv1[0]",
     ],
+    "job-merge": ["job --npy merged/ --force"],
+    "job-resume": ["job"],
+    "job-status": ["job"],
     "presets": [""],
     "setup": ["NET MODEL --image grey.png --class 3 --engine embedded --force"],
     "transplant": [
@@ -130,7 +134,7 @@ layers { name: "conv" type: CONVOLUTION bottom: "data" top: "conv" blobs_lr: 1
 
 
 #: The words of a command of a group.
-NAMES = {"caffe-info": ["caffe", "info"]}
+NAMES = {name: name.split("-") for name in ("caffe-info", "job-merge", "job-resume", "job-status")}
 
 
 #: Keys without a value in any of the runs: an engine's note needs a Caffe that lacks something, and
@@ -138,6 +142,8 @@ NAMES = {"caffe-info": ["caffe", "info"]}
 NEVER_SEEN = {
     "setup": {"chosen", "label", "settings"},
     "caffe-info": {"chosen_engine"},
+    # These are of workers that are at it.
+    **{name: {"workers", "machine", "pid"} for name in ("job-resume", "job-status")},
     "convert": {"layers_sharing_params"},
     "edit": {"notes"},
     "export": {"notes"},
@@ -189,6 +195,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Path("broken").write_text(NET.replace('type: "xavier"', 'type: "constant" value: 3e38'))
         assert run(["init", "broken", "-o", "inf", "-q"]) == 0
         Image.linear_gradient("L").resize((60, 30)).save("grey.png")
+        settings = ns.Settings("NET_full_conv.prototxt", "MODEL_full_conv.caffemodel")
+        pictures = ["grey.png", "nowhere.png"]
+        ns.plan_job(pictures, settings, "job", outputs={"npy": "maps/"}, engine="embedded").resume()
     return folder
 
 

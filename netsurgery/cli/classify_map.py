@@ -10,13 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from netsurgery.cli.colors import Color, bold, color_count, paint
 from netsurgery.cli.command import Command, of_net, useless
 from netsurgery.cli.engine_options import engine_hint, engine_options
+from netsurgery.cli.files import refuse_any_stdin
+from netsurgery.cli.job_options import job_options, run_job
 from netsurgery.cli.map_picture_options import (
     background_option,
     class_option,
@@ -139,9 +141,12 @@ __all__ = ["command"]
 )
 @trust_option
 @engine_options
+@job_options
 @json_option
 @quiet_option
-@useless_without_output()(resume_option)
+@useless("with --job, which always goes on", lambda values: values["job"] is not None)(
+    useless_without_output()(resume_option)
+)
 @useless_without_output()(force_option)
 def command(
     images: tuple[str, ...],
@@ -162,6 +167,9 @@ def command(
     look: PictureLook,
     trust_config: bool | None,
     engine: EngineOptions,
+    job: Path | None,
+    workers: int | None,
+    on: str | None,
     as_json: bool,
     quiet: bool,
     resume: bool,
@@ -180,6 +188,7 @@ def command(
     printed = is_printed(*outputs.values(), as_json=as_json)
     _import_numpy()
     from netsurgery.verbs.classify_map import classify_maps
+    from netsurgery.verbs.job import plan_job
 
     flags = merged(
         replace(
@@ -193,24 +202,27 @@ def command(
     )
     settings = with_settings_file(flags, trust_config)
     view = MapView(class_, top_k, all_classes, summary=summary, look=look)
-    with classify_maps(
-        images,
-        settings,
-        size=size,
-        stride=stride,
-        blob=blob,
-        # those of the settings file are for its own blob
-        drop_labels=blob is not None and flags.labels is None,
-        engine=engine,
-        state=state,
-    ) as maps:
-        job = maps.to_files(outputs, view, force=force, resume=resume)
+    # those of the settings file are for its own blob
+    drop_labels = blob is not None and flags.labels is None
+    how: dict[str, Any] = {
+        "size": size, "stride": stride, "blob": blob, "drop_labels": drop_labels,
+        "engine": engine, "state": state,
+    }  # fmt: skip
+    if job is not None:
+        refuse_any_stdin("every worker of a job reads its files")
+        if not quiet:
+            echo_model(flags, settings)
+        planned = plan_job(images, settings, job, outputs=outputs, view=view, force=force, **how)
+        run_job(planned, workers, on, engine, as_json=as_json, quiet=quiet, force=force)
+        return
+    with classify_maps(images, settings, **how) as maps:
+        map_job = maps.to_files(outputs, view, force=force, resume=resume)
         if not quiet:
             echo_model(flags, settings)
             echo_notes(maps.notes, err=True)
         if printed:
             check_no_terminal("what is written")
-        _MapPrinter(job, as_json, quiet).all()
+        _MapPrinter(map_job, as_json, quiet).all()
     if not quiet:
         echo_notes(engine_hint(maps.engine, "classify-map"), err=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -15,7 +16,7 @@ from netsurgery.cli.printing import echo_notes
 from netsurgery.engines.contract import EFFECTS, EngineChoice, EngineOptions
 from netsurgery.errors import UntrustedError
 
-__all__ = ["engine_hint", "engine_options"]
+__all__ = ["engine_hint", "engine_options", "running_options"]
 
 #: Command -> what the embedded engine gives, and how many times faster (docs/performance.md).
 SPEEDS = {
@@ -36,8 +37,8 @@ def _effects(text: str) -> frozenset[str]:
 
 
 def _embedded_alone(values: Mapping[str, Any]) -> bool:
-    # `get`, since only verify has --engines.
-    return values["choice"] == "embedded" and not values.get("engines")
+    # `get`, since only verify has --engines, and `job resume` has no --engine.
+    return values.get("choice") == "embedded" and not values.get("engines")
 
 
 def _for_caffe(add_option: Callable[[F], F]) -> Callable[[F], F]:
@@ -73,6 +74,27 @@ def engine_options(command: F) -> F:
             "layer  [default: what netsurgery.toml says, else `netsurgery caffe use`, else auto]",
         )
     )
+    @running_options
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any, choice: EngineChoice | None, engine: EngineOptions, **kwargs: Any
+    ) -> Any:
+        configured, skipped = ("auto", ()) if choice else _configured_engine()
+        try:
+            return command(*args, engine=replace(engine, choice=choice or configured), **kwargs)
+        except UntrustedError:
+            skipped = ()  # it says the same
+            raise
+        finally:
+            echo_notes(skipped, err=True)
+
+    return wrapped  # type: ignore[return-value]
+
+
+@headed(ENGINE)
+def running_options(command: F) -> F:
+    """Those but --engine, for a command whose job says which one: `engine` is "auto"."""
+
     @_for_caffe(
         click.option(
             "--caffe-python",
@@ -125,7 +147,6 @@ def engine_options(command: F) -> F:
     @functools.wraps(command)
     def wrapped(
         *args: Any,
-        choice: EngineChoice | None,
         caffe_python: str | None,
         gpu: int | None,
         timeout: float,
@@ -134,9 +155,7 @@ def engine_options(command: F) -> F:
         verbose: bool,
         **kwargs: Any,
     ) -> Any:
-        configured, skipped = ("auto", ()) if choice else _configured_engine()
         engine = EngineOptions(
-            choice=choice or configured,
             caffe_python=caffe_python,
             gpu=gpu,
             timeout=timeout,
@@ -144,13 +163,7 @@ def engine_options(command: F) -> F:
             verbose=verbose,
             allow=frozenset().union(*allow),
         )
-        try:
-            return command(*args, engine=engine, **kwargs)
-        except UntrustedError:
-            skipped = ()  # it says the same
-            raise
-        finally:
-            echo_notes(skipped, err=True)
+        return command(*args, engine=engine, **kwargs)
 
     return wrapped  # type: ignore[return-value]
 

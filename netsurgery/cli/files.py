@@ -37,6 +37,7 @@ __all__ = [
     "is_stdin",
     "net_and_weights",
     "prototxt_and_weights",
+    "refuse_any_stdin",
     "refuse_stdin",
     "take_stdin",
 ]
@@ -150,6 +151,12 @@ def refuse_stdin(*named: object) -> None:
     """Raise UsageError if a path that is written to netsurgery.toml is standard input."""
     if any(map(is_stdin, named)):
         raise click.UsageError("netsurgery.toml names this input: give a file, not standard input")
+
+
+def refuse_any_stdin(why: str) -> None:
+    """Raise UsageError if any input of this call is standard input."""
+    if _META in click.get_current_context().meta:
+        raise click.UsageError(f"{why}: give a file, not standard input")
 
 
 def _all(paths: Iterable[Path], *, prototxts: bool) -> bool:

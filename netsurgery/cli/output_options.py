@@ -19,10 +19,11 @@ __all__ = ["output_flags", "output_options", "resume_option", "useless_without_o
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def output_options(how: How) -> Callable[[F], F]:
+def output_options(how: How, *, dash: bool | None = None) -> Callable[[F], F]:
     """An option --NAME FILE for each output that is a file, of class maps or of features.
 
-    The command gets `outputs`: name -> file, for the options used.
+    dash: whether - is standard output; None where it is for class maps. The command gets `outputs`:
+    name -> file, for the options used.
     """
     kinds = file_outputs(how)
 
@@ -39,7 +40,9 @@ def output_options(how: How) -> Callable[[F], F]:
             decorated = output_option(
                 f"--{kind.name}",
                 metavar=f"{'FOLDER' if kind.signs else 'FILE'}{kind.suffix}",
-                type=FilePathType(as_typed=True, allow_dash=how == "of_map"),
+                type=FilePathType(
+                    as_typed=True, allow_dash=how == "of_map" if dash is None else dash
+                ),
                 help=kind.help,
             )(decorated)
         return decorated  # type: ignore[no-any-return]
@@ -75,8 +78,10 @@ def useless_without_output(reading: str = "") -> Callable[[Callable[[F], F]], Ca
         kinds.sort(key=lambda kind: bool(kind.suffix))  # --json, then the files
     # The option --json is not in the registry, and its value has another name.
     names = [kind.name if kind.suffix else f"as_{kind.name}" for kind in kinds]
+    # A job keeps the record of every picture.
+    names += ["job"] if "as_json" in names else []
 
     def none_made(values: Mapping[str, Any]) -> bool:
-        return not any(values[name] for name in names)
+        return not any(values.get(name) for name in names)
 
     return useless(f"without {listed(f'--{kind.name}' for kind in kinds)}", none_made)

@@ -12,7 +12,7 @@ from typing import Any
 
 from netsurgery.io.cleanup import Undo, step
 
-__all__ = ["kill", "run", "start", "wait_for_end"]
+__all__ = ["kill", "kill_others", "run", "start", "wait_for_end"]
 
 
 def start(command: Sequence[str], **options: Any) -> tuple[subprocess.Popen[Any], Undo]:
@@ -44,6 +44,15 @@ def kill(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
     wait_for_end(pid)
+
+
+def kill_others() -> None:
+    """Kill what this process, which leads its process group, has started in it, and they again."""
+    own = os.getpid()
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if name.isdecimal() and int(name) != own and os.getpgid(int(name)) == own:
+                os.kill(int(name), signal.SIGKILL)
 
 
 def wait_for_end(pid: int, seconds: float = 5.0) -> None:

@@ -37,6 +37,8 @@ __all__ = ["TEMPORARY", "OutputFile", "Outputs", "temporary_name"]
 TEMPORARY = re.compile(r"\..*\.[0-9a-f]{12}\.netsurgery-tmp", re.DOTALL)
 #: Seconds; putting files in place takes thousandths of one.
 _PATIENCE = 5.0
+#: Seconds between two removals of dead temporary files from a folder.
+_CLEARING = 1.0
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _LOOK = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -129,8 +131,7 @@ class Outputs:
 
     stdout: take "-" for standard output, which gets the whole output before any file appears.
     repeatable: an existing file is no obstacle where it holds, byte for byte, what would be
-    written; it is left as it is then. For outputs that the same run makes again. tidy: remove what
-    dead runs left in the folders, all of whose files are looked at for it.
+    written; it is left as it is then. For outputs that the same run makes again.
     """
 
     def __init__(
@@ -141,9 +142,8 @@ class Outputs:
         force: bool = False,
         stdout: bool = False,
         repeatable: bool = False,
-        tidy: bool = True,
     ) -> None:
-        self.force, self._repeatable, self._tidy = force, repeatable, tidy
+        self.force, self._repeatable = force, repeatable
         printed = [path for path in paths if stdout and str(path) == STDOUT]
         self._printed = bool(printed)
         if len(printed) > 1:
@@ -162,9 +162,8 @@ class Outputs:
         try:
             if self._printed:
                 self._made[STDOUT] = OutputFile(STDOUT, self._new_target())
-            if self._tidy:
-                for folder in {os.path.dirname(target) for target in self._targets.values()}:
-                    _remove_dead(folder)
+            for folder in {os.path.dirname(target) for target in self._targets.values()}:
+                _remove_dead(folder)
             for path, target in self._targets.items():
                 self._made[path] = OutputFile(path, target)
         except BaseException:
@@ -329,8 +328,19 @@ def _make_temporary(target: str) -> tuple[str, int]:
             raise
 
 
+#: Folder -> when dead temporary files were last removed from it.
+_cleared: dict[str, float] = {}
+
+
 def _remove_dead(folder: str) -> None:
-    """Remove the temporary files in `folder` whose makers are gone."""
+    """Remove the temporary files in `folder` whose makers are gone.
+
+    Not again for each of many outputs: listing a folder takes as long as there are files in it.
+    """
+    now = time.monotonic()
+    if now - _cleared.get(folder, -_CLEARING) < _CLEARING:
+        return
+    _cleared[folder] = now
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             if TEMPORARY.fullmatch(name):

@@ -10,7 +10,7 @@ from netsurgery.errors import OutputError
 from netsurgery.io.cleanup import Undo, step
 from netsurgery.io.ownership import exposure
 
-__all__ = ["scratch_folder"]
+__all__ = ["remove_scratch", "scratch_folder"]
 
 #: How often a folder is emptied into which a call under way may still put a file.
 _TRIES = 3
@@ -28,7 +28,7 @@ def scratch_folder() -> Iterator[Path]:
     try:
         with step:
             folder = Path(tempfile.mkdtemp(prefix="netsurgery-"))
-            undo = Undo(lambda: _remove(folder))
+            undo = Undo(lambda: remove_scratch(folder))
         why = exposure(folder)
     except OSError as error:
         raise OutputError(
@@ -45,8 +45,11 @@ def scratch_folder() -> Iterator[Path]:
         undo()
 
 
-def _remove(folder: Path) -> None:
-    """Under another name first: what somebody is still about to write there has no place to go."""
+def remove_scratch(folder: Path) -> None:
+    """Remove a temporary folder, which another process may have made and been killed.
+
+    Under another name first: what somebody is still about to write there has no place to go.
+    """
     import shutil  # tempfile imported it: no file is opened for it here
 
     going = folder.with_name(f"{folder.name}-going")

@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator
 
-__all__ = ["argument", "counted", "listed", "naming_options", "plural"]
+__all__ = ["argument", "counted", "listed", "names_options", "naming_options", "plural"]
 
 #: Where the argument's name is not the option's. Of an engine they are those of EngineOptions.
 _NAMES = {
@@ -38,6 +38,11 @@ def naming_options() -> Iterator[None]:
         yield
     finally:
         _options = before
+
+
+def names_options() -> bool:
+    """Whether they do."""
+    return _options
 
 
 def argument(option: str) -> str:

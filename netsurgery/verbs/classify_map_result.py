@@ -228,7 +228,7 @@ class MapJob:
     @cached_property
     def _parts(self) -> dict[str, list[bytes]]:
         """What there is already of the files that hold all pictures, by kind."""
-        return {kind: [] for kind in self.files.paths if OUTPUTS[kind].join is not None}
+        return {kind: [] for kind in self.files.joined}
 
     @cached_property
     def _claim(self) -> Claim:

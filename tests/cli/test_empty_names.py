@@ -17,6 +17,10 @@ FOLDERS = {
     ("convert", "-o/--output-dir"),
     ("setup", "-o/--output-dir"),
     ("caffe install", "--prefix"),
+    ("classify-map", "--job"),
+    ("job status", "DIR"),
+    ("job resume", "DIR"),
+    ("job merge", "DIR"),
 }
 
 

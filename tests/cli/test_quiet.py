@@ -11,6 +11,7 @@ from every_command import COMMANDS, make_good
 from fakes import Terminal
 from PIL import Image
 
+import netsurgery
 from netsurgery.cli import run
 
 #: Runs with something to note: a squeezed picture without preprocessing, a V0 net, a
@@ -29,6 +30,9 @@ NOTED: dict[str, list[str]] = {
     "check": ["v0.prototxt"],
     "diff": ["v0.prototxt v0.prototxt --text"],
     "presets": [""],
+    "job status": ["grey.job"],
+    "job resume": ["grey.job"],
+    "job merge": ["grey.job --npy merged.npy --force"],
     "caffe info": [""],
     "caffe use": ["embedded"],
     "caffe forget": [""],
@@ -49,6 +53,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("kept").mkdir()
     Path("kept/netsurgery.toml").write_text("[preprocess]\nraw_scale = 1.0\n")
     Image.new("L", (30, 9)).save("wide.png")
+    settings = netsurgery.Settings("good.prototxt", "good.caffemodel")
+    job = netsurgery.plan_job(
+        "grey.png", settings, "grey.job", outputs={"npy": "grey.npy"}, blob="conv",
+        engine="embedded",
+    )  # fmt: skip
+    job.resume(workers=1)
     return tmp_path
 
 

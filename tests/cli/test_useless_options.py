@@ -75,6 +75,8 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
             "": "without --json, --npz, --zarr, --geotiff, --picture, --html or --parquet"
         },
         "--force": {"": "without --npy, --npz, --zarr, --geotiff, --picture, --html or --parquet"},
+        "--workers": {"": "without --job"},
+        "--on": {"": "without --job"},
     },
     "inspect": {
         "--force": {"a.caffemodel --param conv1[0]": "without --npy or --picture"},
@@ -169,6 +171,8 @@ VALUES = {
     "--range": "0,2",
     "--scale": "channel",
     "--width": "500",
+    "--workers": "2",
+    "--on": "ray",
     "--caffe-python": "p",
     "--channel-swap": "bgr",
     "--background": "none",
@@ -215,6 +219,8 @@ ALWAYS = """
     draw:--field draw:--fold draw:--format convert:--draw
     setup:--class setup:--force convert:--force edit:--force transplant:--strict features:--force
     init:--seed install:--force info:--caffe-python
+    classify-map:--job merge:--force merge:--records resume:--allow resume:--caffe-python
+    resume:--on resume:--retry resume:--workers
 """.split()
 
 CALLS = {

@@ -33,7 +33,8 @@ class MapFiles:
     """The outputs of each picture, by kind ("npy", "picture"); "-" is standard output.
 
     Of a kind that is one file for all pictures there is one. inputs: files that no output may
-    replace. count: how many pictures there are.
+    replace. count: how many pictures there are. in_parts: of such a kind too there is a file for
+    each picture, its part.
     """
 
     paths: dict[str, list[str]]
@@ -41,7 +42,12 @@ class MapFiles:
     force: bool = False
     count: int = 1
     folders: set[str] = field(default_factory=set)
-    _tidied: bool = False
+    in_parts: bool = False
+
+    @property
+    def joined(self) -> list[str]:
+        """The kinds that are one file for all pictures, made of their parts at the end."""
+        return [] if self.in_parts else [kind for kind in self.paths if OUTPUTS[kind].join]
 
     @classmethod
     def plan(
@@ -107,7 +113,8 @@ class MapFiles:
     @contextmanager
     def tables(self) -> Iterator[dict[str, MapTable]]:
         """The tables of all pictures, by kind; they appear at the end, all or none."""
-        paths = {kind: paths[0] for kind, paths in self.paths.items() if OUTPUTS[kind].table}
+        tables = [] if self.in_parts else [kind for kind in self.paths if OUTPUTS[kind].table]
+        paths = {kind: self.paths[kind][0] for kind in tables}
         with ExitStack() as stack:
             outputs = stack.enter_context(
                 Outputs(list(paths.values()), inputs=self.inputs, force=self.force)
@@ -159,11 +166,7 @@ class MapFiles:
         printed = content.pop(STDOUT, None)
         with ExitStack() as stack:
             files = [path for path, each in content.items() if not isinstance(each, FolderContent)]
-            # Once: to look through a folder for every file in it takes time by the square.
-            tidy, self._tidied = not self._tidied, True
-            outputs = stack.enter_context(
-                Outputs(files, inputs=self.inputs, force=self.force, tidy=tidy)
-            )
+            outputs = stack.enter_context(Outputs(files, inputs=self.inputs, force=self.force))
             for path, each in content.items():
                 if isinstance(each, FolderContent):
                     self._fill(stack, path, each)

@@ -1,0 +1,142 @@
+"""Leases: who is at what, among processes and machines that share a folder and no server.
+
+A lease is a file that its holder made with O_EXCL and touches as long as it lives. It ends with its
+holder: a process of this machine is looked up by its number and start; of one elsewhere all that is
+seen is the file's age, by the clock of the file system that both share. Two that take over the
+same dead holder's lease at the same moment may both have it: what is done under a lease must come
+to the same if it is done twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from netsurgery.io.segments import close_quietly
+
+__all__ = ["LEASE", "Lease", "is_held", "read_lease"]
+
+#: Seconds after which a lease that was not renewed from another machine is over.
+LEASE = 60.0
+
+#: Bytes of a lease, written at once: nobody reads half of it.
+_SIZE = 1024
+
+
+class Lease:
+    """A lease that this process holds; `end` it, or it ends with the process.
+
+    note: what the next holder should know; `write` replaces it.
+    """
+
+    def __init__(self, path: Path, fd: int, note: dict[str, Any]) -> None:
+        self.path, self._fd = path, fd
+        self.write(note)
+
+    @classmethod
+    def take(cls, path: Path, note: dict[str, Any], *, by_force: bool = False) -> Lease | None:
+        """Take a lease; None where somebody else holds it.
+
+        by_force: whoever holds it, for one who knows better. Raises OSError.
+        """
+        while True:
+            try:
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+            except FileExistsError:
+                if is_held(path) and not by_force:
+                    return None
+                _unlink(path)
+            else:
+                return cls(path, fd, note)
+
+    def write(self, note: dict[str, Any]) -> None:
+        """Replace the note, and renew the lease."""
+        text = json.dumps({**note, **_self()})
+        os.pwrite(self._fd, text.encode().ljust(_SIZE), 0)
+
+    def renew(self) -> None:
+        """Have the lease begin again, for others."""
+        os.utime(self._fd)
+
+    def end(self) -> None:
+        """Give the lease back, unless it was taken by others."""
+        if self._fd < 0:
+            return
+        try:
+            own = os.path.samestat(os.stat(self.path), os.fstat(self._fd))
+        except FileNotFoundError:
+            own = False
+        if own:
+            _unlink(self.path)
+        close_quietly(self._fd)
+        self._fd = -1
+
+
+def read_lease(path: Path) -> dict[str, Any]:
+    """What a lease says, whether it is held or not; {} where there is none, or nothing in it yet.
+
+    Raises OSError.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody holds the lease: it is there, and its holder lives. Raises OSError."""
+    holder = read_lease(path)
+    if holder.get("place") == _place() and isinstance(holder.get("pid"), int):
+        return _start_of(holder["pid"]) == holder.get("started")
+    try:
+        return _clock(path.parent) - path.stat().st_mtime < LEASE
+    except FileNotFoundError:
+        return False
+
+
+def _self() -> dict[str, Any]:
+    return {"place": _place(), "pid": os.getpid(), "started": _start_of(os.getpid())}
+
+
+@cache
+def _place() -> str:
+    """Where process numbers mean what they mean here: a machine since its start, a container."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # no Linux: processes are not looked up
+        return f"{socket.gethostname()} {os.urandom(8).hex()}"
+
+
+def _start_of(pid: int) -> str:
+    """When a process started, in the kernel's ticks; "" where it is gone, or waits to be reaped."""
+    try:
+        # Its name, in parentheses, may hold blanks.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]
+
+
+def _clock(folder: Path) -> float:
+    """The time by which the folder's file system dates files; a server's is not this machine's."""
+    path = folder / f".{os.urandom(6).hex()}.clock"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        os.write(fd, b"\n")
+        return os.fstat(fd).st_mtime
+    finally:
+        os.close(fd)
+        _unlink(path)
+
+
+def _unlink(path: Path) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return

@@ -1,0 +1,127 @@
+"""Jobs: the class maps of many pictures, by many workers, in a folder that survives all of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import cast
+
+from netsurgery.engines.contract import AnyEngine
+from netsurgery.errors import JobError, OutputError
+from netsurgery.formats.presets import PresetName
+from netsurgery.formats.settings import Settings, as_settings
+from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.targets import STDOUT, WrongOutput
+from netsurgery.io.wording import argument
+from netsurgery.maps.picture_options import AnyPictureOptions, as_picture_options
+from netsurgery.net.state import TEST, NetState
+from netsurgery.open_net.arguments import AnyPath
+from netsurgery.verbs.job_result import Job
+from netsurgery.verbs.jobs.folder import JobFolder
+from netsurgery.verbs.jobs.plan import PLAN, JobPlan, make_plan, write_plan
+from netsurgery.verbs.outputs import OUTPUTS, MapView
+
+__all__ = ["open_job", "plan_job"]
+
+
+@checks_arguments()
+def plan_job(
+    images: AnyPath | Iterable[AnyPath],
+    settings: Settings | AnyPath | None,
+    folder: AnyPath,
+    *,
+    outputs: Mapping[str, AnyPath] | None = None,
+    view: MapView | None = None,
+    size: AnyPictureOptions = "net",
+    stride: int | None = None,
+    blob: str | None = None,
+    drop_labels: bool | None = None,
+    preprocess: PresetName | None = None,
+    engine: AnyEngine = "auto",
+    state: NetState = TEST,
+    force: bool = False,
+) -> Job:
+    """The job of mapping pictures, in a folder: made, or gone on with where it is the same.
+
+    images: paths. outputs, view, force: as in `ClassMaps.to_files`; where the outputs are to go,
+    which `Job.merge` has done. settings, size, stride, blob, drop_labels, preprocess, engine,
+    state: as in `classify_maps`. Nothing is mapped yet: `Job.resume` does that. What the engine is
+    allowed to do, and where it is, is not in the plan: each `resume` is given it.
+
+    Whatever can be refused is, before anything is written. Raises what `classify_maps` and
+    `to_files` raise, and JobError for a folder that holds another job.
+
+    >>> import netsurgery as ns
+    >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
+    >>> pictures = ["examples/digits_canvas.png", "none.png"]
+    >>> job = ns.plan_job(pictures, settings, "digits.job", outputs={"npy": "maps/"}, blob="conv1",
+    ...                   engine="embedded")
+    >>> job.status().left
+    2
+    >>> status = job.resume(workers=1)
+    >>> status.done, [each["error"] for each in status.errors]
+    (1, ['none.png: No such file or directory'])
+    >>> job.merge().written
+    ('maps/digits_canvas.npy',)
+    """
+    alone = isinstance(images, (str, os.PathLike))
+    paths = [images] if alone else images
+    names = [os.fspath(path) for path in cast("Iterable[AnyPath]", paths)]
+    if STDOUT in names:
+        raise JobError(f"{STDOUT}: the pictures of a job are files, which every worker can read")
+    places = {kind: os.fspath(place) for kind, place in (outputs or {}).items()}
+    for kind, place in places.items():
+        if kind in OUTPUTS and OUTPUTS[kind].signs:
+            raise WrongOutput(
+                f"{argument(f'--{kind}')} {place}: is a folder; an output of a job is a file"
+            )
+        if place == STDOUT:
+            raise WrongOutput(
+                f"{argument(f'--{kind}')} -: an output of a job goes to a file or folder"
+            )
+    drop = blob is not None if drop_labels is None else drop_labels
+    plan = make_plan(
+        names, as_settings(settings, preprocess), outputs=places, view=view or MapView(),
+        size=as_picture_options(size), stride=stride, blob=blob, drop_labels=drop, engine=engine,
+        state=state, force=force,
+    )  # fmt: skip
+    return Job(_placed(plan, Path(folder)))
+
+
+def _placed(plan: JobPlan, path: Path) -> JobFolder:
+    """The plan in its folder. Raises JobError where another is there, OutputError."""
+    if (path / PLAN).exists():
+        earlier = JobFolder.open(path)
+        changed = [
+            key for key, value in plan.to_json().items() if earlier.plan.to_json()[key] != value
+        ]
+        if changed:
+            raise JobError(
+                f"{path}: holds a job of another plan (its {changed[0]}); name another folder, or "
+                f"`netsurgery job resume {path}` goes on with that one"
+            )
+        return earlier
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if os.listdir(path):
+            raise OutputError(f"{path}: is not empty and holds no job; name another folder")
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror}") from error
+    write_plan(plan, path / PLAN)
+    return JobFolder(path, plan)
+
+
+@checks_arguments()
+def open_job(folder: AnyPath) -> Job:
+    """The job in a folder, as `plan_job` made it, on this machine or another. Raises JobError.
+
+    >>> import netsurgery as ns
+    >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
+    >>> ns.plan_job("examples/digits_canvas.png", settings, "one.job", blob="conv1",
+    ...             engine="embedded")
+    <Job: one.job: 0 of 1 picture done, 1 left>
+    >>> print(ns.open_job("one.job").status())
+    one.job: 0 of 1 picture done, 1 left
+    """
+    return Job(JobFolder.open(Path(folder)))

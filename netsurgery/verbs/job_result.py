@@ -1,0 +1,343 @@
+"""A job in its folder: how far it is, going on with it, and putting its outputs in place."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from netsurgery.engines.contract import AnyEngine, as_engine_options
+from netsurgery.errors import JobError, NetsurgeryError
+from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.files import Outputs
+from netsurgery.io.memory import Claim, allowed
+from netsurgery.io.scratch import scratch_folder
+from netsurgery.io.short_repr import ShortRepr
+from netsurgery.io.targets import FileSet, one_line
+from netsurgery.io.wording import argument, counted, names_options
+from netsurgery.open_net.arguments import AnyPath
+from netsurgery.verbs.jobs.crew import run_crew
+from netsurgery.verbs.jobs.folder import ERROR, Chunk, JobFolder, Tally
+from netsurgery.verbs.jobs.plan import RECORD
+from netsurgery.verbs.jobs.worker import JobAssignment
+from netsurgery.verbs.outputs import OUTPUTS
+from netsurgery.verbs.outputs.files import MapFiles, named_files
+
+__all__ = ["Job", "JobMerge", "JobStatus"]
+
+#: The engines that `on` names, by how it begins.
+_ENGINES = ("ray",)
+
+
+@dataclass(frozen=True, repr=False)
+class JobStatus(ShortRepr):
+    """How far a job is.
+
+    pictures: how many there are; done, failed, left: of them. errors: of those that failed, "image"
+    and "error". workers: who is at it now, "machine" and "pid".
+
+    >>> import netsurgery as ns
+    >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
+    >>> job = ns.plan_job(["none.png"], settings, "none.job", blob="conv1", engine="embedded")
+    >>> status = job.resume(workers=1)
+    >>> status.failed, status.errors
+    (1, ({'image': 'none.png', 'error': 'none.png: No such file or directory'},))
+    """
+
+    folder: str
+    pictures: int
+    done: int
+    failed: int
+    left: int
+    errors: tuple[dict[str, Any], ...] = ()
+    workers: tuple[dict[str, Any], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """What `job status --json` prints."""
+        return {
+            "folder": self.folder,
+            "pictures": self.pictures,
+            "done": self.done,
+            "failed": self.failed,
+            "left": self.left,
+            "errors": list(self.errors),
+            "workers": list(self.workers),
+        }
+
+    def __str__(self) -> str:
+        parts = [f"{self.done} of {counted(self.pictures, 'picture')} done"]
+        parts += [f"{self.failed} failed"] if self.failed else []
+        parts += [f"{self.left} left"] if self.left else []
+        parts += [f"{len(self.workers)} at work"] if self.workers else []
+        return f"{self.folder}: {', '.join(parts)}"
+
+
+@dataclass(frozen=True, repr=False)
+class JobMerge(ShortRepr):
+    """What `Job.merge` has put in place: the files written, and how many pictures failed.
+
+    >>> import netsurgery as ns
+    >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
+    >>> job = ns.plan_job("examples/digits_canvas.png", settings, "three.job", blob="conv1",
+    ...                   outputs={"npy": "three.npy"}, engine="embedded")
+    >>> _ = job.resume(workers=1)
+    >>> job.merge()
+    <JobMerge: three.job: 1 picture, 1 file written>
+    """
+
+    folder: str
+    pictures: int
+    failed: int
+    written: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """What `job merge --json` prints."""
+        return {
+            "folder": self.folder,
+            "pictures": self.pictures,
+            "failed": self.failed,
+            "written": list(self.written),
+        }
+
+    def __str__(self) -> str:
+        failed = f", {self.failed} failed" if self.failed else ""
+        written = f"{counted(len(self.written), 'file')} written"
+        return f"{self.folder}: {counted(self.pictures, 'picture')}{failed}, {written}"
+
+
+class Job(ShortRepr):
+    """A job in its folder; `plan_job` makes one, `open_job` finds one.
+
+    >>> import netsurgery as ns
+    >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
+    >>> job = ns.plan_job("examples/digits_canvas.png", settings, "two.job", blob="conv1",
+    ...                   outputs={"html": "page.html"}, engine="embedded")
+    >>> print(job.resume(workers=1))
+    two.job: 1 of 1 picture done
+    >>> print(job.merge())
+    two.job: 1 picture, 1 file written
+    >>> [record[:39] for record in job.records()]
+    ['{"image": "examples/digits_canvas.png",']
+    """
+
+    def __init__(self, folder: JobFolder) -> None:
+        self._folder, self._plan = folder, folder.plan
+        self.folder = str(folder.path)
+
+    @property
+    def has_outputs(self) -> bool:
+        """Whether the plan has places for outputs, besides the records."""
+        return bool(self._plan.outputs)
+
+    def status(self) -> JobStatus:
+        """How far the job is, by what is in its folder. Raises JobError.
+
+        >>> import netsurgery as ns
+        >>> settings = ns.Settings(
+        ...     "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
+        >>> job = ns.plan_job("a.png", settings, "four.job", blob="conv1", engine="embedded")
+        >>> job.status().to_json()["left"]
+        1
+        """
+        return self._status(Tally(self._folder).count())
+
+    def _status(self, tally: Tally) -> JobStatus:
+        return JobStatus(
+            self.folder,
+            len(self._plan.pictures),
+            tally.done,
+            tally.failed,
+            tally.left,
+            tuple(record for _, record in self._folder.errors()) if tally.failed else (),
+            tuple(
+                {"machine": str(each["place"]).split(" ")[0], "pid": each["pid"]}
+                for each in tally.working
+            ),
+        )
+
+    @checks_arguments()
+    def resume(
+        self,
+        *,
+        workers: int | None = None,
+        on: str | None = None,
+        engine: AnyEngine = "auto",
+        retry: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> JobStatus:
+        """Map what is left, with workers on this machine; others may do the same at the same time.
+
+        workers: processes, None for one a core. on: "ray" or "ray://HOST:PORT" has the workers of a
+        Ray cluster do it. engine: how to run the net; the plan says which engine it is, and without
+        `threads` the cores are shared evenly. retry: try pictures again that failed. progress:
+        called now and then with the pictures that are over, and all.
+
+        A worker that dies costs one picture at most, which is tried again; one at which three died
+        fails. Raises JobError where the job cannot go on, and what `classify_maps` raises.
+        """
+        if on is not None and on.partition(":")[0] not in _ENGINES:
+            raise JobError(f"{argument(f'--on {on}')}: expected ray or ray://HOST:PORT")
+        if workers is not None and workers < 1:
+            raise JobError(f"{argument(f'--workers {workers}')}: expected a number from 1 up")
+        if retry:
+            self._forget_errors()
+        tally = Tally(self._folder).count()
+        count, before = len(self._plan.pictures), -1
+
+        def look() -> int:
+            nonlocal before
+            over = count - tally.count().left
+            if progress is not None and over != before:
+                progress(over, count)
+            before = over
+            return over
+
+        if tally.left:
+            with ExitStack() as stack:
+                run_crew(self._assignments(workers, on, engine, tally.left, stack), look)
+        return self._status(tally.count())
+
+    def _assignments(
+        self, workers: int | None, on: str | None, engine: AnyEngine, left: int, stack: ExitStack
+    ) -> list[JobAssignment]:
+        """What each process of the crew is to do."""
+        options = as_engine_options(engine)
+        run = os.urandom(8).hex()
+        folder = str(self._folder.path.absolute())
+        command = names_options()
+        if on is not None:
+            scratch = str(stack.enter_context(scratch_folder()))
+            return [JobAssignment(folder, options, run, None, command, on, workers, scratch)]
+        cores = len(os.sched_getaffinity(0))
+        workers = min(workers or cores, left)
+        if options.threads is None:
+            options = replace(options, threads=max(1, cores // workers))
+        return [JobAssignment(folder, options, run, allowed() // workers, command)] * workers
+
+    def _forget_errors(self) -> None:
+        for index, _ in list(self._folder.errors()):
+            os.unlink(self._folder.chunk_of(index).file(index, ERROR))
+
+    def records(self) -> Iterator[str]:
+        """The records of all pictures, in order, as `classify-map --json` prints them, a line each.
+
+        Raises JobError while pictures are left.
+        """
+        self._check_over()
+        for chunk in self._folder.chunks:
+            states = chunk.states()
+            for index in range(chunk.first, chunk.end):
+                suffix = ERROR if states[index] == "failed" else self._plan.suffix(RECORD)
+                yield Path(chunk.file(index, suffix)).read_text("utf-8", "surrogateescape")
+
+    @checks_arguments()
+    def merge(
+        self,
+        outputs: Mapping[str, AnyPath] | None = None,
+        *,
+        records: AnyPath | None = None,
+        force: bool = False,
+    ) -> JobMerge:
+        """Put the outputs where the plan has them, as `ClassMaps.to_files` would have.
+
+        outputs: kind -> place, for these alone. records: a file for all records, too; where either
+        is given, the plan's places are left alone. force: replace files that exist. Raises JobError
+        while pictures are left, and for a kind that the job does not have; OutputError.
+        """
+        tally = self._check_over()
+        folder, asked = Path(self._plan.folder), named_files("of_map", outputs)
+        for kind in asked:
+            if kind not in self._plan.outputs:
+                raise JobError(
+                    f"{self.folder}: has no {kind} output; it was planned with "
+                    f"{', '.join(self._plan.outputs) or 'none'}"
+                )
+        planned = {} if asked or records else self._plan.outputs
+        places = asked or {
+            kind: _from_here(folder / place, place) for kind, place in planned.items()
+        }
+        if not places and records is None:
+            raise JobError(
+                f"{self.folder}: was planned without outputs; {argument('--records FILE')} takes "
+                "the records of its pictures"
+            )
+        images = list(self._plan.pictures)
+        inputs = [str(folder / image) for image in images]
+        files = MapFiles.plan(images, places, inputs=inputs, force=force)
+        files = replace(files, inputs=FileSet())  # which are not asked again for each picture
+        written: list[str] = []
+        parts: dict[str, list[bytes]] = {kind: [] for kind in files.joined}
+        with (
+            Claim(0, f"{self.folder}: what is to be written of all images") as claim,
+            files.tables() as tables,
+        ):
+            for chunk in self._folder.chunks:
+                for index in range(chunk.first, chunk.end):
+                    contents = self._contents(chunk, index, places)
+                    for kind, table in tables.items():
+                        part = contents.pop(kind, b"")
+                        table.add(part or self._row_of_error(chunk, index, kind))
+                    for kind, each in parts.items():
+                        if kind in contents:
+                            claim.add(2 * len(contents[kind]))  # the file is as large again
+                            each.append(contents.pop(kind))
+                    written += files.write(index, contents)[0]
+            if records is not None:
+                written += self._write_records(os.fspath(records), inputs, force)
+            joined = {kind: _joined(kind, each) for kind, each in parts.items() if each}
+            written += files.write(0, joined)[0] if joined else ()
+        written += [files.paths[kind][0] for kind in tables]
+        return JobMerge(self.folder, len(images), tally.failed, tuple(written))
+
+    def _row_of_error(self, chunk: Chunk, index: int, kind: str) -> bytes:
+        """The part of a table of a picture that failed."""
+        record = json.loads(Path(chunk.file(index, ERROR)).read_bytes())
+        of_error = OUTPUTS[kind].of_error
+        assert of_error is not None
+        return of_error(record["image"], NetsurgeryError(record["error"]))
+
+    def _write_records(self, path: str, inputs: Sequence[str], force: bool) -> tuple[str]:
+        with (
+            Outputs([path], inputs=inputs, force=force) as outputs,
+            os.fdopen(os.dup(outputs[path].fd), "w", 1 << 20, "utf-8", "surrogateescape") as file,
+            one_line(path),
+        ):
+            file.writelines(self.records())
+        return (path,)
+
+    def _contents(self, chunk: Chunk, index: int, kinds: Mapping[str, str]) -> dict[str, bytes]:
+        """The outputs of a picture that there are, by kind; one that failed has few or none."""
+        contents = {}
+        for kind in kinds:
+            path = Path(chunk.file(index, self._plan.suffix(kind)))
+            if path.exists():
+                contents[kind] = path.read_bytes()
+        return contents
+
+    def _check_over(self) -> Tally:
+        tally = Tally(self._folder).count()
+        if tally.left:
+            pictures = counted(len(self._plan.pictures), "picture")
+            raise JobError(
+                f"{self.folder}: of {pictures} {tally.left} are left; `netsurgery job resume "
+                f"{self.folder}` goes on"
+            )
+        return tally
+
+    def __str__(self) -> str:
+        return str(self.status())
+
+
+def _joined(kind: str, parts: list[bytes]) -> bytes:
+    join = OUTPUTS[kind].join
+    assert join is not None
+    return join(parts)
+
+
+def _from_here(path: Path, place: str) -> str:
+    """A place of the plan's, whose folder may not be the current one."""
+    return place if os.path.abspath(place) == str(path) else str(path)

@@ -1,0 +1,164 @@
+"""A job's folder: which file is what, what is done, and who is at it.
+
+    DIR/plan.json
+    DIR/parts/00012/0000312.json    the record of a picture, its last output: it is done
+                    0000312.npy     another of its outputs
+                    0000312.error   the record of one that failed, with its error
+                    lease           of the worker that is at these pictures
+
+Pictures are handed out in chunks, each with a folder that its worker alone writes to. What is there
+is the truth: nothing else says what is done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from netsurgery.errors import JobError
+from netsurgery.io.lease import Lease, is_held, read_lease
+from netsurgery.verbs.jobs.plan import PLAN, RECORD, JobPlan, read_plan
+
+__all__ = ["ERROR", "Chunk", "JobFolder", "Tally"]
+
+#: The ending of the record of a picture that failed.
+ERROR = ".error"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Pictures of a plan that one worker takes: `first` and those up to `end`."""
+
+    plan: JobPlan
+    path: Path
+    first: int
+    end: int
+
+    def file(self, index: int, suffix: str) -> str:
+        """The path of a file of picture `index`."""
+        return str(self.path / f"{index:07d}{suffix}")
+
+    def states(self) -> dict[int, str]:
+        """The pictures that are over -> "done" or "failed"."""
+        record = self.plan.suffix(RECORD)
+        states: dict[int, str] = {}
+        for name in _names(self.path):
+            stem, dot, ending = name.partition(".")
+            suffix = dot + ending
+            if suffix == record:
+                states[int(stem)] = "done"
+            elif suffix == ERROR:  # unless another worker has done it all the same
+                states.setdefault(int(stem), "failed")
+        return states
+
+    def left(self) -> list[int]:
+        """The pictures that are not over, in order."""
+        states = self.states()
+        return [index for index in range(self.first, self.end) if index not in states]
+
+    def take(self, note: dict[str, Any], *, by_force: bool = False) -> Lease | None:
+        """The lease of the chunk, or None where somebody has it. Raises JobError."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            return Lease.take(self.path / "lease", note, by_force=by_force)
+        except OSError as error:
+            raise JobError(f"{self.path}: {error.strerror}") from error
+
+    def held_by(self) -> dict[str, Any] | None:
+        """What the lease of whoever is at the chunk says; None where nobody is."""
+        path = self.path / "lease"
+        return read_lease(path) if path.exists() and is_held(path) else None
+
+    def last_note(self) -> dict[str, Any]:
+        """What the last lease says that was not given back."""
+        return read_lease(self.path / "lease")
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """A job's folder and its plan."""
+
+    path: Path
+    plan: JobPlan
+
+    @classmethod
+    def open(cls, path: Path) -> JobFolder:
+        """The job in a folder. Raises JobError where there is none."""
+        return cls(path, read_plan(path / PLAN))
+
+    @cached_property
+    def chunks(self) -> list[Chunk]:
+        """All pictures, in chunks, in order."""
+        count, size = len(self.plan.pictures), self.plan.chunk
+        return [
+            Chunk(self.plan, self.path / "parts" / f"{first // size:05d}", first,
+                  min(first + size, count))
+            for first in range(0, count, size)
+        ]  # fmt: skip
+
+    def chunk_of(self, index: int) -> Chunk:
+        """The chunk that a picture is in."""
+        return self.chunks[index // self.plan.chunk]
+
+    def errors(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The records of the pictures that failed."""
+        for chunk in self.chunks:
+            for index, state in sorted(chunk.states().items()):
+                if state == "failed":
+                    yield index, json.loads(Path(chunk.file(index, ERROR)).read_text())
+
+
+@dataclass
+class Tally:
+    """How many pictures are done and how many failed; `count` looks at what was open last time."""
+
+    folder: JobFolder
+    done: int = 0
+    failed: int = 0
+    _closed: tuple[int, int] = (0, 0)
+    _open: list[Chunk] = field(default_factory=list)
+    working: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._open = list(self.folder.chunks)
+
+    @property
+    def left(self) -> int:
+        """Pictures that are neither."""
+        return len(self.folder.plan.pictures) - self.done - self.failed
+
+    def count(self) -> Tally:
+        """Count again."""
+        begun = set(_names(self.folder.path / "parts"))
+        done, failed = self._closed
+        still, working = [], []
+        for chunk in self._open:
+            states = list(chunk.states().values()) if chunk.path.name in begun else []
+            done += states.count("done")
+            failed += states.count("failed")
+            if len(states) == chunk.end - chunk.first:
+                closed_done, closed_failed = self._closed
+                self._closed = (
+                    closed_done + states.count("done"),
+                    closed_failed + states.count("failed"),
+                )
+                continue
+            still.append(chunk)
+            if chunk.path.name in begun and (holder := chunk.held_by()) is not None:
+                working.append(holder)
+        self._open, self.done, self.failed, self.working = still, done, failed, working
+        return self
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise JobError(f"{folder}: {error.strerror}") from error

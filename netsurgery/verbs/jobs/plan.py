@@ -1,0 +1,248 @@
+"""What a job is to do: pictures, net, settings and options, and checksums of the net's files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from netsurgery import __version__
+from netsurgery.engines.contract import (
+    AnyEngine,
+    EngineOptions,
+    as_engine_options,
+    engine_record,
+)
+from netsurgery.errors import JobError, NetsurgeryError
+from netsurgery.formats.preprocess_values import MeanPicture
+from netsurgery.formats.settings import Settings
+from netsurgery.io.files import Outputs
+from netsurgery.io.wording import argument
+from netsurgery.maps.picture_look import PictureLook
+from netsurgery.maps.picture_options import PictureOptions
+from netsurgery.net.state import NetState
+from netsurgery.verbs.classify_map import classify_maps
+from netsurgery.verbs.outputs import OUTPUTS, MapView
+
+if TYPE_CHECKING:
+    from netsurgery.formats.engine_choice import EngineChoice
+    from netsurgery.maps.mapper import Mapper
+
+__all__ = ["PLAN", "RECORD", "JobPlan", "make_plan", "read_plan", "write_plan"]
+
+#: The plan's file in the job's folder.
+PLAN = "plan.json"
+#: The output that every picture of a job has, whatever was asked for; the last to be there.
+RECORD = "json"
+
+_FORMAT = 1
+#: At most so many pictures are handed out at once; fewer where there are few, for all workers to
+#: end at about the same time.
+_MOST_OF_CHUNK = 100
+_CHUNKS = 256
+#: Bytes of a file that are hashed at once.
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """What a job is to do, the same for every worker.
+
+    folder: the one that names are relative to. outputs: kind -> where `merge` puts it. engine: its
+    description, which is to be the same everywhere. files: the net's and its settings' -> SHA-256.
+    chunk: how many pictures a worker takes at once.
+    """
+
+    folder: str
+    pictures: tuple[str, ...]
+    settings: Settings
+    size: PictureOptions
+    stride: int | None
+    blob: str | None
+    drop_labels: bool
+    state: NetState
+    view: MapView
+    outputs: Mapping[str, str]
+    engine: str
+    files: Mapping[str, str]
+    chunk: int
+
+    @property
+    def kinds(self) -> list[str]:
+        """The outputs of each picture, in the order they are put in place: the record last."""
+        return [*(kind for kind in self.outputs if kind != RECORD), RECORD]
+
+    def suffix(self, kind: str) -> str:
+        """The ending of a picture's output in the job's folder."""
+        return self.view.suffix if kind == "picture" else OUTPUTS[kind].suffix or f".{kind}"
+
+    def check_files(self) -> None:
+        """Raise JobError where a file is not what it was when the job was planned."""
+        for name, checksum in self.files.items():
+            if _sha256(Path(self.folder, name)) != checksum:
+                raise JobError(
+                    f"{name}: has changed since the job was planned; plan another job for it"
+                )
+
+    def open_mapper(self, engine: EngineOptions) -> Mapper:
+        """The net, loaded, as the plan has it; names count from the current folder.
+
+        engine: how to run it. Raises JobError where it is not the engine that was planned with, and
+        what `classify_map` raises.
+        """
+        from netsurgery.maps.mapper import open_mapper
+
+        choice = cast("EngineChoice", self.engine.split(" ")[0])
+        options = as_engine_options(engine, choice)
+        mapper = open_mapper(
+            self.settings, options, blob=self.blob, size=self.size, stride=self.stride,
+            drop_labels=self.drop_labels, state=self.state,
+        )  # fmt: skip
+        try:
+            mapper.load()
+            if mapper.engine != self.engine:
+                raise JobError(
+                    f"found the engine {mapper.engine}; the job was planned with {self.engine}, "
+                    "which gives all of its pictures"
+                )
+        except BaseException:
+            mapper.close()
+            raise
+        return mapper
+
+    def to_json(self) -> dict[str, Any]:
+        """What plan.json says."""
+        record = {each.name: getattr(self, each.name) for each in fields(self)}
+        settings = {each.name: getattr(self.settings, each.name) for each in fields(Settings)}
+        return {
+            "format": _FORMAT,
+            "netsurgery": __version__,
+            **record,
+            "pictures": list(self.pictures),
+            "settings": {key: _encoded(value) for key, value in settings.items()},
+            "size": asdict(self.size),
+            "state": asdict(self.state),
+            "view": _encoded({**asdict(self.view), "look": _look(self.view.look)}),
+        }
+
+    @classmethod
+    def of_json(cls, record: Mapping[str, Any]) -> JobPlan:
+        """The plan that `to_json` describes. Raises KeyError, TypeError and NetsurgeryError."""
+        values = {each.name: record[each.name] for each in fields(cls)}
+        view = _decoded(record["view"])
+        values |= {
+            "pictures": tuple(record["pictures"]),
+            "settings": Settings(**_decoded(record["settings"])),
+            "size": PictureOptions(**record["size"]),
+            "state": NetState(**_decoded(record["state"])),
+            "view": MapView(**{**view, "look": PictureLook(**view["look"])}),
+        }
+        return cls(**values)
+
+
+def make_plan(
+    images: Sequence[str],
+    settings: Settings,
+    *,
+    outputs: Mapping[str, str],
+    view: MapView,
+    size: PictureOptions,
+    stride: int | None,
+    blob: str | None,
+    drop_labels: bool,
+    engine: AnyEngine,
+    state: NetState,
+    force: bool,
+) -> JobPlan:
+    """The plan, after all that can be refused before any picture; the engine is started for it."""
+    if isinstance(settings.mean, MeanPicture) or isinstance(settings.labels, tuple):
+        raise JobError("a job's mean picture and labels are files, which every worker can read")
+    with classify_maps(
+        images, settings, size=size, stride=stride, blob=blob, drop_labels=drop_labels,
+        engine=engine, state=state,
+    ) as maps:  # fmt: skip
+        job = maps.to_files(outputs, view, force=force)
+        job.mapper.load()
+        description = engine_record(job.mapper.engine)["description"]
+    named = [settings.prototxt, settings.weights, settings.mean, settings.labels, view.look.font]
+    files = [str(file) for file in named if isinstance(file, str | Path)]
+    return JobPlan(
+        folder=os.getcwd(),
+        pictures=tuple(images),
+        settings=settings,
+        size=size,
+        stride=stride,
+        blob=blob,
+        drop_labels=drop_labels,
+        state=state,
+        view=replace(job.view, style=None, pretty=False, summary=False),
+        outputs=dict(outputs),
+        engine=str(description),
+        files={file: _sha256(Path(file)) for file in files},
+        chunk=max(1, min(_MOST_OF_CHUNK, len(images) // _CHUNKS)),
+    )
+
+
+def write_plan(plan: JobPlan, path: Path) -> None:
+    """Write plan.json. Raises OutputError."""
+    with Outputs([path]) as outputs:
+        outputs[path].write((json.dumps(plan.to_json(), indent=1) + "\n").encode())
+
+
+def read_plan(path: Path) -> JobPlan:
+    """The plan in a file. Raises JobError."""
+    try:
+        record = json.loads(path.read_bytes())
+        if record["netsurgery"] != __version__:
+            raise JobError(
+                f"{path}: of netsurgery {record['netsurgery']}; this is {__version__}, which may "
+                "give other results"
+            )
+        return JobPlan.of_json(record)
+    except JobError:
+        raise
+    except FileNotFoundError:
+        raise JobError(
+            f"{path.parent}: holds no job (no {PLAN}); {argument('--job DIR')} of classify-map "
+            "plans one"
+        ) from None
+    except OSError as error:
+        raise JobError(f"{path}: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError, NetsurgeryError) as error:
+        raise JobError(f"{path}: is not a job's plan ({error})") from error
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+        return digest.hexdigest()
+    except OSError as error:
+        raise JobError(f"{path}: {error.strerror}") from error
+
+
+def _look(look: PictureLook) -> dict[str, Any]:
+    return {each.name: getattr(look, each.name) for each in fields(PictureLook)}
+
+
+def _encoded(value: Any) -> Any:
+    """A value as JSON has it: a path is not the text that it looks like."""
+    if isinstance(value, Path):
+        return {"file": str(value)}
+    if isinstance(value, dict):
+        return {key: _encoded(each) for key, each in value.items()}
+    return value
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"file"}:
+            return Path(value["file"])
+        return {key: _decoded(each) for key, each in value.items()}
+    return tuple(map(_decoded, value)) if isinstance(value, list) else value

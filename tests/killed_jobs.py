@@ -1,0 +1,225 @@
+"""Jobs whose workers, machines and drivers are killed: what they leave is what one process writes.
+
+    python tests/killed_jobs.py FOLDER --pictures 200 --side 6000 --seed 0
+
+Of the pictures one is large, and is mapped in tiles. The job runs on a Ray cluster of three nodes
+on this machine; in one run a worker, a node and the driver are killed at random moments, and the
+job is resumed. Then the outputs have to be, byte for byte, those of one process, and no more
+pictures may have been begun twice than workers were killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+__all__ = ["NETSURGERY", "KilledJob", "ray_cluster"]
+
+ROOT = Path(__file__).resolve().parent.parent
+NETSURGERY = [sys.executable, "-m", "netsurgery"]
+JOB = "digits.job"
+
+#: Loaded by every Python that starts: workers write down which picture they begin, and take their
+#: time; at the picture that POISON names they kill themselves.
+SITE = """
+import os, signal, sys, time
+if os.environ.get("BEGUN"):
+    from netsurgery.verbs.jobs import worker
+
+    do = worker.JobWorker._do
+
+    def logged(self, chunk, index):
+        log = os.open(os.environ["BEGUN"], os.O_APPEND | os.O_CREAT | os.O_WRONLY)
+        os.write(log, f"{os.getpid()} {index}\\n".encode())
+        os.close(log)
+        time.sleep(float(os.environ.get("SLOWLY", "0")))
+        if os.environ.get("POISON") == str(index):
+            os.kill(os.getpid(), signal.SIGKILL)
+        do(self, chunk, index)
+
+    worker.JobWorker._do = logged
+"""
+
+
+class KilledJob:
+    """Pictures in a folder, what one process makes of them, and a job that is killed."""
+
+    def __init__(self, folder: Path, count: int, side: int, *, slowly: float = 0.05) -> None:
+        """side: pixels of the large picture, 0 for none."""
+        self.folder, self.log = folder, folder / "begun"
+        (folder / "site").mkdir()
+        (folder / "site" / "sitecustomize.py").write_text(SITE)
+        pictures = folder / "pictures"
+        pictures.mkdir()
+        numbers = np.random.default_rng(0)
+        for number in range(count):
+            pixels = numbers.integers(0, 256, (40 + number % 7, 48), np.uint8)
+            Image.fromarray(pixels).save(pictures / f"{number:04d}.png")
+        if side:
+            pixels = numbers.integers(0, 256, (side, side), np.uint8)
+            Image.fromarray(pixels).save(pictures / "large.png")
+        self.count = count + bool(side)
+        self.names = [f"pictures/{name}" for name in sorted(os.listdir(pictures))]
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
+        path = os.pathsep.join([str(folder / "site"), str(ROOT)])
+        self.env = {
+            **os.environ, "BEGUN": str(self.log), "SLOWLY": str(slowly), "PYTHONPATH": path,
+            "TMPDIR": str(self.temporary), "RAY_USAGE_STATS_ENABLED": "0",
+        }  # fmt: skip
+        self.options = ["--engine", "embedded", "--size", "image", "--tile", "1024"]
+        net, model = ROOT / "prototxt/digits_deploy.prototxt", ROOT / "models/digits"
+        weights = str(model / "digits.caffemodel")
+        done = self.run("convert", str(net), weights, "--engine", "embedded", "-q", BEGUN="")
+        assert done.returncode == 0, done.stderr
+
+    def one_process(self) -> None:
+        """Have one process make what the job is to make."""
+        words = ["classify-map", *self.names, *self.options, "--npy", "one/", "--html", "one.html"]
+        records = self.run(*words, "--json").stdout
+        (self.folder / "one.jsonl").write_text(records)
+
+    def run(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(
+            [*NETSURGERY, *words], cwd=self.folder, env={**self.env, **env}, check=False,
+            capture_output=True, text=True, timeout=600,
+        )  # fmt: skip
+
+    def start(self, *words: str, **env: str) -> subprocess.Popen[str]:
+        """Start a command, and leave it to itself."""
+        return subprocess.Popen(
+            [*NETSURGERY, *words], cwd=self.folder, env={**self.env, **env}, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def plan(self, *words: str) -> list[str]:
+        """The words of the command that plans and does the job."""
+        outputs = ["--npy", "many/", "--html", "many.html"]
+        return ["classify-map", *self.names, *self.options, *outputs, "--job", JOB, *words]
+
+    def begun(self) -> list[tuple[int, int]]:
+        """Process and picture of all that was begun, in order."""
+        text = self.log.read_text() if self.log.exists() else ""
+        return [(int(pid), int(index)) for pid, index in map(str.split, text.splitlines())]
+
+    def wait_until_begun(self, count: int, seconds: float = 60) -> None:
+        """Wait until so many pictures were begun."""
+        until = time.monotonic() + seconds
+        while len(self.begun()) < count:
+            assert time.monotonic() < until, f"only {len(self.begun())} of {count} pictures begun"
+            time.sleep(0.02)
+
+    def kill_a_worker(self, choose: Callable[[list[int]], int] = max) -> int:
+        """Kill one of the workers that are alive; returns its number."""
+        alive = {pid for pid, _ in self.begun() if Path(f"/proc/{pid}").exists()}
+        pid = choose(sorted(alive))
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def begun_twice(self) -> int:
+        """How many pictures were begun in vain."""
+        return sum(count - 1 for count in Counter(index for _, index in self.begun()).values())
+
+    def check(self, deaths: int) -> None:
+        """The outputs are those of one process, and no death cost more than one picture."""
+        for words in (["merge", JOB, "--force", "-q"], ["merge", JOB, "--records", "many.jsonl"]):
+            done = self.run("job", *words)
+            assert done.returncode == 0, done.stderr
+        for name in ("one.jsonl", "one.html"):
+            merged = self.folder / name.replace("one", "many")
+            assert merged.read_bytes() == (self.folder / name).read_bytes(), name
+        expected, merged = self.folder / "one", self.folder / "many"
+        assert sorted(os.listdir(expected)) == sorted(os.listdir(merged))
+        for name in os.listdir(expected):
+            assert (merged / name).read_bytes() == (expected / name).read_bytes(), name
+        assert self.begun_twice() <= deaths, f"{self.begun_twice()} begun twice, {deaths} killed"
+        assert os.listdir(self.temporary) == []
+
+
+@contextlib.contextmanager
+def ray_cluster(nodes: int, env: dict[str, str]) -> Iterator[tuple[Any, str, list[Any]]]:
+    """A Ray cluster on this machine, of a head that takes no work and nodes of one CPU.
+
+    With it the address of its server for clients, ray://HOST:PORT.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as temporary,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in {**env, "RAY_TMPDIR": temporary}.items():
+            patch.setenv(name, value)
+        from ray.cluster_utils import Cluster
+
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        head = {"num_cpus": 0, "include_dashboard": False, "ray_client_server_port": port}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        try:
+            address = f"ray://127.0.0.1:{port}"
+            yield cluster, address, [cluster.add_node(num_cpus=1) for _ in range(nodes)]
+        finally:
+            cluster.shutdown()  # type: ignore[no-untyped-call]
+
+
+def killed_on_ray(job: KilledJob, seed: int) -> str:
+    """Kill a worker, a node and the driver in one run, and resume; what happened, in a line."""
+    random.seed(seed)
+    moments = sorted(random.sample(range(3, job.count - 3), 3))
+    with ray_cluster(3, job.env) as (cluster, client, nodes):
+        address = {"RAY_ADDRESS": cluster.address}
+        driver = job.start(*job.plan("--on", client))
+        kills = ["worker", "node", "driver"]
+        random.shuffle(kills)
+        for moment, kill in zip(moments, kills, strict=True):
+            job.wait_until_begun(moment)
+            if kill == "worker":
+                job.kill_a_worker(random.choice)
+            elif kill == "node":
+                cluster.remove_node(nodes.pop(), allow_graceful=False)
+            else:
+                driver.kill()
+                driver.communicate()
+                driver = job.start("job", "resume", JOB, "--on", "ray", **address)
+        out, err = driver.communicate(timeout=600)
+        assert driver.returncode == 0, out + err
+    # The driver's workers, one a node, die with it.
+    deaths = 1 + 1 + len(nodes) + 1
+    job.check(deaths)
+    story = ", ".join(f"{kill} at {moment}" for moment, kill in zip(moments, kills, strict=True))
+    return f"{job.count} pictures, killed: {story}; {job.begun_twice()} of them begun twice"
+
+
+def main() -> None:
+    """Kill a job as the command line says."""
+    parser = argparse.ArgumentParser(description="Jobs whose workers are killed.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pictures", type=int, default=200)
+    parser.add_argument("--side", type=int, default=6000, help="of the large picture")
+    parser.add_argument("--seed", type=int, default=None)
+    words = parser.parse_args()
+    seed = words.seed if words.seed is not None else random.randrange(1000)
+    job = KilledJob(words.folder, words.pictures, words.side)
+    job.one_process()
+    print(f"seed {seed}: {killed_on_ray(job, seed)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,311 @@
+"""Jobs: what many workers write is, byte for byte, what one process writes, whoever is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from killed_jobs import JOB, KilledJob
+
+import netsurgery as ns
+from netsurgery.cli import run
+from netsurgery.verbs.jobs import plan as plan_module
+
+EMBEDDED = ["--engine", "embedded"]
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> KilledJob:
+    """A job of 24 pictures, one of which cannot be read, and what one process makes of them."""
+    job = KilledJob(tmp_path, 24, 0)
+    (tmp_path / job.names[5]).write_bytes(b"no picture")
+    job.one_process()
+    return job
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with a converted net and two pictures."""
+    monkeypatch.chdir(tmp_path)
+    net, model = repo_root / "prototxt/digits_deploy.prototxt", repo_root / "models/digits"
+    shutil.copy(net, "deploy.prototxt")
+    shutil.copy(model / "digits.caffemodel", "model.caffemodel")
+    assert run(["convert", "deploy.prototxt", "model.caffemodel", *EMBEDDED, "-q"]) == 0
+    for name in ("a.png", "b.png"):
+        shutil.copy(repo_root / "examples/digits_canvas.png", name)
+    return tmp_path
+
+
+def plan(*words: str, pictures: tuple[str, ...] = ("a.png", "b.png")) -> int:
+    return run(["classify-map", *pictures, *EMBEDDED, "--job", JOB, "--workers", "1", *words])
+
+
+def processes(job: KilledJob) -> set[int]:
+    """The workers that are alive."""
+    return {pid for pid, _ in job.begun() if Path(f"/proc/{pid}").exists()}
+
+
+def ended(job: KilledJob, seconds: float = 10) -> bool:
+    until = time.monotonic() + seconds
+    while processes(job) and time.monotonic() < until:
+        time.sleep(0.05)
+    return not processes(job)
+
+
+def test_two_workers_write_what_one_process_writes(job: KilledJob) -> None:
+    done = job.run(*job.plan("--workers", "2", "--json"))
+    assert done.returncode == 1  # as one process ends
+    assert done.stdout == (job.folder / "one.jsonl").read_text()
+    assert done.stderr.splitlines()[-1] == "1 of 24 images failed"
+    assert len({pid for pid, _ in job.begun()}) == 2
+    job.check(deaths=0)
+    status = json.loads(job.run("job", "status", JOB, "--json").stdout)
+    (error,) = status.pop("errors")
+    assert error["image"] == job.names[5]
+    assert status == {
+        "folder": JOB, "pictures": 24, "done": 23, "failed": 1, "left": 0, "workers": []
+    }  # fmt: skip
+
+
+def test_killed_workers_cost_a_picture_each(job: KilledJob) -> None:
+    driver = job.start(*job.plan("--workers", "2"))
+    for moment in (3, 9, 15):
+        job.wait_until_begun(moment)
+        job.kill_a_worker()
+    _, errors = driver.communicate(timeout=60)
+    assert driver.returncode == 1, errors
+    job.check(deaths=3)
+    assert {index for _, index in job.begun()} == set(range(24))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_driver_that_ends_takes_its_workers_along(job: KilledJob, number: int) -> None:
+    driver = job.start(*job.plan("--workers", "2", "-q"))
+    job.wait_until_begun(6)
+    driver.send_signal(number)
+    out, errors = driver.communicate(timeout=20)
+    assert (driver.returncode, out, errors) == (
+        (130 if number == signal.SIGINT else -number), "", ""
+    )  # fmt: skip
+    assert ended(job)
+    assert os.listdir(job.temporary) == []
+    status = json.loads(job.run("job", "status", JOB, "--json").stdout)
+    assert 0 < status["left"] < 24
+    assert status["workers"] == []
+    resumed = job.run("job", "resume", JOB, "--workers", "2")
+    assert resumed.stdout == f"{JOB}: 23 of 24 pictures done, 1 failed\n"
+    job.check(deaths=2)
+
+
+def test_two_drivers_share_a_job(job: KilledJob) -> None:
+    first = job.start(*job.plan("--workers", "1"))
+    job.wait_until_begun(2)
+    second = job.run("job", "resume", JOB, "--workers", "1")
+    first.communicate(timeout=60)
+    assert (first.returncode, second.returncode) == (1, 1)
+    assert len({pid for pid, _ in job.begun()}) == 2
+    job.check(deaths=0)
+
+
+def test_a_picture_that_kills_its_workers_fails(job: KilledJob) -> None:
+    done = job.run(*job.plan("--workers", "2"), POISON="3")
+    assert done.returncode == 1
+    assert f"error: {job.names[3]}: the worker died at it 3 times" in done.stderr
+    assert done.stderr.splitlines()[-1] == "2 of 24 images failed"
+    # It can be tried again, where it was the machine's fault.
+    (job.folder / job.names[5]).unlink()
+    shutil.copy(job.folder / job.names[6], job.folder / job.names[5])
+    again = job.run("job", "resume", JOB, "--retry")
+    assert (again.returncode, again.stdout) == (0, f"{JOB}: 24 of 24 pictures done\n")
+
+
+def test_workers_that_only_die_are_an_error(job: KilledJob) -> None:
+    site = job.folder / "site" / "sitecustomize.py"
+    site.write_text(
+        "import os, signal, sys\nif '-c' in sys.orig_argv: os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = job.run(*job.plan("--workers", "2"))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "error: workers die, 5 in a row and no picture done: the last by signal 9"
+    )
+
+
+def test_the_same_command_goes_on(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert plan("--npy", "maps/") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{JOB}: 2 pictures, 2 files written"
+    records = sorted(pictures.glob(f"{JOB}/parts/*/*.json"))
+    times = [path.stat().st_mtime_ns for path in records]
+    records[1].unlink()
+    assert plan("--npy", "maps/", "--force") == 0
+    assert records[0].stat().st_mtime_ns == times[0]
+    assert records[1].exists()
+
+
+def test_another_command_does_not(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert plan() == 0
+    capsys.readouterr()
+    assert plan("--size", "image") == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == (
+        f"error: {JOB}: holds a job of another plan (its size); name another folder, or "
+        f"`netsurgery job resume {JOB}` goes on with that one"
+    )
+    Path("full").mkdir()
+    Path("full/file").touch()
+    assert run(["classify-map", "a.png", *EMBEDDED, "--job", "full"]) == 1
+    assert "full: is not empty and holds no job" in capsys.readouterr().err
+
+
+def test_a_net_that_has_changed_is_refused(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert plan() == 0
+    Path(next(pictures.glob(f"{JOB}/parts/00001/*.json"))).unlink()
+    with open("model_full_conv.caffemodel", "ab") as file:
+        file.write(b"more")
+    capsys.readouterr()
+    assert run(["job", "resume", JOB]) == 1
+    model = pictures / "model_full_conv.caffemodel"
+    assert capsys.readouterr().err == (
+        f"error: {model}: has changed since the job was planned; plan another job for it\n"
+    )
+
+
+def test_the_engine_is_the_planned_one(
+    pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert plan() == 0
+    path = pictures / JOB / "plan.json"
+    Path(next(pictures.glob(f"{JOB}/parts/00001/*.json"))).unlink()
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "engine": "embedded (ONNX Runtime 0.1)"}))
+    capsys.readouterr()
+    assert run(["job", "resume", JOB]) == 1
+    assert "which gives all of its pictures" in capsys.readouterr().err
+    monkeypatch.setattr(plan_module, "__version__", "99")
+    assert run(["job", "resume", JOB]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {JOB}/plan.json: of netsurgery {ns.__version__}; this is 99")
+
+
+@pytest.mark.parametrize("change", [{"pictures": 3}, {"size": {"size": "large"}}, {"state": []}])
+def test_a_plan_that_is_none_is_refused(
+    pictures: Path, change: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert plan() == 0
+    path = pictures / JOB / "plan.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    capsys.readouterr()
+    assert run(["job", "status", JOB]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {JOB}/plan.json: is not a job's plan (")
+
+
+def test_what_a_plan_says_is_read_back(pictures: Path) -> None:
+    """Every setting and option that the command line can give."""
+    Path("labels.txt").write_text("".join(f"class {number}\n" for number in range(11)))
+    words = [
+        "--size", "40x44", "--fit", "pad", "--window", "8x8", "--raw-scale", "255", "--tile", "64",
+        "--mean", "104.5", "--labels", "labels.txt", "--background", "3", "--class", "3",
+        "--picture", "maps/x/", "--layout", "map", "--range", "0,2", "--top-k",
+        "2", "--width", "300", "--stage", "s", "--level", "2",
+    ]  # fmt: skip
+    Path("maps").mkdir()
+    assert plan(*words) == 0
+    job = ns.open_job(JOB)
+    path = pictures / JOB / "plan.json"
+    record = json.loads(path.read_text())
+    assert json.loads(json.dumps(plan_module.read_plan(path).to_json())) == record
+    assert record["settings"]["mean"] == [104.5]
+    assert record["view"]["look"]["range"] == [0, 2]
+    assert job.status().left == 0
+
+
+def test_merging_waits_for_the_last_picture(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ns.read_settings("netsurgery.toml")
+    job = ns.plan_job(
+        ["a.png", "b.png"], settings, JOB, engine="embedded", outputs={"npy": "maps/"}
+    )
+    assert run(["job", "merge", JOB]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {JOB}: of 2 pictures 2 are left; `netsurgery job resume {JOB}` goes on\n"
+    )
+    assert not Path("maps").exists()
+    seen: list[tuple[int, int]] = []
+    job.resume(workers=1, progress=lambda over, count: seen.append((over, count)))
+    assert seen[-1] == (2, 2)
+    assert run(["job", "merge", JOB, "--html", "page.html"]) == 1
+    assert "has no html output; it was planned with npy" in capsys.readouterr().err
+    assert run(["job", "merge", JOB, "--npy", "others/", "--records", "all.jsonl"]) == 0
+    assert capsys.readouterr().out == f"{JOB}: 2 pictures, 3 files written\n"
+    assert sorted(os.listdir("others")) == ["a.npy", "b.npy"]
+    assert not Path("maps").exists()
+    assert run(["job", "merge", JOB]) == 0
+    assert run(["job", "merge", JOB]) == 1
+    assert "--force replaces it" in capsys.readouterr().err
+    capsys.readouterr()
+    assert run(["job", "merge", JOB, "--records", "-"]) == 0
+    assert capsys.readouterr().out == Path("all.jsonl").read_text()
+
+
+def test_a_job_without_outputs_has_records(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert plan() == 0
+    assert capsys.readouterr().out == f"{JOB}: 2 of 2 pictures done\n"
+    assert run(["job", "merge", JOB]) == 1
+    assert "was planned without outputs; --records FILE takes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["job", "status", "nowhere"], "nowhere: holds no job (no plan.json)"),
+        (["classify-map", "-", *EMBEDDED, "--job", JOB], "every worker of a job reads its files"),
+        (["classify-map", "a.png", "--npy", "-", "--job", JOB], "--npy -: an output of a job goes"),
+        (["classify-map", "a.png", "--job", "a.png"], "is a file"),
+        (["classify-map", "a.png", "--job", JOB, "--on", "dask"], "found 'dask', expected ray or"),
+    ],
+)
+def test_what_cannot_be_a_job_is_refused(
+    pictures: Path, words: list[str], error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words) in (1, 2)
+    shown = capsys.readouterr().err.splitlines()[-1]
+    assert error in shown
+    assert not Path(JOB).exists()
+
+
+def test_a_call_takes_files_alone(pictures: Path) -> None:
+    settings = ns.Settings("deploy.prototxt", "model.caffemodel", labels=["x"] * 11)
+    with pytest.raises(ns.JobError, match="labels are files"):
+        ns.plan_job("a.png", settings, JOB, engine="embedded")
+    settings = ns.read_settings("netsurgery.toml")
+    job = ns.plan_job("a.png", settings, JOB, engine="embedded")
+    with pytest.raises(ns.JobError, match="on='dask': expected ray"):
+        job.resume(on="dask")
+    with pytest.raises(ns.JobError, match="workers=0"):
+        job.resume(workers=0)
+    assert repr(job) == f"<Job: {JOB}: 0 of 1 picture done, 1 left>"
+
+
+def test_a_workers_error_is_the_jobs(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that is not there on another machine, say."""
+    assert plan() == 0
+    Path(next(pictures.glob(f"{JOB}/parts/00001/*.json"))).unlink()
+    path = pictures / JOB / "plan.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "folder": "/nowhere"}))
+    capsys.readouterr()
+    assert run(["job", "resume", JOB]) == 1
+    assert capsys.readouterr().err == (
+        "error: /nowhere: No such file or directory; the folder that the job was planned in has to "
+        "be there on every machine\n"
+    )
