@@ -43,7 +43,7 @@ def measure(folder: Path, picture: Path, side: int) -> dict[str, float]:
 
     import netsurgery as ns
     from netsurgery.maps.large_file import open_picture
-    from netsurgery.maps.tiled import run_tiles
+    from netsurgery.maps.tile_runs import run_tiles
     from netsurgery.net.tiles import Tiling
     from netsurgery.net.tiling import find_tiling
 

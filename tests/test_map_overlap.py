@@ -15,6 +15,7 @@ from drawn_maps import class_map, grey_picture
 from netsurgery.errors import ImageError, MemoryLimitError, NetError, NetsurgeryError
 from netsurgery.maps.classmap import ClassMap
 from netsurgery.maps.image import Picture
+from netsurgery.maps.tile_store import TileStore
 from netsurgery.verbs.classify_map_result import MapJob
 from netsurgery.verbs.outputs import OUTPUTS, MapView, Output
 from netsurgery.verbs.outputs.files import MapFiles
@@ -34,7 +35,7 @@ class FakeMapper:
     def make_input(self, picture: Picture) -> None:
         pass
 
-    def map(self, picture: Picture) -> ClassMap:
+    def map(self, picture: Picture, *, store: TileStore | None) -> ClassMap:
         return self.run(picture.name)
 
 

@@ -15,31 +15,34 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 import netsurgery as ns
 from netsurgery.cli import run
+from netsurgery.engines.ort import EmbeddedNet
 from netsurgery.errors import EngineFailed, OutputError
-from netsurgery.maps.mapper import Mapper
+from netsurgery.net import staging
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no kill -9")
 
 #: How many runs are killed; `make kills` sets it.
 KILLS = int(os.environ.get("NETSURGERY_KILLS", "2"))
 
-#: Has each tile noted in a file, and take some time.
+#: Has each tile noted in a file, and take some time; in one stage, but where STAGED is set.
 DRIVER = """
-import sys, time
+import os, sys, time
 from pathlib import Path
-from netsurgery.maps.mapper import Mapper
-whole = Mapper.run
+from netsurgery.engines.ort import EmbeddedNet
+from netsurgery.net import staging
+if "STAGED" not in os.environ:
+    staging.find_cuts = lambda *_: ()
+forward = EmbeddedNet.forward
 def run(self, *args):
     time.sleep(0.004)
     with open("tiles.log", "a") as file:
         file.write("tile\\n")
-    return whole(self, *args)
-Mapper.run = run
+    return forward(self, *args)
+EmbeddedNet.forward = run
 """
 COMMAND = DRIVER + "from netsurgery.cli import run\nsys.exit(run(sys.argv[1:]))\n"
 CALL = (
@@ -65,6 +68,7 @@ JOURNAL, TILES = ".map.npy.netsurgery-journal", ".map.npy.netsurgery-tiles"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repo_root: Path) -> Path:
     """With the converted demo net and a picture of 11 x 11 tiles."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(staging, "find_cuts", lambda *_: ())  # one stage, as in DRIVER
     net = repo_root / "prototxt/digits_deploy.prototxt"
     model = repo_root / "models/digits/digits.caffemodel"
     ns.convert(net, model, ".", engine=ns.EngineOptions("embedded"))
@@ -90,8 +94,12 @@ def rows_done() -> int:
         return 0
 
 
+def tiles_run_so_far() -> int:
+    return Path("tiles.log").read_text().count("\n") if Path("tiles.log").exists() else 0
+
+
 def tiles_run() -> int:
-    count = Path("tiles.log").read_text().count("\n") if Path("tiles.log").exists() else 0
+    count = tiles_run_so_far()
     Path("tiles.log").unlink(missing_ok=True)
     return count
 
@@ -144,6 +152,27 @@ def test_killed_at_any_moment(
     assert left() == []
 
 
+def test_killed_in_stages(expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither stage is run again for what there is, but for a band between them."""
+    monkeypatch.setenv("STAGED", "yes")
+    with started(COMMAND, CLASSIFY) as process:
+        assert process.wait(60) == 0
+    assert outputs() == expected
+    whole = tiles_run()
+    for name in expected:
+        Path(name).unlink()
+    with started(COMMAND, CLASSIFY) as process:
+        wait_for(lambda: tiles_run_so_far() >= 3 * whole // 4, process)
+        process.kill()
+    assert rows_done() > 0
+    Path("tiles.log").unlink()
+    with started(COMMAND, CLASSIFY) as process:
+        assert process.wait(60) == 0
+    assert tiles_run() < whole // 2
+    assert outputs() == expected
+    assert left() == []
+
+
 def test_ctrl_c_keeps_and_says_so(expected: dict[str, bytes]) -> None:
     command = DRIVER + "from netsurgery.__main__ import main\nsys.exit(main())\n"
     with started(command, CLASSIFY) as process:
@@ -161,18 +190,18 @@ def test_ctrl_c_keeps_and_says_so(expected: dict[str, bytes]) -> None:
 @pytest.fixture
 def ended(expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     """After a call that ended when it had four rows of tiles."""
-    whole = Mapper.run
+    whole = EmbeddedNet.forward
     with monkeypatch.context() as patch:
         count = 0
 
-        def failing(self: Mapper, *args: object) -> object:
+        def failing(self: EmbeddedNet, *args: object) -> object:
             nonlocal count
             count += 1
             if count > 4 * ROWS:
                 raise EngineFailed("the engine died")
             return whole(self, *args)  # type: ignore[arg-type]
 
-        patch.setattr(Mapper, "run", failing)
+        patch.setattr(EmbeddedNet, "forward", failing)
         assert run(CLASSIFY) == 1
     assert rows_done() == 4
     return expected
@@ -182,13 +211,13 @@ def ended(expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> dict[s
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """An item for each tile that is run."""
     log: list[int] = []
-    whole = Mapper.run
+    whole = EmbeddedNet.forward
 
-    def logged(self: Mapper, *args: object) -> object:
+    def logged(self: EmbeddedNet, *args: object) -> object:
         log.append(1)
         return whole(self, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Mapper, "run", logged)
+    monkeypatch.setattr(EmbeddedNet, "forward", logged)
     return log
 
 
@@ -333,14 +362,14 @@ def test_a_file_that_is_in_the_way(expected: dict[str, bytes], tmp_path: Path) -
 def test_a_map_with_nan_leaves_its_values_alone(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = Mapper.run
+    whole = EmbeddedNet.forward
 
-    def broken(self: Mapper, data: NDArray[np.float32], names: Sequence[str]) -> Any:
-        blobs = whole(self, data, names)
+    def broken(self: EmbeddedNet, inputs: Any, names: Sequence[str]) -> Any:
+        blobs = whole(self, inputs, names)
         blobs[names[0]][0, 3, 0, 0] = np.nan
         return blobs
 
-    monkeypatch.setattr(Mapper, "run", broken)
+    monkeypatch.setattr(EmbeddedNet, "forward", broken)
     assert run(CLASSIFY) == 1
     assert "holds NaN in" in capsys.readouterr().err
     assert np.isnan(np.load("map.npy")[3]).sum() > 0
@@ -358,22 +387,22 @@ def test_features(
     line += ["--weights", "digits_full_conv.caffemodel"]
     assert run([*line, "-o", file]) == 0
     count = len(runs)
-    whole = Mapper.run
+    whole = EmbeddedNet.forward
     with monkeypatch.context() as patch:
 
-        def failing(self: Mapper, *args: object) -> object:
+        def failing(self: EmbeddedNet, *args: object) -> object:
             if len(runs) >= count + count // 2:
                 raise EngineFailed("the engine died")
             return whole(self, *args)  # type: ignore[arg-type]
 
-        patch.setattr(Mapper, "run", failing)
-        other = f"g{Path(file).suffix}"
-        assert run([*line, "-o", other]) == 1
-    assert not Path(other).exists()
+        patch.setattr(EmbeddedNet, "forward", failing)
+        uninterrupted = f"g{Path(file).suffix}"
+        assert run([*line, "-o", uninterrupted]) == 1
+    assert not Path(uninterrupted).exists()
     before = len(runs)
-    assert run([*line, "-o", other]) == 0
+    assert run([*line, "-o", uninterrupted]) == 0
     assert 0 < len(runs) - before < count
-    assert Path(other).read_bytes() == Path(file).read_bytes()
+    assert Path(uninterrupted).read_bytes() == Path(file).read_bytes()
     assert left() == []
 
 

@@ -37,9 +37,9 @@ from netsurgery.engines.contract import Engine
 from netsurgery.engines.ort import EmbeddedEngine
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.io import memory
-from netsurgery.maps import tiled
+from netsurgery.maps import tile_runs
+from netsurgery.maps.tile_runs import cutter, run_stages
 from netsurgery.maps.tile_store import in_memory
-from netsurgery.maps.tiled import cutter, run_stages
 from netsurgery.net.cuts import find_cuts, part_between
 from netsurgery.net.memory import embedded_memory
 from netsurgery.net.net import NetDefinition
@@ -241,7 +241,7 @@ def test_the_memory_of_stages_does_not_grow_with_the_height(
         array: Array = memory.empty(shape, kind, what)
         return array
 
-    monkeypatch.setattr(tiled, "empty", empty)
+    monkeypatch.setattr(tile_runs, "empty", empty)
     for height in (800, 3200):
         size = (height, 203)
         staging = staging_of(net, size, ["d7"])

@@ -74,7 +74,7 @@ STARTS = {
     "classify-map": Start(
         f"classify-map {IMAGE} --prototxt {NET} --weights {MODEL} --blob pool1 "
         "--engine embedded".split(),
-        156,
+        164,
         frozenset({"numpy", "PIL", "onnxruntime"}),
         ("netsurgery.surgery", "netsurgery.open_net.net", "netsurgery.maps.grid"),
     ),
@@ -101,6 +101,7 @@ LISTED = {
     "edit": ("netsurgery.formats.prototxt", "netsurgery.net", "netsurgery.surgery"),
     "classify-map": ("netsurgery.verbs.outputs",),
     "features": ("netsurgery.verbs.outputs",),
+    "job": ("netsurgery.verbs.outputs",),
 }
 
 

@@ -160,11 +160,11 @@ def test_tiles_in_caffe(caffe_python: str) -> None:
 def test_the_size_that_is_named_fits(capsys: pytest.CaptureFixture[str]) -> None:
     """In tiles where they are allowed, and as one where they are not."""
     for words in ([], ["--tile", "none"]):
-        assert classify(*words, "--max-memory", "27MiB") == 1
+        assert classify(*words, "--max-memory", "26MiB") == 1
         size = re.search(r"; --size (\d+x\d+) fits$", capsys.readouterr().err.strip())
         assert size
         gc.collect()  # what the refused call had claimed
-        call = ["classify-map", "large.png", "--engine", "embedded", "--max-memory", "27MiB", "-q"]
+        call = ["classify-map", "large.png", "--engine", "embedded", "--max-memory", "26MiB", "-q"]
         call += ["--npy", "map.npy", "--force"]
         height, width = map(int, size[1].split("x"))
         assert run([*call, "--size", size[1], *words]) == 0

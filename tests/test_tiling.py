@@ -24,8 +24,8 @@ from netsurgery.engines.ort import EmbeddedEngine, open_engine
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.errors import PrototxtError
 from netsurgery.formats.prototxt import Prototxt
+from netsurgery.maps.tile_runs import cutter, run_tiles
 from netsurgery.maps.tile_store import in_memory
-from netsurgery.maps.tiled import cutter, run_tiles
 from netsurgery.net.field import fields
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer

@@ -188,7 +188,6 @@ def command(
     printed = is_printed(*outputs.values(), as_json=as_json)
     _import_numpy()
     from netsurgery.verbs.classify_map import classify_maps
-    from netsurgery.verbs.job import plan_job
 
     flags = merged(
         replace(
@@ -209,6 +208,8 @@ def command(
         "engine": engine, "state": state,
     }  # fmt: skip
     if job is not None:
+        from netsurgery.verbs.job import plan_job
+
         refuse_any_stdin("every worker of a job reads its files")
         if not quiet:
             echo_model(flags, settings)

@@ -57,7 +57,7 @@ def resume_option(command: F) -> F:
         default=True,
         show_default=True,
         help="Where a run in tiles was ended before its outputs were whole, go on with what it has "
-        "left beside them, if image, net and preprocessing are the same; or start anew.",
+        "left beside them, if image, net and preprocessing are the same; or start from scratch.",
     )
     return useless("with --tile none", lambda values: values["tile"] == "none")(add_option)(command)
 

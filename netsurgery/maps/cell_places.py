@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Boxes = NDArray[np.float64]
 
-__all__ = ["cell_places"]
+__all__ = ["cell_places", "first_window"]
 
 
 def cell_places(class_map: ClassMap, rows: int, columns: int) -> tuple[Boxes, Boxes]:
@@ -30,3 +30,16 @@ def cell_places(class_map: ClassMap, rows: int, columns: int) -> tuple[Boxes, Bo
             "be placed on the picture"
         )
     return windows, tiles
+
+
+def first_window(class_map: ClassMap) -> dict[str, list[float]] | None:
+    """The first cell's window, and how far it is from one to the next; None if not known.
+
+    "start", "stride" and "size", each [down, across] in pixels of the picture.
+    """
+    boxes = class_map.geometry.windows(2, 2)
+    if boxes is None:
+        return None
+    x0, y0, x1, y1 = boxes[0, 0].tolist()
+    stride = [float(boxes[1, 0, 1] - y0), float(boxes[0, 1, 0] - x0)]
+    return {"start": [y0, x0], "stride": stride, "size": [y1 - y0, x1 - x0]}

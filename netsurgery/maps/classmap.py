@@ -171,8 +171,6 @@ class ClassMap:
     ((21, 33), (21, 33), (3, 21, 33))
     >>> class_map.windows()[0, 0].tolist(), class_map.find_class("7"), class_map.label(7)
     ([0.0, 0.0, 32.0, 32.0], 7, '')
-    >>> class_map.first_window()
-    {'start': [0.0, 0.0], 'stride': [8.0, 8.0], 'size': [32.0, 32.0]}
     >>> class_map.to_picture("7").save("sevens.png")
     >>> class_map.background, class_map.picture_file("each", suffix=".svg")[:4]
     (10, b'<svg')
@@ -240,8 +238,7 @@ class ClassMap:
 
     @cached_property
     def _likeliest(self) -> Numbers:
-        numbers: Numbers = argmax_by_rows(self.values)
-        return numbers
+        return argmax_by_rows(self.values)
 
     @checks_arguments()
     def top(self, count: int) -> Numbers:
@@ -286,22 +283,6 @@ class ClassMap:
     def windows(self) -> Boxes | None:
         """Each cell's window in the picture, H x W x 4; None where it is not known."""
         return self.geometry.windows(*self.shape)
-
-    def first_window(self) -> dict[str, list[float]] | None:
-        """The first cell's window, and how far it is from one to the next; None if not known.
-
-        "start", "stride" and "size", each [down, across] in pixels of the picture.
-        """
-        boxes = self.geometry.windows(2, 2)
-        if boxes is None:
-            return None
-        x0, y0, x1, y1 = boxes[0, 0].tolist()
-        right, down = boxes[0, 1, 0] - x0, boxes[1, 0, 1] - y0
-        return {
-            "start": [y0, x0],
-            "stride": [float(down), float(right)],
-            "size": [y1 - y0, x1 - x0],
-        }
 
     def summary(self) -> list[ClassCount]:
         """The classes that are the likeliest of some cell, most cells first."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from netsurgery.engines.contract import engine_record
 from netsurgery.io.wording import counted
+from netsurgery.maps.cell_places import first_window
 from netsurgery.maps.map_text import class_table
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def map_record(class_map: ClassMap, top_k: int) -> dict[str, Any]:
         "class_count": class_map.classes,
         "is_probability": class_map.is_probability,
         "background": class_map.background,
-        "windows": class_map.first_window(),
+        "windows": first_window(class_map),
         "summary": [_row(class_map, row) for row in class_map.summary()],
         "classes": top.tolist(),
         "scores": _scores(np.take_along_axis(class_map.values, top, axis=0)),

@@ -32,7 +32,6 @@ from netsurgery.maps.picture_options import (
 )
 from netsurgery.maps.transformer import Placement, Transformer, squeeze_note
 from netsurgery.net.field import Cells
-from netsurgery.net.memory import caffe_memory, embedded_memory
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import TOO_MANY
 from netsurgery.net.state import TEST, NetState
@@ -276,7 +275,8 @@ class Mapper(NetRunner):
     def _in_tiles(
         self, plan: StagedPlan, store: TileStore, cut: Callable[[Size, Size], Array]
     ) -> dict[str, Array]:
-        from netsurgery.maps.tiled import run_stages, tiles_note
+        from netsurgery.maps.tile_runs import run_stages
+        from netsurgery.maps.tiled import tiles_note
 
         self.tiled = tiles_note(plan, self.engine, self.options)
         with self.stages(plan) as run:
@@ -293,8 +293,7 @@ class Mapper(NetRunner):
         """Make a picture's input ahead, for `blobs` to take; another thread may run the net.
 
         Only at a size at which it was run over a whole input before: nothing is made that may be
-        refused, or cut into tiles.
-        Raises MemoryLimitError.
+        refused, or cut into tiles. Raises MemoryLimitError.
         """
         exact = self._input_size(picture, None)
         if exact in self._whole:
@@ -311,15 +310,14 @@ class Mapper(NetRunner):
     def _finer(self, picture: Picture, size: InputSize | None, stride: int) -> PictureBlobs:
         """The map with a cell every `stride` pixels, of runs over the input moved by less."""
         from netsurgery.maps.stitch import Stitch
-        from netsurgery.maps.tiled import cutter
+        from netsurgery.maps.tile_runs import cutter
 
         names, exact = [self.source.blob], self._input_size(picture, size)
         self.check_size(picture, exact)
         stitch = Stitch.of(self.source, exact, stride)
-        in_memory = 2 * self.source.input_memory(exact)  # the input, and a part of it
 
         def cutting(size: Size, tile: Size) -> int:
-            return in_memory
+            return 2 * self.source.input_memory(exact)  # the input, and a part of it
 
         # Each before anything of the picture's size is allocated.
         plans = {
@@ -361,7 +359,7 @@ class Mapper(NetRunner):
         def besides(size: Size) -> int:
             """What the picture takes as an input, and the map."""
             of_map = map_memory(source.map_shape(names[0], size)) if as_map else 0
-            return source.input_memory(size) + of_map
+            return max(source.input_memory(size), cutting(size, size)) + of_map
 
         refusal: MemoryLimitError | NetError | None = None
         try:
@@ -384,9 +382,11 @@ class Mapper(NetRunner):
         from netsurgery.maps.tiled import Tiler
 
         store = store or TileStore()
-        memory = caffe_memory if self.engine.startswith("caffe") else embedded_memory
-        tiler = Tiler(source, loaded, names, as_map, besides, cutting, memory, self.options, store)
-        return tiler.plan(size, tile, refusal), store
+        tiler = Tiler(self, names, as_map, besides, cutting, store)
+        try:
+            return tiler.plan(size, tile, refusal), store
+        finally:
+            del refusal  # which knows this call, and so the picture: its memory would be kept
 
     def check_size(self, picture: Picture, size: Size) -> None:
         """Raise NetError, naming picture and layer, where an input of `size` is too small."""

@@ -1,9 +1,10 @@
-"""A net that is loaded when it is first run, and anew after an engine that failed."""
+"""A net that is loaded when it is first run, and again after an engine that failed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsurgery.net.stages import Stage, StagedPlan
+    from netsurgery.net.staging import Staging
+    from netsurgery.net.tiling import Untileable
 
     Array = NDArray[np.float32]
 
@@ -74,6 +77,13 @@ class NetRunner(Closeable):
         except (EngineError, MemoryError):
             self._unload()
             raise
+
+    @cached_property
+    def find_stages(self) -> Callable[..., Staging | Untileable]:
+        """`net.staging.find_stages`; what it gives is kept, as many pictures are of one size."""
+        from netsurgery.net.staging import find_stages
+
+        return lru_cache(maxsize=2)(find_stages)
 
     def load(self) -> LoadedNet:
         """The loaded net; the first call starts the engine. Raises NetError once it is closed."""

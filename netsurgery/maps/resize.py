@@ -131,8 +131,11 @@ class _Resizing:
 
     @cached_property
     def _floor(self) -> float | None:
-        if not self._antialias:
-            return None
+        factors = [self._source.shape[axis] / self._size[axis] for axis in range(2)]
+        # It matters only where one side shrinks (and blurs) while the other grows (and draws its
+        # ends towards 0); elsewhere no result can be lower, and 0 is as good.
+        if not self._antialias or not min(factors) < 1 < max(factors):
+            return 0.0 if self._antialias else None
         from netsurgery.maps.resize_floor import lowest_blurred
 
         return lowest_blurred(self._source, self._size, self._base.value)

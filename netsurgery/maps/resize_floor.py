@@ -29,12 +29,9 @@ _PIECE = 1024
 def lowest_blurred(rows: PixelRows, size: tuple[int, int], base: float) -> float:
     """The lowest value of the picture, blurred to be made of `size`, less `base`.
 
-    It matters only where one side shrinks (and blurs) while the other grows (and draws its ends
-    towards 0); elsewhere no result can be lower, and 0 is as good.
+    size: one side shrinks, the other grows.
     """
     factors = [rows.shape[axis] / size[axis] for axis in range(2)]
-    if not min(factors) < 1 < max(factors):
-        return 0.0
     axis = int(factors[1] > 1)
     sigma, length = (factors[axis] - 1) / 2, rows.shape[axis]
     bell, cell = Bell(sigma), max(1, int(sigma) // _FINEST)

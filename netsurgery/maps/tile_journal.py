@@ -2,7 +2,7 @@
 
 It is a line of JSON that says what the tiles are of, and one after each row of tiles, which says
 how many rows of cells there are of each blob. A line counts when it is whole, and is written when
-the cells that it tells of are on the disk.
+its cells are on the disk.
 """
 
 from __future__ import annotations

@@ -77,11 +77,11 @@ class TileStore(Closeable):
         if journal.earlier is None:
             journal.begin(what)
         elif not self.resume:
-            self._begin_anew(journal, what, f"{argument('--no-resume')} was given")
+            self._begin_again(journal, what, f"{argument('--no-resume')} was given")
         elif changed := [key for key in what if journal.earlier.get(key) != what[key]]:
-            self._begin_anew(journal, what, f"the {listed(changed, 'and')} changed since")
+            self._begin_again(journal, what, f"the {listed(changed, 'and')} changed since")
         elif not self._reopened(journal):
-            self._begin_anew(journal, what, "their file is not there any more")
+            self._begin_again(journal, what, "their file is not there any more")
         else:
             journal.go_on()
 
@@ -104,7 +104,7 @@ class TileStore(Closeable):
             self._keep()
         return True
 
-    def _begin_anew(self, journal: TileJournal, what: Mapping[str, str], why: str) -> None:
+    def _begin_again(self, journal: TileJournal, what: Mapping[str, str], why: str) -> None:
         if journal.done:
             self.note = (
                 f"did not go on with what an earlier run had left of {self.output}, since {why}"
@@ -123,10 +123,10 @@ class TileStore(Closeable):
         Raises OutputError where there is no room on the disk, MemoryLimitError.
         """
         if blob not in self.maps:
-            self.maps[blob] = self._made(blob, shape)
+            self.maps[blob] = self._new_array(blob, shape)
         return self.maps[blob]
 
-    def _made(self, blob: str, shape: Shape) -> Array:
+    def _new_array(self, blob: str, shape: Shape) -> Array:
         if self.output is None and self.memory(prod(shape)):
             return in_memory(blob, shape)
         header = npy_header(shape[1:], _KIND)
@@ -194,7 +194,7 @@ class TileStore(Closeable):
             self.remove()
 
     def remove(self) -> None:
-        """Remove the files that have not become outputs, and the journal."""
+        """Remove the files but for those that became outputs, and the journal."""
         self._forget()
         for file in self._files:
             file.remove()

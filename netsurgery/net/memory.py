@@ -86,10 +86,13 @@ def graph_memory(net: NetDefinition, shapes: Shapes) -> int:
 def largest_size(fits: Callable[[tuple[int, int]], bool], size: tuple[int, int]) -> tuple[int, int]:
     """The largest (height, width) of about the proportions of `size` that `fits`; (0, 0) if none.
 
-    Fewer pixels are taken to need no more memory.
+    Of sizes that are a fifth apart it is the largest; within that, fewer pixels are taken to need no
+    more memory. In tiles they may, as what a tile takes depends on the remainder of the size.
     """
     height, width = size
-    low, high = 0, max(size)
+    low = high = max(size)
+    while low and not fits(_scaled(height, width, low)):
+        low, high = low * 4 // 5, low - 1
     while low < high:
         side = (low + high + 1) // 2
         if fits(_scaled(height, width, side)):

@@ -241,7 +241,7 @@ class FeatureJob:
     def _store(self) -> TileStore | None:
         """Where the blobs of the only picture are put together if the net is run in tiles.
 
-        None for several, whose files are begun anew in any case, and where nothing is written.
+        None for several, whose files are begun again in any case, and where nothing is written.
         """
         from netsurgery.maps.tile_store import TileStore
 

@@ -101,13 +101,13 @@ class MapFiles:
         later = {Path(folder) for folder in self.folders if not os.path.isdir(folder)}
         files = []
         for kind, paths in self.paths.items():
-            there = [path for path in paths if path != STDOUT and Path(path).parent not in later]
+            places = [path for path in paths if path != STDOUT and Path(path).parent not in later]
             if signs := OUTPUTS[kind].signs:
                 from netsurgery.io.output_folder import check_output_folders
 
-                check_output_folders(there, signs, inputs=self.inputs, force=self.force)
+                check_output_folders(places, signs, inputs=self.inputs, force=self.force)
             else:
-                files += there
+                files += places
         check_outputs(files, inputs=self.inputs, force=self.force)
 
     @contextmanager

@@ -14,7 +14,7 @@ from netsurgery.io.segments import FileRange, FileSource
 from netsurgery.verbs.outputs.record import Content, MapView, Output, trouble_named
 
 if TYPE_CHECKING:
-    from netsurgery.maps.cell_grid import CellGrid
+    from netsurgery.maps.cell_raster import CellRaster
     from netsurgery.maps.classmap import ClassMap
     from netsurgery.maps.image import Picture
 
@@ -22,9 +22,9 @@ __all__ = ["OUTPUT"]
 
 
 def _of_map(class_map: ClassMap, view: MapView) -> Content:
-    from netsurgery.maps.cell_grid import CellGrid
+    from netsurgery.maps.cell_raster import CellRaster
 
-    grid = CellGrid.of(class_map)
+    grid = CellRaster.of(class_map)
     numbers = _classes(class_map, view.class_)
 
     def write(output: OutputFile) -> None:
@@ -47,7 +47,7 @@ def _classes(class_map: ClassMap, named: str) -> Sequence[int]:
     return class_map.names.find_several(named) or []
 
 
-def _write(path: str, class_map: ClassMap, numbers: Sequence[int], grid: CellGrid) -> None:
+def _write(path: str, class_map: ClassMap, numbers: Sequence[int], grid: CellRaster) -> None:
     """Band 1: the likeliest class, band 2: its score, then a band of each of `numbers`."""
     import numpy as np
     import rasterio
@@ -77,11 +77,11 @@ def _write(path: str, class_map: ClassMap, numbers: Sequence[int], grid: CellGri
         file.descriptions = names
         file.update_tags(image=class_map.image, blob=class_map.blob, engine=class_map.engine)
         if class_map.labels is not None:
-            found = class_map.summary()
-            file.update_tags(1, **{f"class_{row.number}": row.label for row in found})
+            rows_of_table = class_map.summary()
+            file.update_tags(1, **{f"class_{row.number}": row.label for row in rows_of_table})
 
 
-def _of_cells(of_picture: Any, grid: CellGrid) -> Any:
+def _of_cells(of_picture: Any, grid: CellRaster) -> Any:
     """From cells, (column, row), to where the picture's transform brings their pixels."""
     (top, left), (down, across), (a, b, c, d, e, f) = grid.corner, grid.step, of_picture[:6]
     return type(of_picture)(

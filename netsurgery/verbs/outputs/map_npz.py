@@ -41,7 +41,9 @@ def _windows(class_map: ClassMap) -> Iterator[tuple[str, NDArray[Any]]]:
     """The first cell's window and how far it is to the next, (down, across); as in JSON."""
     import numpy as np
 
-    for key, value in (class_map.first_window() or {}).items():
+    from netsurgery.maps.cell_places import first_window
+
+    for key, value in (first_window(class_map) or {}).items():
         yield f"window_{key}", np.array(value, np.float64)
 
 

@@ -24,7 +24,8 @@ def _write(path: str, class_map: ClassMap) -> None:
     """`values`, C x H x W, and where cells are, the centers `y` and `x` of their windows."""
     import zarr
 
-    from netsurgery.maps.cell_grid import CellGrid
+    from netsurgery.maps.cell_places import first_window
+    from netsurgery.maps.cell_raster import CellRaster
 
     group = zarr.create_group(path, zarr_format=3, attributes=_attributes(class_map))
     classes, (height, width) = class_map.classes, class_map.shape
@@ -39,8 +40,8 @@ def _write(path: str, class_map: ClassMap) -> None:
         for left in range(0, width, across):
             part = slice(None), slice(top, top + down), slice(left, left + across)
             values[part] = class_map.values[part]
-    if class_map.first_window() is not None:
-        grid = CellGrid.of(class_map)
+    if first_window(class_map) is not None:
+        grid = CellRaster.of(class_map)
         for axis, name in enumerate("yx"):
             centers = grid.centers(axis, class_map.shape[axis])
             array = group.create_array(
@@ -60,7 +61,9 @@ def _attributes(class_map: ClassMap) -> dict[str, Any]:
         "engine": class_map.engine,
         "labels": None if class_map.labels is None else list(class_map.labels.lines),
     }
-    windows = class_map.first_window() or {}
+    from netsurgery.maps.cell_places import first_window
+
+    windows = first_window(class_map) or {}
     return record | {f"window_{key}": value for key, value in windows.items()}
 
 

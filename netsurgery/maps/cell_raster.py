@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from netsurgery.maps.classmap import ClassMap
 
-__all__ = ["CellGrid"]
+__all__ = ["CellRaster"]
 
 
 @dataclass(frozen=True)
-class CellGrid:
+class CellRaster:
     """corner: of the first cell's share, step: from one cell to the next; (down, across) in pixels
     of the picture."""
 
@@ -30,7 +30,7 @@ class CellGrid:
     step: tuple[float, float]
 
     @classmethod
-    def of(cls, class_map: ClassMap) -> CellGrid:
+    def of(cls, class_map: ClassMap) -> CellRaster:
         """That of a map. Raises NetError where nothing says where its cells lie."""
         _, tiles = cell_places(class_map, 1, 1)
         x0, y0, x1, y1 = tiles[0, 0].tolist()
