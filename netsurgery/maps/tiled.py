@@ -98,6 +98,7 @@ class Tiler:
 
     def _fitting(self, size: Size, refusal: MemoryLimitError | NetError) -> StagedPlan:
         """The tiles that compute least of those that fit. Raises `refusal` where none do."""
+        free = left()
         staging = self._staging(size)
         if isinstance(staging, Untileable):
             words = f"; it cannot be run in tiles: {staging}"
@@ -106,7 +107,11 @@ class Tiler:
             raise _more(refusal, words) from None
         plan = self._within(staging, EXACT_CELLS + 1)
         if plan is None:
-            words = self._fitting_size(size, self._least_memory, left())
+            # The parts of the net, which were read to be planned, take some of it; run as one, the
+            # net gives back what it takes now.
+            of_parts = free - left()
+            of_net = refusal.left - free if isinstance(refusal, MemoryLimitError) else 0
+            words = self._fitting_size(size, partial(self._least_memory, of_parts, of_net), free)
             raise _more(refusal, words) from None
         return plan
 
@@ -168,14 +173,17 @@ class Tiler:
         inputs = self.runner.source.inputs(size)
         return self.runner.load().memory(inputs, self.names) + self.besides(size)
 
-    def _least_memory(self, size: Size) -> int:
-        """What the tiles that take least do, or the whole where that is less."""
+    def _least_memory(self, of_parts: int, of_net: int, size: Size) -> int:
+        """What the tiles that take least do, and the net's parts; or the whole if that is less.
+
+        of_net: what the net, as it is loaded now, gives back for the whole.
+        """
         staging = self._staging(size)
         assert isinstance(staging, Staging)
         plan = staging.least(EXACT_CELLS + 1)
-        in_tiles = plan.memory + self._beside(staging, plan)
+        in_tiles = of_parts + plan.memory + self._beside(staging, plan)
         try:
-            return min(in_tiles, self._whole_memory(size))
+            return min(in_tiles, self._whole_memory(size) - of_net)
         except NetsurgeryError:  # more numbers than Caffe counts
             return in_tiles
 

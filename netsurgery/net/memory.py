@@ -86,8 +86,8 @@ def graph_memory(net: NetDefinition, shapes: Shapes) -> int:
 def largest_size(fits: Callable[[tuple[int, int]], bool], size: tuple[int, int]) -> tuple[int, int]:
     """The largest (height, width) of about the proportions of `size` that `fits`; (0, 0) if none.
 
-    Of sizes that are a fifth apart it is the largest; within that, fewer pixels are taken to need no
-    more memory. In tiles they may, as what a tile takes depends on the remainder of the size.
+    Of sizes that are a fifth apart it is the largest; within that, fewer pixels are taken to need
+    no more memory. In tiles they may: what a tile takes depends on the remainder of the size.
     """
     height, width = size
     low = high = max(size)
