@@ -16,6 +16,7 @@ from netsurgery.cli import run
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.ort import EmbeddedEngine, open_engine
 from netsurgery.formats.prototxt import Prototxt
+from netsurgery.io.wording import naming_options
 from netsurgery.net.field import fields
 from netsurgery.net.finer import finer_strides
 from netsurgery.net.net import NetDefinition
@@ -163,14 +164,17 @@ def test_a_padded_pooling_where_zeros_are_neutral() -> None:
 
 
 def test_all_refusals_come_together() -> None:
-    said = refusals(
+    layers = (
         FIRST,
         pool("p", "c1", "kernel_size: 3 pad: 1"),
         pool("q", "p", "kernel_size: 2", "STOCHASTIC"),
     )
+    said = refusals(*layers)
     assert "layer 'p'" in said
     assert "layer 'q'" in said
-    assert said.count("classify-map --stride") == 2
+    assert said.count("`netsurgery classify-map` with stride does it at run time") == 2
+    with naming_options():
+        assert "`netsurgery classify-map` with --stride does it at run time" in refusals(*layers)
 
 
 @pytest.mark.parametrize(

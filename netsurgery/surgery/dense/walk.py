@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import argument
 from netsurgery.net import types
 from netsurgery.net.field import ReceptiveField, layer_fields
 from netsurgery.net.finer import cells_for_one
@@ -23,7 +24,6 @@ from netsurgery.surgery.plan import Refusal
 __all__ = ["DenseLayer", "walk"]
 
 _ONE = (1, 1)
-_AT_RUN_TIME = "`netsurgery classify-map --stride` does it at run time"
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class _DenseWalk:
                 f"{layer.type} looks at the whole map, and would see more cells of a finer one",
                 "a classifier becomes fully convolutional by `netsurgery convert`"
                 if types.is_a(layer, types.INNER_PRODUCT)
-                else _AT_RUN_TIME,
+                else _at_run_time(),
             )
         if None in tops.values():
             return self._cannot(layer, "moves cells to places that are not known")
@@ -165,8 +165,8 @@ class _DenseWalk:
     def _sees_all(self, blobs: Mapping[str, tuple[int, int]]) -> bool:
         return any(blob in self.known and self.known[blob].whole for blob in blobs)
 
-    def _cannot(self, layer: Layer, reason: str, remedy: str = _AT_RUN_TIME) -> Refusal:
-        return Refusal(layer.name, f"{layer.type} {reason}", remedy)
+    def _cannot(self, layer: Layer, reason: str, remedy: str = "") -> Refusal:
+        return Refusal(layer.name, f"{layer.type} {reason}", remedy or _at_run_time())
 
     def _pass_on(
         self,
@@ -248,6 +248,11 @@ class _DenseWalk:
                 "`netsurgery upgrade` brings it up to date",
             )
         return DenseLayer(layer, old, new, apart=True, hangs=hangs)
+
+
+def _at_run_time() -> str:
+    """What gives a finer map of a net that cannot be written."""
+    return f"`netsurgery classify-map` with {argument('--stride')} does it at run time"
 
 
 def _hangs(layer: Layer, size: tuple[int, ...]) -> bool:
