@@ -39,14 +39,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def chosen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Runs a command up to where the engine is chosen, and gives its name."""
 
-    def refuse(**members: Any) -> EngineOptions:
+    def refuse(_: EngineOptions, **members: Any) -> EngineOptions:
         raise EngineError(f"chosen: {members['choice']}")
 
     def run_up_to(name: str, *more: str) -> str:
         words = COMMANDS[name][0].replace("NET", "good.prototxt")
         words = words.replace("--engine embedded", "")
         with monkeypatch.context() as patch:
-            patch.setattr(engine_options, "EngineOptions", refuse)
+            patch.setattr(engine_options, "replace", refuse)
             assert run([name, *words.split(), *more]) in (1, 2)
         return capsys.readouterr().err.rpartition("chosen: ")[2].split()[0]
 
