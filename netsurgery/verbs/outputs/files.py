@@ -158,7 +158,7 @@ class MapFiles:
         content = {
             paths[index]: contents[kind] for kind, paths in self.paths.items() if kind in contents
         }
-        if self.folders:
+        if self.folders and content:  # of pictures that all failed no folder is left
             from netsurgery.io.folders import make_folder
 
             for folder in self.folders:
