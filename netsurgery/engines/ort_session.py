@@ -189,6 +189,7 @@ class Session:
             raise EngineFailed(f"ONNX Runtime gave up{at}: {reason}") from None
         finally:
             timer.cancel()
+            timer.join()  # else its thread may be there for a moment more
         count = len(self.outputs)
         self._check_starts(outputs[count:])
         return [np.asarray(array, np.float32) for array in outputs[:count]]
