@@ -263,6 +263,8 @@ def results() -> list[Any]:
     of_files = [make() for make, _ in SURGERIES.values()]
     features = ns.features(PICTURE, ["conv1", "ip1"], settings, engine="embedded")
     dense = ns.convert(*pair).net
+    outputs = {"npy": "map.npy"}
+    job = ns.plan_job(PICTURE, settings, "a.job", blob="conv1", outputs=outputs, engine="embedded")
     return [
         *of_files,
         *(result.plan for result in of_files[:3]),
@@ -280,6 +282,9 @@ def results() -> list[Any]:
         ns.setup(*pair, np.eye(32), 10, engine="embedded"),
         opened(),
         ns.presets()[1],
+        job.resume(workers=1),
+        job.merge(),
+        job,
     ]
 
 

@@ -47,6 +47,7 @@ from netsurgery.net.shapes import infer
 from netsurgery.net.stages import StagedPlan
 from netsurgery.net.staging import Staging, find_stages
 from netsurgery.net.tiles import EXACT_CELLS, Tiling
+from netsurgery.net.windows import pool_window
 
 Array = NDArray[np.float32]
 Size = tuple[int, int]
@@ -96,6 +97,22 @@ def strided_nets(draw: st.DrawFn) -> tuple[str, str]:
     return text + strided + draw(windows("z", "s")), "z"
 
 
+def is_any_window_empty(net: NetDefinition, size: Size) -> bool:
+    """Whether a window of MAX begins behind its map, as it can where the stride is larger than it.
+
+    Its cell is the least float32, as in Caffe: sums of that are no exact numbers, but infinite or
+    NaN, and these ONNX Runtime's MAX gives as they are or not, whatever it makes of the net.
+    """
+    shapes = infer(net, {"x": (1, 2, *size)}).blobs
+    for pooling in (each for each in net.layers if each.type == "Pooling"):
+        of_bottom, cells = shapes[pooling.bottoms[0]][2:], shapes[pooling.tops[0]][2:]
+        window = pool_window(pooling, of_bottom)
+        axes = zip(cells, window.stride, window.pad, of_bottom, strict=True)
+        if any((count - 1) * stride - pad >= end for count, stride, pad, end in axes):
+            return True
+    return False
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     strided_nets(),
@@ -116,6 +133,7 @@ def test_stages_give_the_numbers_of_the_whole(
     net = net_of(drawn[0])
     blobs = [drawn[1], data.draw(st.sampled_from([*net.blob_names][1:-1]))]
     assume(isinstance(checked(net, (height, width), blobs), Tiling))
+    assume(not is_any_window_empty(net, (height, width)))
     plan = all_cut(staging_of(net, (height, width), blobs), sides)
     with staged(engine, net, plan, pixels((height, width)), True) as (values, whole):
         for blob in blobs:

@@ -2,8 +2,8 @@
 
 Idea: --size image, and a picture of white pixels that is 100 KB as a file; or --size by itself.
 
-Verdict: what the net takes is reckoned from its shapes before it runs, and a size that fits is
-named; of several pictures the others are done.
+Verdict: what the net takes is reckoned from its shapes before it runs; it is run in tiles that fit
+or, where none do, a size that fits is named; of several pictures the others are done.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ def attack(arena: Arena) -> None:
     Image.new("L", (64, 64), 255).save(arena.folder / "small.png")
     converted = arena.run("convert", NET, MODEL, "-o", "conv", "--engine", "embedded", "-q")
     assert converted.code == 0, converted.err
-    common = ["--engine", "embedded", "--max-memory", "300MiB", "--size", "image", "-q"]
+    common = ["--engine", "embedded", "--size", "image", "-q", "--max-memory"]
     settings = arena.folder / "conv"
-    done = arena.run("classify-map", "../white.png", *common, cwd=settings)
+    done = arena.run("classify-map", "../white.png", *common, "300MiB", cwd=settings)
+    assert done.code == 0, done.err
+    assert done.peak < 500 << 20, done.peak
+    done = arena.run("classify-map", "../white.png", *common, "150MiB", cwd=settings)
     arena.one_line(done, words=["running the net with data of 1x1x10000x10000 needs", "fits"])
     assert done.peak < 500 << 20, done.peak
     both = ["../white.png", "../small.png", "--npy", "../maps"]
-    done = arena.run("classify-map", *both, *common, cwd=settings)
+    done = arena.run("classify-map", *both, *common, "150MiB", cwd=settings)
     assert done.code == 1, done.err
     assert [path.name for path in (arena.folder / "maps").iterdir()] == ["small.npy"]
