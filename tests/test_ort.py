@@ -604,6 +604,13 @@ def test_closed(engine: EmbeddedEngine, net: Path, model: Path) -> None:
     loaded.close()
 
 
+def test_a_run_leaves_no_thread(engine: EmbeddedEngine, net: Path, model: Path) -> None:
+    with engine.load(net, model) as loaded:
+        threads = threading.active_count()
+        loaded.forward({}, ["ip1"])
+        assert threading.active_count() == threads
+
+
 def test_a_limit_of_time(tmp_path: Path) -> None:
     text = """
     input: "x" input_shape { dim: 4 dim: 256 dim: 64 dim: 64 }
