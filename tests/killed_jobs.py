@@ -119,10 +119,15 @@ class KilledJob:
         text = self.log.read_text() if self.log.exists() else ""
         return [(int(pid), int(index)) for pid, index in map(str.split, text.splitlines())]
 
-    def wait_until_begun(self, count: int, seconds: float = 60) -> None:
-        """Wait until so many pictures were begun."""
+    def wait_until_begun(
+        self, count: int, seconds: float = 60, driver: subprocess.Popen[str] | None = None
+    ) -> None:
+        """Wait until so many pictures were begun; driver: who has to be alive until then."""
         until = time.monotonic() + seconds
         while len(self.begun()) < count:
+            if driver is not None and driver.poll() is not None and len(self.begun()) < count:
+                out, err = driver.communicate()
+                raise AssertionError(f"the driver ended with {driver.returncode}: {out}{err}")
             assert time.monotonic() < until, f"only {len(self.begun())} of {count} pictures begun"
             time.sleep(0.02)
 
@@ -189,7 +194,7 @@ def killed_on_ray(job: KilledJob, seed: int) -> str:
         kills = ["worker", "node", "driver"]
         random.shuffle(kills)
         for moment, kill in zip(moments, kills, strict=True):
-            job.wait_until_begun(moment)
+            job.wait_until_begun(moment, driver=driver)
             if kill == "worker":
                 job.kill_a_worker(random.choice)
             elif kill == "node":

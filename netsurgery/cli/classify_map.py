@@ -144,8 +144,10 @@ __all__ = ["command"]
 @job_options
 @json_option
 @quiet_option
-@useless("with --job, which always goes on", lambda values: values["job"] is not None)(
-    useless_without_output()(resume_option)
+@useless_without_output()(
+    useless("with --job, which always goes on", lambda values: values["job"] is not None)(
+        resume_option
+    )
 )
 @useless_without_output()(force_option)
 def command(
@@ -211,9 +213,9 @@ def command(
         from netsurgery.verbs.job import plan_job
 
         refuse_any_stdin("every worker of a job reads its files")
+        planned = plan_job(images, settings, job, outputs=outputs, view=view, force=force, **how)
         if not quiet:
             echo_model(flags, settings)
-        planned = plan_job(images, settings, job, outputs=outputs, view=view, force=force, **how)
         run_job(planned, workers, on, engine, as_json=as_json, quiet=quiet, force=force)
         return
     with classify_maps(images, settings, **how) as maps:

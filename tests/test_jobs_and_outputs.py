@@ -1,0 +1,97 @@
+"""Jobs and what other commands of maps can do: tables, stores, finer maps, going on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from killed_jobs import JOB
+from PIL import Image
+
+from netsurgery.cli import run
+
+EMBEDDED = ["--engine", "embedded"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with a converted net, two pictures of different sizes and two of none."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(repo_root / "prototxt/digits_deploy.prototxt", "deploy.prototxt")
+    shutil.copy(repo_root / "models/digits/digits.caffemodel", "model.caffemodel")
+    assert run(["convert", "deploy.prototxt", "model.caffemodel", *EMBEDDED, "-q"]) == 0
+    numbers = np.random.default_rng(0)
+    for name, shape in (("a.png", (64, 80)), ("c.png", (52, 47))):
+        Image.fromarray(numbers.integers(0, 256, shape, np.uint8)).save(name)
+    Path("b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    return tmp_path
+
+
+def classify(*words: str) -> int:
+    return run(["classify-map", *words, *EMBEDDED, "--size", "image"])
+
+
+def rows(path: str) -> list[dict[str, Any]]:
+    table: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return table
+
+
+def test_the_table_has_the_rows_of_one_process(capsys: pytest.CaptureFixture[str]) -> None:
+    """The picture that is broken and the one that is not there too, each in its place."""
+    words = ["a.png", "b.png", "gone.png", "c.png", "--top-k", "2"]
+    assert classify(*words, "--parquet", "one.parquet", "-q") == 1
+    job = [*words, "--job", JOB, "--workers", "2"]
+    assert classify(*job, "--parquet", "many.parquet", "-q") == 1
+    one = rows("one.parquet")
+    failed = [row["picture"] for row in one if row["error"] is not None]
+    assert failed == ["b.png", "gone.png"]
+    assert len(one) > len(failed)
+    assert rows("many.parquet") == one
+    assert run(["job", "merge", JOB, "--parquet", "again.parquet", "-q"]) == 0
+    assert rows("again.parquet") == one
+    assert pq.read_schema("again.parquet") == pq.read_schema("one.parquet")
+
+
+@pytest.mark.parametrize("place", ["x.zarr", "stores/"])
+def test_a_store_is_refused(place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(os.listdir())
+    assert classify("a.png", "--job", JOB, "--zarr", place) in (1, 2)
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1, error
+    assert f"--zarr {place}: is a folder; an output of a job is a file" in error
+    assert sorted(os.listdir()) == before
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_finer_map_is_that_of_one_process(stride: int) -> None:
+    words = ["a.png", "c.png", "--stride", str(stride), "-q"]
+    assert classify("a.png", "c.png", "--npy", "coarse/", "-q") == 0
+    assert classify(*words, "--npy", "one/") == 0
+    assert classify(*words, "--npy", "many/", "--job", JOB, "--workers", "1") == 0
+    for name in ("a.npy", "c.npy"):
+        assert np.load(f"one/{name}").size > np.load(f"coarse/{name}").size
+        assert Path(f"many/{name}").read_bytes() == Path(f"one/{name}").read_bytes()
+
+
+def test_another_stride_is_another_job(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["a.png", "--job", JOB, "--workers", "1", "-q"]
+    assert classify(*words, "--stride", "2") == 0
+    assert classify(*words) == 1
+    assert f"{JOB}: holds a job of another plan (its stride)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("outputs", [[], ["--npy", "a.npy"]])
+def test_a_job_is_not_begun_from_scratch(
+    outputs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(os.listdir())
+    assert classify("a.png", *outputs, "--job", JOB, "--no-resume") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "--no-resume" in error
+    assert "--job" in error
+    assert sorted(os.listdir()) == before
