@@ -143,6 +143,38 @@ def test_workers_that_get_no_cpu_are_an_error_not_a_wait(
         on_ray.do_all(replace(asked, engine=EngineOptions("embedded", threads=threads)))
 
 
+class NoServer(FewCpus):
+    """A cluster whose server for a client does not start, so many times."""
+
+    failures = 0
+
+    def init(self, *_: object, **__: object) -> None:
+        if self.failures:
+            type(self).failures -= 1
+            raise ConnectionError(
+                "Initialization failure from server:\nTraceback (most recent call last):\n"
+                "RuntimeError: Starting Ray client server failed. See its log.\n"
+            )
+
+
+@pytest.mark.parametrize(
+    ("failures", "error"),
+    [
+        (1, "no worker has begun in 120 s"),
+        (2, "no Ray cluster on this machine: Initialization failure from server: RuntimeError: S"),
+    ],
+)
+def test_a_server_that_did_not_start_is_tried_once_more(
+    failures: int, error: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(NoServer, "failures", failures)
+    monkeypatch.setattr(on_ray, "_ray", NoServer)
+    monkeypatch.setattr(on_ray, "Undo", lambda *_, **__: None)
+    with pytest.raises(JobError, match=error):
+        on_ray.do_all(assignment("ray"))
+
+
 class NoWorker(FewCpus):
     """A cluster whose actors were given a CPU, and have died since."""
 

@@ -33,6 +33,8 @@ _CONNECT, _START = 10.0, 120.0
 _LOOK = 5.0
 #: Bytes of the path of a socket, and what Ray adds to its folder's.
 _SOCKET, _SESSION = 107, 66
+#: What Ray says where its server for a client did not start.
+_NOT_STARTED = "Starting Ray client server failed"
 
 
 class _Actor:
@@ -116,7 +118,7 @@ def _connected(ray: Any, assignment: JobAssignment) -> Iterator[None]:
     # What Ray starts here ends when it notices that we have, and writes to its folder until then.
     Undo(kill_others, early=True)
     try:
-        ray.init(address, **quiet, **own)
+        _begin(ray, address, {**quiet, **own})
     except (ConnectionError, ImportError, RuntimeError, ValueError, TimeoutError) as error:
         where = address or os.environ.get("RAY_ADDRESS") or "on this machine"
         raise JobError(f"no Ray cluster {where}: {_first_line(error)}") from error
@@ -124,6 +126,20 @@ def _connected(ray: Any, assignment: JobAssignment) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _begin(ray: Any, address: str | None, options: dict[str, Any]) -> None:
+    """Connect; once more where the cluster's server for this client did not start.
+
+    Ray looks for a free port some time before it takes it, and another cluster of the machine may
+    be faster; the next server gets another port.
+    """
+    try:
+        ray.init(address, **options)
+    except ConnectionError as error:
+        if _NOT_STARTED not in str(error):
+            raise
+        ray.init(address, **options)
 
 
 def _check_answer(address: str) -> None:
@@ -136,5 +152,7 @@ def _check_answer(address: str) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    """Of a message that only announces a traceback its last line too, which has the reason."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    announces = lines[0].endswith(":") and len(lines) > 1
+    return f"{lines[0]} {lines[-1].strip()}" if announces else lines[0]
