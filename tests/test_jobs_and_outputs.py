@@ -47,13 +47,13 @@ def test_the_table_has_the_rows_of_one_process(capsys: pytest.CaptureFixture[str
     assert classify(*words, "--parquet", "one.parquet", "-q") == 1
     job = [*words, "--job", JOB, "--workers", "2"]
     assert classify(*job, "--parquet", "many.parquet", "-q") == 1
-    one = rows("one.parquet")
-    failed = [row["picture"] for row in one if row["error"] is not None]
+    expected = rows("one.parquet")
+    failed = [row["picture"] for row in expected if row["error"] is not None]
     assert failed == ["b.png", "gone.png"]
-    assert len(one) > len(failed)
-    assert rows("many.parquet") == one
+    assert len(expected) > len(failed)
+    assert rows("many.parquet") == expected
     assert run(["job", "merge", JOB, "--parquet", "again.parquet", "-q"]) == 0
-    assert rows("again.parquet") == one
+    assert rows("again.parquet") == expected
     assert pq.read_schema("again.parquet") == pq.read_schema("one.parquet")
 
 
