@@ -10,9 +10,10 @@ A chain of layers in place is cut at its end, and no cut lies before a layer tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import accumulate
 
 from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.net import types
@@ -42,56 +43,71 @@ def find_cuts(net: NetDefinition, shapes: Shapes, blobs: Sequence[str]) -> tuple
     if len(layers) < sum(not types.is_input(layer) for layer in net.layers):
         return ()  # some are there for the params that others share with them
     known = fields(net, shapes=shapes)
+    barriers = _Barriers.of(layers)
     cuts: list[str] = []
     spacing = Fraction(1)
-    for number, blob in _narrow_places(net, layers, blobs):
-        field, ahead = known.get(blob), layers[number + 1 :]
+    for number, blob in _narrow_places(net, layers):
+        field = known.get(blob)
         # Where nothing is left to be computed there is nothing to gain.
-        if field is None or not ahead or field.stride[0] * field.stride[1] <= spacing:
+        if field is None or number + 1 == len(layers) or barriers.between(number, blob):
             continue
-        if _can_be_cut(blob, layers[: number + 1], ahead):
+        if field.stride[0] * field.stride[1] > spacing:
             cuts.append(blob)
             spacing = field.stride[0] * field.stride[1]
     return tuple(cuts)
 
 
-def _narrow_places(
-    net: NetDefinition, layers: Sequence[Layer], blobs: Sequence[str]
-) -> list[tuple[int, str]]:
+def _narrow_places(net: NetDefinition, layers: Sequence[Layer]) -> Iterator[tuple[int, str]]:
     """(number of a layer, blob) where of all made so far the later layers read that blob alone.
 
     Blobs that do not depend on an input can be made again, and do not count.
     """
     last = {blob: number for number, layer in enumerate(layers) for blob in layer.bottoms}
-    dependent = {source.name for source in net.inputs}
-    places = []
+    # Those that depend on an input and are read later: all that a later layer can ask for.
+    pending = {source.name for source in net.inputs}.intersection(last)
     for number, layer in enumerate(layers):
-        if dependent.intersection(layer.bottoms):
-            dependent.update(layer.tops)
+        if pending.intersection(layer.bottoms):
+            pending.update(top for top in layer.tops if top in last)
         else:
-            dependent.difference_update(layer.tops)
-        read = [blob for blob in dependent if last.get(blob, -1) > number]
-        if len(read) == 1 and read[0] in layer.tops:
-            places.append((number, read[0]))
-    return places
+            pending.difference_update(layer.tops)
+        done = [blob for blob in (*layer.bottoms, *layer.tops) if last.get(blob, -1) <= number]
+        pending.difference_update(done)
+        if len(pending) == 1 and not pending.isdisjoint(layer.tops):
+            yield number, next(iter(pending))
 
 
-def _can_be_cut(blob: str, behind: Sequence[Layer], ahead: Sequence[Layer]) -> bool:
-    """Whether the layers before a cut at `blob`, and those after it, can be run apart."""
-    readers = [layer for layer in ahead if blob in layer.bottoms]
-    if any(types.space(layer) is Space.POINTWISE for layer in readers):
-        return False
-    if any(blob in layer.tops for layer in ahead):
-        return False
-    return not _held(behind) & _held(ahead)
+@dataclass(frozen=True)
+class _Barriers:
+    """What keeps the layers up to a number and those after it from being run apart.
 
+    pointwise: blob -> the last layer that works on it cell by cell; written: blob -> the last that
+    writes it; held: for each layer, the last that has a name of it or of one before, by which
+    layers find their params, and share them.
+    """
 
-def _held(layers: Sequence[Layer]) -> set[str]:
-    """The names by which layers find their params, and share them."""
-    names = {layer.name for layer in layers} | {
-        name for layer in layers for name in layer.param_names
-    }
-    return names - {""}
+    pointwise: Mapping[str, int]
+    written: Mapping[str, int]
+    held: Sequence[int]
+
+    @classmethod
+    def of(cls, layers: Sequence[Layer]) -> _Barriers:
+        """Those of all places, from one look at each layer."""
+        pointwise: dict[str, int] = {}
+        written: dict[str, int] = {}
+        holders: dict[str, int] = {}
+        names = [{layer.name, *layer.param_names} - {""} for layer in layers]
+        for number, layer in enumerate(layers):
+            written.update(dict.fromkeys(layer.tops, number))
+            holders.update(dict.fromkeys(names[number], number))
+            if types.space(layer) is Space.POINTWISE:
+                pointwise.update(dict.fromkeys(layer.bottoms, number))
+        last = (max((holders[name] for name in each), default=-1) for each in names)
+        return cls(pointwise, written, tuple(accumulate(last, max)))
+
+    def between(self, number: int, blob: str) -> bool:
+        """Whether one lies between the layer of that number, which gives `blob`, and the next."""
+        lasts = (self.pointwise.get(blob, -1), self.written.get(blob, -1), self.held[number])
+        return max(lasts) > number
 
 
 def part_between(
