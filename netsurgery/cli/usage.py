@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from netsurgery.errors import NetsurgeryError
-from netsurgery.io.nearest import did_you_mean
+from netsurgery.io.nearest import did_you_mean, nearest, question
 from netsurgery.io.wording import listed
 
 __all__ = ["name_variables", "usage_help", "usage_line", "usage_message", "variable_of"]
@@ -80,8 +80,7 @@ def _speaks_of(message: str, value: str, param: click.Parameter) -> bool:
 def _message(error: click.ClickException) -> str:
     ctx = getattr(error, "ctx", None)
     if isinstance(error, click.NoSuchOption) and ctx is not None:
-        hint = did_you_mean(error.option_name, _options(ctx.command))
-        return f"{error.option_name}: no such option{hint}"
+        return f"{error.option_name}: {_unknown_option(error.option_name, ctx.command)}"
     if isinstance(error, click.exceptions.NoSuchCommand) and ctx is not None:
         return f"{error.command_name}: {_unknown_command(error.command_name, ctx)}"
     if isinstance(error, click.exceptions.NoArgsIsHelpError) and ctx is not None:
@@ -100,6 +99,13 @@ def _message(error: click.ClickException) -> str:
         arguments = [_name(each) for each in ctx.command.params if isinstance(each, click.Argument)]
         return f"unexpected {extra['words']}; expected {' '.join(arguments) or 'options only'}"
     return error.format_message()
+
+
+def _unknown_option(name: str, command: click.Command) -> str:
+    # Without the hyphens, which all have and which make none more like another.
+    options = {option.lstrip("-"): option for option in _options(command)}
+    near = nearest(name.lstrip("-"), options)
+    return f"no such option{question([options[each] for each in near])}"
 
 
 def _unknown_command(name: str, ctx: click.Context) -> str:
