@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ENGINE",
     "EXIT_CODES",
+    "LARGE",
     "NET",
     "OTHER",
     "OUTPUT",
@@ -37,10 +38,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 #: The headings, in the order of the help; options without one are under the first.
-OWN, NET, PREPROCESSING, PICTURE, ENGINE, OUTPUT, OTHER = HEADINGS = (
+OWN, NET, PREPROCESSING, LARGE, PICTURE, ENGINE, OUTPUT, OTHER = HEADINGS = (
     "Options",
     "Net",
     "Preprocessing",
+    "Many or large images",
     "Picture",
     "Engine",
     "Output",
@@ -98,10 +100,13 @@ def split_list(incomplete: str) -> tuple[str, str]:
 
 
 def headed(heading: str) -> Callable[[Callable[[F], F]], Callable[[F], F]]:
-    """Put the options that a decorator adds under a heading of the help."""
+    """Put the options that a decorator adds under a heading of the help, but those under one."""
+
+    def put(option: Any) -> None:
+        option.heading = getattr(option, "heading", heading)
 
     def decorate(add_options: Callable[[F], F]) -> Callable[[F], F]:
-        return _each_option(add_options, lambda option: setattr(option, "heading", heading))
+        return _each_option(add_options, put)
 
     return decorate
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from netsurgery.cli.command import WordType, useless
+from netsurgery.cli.command import LARGE, WordType, headed, useless
 from netsurgery.cli.files import FolderPathType
 from netsurgery.cli.printing import echo, echo_json_text, echo_labelled
 from netsurgery.cli.progress import Progress
@@ -42,6 +42,7 @@ def _engine(text: str) -> str:
     return text
 
 
+@headed(LARGE)
 def crew_options(command: F) -> F:
     """--workers and --on; the command gets `workers` and `on`."""
     workers = click.option(
@@ -59,6 +60,7 @@ def crew_options(command: F) -> F:
     return workers(on(command))
 
 
+@headed(LARGE)
 def job_options(command: F) -> F:
     """--job, --workers and --on of a command that plans jobs; the command gets `job`, a Plan."""
     job = click.option(

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from netsurgery.cli.command import useless
+from netsurgery.cli.command import LARGE, headed, useless
 from netsurgery.cli.files import FilePathType
 from netsurgery.cli.options import output_option
 from netsurgery.io.wording import listed
@@ -50,6 +50,7 @@ def output_options(how: How, *, dash: bool | None = None) -> Callable[[F], F]:
     return decorate
 
 
+@headed(LARGE)
 def resume_option(command: F) -> F:
     """--resume and --no-resume; the command gets `resume`."""
     add_option: Callable[[F], F] = click.option(

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from netsurgery.cli.command import NET, PREPROCESSING, WordType, headed, useless
+from netsurgery.cli.command import LARGE, NET, PREPROCESSING, WordType, headed, useless
 from netsurgery.cli.files import PROTOTXT, WEIGHTS, InputFile
 from netsurgery.cli.options import NumberType
 from netsurgery.cli.printing import echo
@@ -301,22 +301,26 @@ def picture_options(command: F) -> F:
         "HEIGHTxWIDTH.",
     )
 
-    tile = click.option(
-        "--tile",
-        type=TILE,
-        default="auto",
-        show_default=True,
-        envvar="NETSURGERY_TILE",
-        help="Run the net in overlapping tiles, with the same result: tiles of at most PX pixels a "
-        "side, none, or auto, which uses tiles where the whole needs more than --max-memory.",
+    tile = headed(LARGE)(
+        click.option(
+            "--tile",
+            type=TILE,
+            default="auto",
+            show_default=True,
+            envvar="NETSURGERY_TILE",
+            help="Run the net in overlapping tiles, with the same result: tiles of at most PX pixels a "
+            "side, none, or auto, which uses tiles where the whole needs more than --max-memory.",
+        )
     )
 
-    most = click.option(
-        "--max-pixels",
-        type=MAX_PIXELS,
-        envvar="NETSURGERY_MAX_PIXELS",
-        help="Pixels that an image may have, a number or HEIGHTxWIDTH (default: 134217728); one "
-        "that does not fit the memory is read in strips, by the extra netsurgery[huge].",
+    most = headed(LARGE)(
+        click.option(
+            "--max-pixels",
+            type=MAX_PIXELS,
+            envvar="NETSURGERY_MAX_PIXELS",
+            help="Pixels that an image may have, a number or HEIGHTxWIDTH (default: 134217728); one "
+            "that does not fit the memory is read in strips, by the extra netsurgery[huge].",
+        )
     )
 
     @functools.wraps(command)
