@@ -29,7 +29,9 @@ ROOT = Path(__file__).resolve().parent.parent
 NETSURGERY = [sys.executable, "-m", "netsurgery"]
 
 #: Those whose outputs are files; the others print.
-WRITERS = "convert classify-map draw init edit export transplant upgrade features setup".split()
+WRITERS = (
+    "convert classify-map dense draw init edit export transplant upgrade features setup".split()
+)
 
 
 @dataclass(frozen=True)

@@ -341,7 +341,8 @@ def test_one_function_writes_a_changed_model() -> None:
         "verbs/conversion.py",
         "verbs/init.py",
     }
-    assert users("rewrite") - {"surgery/convolution/plan.py"} == {"net/write_weights.py"}
+    texts = {"surgery/convolution/plan.py", "surgery/dense/plan.py"}  # rewrite a prototxt
+    assert users("rewrite") - texts == {"net/write_weights.py"}
     assert users("check_written") == {"net/write_weights.py"}
 
 
