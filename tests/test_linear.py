@@ -24,6 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # benchmarks/ i
 from benchmarks.layers import LINES, folder_of, run, words
 from benchmarks.many_layers import SHAPES
 from netsurgery.cli import run as run_command
+from netsurgery.diagram.typeface import text_width
+from netsurgery.drawing.fonts import FONTS, Fonts
 
 _OURS = f"{os.sep}netsurgery{os.sep}"
 _SIZE = 8
@@ -65,7 +67,9 @@ def _steep(small: Counter[str], middle: Counter[str], large: Counter[str]) -> It
 
 
 def _lines_run(line: list[str]) -> Counter[str]:
-    """file:line -> how many times the command runs it."""
+    """file:line -> how many times the command runs it, lettering all of its text again."""
+    text_width.cache_clear()
+    vars(FONTS).update(vars(Fonts()))
     counts: Counter[str] = Counter()
 
     def local(frame: FrameType, event: str, _: Any) -> Any:
