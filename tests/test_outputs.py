@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import json
 from collections.abc import Callable
 from dataclasses import fields
@@ -119,6 +120,7 @@ def new_output(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], click.Command
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)  # where its dataclasses look
         spec.loader.exec_module(module)
         fresh: click.Command = module.command
         return fresh
