@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path

@@ -308,8 +308,9 @@ def picture_options(command: F) -> F:
             default="auto",
             show_default=True,
             envvar="NETSURGERY_TILE",
-            help="Run the net in overlapping tiles, with the same result: tiles of at most PX pixels a "
-            "side, none, or auto, which uses tiles where the whole needs more than --max-memory.",
+            help="Run the net in overlapping tiles, with the same result: tiles of at most PX "
+            "pixels a side, none, or auto, which uses tiles where the whole needs more than "
+            "--max-memory.",
         )
     )
 
@@ -318,8 +319,8 @@ def picture_options(command: F) -> F:
             "--max-pixels",
             type=MAX_PIXELS,
             envvar="NETSURGERY_MAX_PIXELS",
-            help="Pixels that an image may have, a number or HEIGHTxWIDTH (default: 134217728); one "
-            "that does not fit the memory is read in strips, by the extra netsurgery[huge].",
+            help="Pixels that an image may have, a number or HEIGHTxWIDTH (default: 134217728); "
+            "one that does not fit the memory is read in strips, by the extra netsurgery[huge].",
         )
     )
 
