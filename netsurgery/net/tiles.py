@@ -72,20 +72,29 @@ class TilePlan:
     """How an input of `size` is cut into tiles of `tile`, all (height, width) in pixels.
 
     maps: blob -> rows and columns of its whole map. fewest_cells: of the smallest map of a tile.
-    starts: where tiles begin, along height and along width; cuts: what each gives of each blob.
+    axes: along height and along width. Single tiles are worked out only for what is run: of small
+    ones there may be millions.
     """
 
     size: Size
     tile: Size
     maps: Mapping[str, Size]
     fewest_cells: int
-    starts: tuple[tuple[int, ...], tuple[int, ...]]
-    cuts: tuple[Sequence[AxisCuts], Sequence[AxisCuts]]
+    axes: tuple[AxisTiles, AxisTiles]
+
+    @cached_property
+    def starts(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Where tiles begin, along height and along width."""
+        return self.axes[0].starts(self.tile[0]), self.axes[1].starts(self.tile[1])
+
+    @cached_property
+    def cuts(self) -> tuple[Sequence[AxisCuts], Sequence[AxisCuts]]:
+        """What each tile gives of each blob, along height and along width."""
+        return tuple(self.axes[0].cuts(self.tile[0])), tuple(self.axes[1].cuts(self.tile[1]))
 
     @cached_property
     def tiles(self) -> tuple[InputTile, ...]:
         """The tiles, row by row."""
-        # Only for what is run: of small tiles there may be millions.
         return tuple(
             InputTile((top, left), {blob: _part(rows[blob], columns[blob]) for blob in rows})
             for top, rows in zip(self.starts[0], self.cuts[0], strict=True)
@@ -102,7 +111,7 @@ class TilePlan:
     @property
     def count(self) -> int:
         """How many tiles there are."""
-        return len(self.starts[0]) * len(self.starts[1])
+        return self.axes[0].count(self.tile[0]) * self.axes[1].count(self.tile[1])
 
     @property
     def overhead(self) -> float:
@@ -260,11 +269,7 @@ class Tiling:
 
     def exactly(self, tile: Size) -> TilePlan:
         """The tiles of just that size, which has to be one that `largest` gives."""
-        rows, columns = (tuple(axis.cuts(side)) for axis, side in zip(self.axes, tile, strict=True))
-        starts = (self.axes[0].starts(tile[0]), self.axes[1].starts(tile[1]))
-        return TilePlan(
-            self.size, tile, self.maps, self.fewest_cells(tile), starts, (rows, columns)
-        )
+        return TilePlan(self.size, tile, self.maps, self.fewest_cells(tile), self.axes)
 
 
 def _part(rows: tuple[slice, slice], columns: tuple[slice, slice]) -> MapPart:
