@@ -14,6 +14,8 @@ from PIL import Image
 
 import netsurgery as ns
 from netsurgery.cli import run
+from netsurgery.maps.classmap import ClassMap
+from netsurgery.maps.features import Features
 from netsurgery.verbs.features_result import NothingTaken
 
 NET = ("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
@@ -145,6 +147,24 @@ def test_files_that_exist_are_replaced_by_force(verb: str) -> None:
     with pytest.raises(ns.OutputError, match="exists already"):
         to_files(OPENERS[verb](["cat.png"]))
     list(to_files(OPENERS[verb](["cat.png"]), force=True))
+
+
+@pytest.mark.parametrize("verb", OPENERS)
+def test_one_whose_drawing_lacks_memory_fails_by_its_name(
+    verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: Any = {"classify_maps": ClassMap, "extract_features": Features}[verb]
+    draw = drawn.picture_file
+
+    def draw_if_small(result: Any, *args: Any, **options: Any) -> Any:
+        if result.image == "cat.png":
+            raise MemoryError
+        return draw(result, *args, **options)
+
+    monkeypatch.setattr(drawn, "picture_file", draw_if_small)
+    cat, dog = to_files(OPENERS[verb](["cat.png", "dog.png"]))
+    assert str(cat.error) == "cat.png: not enough memory for this picture"
+    assert dog.error is None
 
 
 def test_a_map_is_dropped_before_the_next_is_made() -> None:

@@ -190,18 +190,16 @@ class MapJob:
     def _with_outputs(self, result: MapResult) -> _MapOutputs:
         """The outputs of a picture, by kind."""
         from netsurgery.maps.classmap import HoldsNaN
-        from netsurgery.maps.image import out_of_memory_named
 
         def outputs(how: str, *what: Any) -> dict[str, Content]:
             makers = ((kind, getattr(OUTPUTS[kind], how)) for kind in self.files.paths)
             return {kind: make(*what) for kind, make in makers if make is not None}
 
-        with out_of_memory_named(result.image):
-            if result.map is None:
-                assert isinstance(result.error, HoldsNaN)
-                return result, outputs("of_values", result.error.values)
-            text = None if self.render is None else self.render(result.map)
-            return replace(result, text=text), outputs("of_map", result.map, self.view)
+        if result.map is None:
+            assert isinstance(result.error, HoldsNaN)
+            return result, outputs("of_values", result.error.values)
+        text = None if self.render is None else self.render(result.map)
+        return replace(result, text=text), outputs("of_map", result.map, self.view)
 
     def _written(self, index: int, result: MapResult, outputs: dict[str, Content]) -> MapResult:
         parts = {kind: as_bytes(outputs.pop(kind)) for kind in self._parts if kind in outputs}

@@ -111,9 +111,9 @@ def results_of(
     """A result for each picture, in order, while the next are read and the last are finished.
 
     pictures: each with its name, "" for its own. run: uses the net on a picture, of which there is
-    its number. finish: makes the result of
-    what that gives, in another thread where that is worth it. failed: the result of a picture by
-    the name, and the error. held: whether arrays and the like stay as they are after the next
+    its number. finish: makes the result of what that gives, in another thread where that is worth
+    it. failed: the result of a picture by the name, and the error; whichever stage lacks memory,
+    it has the picture's name. held: whether arrays and the like stay as they are after the next
     picture is asked for; files are read ahead in any case.
     """
     from netsurgery.maps.any_picture import picture_name
@@ -127,18 +127,23 @@ def results_of(
             mapper.make_input(picture)
             return number, picture
 
-    def run_over(numbered: tuple[int, Picture], alone: bool) -> Ran:
+    def run_over(numbered: tuple[int, Picture], alone: bool) -> tuple[str, Ran]:
+        name = numbered[1].name
         mapper.alone = alone
         try:
-            with out_of_memory_named(numbered[1].name):
-                return run(*numbered)
+            with out_of_memory_named(name):
+                return name, run(*numbered)
         finally:
             mapper.alone = True
+
+    def finish_named(ran: tuple[str, Ran]) -> T:
+        with out_of_memory_named(ran[0]):
+            return finish(ran[1])
 
     pipeline = Pipeline(
         read,
         run_over,
-        finish,
+        finish_named,
         lambda item, error: failed(picture_name(*item[1]), error),
         is_kept=lambda item: _can_be_read_later(item[1][0], held),
         worth_a_thread=worth_a_thread,
