@@ -84,6 +84,15 @@ def test_killed_workers_cost_a_picture_each(job: KilledJob) -> None:
     assert {index for _, index in job.begun()} == set(range(24))
 
 
+def test_a_worker_that_has_just_taken_its_lease_is_not_named(pictures: Path) -> None:
+    assert plan() == 0
+    record = pictures / JOB / "parts/00000/0000000.json"
+    record.unlink()
+    (record.parent / "lease").touch()  # made, and not written yet
+    status = ns.open_job(JOB).status()
+    assert (status.left, status.workers) == (1, ())
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_driver_that_ends_takes_its_workers_along(job: KilledJob, number: int) -> None:
     driver = job.start(*job.plan("--workers", "2", "-q"))

@@ -38,16 +38,13 @@ class Lease:
         self.write(note)
 
     @classmethod
-    def take(cls, path: Path, note: dict[str, Any], *, by_force: bool = False) -> Lease | None:
-        """Take a lease; None where somebody else holds it.
-
-        by_force: whoever holds it, for one who knows better. Raises OSError.
-        """
+    def take(cls, path: Path, note: dict[str, Any]) -> Lease | None:
+        """Take a lease; None where somebody else holds it. Raises OSError."""
         while True:
             try:
                 fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
             except FileExistsError:
-                if is_held(path) and not by_force:
+                if is_held(path):
                     return None
                 _unlink(path)
             else:

@@ -155,7 +155,7 @@ class Job(ShortRepr):
             tuple(record for _, record in self._folder.errors()) if tally.failed else (),
             tuple(
                 {"machine": str(each["place"]).split(" ")[0], "pid": each["pid"]}
-                for each in tally.working
+                for each in tally.working()
             ),
         )
 

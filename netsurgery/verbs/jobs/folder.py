@@ -61,18 +61,18 @@ class Chunk:
         states = self.states()
         return [index for index in range(self.first, self.end) if index not in states]
 
-    def take(self, note: dict[str, Any], *, by_force: bool = False) -> Lease | None:
+    def take(self, note: dict[str, Any]) -> Lease | None:
         """The lease of the chunk, or None where somebody has it. Raises JobError."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            return Lease.take(self.path / "lease", note, by_force=by_force)
+            return Lease.take(self.path / "lease", note)
         except OSError as error:
             raise JobError(f"{self.path}: {error.strerror}") from error
 
     def held_by(self) -> dict[str, Any] | None:
-        """What the lease of whoever is at the chunk says; None where nobody is."""
-        path = self.path / "lease"
-        return read_lease(path) if path.exists() and is_held(path) else None
+        """What the lease of whoever is at the chunk says; None where nobody is, or just begins."""
+        note = self.last_note()
+        return note if note and is_held(self.path / "lease") else None
 
     def last_note(self) -> dict[str, Any]:
         """What the last lease says that was not given back."""
@@ -122,7 +122,6 @@ class Tally:
     failed: int = 0
     _closed: tuple[int, int] = (0, 0)
     _open: list[Chunk] = field(default_factory=list)
-    working: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._open = list(self.folder.chunks)
@@ -132,26 +131,25 @@ class Tally:
         """Pictures that are neither."""
         return len(self.folder.plan.pictures) - self.done - self.failed
 
+    def working(self) -> list[dict[str, Any]]:
+        """What the leases say of those who are at the pictures that were left at the last count."""
+        holders = [chunk.held_by() for chunk in self._open]
+        return [holder for holder in holders if holder is not None]
+
     def count(self) -> Tally:
         """Count again."""
         begun = set(_names(self.folder.path / "parts"))
-        done, failed = self._closed
-        still, working = [], []
+        self.done, self.failed = closed_done, closed_failed = self._closed
+        still = []
         for chunk in self._open:
             states = list(chunk.states().values()) if chunk.path.name in begun else []
-            done += states.count("done")
-            failed += states.count("failed")
+            done, failed = states.count("done"), states.count("failed")
+            self.done, self.failed = self.done + done, self.failed + failed
             if len(states) == chunk.end - chunk.first:
-                closed_done, closed_failed = self._closed
-                self._closed = (
-                    closed_done + states.count("done"),
-                    closed_failed + states.count("failed"),
-                )
-                continue
-            still.append(chunk)
-            if chunk.path.name in begun and (holder := chunk.held_by()) is not None:
-                working.append(holder)
-        self._open, self.done, self.failed, self.working = still, done, failed, working
+                closed_done, closed_failed = closed_done + done, closed_failed + failed
+            else:
+                still.append(chunk)
+        self._closed, self._open = (closed_done, closed_failed), still
         return self
 
 

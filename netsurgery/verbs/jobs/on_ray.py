@@ -84,7 +84,7 @@ def _first_ended(ray: Any, calls: list[Any], assignment: JobAssignment) -> list[
     while not (ended := ray.wait(calls, timeout=_LOOK)[0]):
         now, before = time.monotonic(), left
         left = tally.count().left
-        if tally.working or left != before:
+        if left != before or tally.working():
             until = now + _START
         elif now > until:
             raise JobError(f"no worker of the Ray cluster was at the job for {_START:g} s")

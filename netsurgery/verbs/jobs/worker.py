@@ -111,14 +111,11 @@ class JobWorker(Closeable):
             if chunks:  # others are at them
                 time.sleep(_PATIENCE)
 
-    def do(self, chunk: Chunk, *, by_force: bool = False) -> bool:
-        """Do what is left of a chunk; False where another worker has it.
-
-        by_force: whoever has it.
-        """
+    def do(self, chunk: Chunk) -> bool:
+        """Do what is left of a chunk; False where another worker has it."""
         before = chunk.last_note()
         with step:
-            lease = chunk.take(before, by_force=by_force)
+            lease = chunk.take(before)
             if lease is None:
                 return False
             undo = Undo(lease.end)
