@@ -265,6 +265,19 @@ def test_merging_waits_for_the_last_picture(
     assert capsys.readouterr().out == Path("all.jsonl").read_text()
 
 
+def test_what_merging_cannot_write_is_refused_before_it_writes(pictures: Path) -> None:
+    settings = ns.read_settings("netsurgery.toml")
+    job = ns.plan_job("a.png", settings, JOB, engine="embedded", outputs={"npy": "map.npy"})
+    job.resume(workers=1)
+    Path("all.jsonl").touch()
+    with pytest.raises(ns.OutputError, match=r"^all\.jsonl: exists already; force=True"):
+        job.merge({"npy": "map.npy"}, records="all.jsonl")
+    with pytest.raises(ns.OutputError, match="an output of a job goes to a file or folder"):
+        job.merge({"npy": "-"})
+    assert not Path("map.npy").exists()
+    assert job.merge().written == ("map.npy",)
+
+
 def test_a_job_without_outputs_has_records(
     pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -57,6 +57,12 @@ def test_the_table_has_the_rows_of_one_process(capsys: pytest.CaptureFixture[str
     assert pq.read_schema("again.parquet") == pq.read_schema("one.parquet")
 
 
+@pytest.mark.parametrize("how", [[], ["--job", JOB, "--workers", "1"]])
+def test_no_table_where_every_picture_failed(how: list[str]) -> None:
+    assert classify("b.png", "gone.png", *how, "--parquet", "none.parquet", "-q") == 1
+    assert not Path("none.parquet").exists()
+
+
 @pytest.mark.parametrize("place", ["x.zarr", "stores/"])
 def test_a_store_is_refused(place: str, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(os.listdir())

@@ -12,15 +12,14 @@ from netsurgery.errors import JobError, OutputError
 from netsurgery.formats.presets import PresetName
 from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.argument_types import checks_arguments
-from netsurgery.io.targets import STDOUT, WrongOutput
-from netsurgery.io.wording import argument
+from netsurgery.io.targets import STDOUT
 from netsurgery.maps.picture_options import AnyPictureOptions, as_picture_options
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.job_result import Job
 from netsurgery.verbs.jobs.folder import JobFolder
-from netsurgery.verbs.jobs.plan import PLAN, JobPlan, make_plan, write_plan
-from netsurgery.verbs.outputs import OUTPUTS, MapView
+from netsurgery.verbs.jobs.plan import PLAN, JobPlan, make_plan, places_of, write_plan
+from netsurgery.verbs.outputs import MapView
 
 __all__ = ["open_job", "plan_job"]
 
@@ -70,16 +69,7 @@ def plan_job(
     names = [os.fspath(path) for path in cast("Iterable[AnyPath]", paths)]
     if STDOUT in names:
         raise JobError(f"{STDOUT}: the pictures of a job are files, which every worker can read")
-    places = {kind: os.fspath(place) for kind, place in (outputs or {}).items()}
-    for kind, place in places.items():
-        if kind in OUTPUTS and OUTPUTS[kind].signs:
-            raise WrongOutput(
-                f"{argument(f'--{kind}')} {place}: is a folder; an output of a job is a file"
-            )
-        if place == STDOUT:
-            raise WrongOutput(
-                f"{argument(f'--{kind}')} -: an output of a job goes to a file or folder"
-            )
+    places = places_of(outputs)
     drop = blob is not None if drop_labels is None else drop_labels
     plan = make_plan(
         names, as_settings(settings, preprocess), outputs=places, view=view or MapView(),
@@ -93,9 +83,8 @@ def _placed(plan: JobPlan, path: Path) -> JobFolder:
     """The plan in its folder. Raises JobError where another is there, OutputError."""
     if (path / PLAN).exists():
         earlier = JobFolder.open(path)
-        changed = [
-            key for key, value in plan.to_json().items() if earlier.plan.to_json()[key] != value
-        ]
+        before = earlier.plan.to_json()
+        changed = [key for key, value in plan.to_json().items() if before[key] != value]
         if changed:
             raise JobError(
                 f"{path}: holds a job of another plan (its {changed[0]}); name another folder, or "

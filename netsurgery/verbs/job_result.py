@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,20 +17,17 @@ from netsurgery.io.files import Outputs
 from netsurgery.io.memory import Claim, allowed
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.short_repr import ShortRepr
-from netsurgery.io.targets import FileSet, one_line
+from netsurgery.io.targets import FileSet, check_outputs, one_line
 from netsurgery.io.wording import argument, counted, names_options
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.jobs.crew import run_crew
 from netsurgery.verbs.jobs.folder import ERROR, Chunk, JobFolder, Tally
-from netsurgery.verbs.jobs.plan import RECORD
+from netsurgery.verbs.jobs.plan import RECORD, places_of
 from netsurgery.verbs.jobs.worker import JobAssignment
 from netsurgery.verbs.outputs import OUTPUTS
-from netsurgery.verbs.outputs.files import MapFiles, named_files
+from netsurgery.verbs.outputs.files import MapFiles
 
 __all__ = ["Job", "JobMerge", "JobStatus"]
-
-#: The engines that `on` names, by how it begins.
-_ENGINES = ("ray",)
 
 
 @dataclass(frozen=True, repr=False)
@@ -179,7 +176,7 @@ class Job(ShortRepr):
         A worker that dies costs one picture at most, which is tried again; one at which three died
         fails. Raises JobError where the job cannot go on, and what `classify_maps` raises.
         """
-        if on is not None and on.partition(":")[0] not in _ENGINES:
+        if on is not None and on != "ray" and not on.startswith("ray://"):
             raise JobError(f"{argument(f'--on {on}')}: expected ray or ray://HOST:PORT")
         if workers is not None and workers < 1:
             raise JobError(f"{argument(f'--workers {workers}')}: expected a number from 1 up")
@@ -220,7 +217,8 @@ class Job(ShortRepr):
 
     def _forget_errors(self) -> None:
         for index, _ in list(self._folder.errors()):
-            os.unlink(self._folder.chunk_of(index).file(index, ERROR))
+            # Another driver that tries them again may have removed it.
+            Path(self._folder.chunk_of(index).file(index, ERROR)).unlink(missing_ok=True)
 
     def records(self) -> Iterator[str]:
         """The records of all pictures, in order, as `classify-map --json` prints them, a line each.
@@ -249,32 +247,22 @@ class Job(ShortRepr):
         while pictures are left, and for a kind that the job does not have; OutputError.
         """
         tally = self._check_over()
-        folder, asked = Path(self._plan.folder), named_files("of_map", outputs)
-        for kind in asked:
-            if kind not in self._plan.outputs:
-                raise JobError(
-                    f"{self.folder}: has no {kind} output; it was planned with "
-                    f"{', '.join(self._plan.outputs) or 'none'}"
-                )
-        planned = {} if asked or records else self._plan.outputs
-        places = asked or {
-            kind: _from_here(folder / place, place) for kind, place in planned.items()
-        }
-        if not places and records is None:
-            raise JobError(
-                f"{self.folder}: was planned without outputs; {argument('--records FILE')} takes "
-                "the records of its pictures"
-            )
+        places = self._places(places_of(outputs), records)
         images = list(self._plan.pictures)
-        inputs = [str(folder / image) for image in images]
+        inputs = [str(Path(self._plan.folder, image)) for image in images]
         files = MapFiles.plan(images, places, inputs=inputs, force=force)
+        known = files.inputs
+        if records is not None:
+            check_outputs([os.fspath(records)], inputs=known, force=force)
         files = replace(files, inputs=FileSet())  # which are not asked again for each picture
         written: list[str] = []
         parts: dict[str, list[bytes]] = {kind: [] for kind in files.joined}
-        with (
-            Claim(0, f"{self.folder}: what is to be written of all images") as claim,
-            files.tables() as tables,
-        ):
+        with ExitStack() as stack:
+            claim = stack.enter_context(
+                Claim(0, f"{self.folder}: what is to be written of all images")
+            )
+            # Where every picture failed no table appears, either.
+            tables = stack.enter_context(files.tables()) if tally.done else {}
             for chunk in self._folder.chunks:
                 for index in range(chunk.first, chunk.end):
                     contents = self._contents(chunk, index, places)
@@ -287,11 +275,31 @@ class Job(ShortRepr):
                             each.append(contents.pop(kind))
                     written += files.write(index, contents)[0]
             if records is not None:
-                written += self._write_records(os.fspath(records), inputs, force)
+                written += self._write_records(os.fspath(records), known, force)
             joined = {kind: _joined(kind, each) for kind, each in parts.items() if each}
             written += files.write(0, joined)[0] if joined else ()
         written += [files.paths[kind][0] for kind in tables]
         return JobMerge(self.folder, len(images), tally.failed, tuple(written))
+
+    def _places(self, asked: dict[str, str], records: AnyPath | None) -> dict[str, str]:
+        """Where the outputs go: those that are asked for, else all where the plan has them."""
+        for kind in asked:
+            if kind not in self._plan.outputs:
+                raise JobError(
+                    f"{self.folder}: has no {kind} output; it was planned with "
+                    f"{', '.join(self._plan.outputs) or 'none'}"
+                )
+        if asked or records:
+            return asked
+        if not self._plan.outputs and records is None:
+            raise JobError(
+                f"{self.folder}: was planned without outputs; {argument('--records FILE')} takes "
+                "the records of its pictures"
+            )
+        folder = Path(self._plan.folder)
+        return {
+            kind: _from_here(folder / place, place) for kind, place in self._plan.outputs.items()
+        }
 
     def _row_of_error(self, chunk: Chunk, index: int, kind: str) -> bytes:
         """The part of a table of a picture that failed."""
@@ -300,7 +308,7 @@ class Job(ShortRepr):
         assert of_error is not None
         return of_error(record["image"], NetsurgeryError(record["error"]))
 
-    def _write_records(self, path: str, inputs: Sequence[str], force: bool) -> tuple[str]:
+    def _write_records(self, path: str, inputs: FileSet, force: bool) -> tuple[str]:
         with (
             Outputs([path], inputs=inputs, force=force) as outputs,
             os.fdopen(os.dup(outputs[path].fd), "w", 1 << 20, "utf-8", "surrogateescape") as file,

@@ -21,18 +21,21 @@ from netsurgery.errors import JobError, NetsurgeryError
 from netsurgery.formats.preprocess_values import MeanPicture
 from netsurgery.formats.settings import Settings
 from netsurgery.io.files import Outputs
+from netsurgery.io.targets import STDOUT, WrongOutput
 from netsurgery.io.wording import argument
 from netsurgery.maps.picture_look import PictureLook
 from netsurgery.maps.picture_options import PictureOptions
 from netsurgery.net.state import NetState
+from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.classify_map import classify_maps
 from netsurgery.verbs.outputs import OUTPUTS, MapView
+from netsurgery.verbs.outputs.files import named_files
 
 if TYPE_CHECKING:
     from netsurgery.formats.engine_choice import EngineChoice
     from netsurgery.maps.mapper import Mapper
 
-__all__ = ["PLAN", "RECORD", "JobPlan", "make_plan", "read_plan", "write_plan"]
+__all__ = ["PLAN", "RECORD", "JobPlan", "make_plan", "places_of", "read_plan", "write_plan"]
 
 #: The plan's file in the job's folder.
 PLAN = "plan.json"
@@ -142,6 +145,18 @@ class JobPlan:
             "view": MapView(**{**view, "look": PictureLook(**view["look"])}),
         }
         return cls(**values)
+
+
+def places_of(outputs: Mapping[str, AnyPath] | None) -> dict[str, str]:
+    """Kind -> where a job is to put its outputs, as text. Raises WrongOutput."""
+    places = named_files("of_map", outputs)
+    for kind, place in places.items():
+        option = argument(f"--{kind}")
+        if OUTPUTS[kind].signs:
+            raise WrongOutput(f"{option} {place}: is a folder; an output of a job is a file")
+        if place == STDOUT:
+            raise WrongOutput(f"{option} -: an output of a job goes to a file or folder")
+    return places
 
 
 def make_plan(
