@@ -230,6 +230,22 @@ def test_zarr_replaces_its_own_kind_alone(folder: Path, capsys: pytest.CaptureFi
 
 
 @with_zarr
+def test_zarr_replaces_no_folder_with_an_input(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("m.zarr/group").mkdir(parents=True)
+    Path("m.zarr/zarr.json").touch()
+    name = "m.zarr/group/canvas.png"
+    Path(name).write_bytes(Path("canvas.png").read_bytes())
+    line = CLASSIFY.replace("canvas.png", name)
+    assert run([*line.split(), "--zarr", "./m.zarr", "--force"]) == 1
+    assert capsys.readouterr().err == (
+        f"error: ./m.zarr: holds an input ({name}); give the output another name\n"
+    )
+    assert Path(name).exists()
+
+
+@with_zarr
 def test_a_full_disk_costs_no_tiles(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from netsurgery.errors import OutputError
@@ -30,23 +30,34 @@ def check_output_folders(
 
     signs: files of which a folder of the kind has one; no other folder is replaced.
     """
+    holders = _holders(inputs)
     for path in paths:
         with one_line(path):
             check_links(path)
-            _check(path, os.path.realpath(path), signs, inputs, force)
+            _check(path, os.path.realpath(path), signs, holders, force)
+
+
+def _holders(inputs: Iterable[str]) -> dict[str, str]:
+    """The inputs that there are, and every folder above one -> the input's name."""
+    holders: dict[str, str] = {}
+    for name in inputs:
+        if os.path.exists(name):
+            target = Path(os.path.realpath(name))
+            for each in (target, *target.parents):
+                holders.setdefault(str(each), name)
+    return holders
 
 
 def _check(
-    path: str, target: str, signs: Iterable[str], inputs: Iterable[str], force: bool
+    path: str, target: str, signs: Iterable[str], holders: Mapping[str, str], force: bool
 ) -> None:
     if url_in(path):
         raise OutputError(f"{url_in(path)}: is a URL, not a folder")
     if not os.path.isdir(os.path.dirname(target)):
         folder = os.path.dirname(path)
         raise OutputError(f"{path}: there is no folder {folder}; make it first (mkdir -p)")
-    for name in inputs:
-        if os.path.exists(name) and Path(os.path.realpath(name)).is_relative_to(target):
-            raise OutputError(f"{path}: holds an input ({name}); give the output another name")
+    if (name := holders.get(target)) is not None:
+        raise OutputError(f"{path}: holds an input ({name}); give the output another name")
     if not os.path.lexists(target):
         return
     if not force:
