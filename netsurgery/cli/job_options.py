@@ -50,7 +50,7 @@ def crew_options(command: F) -> F:
         type=click.IntRange(1, 4096),
         metavar="N",
         envvar="NETSURGERY_WORKERS",
-        help="Worker processes (default: one a core; of a Ray cluster one a CPU, but for one CPU).",
+        help="Worker processes (default: one a core; of a Ray cluster one a CPU).",
     )
     on = click.option(
         "--on",
@@ -62,7 +62,7 @@ def crew_options(command: F) -> F:
 
 @headed(LARGE)
 def job_options(command: F) -> F:
-    """--job, --workers and --on of a command that plans jobs; the command gets `job`, a Plan."""
+    """--job, --workers and --on of a command that plans jobs; it gets values of these names."""
     job = click.option(
         "--job",
         type=JOB,
