@@ -18,8 +18,9 @@ def load_image(path):
     return skimage.img_as_float(skimage.io.imread(path)).astype(np.float32)
 
 
-def main(full_conv, model, mean, picture):
-    # type: (str, str, str, str) -> None
+def open_net(full_conv, model, mean):
+    # type: (str, str, str) -> tuple[caffe.Net, caffe.io.Transformer]
+    """The net, and what prepares pictures for it."""
     caffe.set_mode_cpu()
     net = caffe.Net(full_conv, model, caffe.TEST)
     transformer = caffe.io.Transformer({"data": net.blobs["data"].data.shape})
@@ -27,9 +28,20 @@ def main(full_conv, model, mean, picture):
     transformer.set_transpose("data", (2, 0, 1))
     transformer.set_channel_swap("data", (2, 1, 0))
     transformer.set_raw_scale("data", 255.0)
+    return net, transformer
+
+
+def print_map(net, transformer, picture):
+    # type: (caffe.Net, caffe.io.Transformer, str) -> None
     blob = transformer.preprocess("data", load_image(picture))
     out = net.forward_all(data=np.asarray([blob]))
     print(out["prob"][0].argmax(axis=0))
+
+
+def main(full_conv, model, mean, picture):
+    # type: (str, str, str, str) -> None
+    net, transformer = open_net(full_conv, model, mean)
+    print_map(net, transformer, picture)
 
 
 if __name__ == "__main__":
