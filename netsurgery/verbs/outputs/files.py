@@ -60,13 +60,12 @@ class MapFiles:
     ) -> MapFiles:
         """Name every output and refuse, before any work, those that must not be written.
 
-        outputs: kind -> the name that was given. Raises OutputError, and WrongOutput for what
-        contradicts itself.
+        outputs: kind -> the name that was given. inputs: the files of the images are among them.
+        Raises OutputError, and WrongOutput for what contradicts itself.
         """
         printed = [argument(f"--{kind}") for kind, name in outputs.items() if name == STDOUT]
         if len(printed) > 1:
             raise WrongOutput(f"{' and '.join(printed)} cannot both go to standard output")
-        inputs = [*inputs, *(image for image in images if image != "-")]
         files = cls({}, FileSet(inputs), force, len(images))
         for kind, name in outputs.items():
             output = OUTPUTS[kind]
