@@ -13,7 +13,8 @@ import random
 import sys
 import threading
 import time
-from contextlib import ExitStack, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,24 +160,23 @@ class JobWorker(Closeable):
             outputs[path].write(f"{json.dumps(record)}\n".encode())
 
 
-class _renewed:  # noqa: N801  # a context manager, called like a function
+@contextmanager
+def _renewed(lease: Lease) -> Iterator[None]:
     """Renew a lease as long as the context lasts."""
+    over = threading.Event()
 
-    def __init__(self, lease: Lease) -> None:
-        self._lease, self._over = lease, threading.Event()
-        self._thread = threading.Thread(target=self._renew, daemon=True)
-
-    def _renew(self) -> None:
-        while not self._over.wait(LEASE / 4):
+    def renew() -> None:
+        while not over.wait(LEASE / 4):
             with suppress(OSError):  # of a folder that is away for a moment
-                self._lease.renew()
+                lease.renew()
 
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def main() -> None:
