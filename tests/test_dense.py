@@ -214,6 +214,16 @@ def test_a_last_window_over_the_edge_is_said() -> None:
     assert plan_dense(net(*layers, side=41), 2).notes == ()
 
 
+@pytest.mark.parametrize(("side", "cells"), [(40, 20), (41, 21)])
+def test_a_stride_that_remains_may_keep_the_last_window(side: int, cells: int) -> None:
+    """The 11th window begins at 40: of a stride of 2 one does where the map has 41 rows."""
+    plan = plan_dense(net(pool("p", "x", "kernel_size: 2 stride: 4"), side=side), 2)
+    assert (plan.maps[0].old[2], plan.maps[0].new[2]) == (11, cells)
+    assert [note.partition("; ")[2].partition(":")[0] for note in plan.notes] == [
+        "with stride 2 the last begins before it"
+    ] * (side == 40)
+
+
 # Drawn nets.
 
 _MOVES = 4

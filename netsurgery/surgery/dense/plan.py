@@ -104,7 +104,7 @@ def plan_dense(
         stride=stride,
         layers=tuple(layers),
         maps=tuple(_dense_maps(net, new, shapes, {blob: known[blob] for blob in maps}, stride)),
-        edge_notes=tuple(_edge_notes(layers)),
+        edge_notes=tuple(layer.edge_note for layer in layers if layer.edge_note),
     )
 
 
@@ -172,13 +172,3 @@ def _dense_maps(
     ]
     refuse(path, changed)
     return maps
-
-
-def _edge_notes(layers: list[DenseLayer]) -> list[str]:
-    """What becomes of last windows that hung over the edge, as Caffe rounds poolings up."""
-    return [
-        f"the last window of {layer.name!r} hung over the edge, as Caffe rounds up; with stride 1 "
-        "none does: the map ends earlier there, and cells near that edge differ"
-        for layer in layers
-        if layer.hangs
-    ]

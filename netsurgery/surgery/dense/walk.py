@@ -14,11 +14,11 @@ from netsurgery.io.wording import argument
 from netsurgery.net import types
 from netsurgery.net.field import ReceptiveField, layer_fields
 from netsurgery.net.finer import cells_for_one
-from netsurgery.net.net import Layer, NetDefinition
+from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.shapes import Shapes, givable
 from netsurgery.net.shuffle import Shuffle, channel_shuffles
 from netsurgery.net.types.record import Role, Signs, Space
-from netsurgery.net.windows import Window, pool_out, pool_window
+from netsurgery.net.windows import Window, pool_out
 from netsurgery.surgery.plan import Refusal
 
 __all__ = ["DenseLayer", "walk"]
@@ -31,7 +31,7 @@ class DenseLayer:
     """A layer that changes: its window before and after; None of both for a channel shuffle.
 
     apart: whether it becomes layers of their own, as it is a pooling of windows with gaps. hangs:
-    whether its last windows hung over the edge.
+    whether its last windows hung over the edge, farther than the new ones reach.
     """
 
     layer: Layer
@@ -45,6 +45,18 @@ class DenseLayer:
     def name(self) -> str:
         """The layer's."""
         return self.layer.name
+
+    @property
+    def edge_note(self) -> str:
+        """What becomes of last windows that hung over the edge, "" where they are all there."""
+        if not self.hangs or self.new is None:
+            return ""
+        stride = self.new.stride
+        last = "none does" if stride == _ONE else "the last begins before it"
+        return (
+            f"the last window of {self.name!r} hung over the edge, as Caffe rounds up; with stride "
+            f"{_sides(stride)} {last}: the map ends earlier there, and cells near that edge differ"
+        )
 
     @property
     def what(self) -> str:
@@ -223,7 +235,7 @@ class _DenseWalk:
 
         finer: whether the map that it reads becomes finer.
         """
-        hangs, bottom, how = _hangs(layer, size), layer.bottoms[0], types.pooled_by(layer)
+        bottom, how = layer.bottoms[0], types.pooled_by(layer)
         # Rounded up, its last windows would be others than those of the old map.
         if finer and new.stride != _ONE:
             return self._cannot(layer, "keeps a stride behind a map that becomes finer")
@@ -231,6 +243,7 @@ class _DenseWalk:
             return None
         if len(layer.tops) > 1:
             return self._cannot(layer, "gives the places of its maxima, which are of the old map")
+        hangs = _ends_earlier(layer, size, old, new.stride)
         if new.dilation == _ONE and new.pad == old.pad:
             return DenseLayer(layer, old, new, hangs=hangs)
         if how is None:
@@ -255,13 +268,11 @@ def _at_run_time() -> str:
     return f"`netsurgery classify-map` with {argument('--stride')} does it at run time"
 
 
-def _hangs(layer: Layer, size: tuple[int, ...]) -> bool:
-    """Whether the last window, of rows or columns, ends beyond the map and its padding."""
-    window = pool_window(layer, size)
-    cells = pool_out(layer, window, size)
-    return any(
-        (count - 1) * s + k > n + 2 * p
-        for count, s, k, n, p in zip(
-            cells, window.stride, window.kernel, size, window.pad, strict=True
-        )
-    )
+def _ends_earlier(layer: Layer, size: tuple[int, ...], old: Window, stride: Shape) -> bool:
+    """Whether the last window of another stride, of rows or columns, begins before the old last.
+
+    Only one that hung over the edge, by Caffe's rounding up, can be lost.
+    """
+    counts = (pool_out(layer, window, size) for window in (old, old._replace(stride=stride)))
+    axes = zip(*counts, old.stride, stride, strict=True)
+    return any((before - 1) * s > (after - 1) * t for before, after, s, t in axes)
