@@ -15,6 +15,7 @@ import pytest
 from lacking import lacking
 from others_data import serve
 
+import netsurgery
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.discovery import locate_caffe
 from netsurgery.engines.probing import guest_environment
@@ -53,6 +54,16 @@ def bundled_nets(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatc
     for name in ("prototxt", "models"):
         (tmp_path / name).symlink_to(repo_root / name)
     monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def converted_net(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder of the test's own, with the bundled net, converted, and its settings."""
+    monkeypatch.chdir(tmp_path)
+    net = repo_root / "prototxt/digits_deploy.prototxt"
+    model = repo_root / "models/digits/digits.caffemodel"
+    netsurgery.convert(net, model, ".", engine=EngineOptions("embedded"))
     return tmp_path
 
 

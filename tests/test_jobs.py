@@ -30,16 +30,11 @@ def job(tmp_path: Path) -> KilledJob:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def pictures(converted_net: Path, repo_root: Path) -> Path:
     """A current folder with a converted net and two pictures."""
-    monkeypatch.chdir(tmp_path)
-    net, model = repo_root / "prototxt/digits_deploy.prototxt", repo_root / "models/digits"
-    shutil.copy(net, "deploy.prototxt")
-    shutil.copy(model / "digits.caffemodel", "model.caffemodel")
-    assert run(["convert", "deploy.prototxt", "model.caffemodel", *EMBEDDED, "-q"]) == 0
     for name in ("a.png", "b.png"):
         shutil.copy(repo_root / "examples/digits_canvas.png", name)
-    return tmp_path
+    return converted_net
 
 
 def plan(*words: str, pictures: tuple[str, ...] = ("a.png", "b.png")) -> int:
@@ -177,11 +172,11 @@ def test_a_net_that_has_changed_is_refused(
 ) -> None:
     assert plan() == 0
     Path(next(pictures.glob(f"{JOB}/parts/00001/*.json"))).unlink()
-    with open("model_full_conv.caffemodel", "ab") as file:
+    with open("digits_full_conv.caffemodel", "ab") as file:
         file.write(b"more")
     capsys.readouterr()
     assert run(["job", "resume", JOB]) == 1
-    model = pictures / "model_full_conv.caffemodel"
+    model = pictures / "digits_full_conv.caffemodel"
     assert capsys.readouterr().err == (
         f"error: {model}: has changed since the job was planned; plan another job for it\n"
     )
@@ -307,7 +302,9 @@ def test_what_cannot_be_a_job_is_refused(
 
 
 def test_a_call_takes_files_alone(pictures: Path) -> None:
-    settings = ns.Settings("deploy.prototxt", "model.caffemodel", labels=["x"] * 11)
+    settings = ns.Settings(
+        "digits_deploy_full_conv.prototxt", "digits_full_conv.caffemodel", labels=["x"] * 11
+    )
     with pytest.raises(ns.JobError, match="labels are files"):
         ns.plan_job("a.png", settings, JOB, engine="embedded")
     settings = ns.read_settings("netsurgery.toml")

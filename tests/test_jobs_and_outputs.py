@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,12 @@ EMBEDDED = ["--engine", "embedded"]
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder with a converted net, two pictures of different sizes and two of none."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(repo_root / "prototxt/digits_deploy.prototxt", "deploy.prototxt")
-    shutil.copy(repo_root / "models/digits/digits.caffemodel", "model.caffemodel")
-    assert run(["convert", "deploy.prototxt", "model.caffemodel", *EMBEDDED, "-q"]) == 0
+def folder(converted_net: Path) -> None:
+    """A current folder with a converted net, two pictures of different sizes and one of none."""
     numbers = np.random.default_rng(0)
     for name, shape in (("a.png", (64, 80)), ("c.png", (52, 47))):
         Image.fromarray(numbers.integers(0, 256, shape, np.uint8)).save(name)
     Path("b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    return tmp_path
 
 
 def classify(*words: str) -> int:

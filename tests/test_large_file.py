@@ -257,19 +257,15 @@ def test_more_pixels_are_allowed_deliberately(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def canvas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repo_root: Path) -> Path:
+def canvas(converted_net: Path, repo_root: Path) -> Path:
     """A folder with the converted digits net and a large canvas, where commands are run."""
-    digits = ["prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"]
-    words = ["-o", str(tmp_path), "--engine", "embedded", "-q"]
-    assert run(["convert", *(str(repo_root / name) for name in digits), *words]) == 0
     small = Image.open(repo_root / "examples/digits_canvas.png")
     large = Image.new("L", (900, 1100))
     for left in range(0, 900, 288):
         for top in range(0, 1100, 192):
             large.paste(small, (left, top))
-    large.save(tmp_path / "p.png")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    large.save("p.png")
+    return converted_net
 
 
 @pytest.mark.parametrize("size", ["image", "900x800", "net"])

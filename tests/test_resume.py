@@ -65,17 +65,13 @@ JOURNAL, TILES = ".map.npy.netsurgery-journal", ".map.npy.netsurgery-tiles"
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repo_root: Path) -> Path:
+def folder(converted_net: Path, monkeypatch: pytest.MonkeyPatch, repo_root: Path) -> Path:
     """With the converted demo net and a picture of 11 x 11 tiles."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(staging, "find_cuts", lambda *_: ())  # one stage, as in DRIVER
-    net = repo_root / "prototxt/digits_deploy.prototxt"
-    model = repo_root / "models/digits/digits.caffemodel"
-    ns.convert(net, model, ".", engine=ns.EngineOptions("embedded"))
     with Image.open(repo_root / "examples/digits_canvas.png") as canvas:
         pixels = np.asarray(canvas.convert("L"))
     Image.fromarray(np.tile(pixels, (3, 2))[:464, :464]).save("big.png")
-    return tmp_path
+    return converted_net
 
 
 def outputs() -> dict[str, bytes]:

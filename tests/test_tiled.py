@@ -30,15 +30,11 @@ LITTLE = "32MiB"
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repo_root: Path) -> Path:
+def folder(converted_net: Path) -> Path:
     """With the converted demo net and a large grey picture."""
-    monkeypatch.chdir(tmp_path)
-    net = repo_root / "prototxt/digits_deploy.prototxt"
-    model = repo_root / "models/digits/digits.caffemodel"
-    ns.convert(net, model, ".", engine=ns.EngineOptions("embedded"))
     noise = np.random.default_rng(0).integers(0, 255, (300, 407)).astype(np.uint8)
     Image.fromarray(noise).save("large.png")
-    return tmp_path
+    return converted_net
 
 
 def settings() -> ns.Settings:
