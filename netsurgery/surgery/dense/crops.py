@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from netsurgery.formats.prototxt import quoted
 from netsurgery.net import types
 from netsurgery.net.net import NetDefinition
+from netsurgery.net.windows import Window
 from netsurgery.surgery.dense.walk import DenseLayer
 
 __all__ = ["CropNames", "pooling_by_crops"]
@@ -46,8 +47,7 @@ def pooling_by_crops(net: NetDefinition, each: DenseLayer, names: CropNames) -> 
     assert window is not None
     source, message = net.prototxt.text, layer.message
     rules = [source[f.start : f.end] for name in _RULES for f in message.all(name)]
-    operation = types.pooled_by(layer)
-    bottom, top = layer.bottoms[0], layer.tops[0]
+    bottom = layer.bottoms[0]
     written: list[str] = []
     if any(window.pad):
         padded = names.new(f"{layer.name}_padded")
@@ -58,31 +58,42 @@ def pooling_by_crops(net: NetDefinition, each: DenseLayer, names: CropNames) -> 
         bottom = padded
     axes = [axis for axis in range(2) if window.kernel[axis] > 1]
     for axis in axes:
-        kernel, step = window.kernel[axis], window.dilation[axis]
         stem = f"{layer.name}_{_AXES[axis]}"
-        unread, last = names.new(f"{stem}_unread"), names.new(f"{stem}_{kernel - 1}")
-        final = axis == axes[-1]
-        joined = layer.name if final else names.new(stem)
-        cuts = f"slice_param {{ axis: {axis + 2} slice_point: {(kernel - 1) * step} }}"
-        slice_, silence = names.new(f"{stem}_slice"), names.new(f"{stem}_silence")
-        written.append(_layer(slice_, 'type: "Slice"', [bottom], [unread, last], cuts, rules))
-        written.append(_layer(silence, 'type: "Silence"', [unread], [], "", rules))
-        crops = []
-        for number in range(kernel - 1):
-            crop = names.new(f"{stem}_{number}")
-            offsets = f"offset: {number * step}" + (" offset: 0" if axis == 0 else "")
-            where = f"crop_param {{ axis: {axis + 2} {offsets} }}"
-            written.append(_layer(crop, 'type: "Crop"', [bottom, last], [crop], where, rules))
-            crops.append(crop)
-        how = f"operation: {operation}"
-        if operation == "SUM":
-            how += f" coeff: {1 / kernel:.9g}" * kernel
-        written.append(_layer(
-            joined, 'type: "Eltwise"', [*crops, last], [top if final else joined],
-            f"eltwise_param {{ {how} }}", rules,
-        ))  # fmt: skip
-        bottom = joined
+        crops, text = _crops(bottom, axis, window, stem, names, rules)
+        # The last one has the Pooling's own name and top.
+        bottom = layer.name if axis == axes[-1] else names.new(stem)
+        top = layer.tops[0] if axis == axes[-1] else bottom
+        joined = _joined(types.pooled_by(layer), window.kernel[axis])
+        written += [*text, _layer(bottom, 'type: "Eltwise"', crops, [top], joined, rules)]
     return "\n".join(written)
+
+
+def _crops(
+    bottom: str, axis: int, window: Window, stem: str, names: CropNames, rules: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """The tops that are parts of `bottom`, as many as the window has rows; their layers."""
+    kernel, step = window.kernel[axis], window.dilation[axis]
+    unread, last = names.new(f"{stem}_unread"), names.new(f"{stem}_{kernel - 1}")
+    cuts = f"slice_param {{ axis: {axis + 2} slice_point: {(kernel - 1) * step} }}"
+    slice_, silence = names.new(f"{stem}_slice"), names.new(f"{stem}_silence")
+    written = [
+        _layer(slice_, 'type: "Slice"', [bottom], [unread, last], cuts, rules),
+        _layer(silence, 'type: "Silence"', [unread], [], "", rules),
+    ]
+    crops = []
+    for number in range(kernel - 1):
+        crop = names.new(f"{stem}_{number}")
+        offsets = f"offset: {number * step}" + (" offset: 0" if axis == 0 else "")
+        where = f"crop_param {{ axis: {axis + 2} {offsets} }}"
+        written.append(_layer(crop, 'type: "Crop"', [bottom, last], [crop], where, rules))
+        crops.append(crop)
+    return [*crops, last], written
+
+
+def _joined(operation: str | None, count: int) -> str:
+    """By an Eltwise: the largest of them, or their mean."""
+    factors = f" coeff: {1 / count:.9g}" * count if operation == "SUM" else ""
+    return f"eltwise_param {{ operation: {operation}{factors} }}"
 
 
 def _layer(
