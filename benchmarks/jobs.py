@@ -24,7 +24,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.materials import CAFFENET, PREPROCESS, SMALL, Materials
+from benchmarks.materials import CAFFENET, SMALL, Materials
 
 __all__ = ["main"]
 
@@ -80,23 +80,14 @@ def main(words: list[str] | None = None) -> None:
 def measure(materials: Materials, *words: str) -> Measured:
     """Map all pictures, with these options."""
     pictures = [f"{number:04d}.jpg" for number in range(len(list(materials.folder.glob("0*.jpg"))))]
-    net, weights = map(str, materials.dense)
-    model = ["--prototxt", net, "--weights", weights, "--ignore-config", "--engine", "embedded"]
+    weights = str(materials.dense[1])
     size = f"{materials.scale.mapped}x{materials.scale.mapped}"
-    command: list[str] = [
-        str(materials.netsurgery),
-        "classify-map",
-        *pictures,
-        *model,
-        "--size",
-        size,
-        *words,
-    ]
-    command += PREPROCESS
+    options = [*materials.mapping, "--ignore-config", "--size", size, *words, "--json"]
+    command = [str(materials.netsurgery), "classify-map", *pictures, *options]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
     process = subprocess.Popen(
-        [*command, "--json"], cwd=materials.folder, env=materials.environment,
+        command, cwd=materials.folder, env=materials.environment,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     seen, over = [(0, 0)], threading.Event()

@@ -98,6 +98,13 @@ class Materials:
         return folder / "dense.prototxt", folder / "dense.caffemodel"
 
     @property
+    def mapping(self) -> list[str]:
+        """The options by which a command maps pictures with that net."""
+        net, weights = map(str, self.dense)
+        model = ["--prototxt", net, "--weights", weights, "--engine", "embedded"]
+        return [*model, *PREPROCESS]
+
+    @property
     def picture(self) -> Path:
         """A photograph's worth of pixels, 360 x 480."""
         return self.folder / "picture.jpg"

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmarks.forwards import ROOT, held
-from benchmarks.materials import MEAN, PREPROCESS, Materials
+from benchmarks.materials import MEAN, Materials
 from benchmarks.measure import Run, Summary, alternate, run
 from benchmarks.table import Row, at_least, at_most, seconds, size
 
@@ -269,16 +269,13 @@ class Bench:
 
     def _map(self) -> Run:
         materials = self.materials
-        prototxt, weights = materials.dense
-        net = ["--prototxt", str(prototxt), "--weights", str(weights), "--engine", "embedded"]
-        return self._run(materials.netsurgery, "classify-map", materials.picture, *net, *PREPROCESS)
+        command = (materials.netsurgery, "classify-map", materials.picture)
+        return self._run(*command, *materials.mapping)
 
     def _maps(self, *how: str) -> Run:
         materials = self.materials
-        prototxt, weights = materials.dense
-        net = ["--prototxt", str(prototxt), "--weights", str(weights), "--engine", "embedded"]
         command = (materials.netsurgery, "classify-map", "--from", materials.pictures)
-        return self._run(*command, *net, *PREPROCESS, *how)
+        return self._run(*command, *materials.mapping, *how)
 
     def _drawn_maps(self) -> Run:
         return self._maps("--picture", str(self.materials.clear("drawn")), "-q")
