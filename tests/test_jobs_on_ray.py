@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import os
 import re
 import signal
@@ -81,14 +80,7 @@ def remaining(folder: Path) -> str:
 
 
 def test_ray_that_is_missing_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def none(name: str, *words: Any, **more: Any) -> Any:
-        if name == "ray":
-            raise ImportError(name)
-        return real(name, *words, **more)
-
-    monkeypatch.setattr(builtins, "__import__", none)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(JobError, match=r"^Ray is not installed; `pip install netsurgery\[ray\]`"):
         on_ray.do_all(assignment("ray"))
 

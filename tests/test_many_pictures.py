@@ -190,38 +190,34 @@ def test_a_buffer_that_is_filled_again_is_read_in_its_turn(verb: str) -> None:
     assert len({each.tobytes() for each in taken}) == 5
 
 
+@pytest.mark.usefixtures("fresh_budget")
 def test_memory_is_in_use_for_a_fixed_number_of_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     side = 600
     Image.new("RGB", (side, side), "red").save("large.png")
     ns.set_max_memory("4GiB")
     monkeypatch.setattr(Mapper, "make_input", counting := Counting(Mapper.make_input))
-    try:
-        before = in_use()
-        for _ in ns.classify_maps(["large.png"] * 40, MODEL, blob="pool3", engine="embedded"):
-            counting.most = max(counting.most, in_use() - before)
-    finally:
-        ns.set_max_memory(None)
+    before = in_use()
+    for _ in ns.classify_maps(["large.png"] * 40, MODEL, blob="pool3", engine="embedded"):
+        counting.most = max(counting.most, in_use() - before)
     picture = 3 * side * side
     assert counting.calls == 40
     # What the engine takes is claimed, too: some pictures' worth.
     assert counting.most < (2 * AHEAD + 2) * picture + (64 << 20)
 
 
+@pytest.mark.usefixtures("fresh_budget")
 def test_an_error_that_is_kept_keeps_no_memory() -> None:
     Image.new("RGB", (600, 600), "red").save("large.png")
     ns.set_max_memory("4GiB")
-    try:
-        before = in_use()
-        results = ns.classify_maps(
-            ["large.png", "broken.jpg", *["large.png"] * 9], MODEL, blob="pool3", engine="embedded"
-        )
+    before = in_use()
+    results = ns.classify_maps(
+        ["large.png", "broken.jpg", *["large.png"] * 9], MODEL, blob="pool3", engine="embedded"
+    )
+    next(results)
+    with pytest.raises(ns.ImageError) as caught:
         next(results)
-        with pytest.raises(ns.ImageError) as caught:
-            next(results)
-        assert caught.value is not None
-        assert in_use() - before < 3 * 600 * 600  # not one of the next
-    finally:
-        ns.set_max_memory(None)
+    assert caught.value is not None
+    assert in_use() - before < 3 * 600 * 600  # not one of the next
 
 
 def in_use() -> int:
@@ -245,24 +241,22 @@ class Counting:
         return call
 
 
+@pytest.mark.usefixtures("fresh_budget")
 def test_with_little_memory_each_is_mapped_alone() -> None:
     """A picture fits by itself, but not beside another; tiles are as if it were alone."""
     Image.fromarray(np.random.default_rng(2).integers(0, 256, (700, 900), np.uint8)).save("big.png")
     options: Any = {"size": "image", "blob": "pool3", "engine": "embedded"}
     ns.set_max_memory("100MiB")
-    try:
-        (alone,) = ns.classify_maps("big.png", MODEL, **options)
-        expected, notes = alone.values, dict(alone.notes)
-        del alone
-        job = ns.classify_maps(["big.png"] * 5, MODEL, **options).to_files({"npy": "out/"})
-        for result in job:
-            assert result.error is None, result.error
-            assert result.map is not None
-            np.testing.assert_array_equal(result.map.values, expected)
-            assert dict(result.map.notes) == notes
-            del result
-    finally:
-        ns.set_max_memory(None)
+    (alone,) = ns.classify_maps("big.png", MODEL, **options)
+    expected, notes = alone.values, dict(alone.notes)
+    del alone
+    job = ns.classify_maps(["big.png"] * 5, MODEL, **options).to_files({"npy": "out/"})
+    for result in job:
+        assert result.error is None, result.error
+        assert result.map is not None
+        np.testing.assert_array_equal(result.map.values, expected)
+        assert dict(result.map.notes) == notes
+        del result
     assert "tiles" in notes
 
 
