@@ -133,7 +133,7 @@ class TileStore(Closeable):
         size = len(header) + prod(shape) * _KIND.itemsize
         if self.output is None:
             with tempfile.TemporaryFile() as unnamed, one_line(tempfile.gettempdir()):
-                reserve(unnamed.fileno(), size)
+                _lengthen(unnamed.fileno(), size)
                 return map_array(unnamed.fileno(), len(header), shape, _KIND)
         file = self._open(len(self.maps))
         if file.size:  # of a run that did not come to its first row
@@ -141,8 +141,7 @@ class TileStore(Closeable):
             file = self._open(len(self.maps))
         with one_line(self.output):
             try:
-                reserve(file.fd, size)
-                os.ftruncate(file.fd, size)
+                _lengthen(file.fd, size)
                 os.pwrite(file.fd, header, 0)
             except OSError:
                 self.remove()
@@ -217,6 +216,12 @@ class TileStore(Closeable):
 
 def _may_pass(error: NetsurgeryError) -> bool:
     """Whether the same call may do better another time.
+def _lengthen(fd: int, size: int) -> None:
+    """Give an empty file its size, also where its blocks cannot be laid out first."""
+    reserve(fd, size)
+    os.ftruncate(fd, size)
+
+
 
     The disk was full, an engine died, or there was too little memory.
     """
