@@ -6,6 +6,7 @@ import gc
 import json
 import re
 from collections.abc import Iterator, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from PIL import Image
 import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.errors import MemoryLimitError, NetError
+from netsurgery.maps.tile_store import TileStore
 from netsurgery.net import shapes
 from netsurgery.net.tiles import AxisTiles
 
@@ -114,6 +116,30 @@ def test_several_blobs_have_the_bits_of_the_whole() -> None:
     for name in names:
         assert tiled[name].values.tobytes() == whole[name].values.tobytes()
         assert tiled[name].geometry() == whole[name].geometry()
+
+
+@pytest.mark.usefixtures("folder", "fresh_budget")
+@pytest.mark.parametrize("memory", ["28MiB", "32MiB", "36MiB"])
+def test_blobs_share_the_memory(memory: str) -> None:
+    """Together they may take what one of them may: the others lie in files."""
+    names, engine = ["conv1", "pool1"], ns.EngineOptions("embedded", threads=1)
+    whole = ns.features("large.png", names, settings(), size="image", engine=engine)
+    ns.set_max_memory(memory)
+    tiled = ns.features("large.png", names, settings(), size="image", engine=engine)
+    assert [*tiled.notes] == ["tiles"]
+    for name in names:
+        np.testing.assert_allclose(tiled[name].values, whole[name].values, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("fresh_budget")
+def test_a_map_in_a_file_whose_blocks_are_not_laid_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("os.posix_fallocate", raising=False)
+    ns.set_max_memory("1MiB")
+    shape = (1, 2, 300, 300)
+    assert TileStore().memory(prod(shape)) == 0
+    array = TileStore().make("map", shape)
+    array[...] = 1
+    assert array.sum() == prod(shape)
 
 
 @pytest.mark.usefixtures("folder", "fresh_budget")

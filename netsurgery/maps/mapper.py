@@ -381,7 +381,7 @@ class Mapper(NetRunner):
         from netsurgery.maps.tile_store import TileStore
         from netsurgery.maps.tiled import Tiler
 
-        store = store or TileStore()
+        store = store or TileStore(blobs=len(names))
         tiler = Tiler(self, names, as_map, besides, cutting, store)
         try:
             return tiler.plan(size, tile, refusal), store

@@ -37,22 +37,23 @@ if TYPE_CHECKING:
 __all__ = ["TileStore", "in_memory"]
 
 _KIND = np.dtype("<f4")
-#: Without an output, maps that take more than this share of what may be used lie in a file.
+#: Without an output, maps that may take more than this share of what may be used lie in files.
 _SHARE = 4
 
 
 class TileStore(Closeable):
     """The blobs of one picture, and how many of their rows are done.
 
-    output: the file or folder that is made of them; None for no file that stays. resume: go on with
-    what an earlier process, that was ended, has left for the same output. note: what became of
-    that. Each file is a .npy, C x H x W, which can become an output as it is.
+    output: the file or folder that is made of them; None for no file that stays. blobs: how many
+    they are, which share the memory. resume: go on with what an earlier process, that was ended,
+    has left for the same output. note: what became of that. Each file is a .npy, C x H x W, which
+    can become an output as it is.
     """
 
-    def __init__(self, output: str | None = None, *, resume: bool = True) -> None:
+    def __init__(self, output: str | None = None, *, blobs: int = 1, resume: bool = True) -> None:
         # Windows neither renames nor removes a file that is mapped.
         self.output = None if sys.platform == "win32" else output
-        self.resume, self.note = resume, ""
+        self.blobs, self.resume, self.note = blobs, resume, ""
         self.maps: dict[str, Array] = {}
         self._done: dict[str, int] = {}
         self._files: list[KeptFile] = []
@@ -60,9 +61,10 @@ class TileStore(Closeable):
         self._kept: Undo | None = None
 
     def memory(self, numbers: int) -> int:
-        """Bytes of memory that blobs of so many numbers take here; in files they take none."""
+        """Bytes of memory that a blob of so many numbers takes here; in a file it takes none."""
         size = numbers * _KIND.itemsize
-        return 0 if self.output is not None or size > allowed() // _SHARE else size
+        most = allowed() // (_SHARE * self.blobs)
+        return 0 if self.output is not None or size > most else size
 
     def begin(self, what: Mapping[str, str]) -> None:
         """Start to make what is described so, or go on with it.
@@ -214,14 +216,14 @@ class TileStore(Closeable):
             self._kept = None
 
 
-def _may_pass(error: NetsurgeryError) -> bool:
-    """Whether the same call may do better another time.
 def _lengthen(fd: int, size: int) -> None:
     """Give an empty file its size, also where its blocks cannot be laid out first."""
     reserve(fd, size)
     os.ftruncate(fd, size)
 
 
+def _may_pass(error: NetsurgeryError) -> bool:
+    """Whether the same call may do better another time.
 
     The disk was full, an engine died, or there was too little memory.
     """

@@ -166,8 +166,8 @@ class Tiler:
         shapes = infer(self.runner.source.net).blobs
         maps = [(shapes[blob][1], *tiling.maps[blob]) for blob in self.names]
         of_map = map_memory(maps[0]) if self.as_map else 0
-        numbers = sum(map(prod, maps))
-        return self.cutting(tiling.size, tile) + self.store.memory(numbers) + of_map
+        of_blobs = sum(self.store.memory(prod(each)) for each in maps)
+        return self.cutting(tiling.size, tile) + of_blobs + of_map
 
     def _whole_memory(self, size: Size) -> int:
         inputs = self.runner.source.inputs(size)

@@ -248,7 +248,7 @@ class FeatureJob:
         files = [*map(str, self.files), *self.blob_files.paths.values()]
         if not files or len(self.pictures) > 1:
             return None
-        return TileStore(files[0], resume=self.resume)
+        return TileStore(files[0], blobs=len(self.extractor.blobs), resume=self.resume)
 
     def _stored(
         self, result: FeatureResult, contents: dict[str, bytes], file: FeatureFile | None
