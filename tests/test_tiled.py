@@ -131,6 +131,32 @@ def test_blobs_share_the_memory(memory: str) -> None:
         np.testing.assert_allclose(tiled[name].values, whole[name].values, rtol=1e-5, atol=1e-5)
 
 
+def finer_map() -> ns.ClassMap:
+    options = ns.EngineOptions("embedded", threads=1)
+    return ns.classify_map(
+        "large.png", settings(), blob="pool1", stride=1, size="image", engine=options
+    )
+
+
+@pytest.mark.usefixtures("folder", "fresh_budget")
+@pytest.mark.parametrize("memory", ["50MiB", "65MiB", "80MiB"])
+def test_a_finer_map_is_counted(memory: str) -> None:
+    """It is there while the net is run again; the maps that it is put together from are not."""
+    whole = finer_map().values.copy()
+    ns.set_max_memory(memory)
+    finer = finer_map()
+    assert ("tiles" in finer.notes) == (memory != "80MiB")
+    np.testing.assert_allclose(finer.values, whole, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("folder", "fresh_budget")
+def test_a_finer_map_that_does_not_fit() -> None:
+    """That is known before the net is run, and a size is named."""
+    ns.set_max_memory("40MiB")
+    with pytest.raises(MemoryLimitError, match=r"running the net .*; --size \d+x\d+ fits$"):
+        finer_map()
+
+
 @pytest.mark.usefixtures("fresh_budget")
 def test_a_map_in_a_file_whose_blocks_are_not_laid_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("os.posix_fallocate", raising=False)

@@ -317,25 +317,25 @@ class Mapper(NetRunner):
         stitch = Stitch.of(self.source, exact, stride)
 
         def cutting(size: Size, tile: Size) -> int:
-            return 2 * self.source.input_memory(exact)  # the input, and a part of it
+            return stitch.memory(self.source, size)
 
         # Each before anything of the picture's size is allocated.
         plans = {
-            move.start: self._plan(picture, move.size, names, True, None, None, cutting)
+            move.start: self._plan(picture, move.size, names, False, None, None, cutting)
             for move in stitch.moves
         }
+        first, _ = plans[0, 0]
         data, placement = self._input(picture, exact)
         self.tiled = self.resumed = ""
 
         def run(start: Size, moved: Array) -> Array:
-            plan, store = plans[start]
+            plan, store = plans.pop(start)  # whose map is kept no longer than it is needed
             if plan is None or store is None:
                 return self.run(moved, names)[names[0]]
             return self._in_tiles(plan, store, cutter(moved))[names[0]]
 
         values = {names[0]: stitch.run(data, run, names[0])}
         self.stitched = stitch.note
-        first, _ = next(iter(plans.values()))
         return PictureBlobs(values, placement, exact if first is None else first.representative)
 
     def _plan(

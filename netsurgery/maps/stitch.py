@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,7 +18,9 @@ import numpy as np
 from netsurgery.errors import NetError, NetsurgeryError
 from netsurgery.io.memory import empty
 from netsurgery.io.wording import counted
+from netsurgery.maps.classmap import map_memory
 from netsurgery.maps.map_source import MapSource
+from netsurgery.net.cost import NUMBER_BYTES
 from netsurgery.net.finer import cells_for_one, check_finer
 
 if TYPE_CHECKING:
@@ -77,6 +80,16 @@ class Stitch:
                 cells = slice(row, None, self.steps[0]), slice(column, None, self.steps[1])
                 yield _Move((top, left), (self.size[0] - top, self.size[1] - left), cells)
 
+    def memory(self, source: MapSource, size: Size) -> int:
+        """Bytes of the input, a part of it, the finer map, and what is worked out of that.
+
+        size: of a move, or of a smaller input in the place of this one, which takes its share.
+        """
+        shape = (source.classes or 0, *self.shape)
+        whole = 2 * source.input_memory(self.size) + NUMBER_BYTES * prod(shape) + map_memory(shape)
+        sides = [side + self.stride * step for side, step in zip(size, self.steps, strict=True)]
+        return int(whole * min(1, prod(sides) / prod(self.size)))
+
     def run(self, data: Array, run: Callable[[Size, Array], Array], blob: str) -> Array:
         """The finer map of an input, 1 x C x rows x columns.
 
@@ -91,6 +104,7 @@ class Stitch:
                 whole = empty(shape, np.float32, f"the map of blob {blob!r}")
             part = whole[:, :, move.cells[0], move.cells[1]]
             part[...] = values[:, :, : part.shape[2], : part.shape[3]]
+            del values  # before there are those of the next
         assert whole is not None
         return whole
 
