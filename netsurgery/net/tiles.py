@@ -72,8 +72,8 @@ class TilePlan:
     """How an input of `size` is cut into tiles of `tile`, all (height, width) in pixels.
 
     maps: blob -> rows and columns of its whole map. fewest_cells: of the smallest map of a tile.
-    axes: along height and along width. Single tiles are worked out only for what is run: of small
-    ones there may be millions.
+    axes: along height and along width. Single tiles are worked out a row at a time, and only for
+    what is run: of small ones there may be millions.
     """
 
     size: Size
@@ -92,21 +92,14 @@ class TilePlan:
         """What each tile gives of each blob, along height and along width."""
         return tuple(self.axes[0].cuts(self.tile[0])), tuple(self.axes[1].cuts(self.tile[1]))
 
-    @cached_property
-    def tiles(self) -> tuple[InputTile, ...]:
-        """The tiles, row by row."""
-        return tuple(
-            InputTile((top, left), {blob: _part(rows[blob], columns[blob]) for blob in rows})
-            for top, rows in zip(self.starts[0], self.cuts[0], strict=True)
-            for left, columns in zip(self.starts[1], self.cuts[1], strict=True)
-        )
-
     @property
     def rows(self) -> Iterator[Sequence[InputTile]]:
         """The tiles of each row."""
-        across = len(self.starts[1])
-        for start in range(0, len(self.tiles), across):
-            yield self.tiles[start : start + across]
+        for top, rows in zip(self.starts[0], self.cuts[0], strict=True):
+            yield [
+                InputTile((top, left), {blob: _part(rows[blob], columns[blob]) for blob in rows})
+                for left, columns in zip(self.starts[1], self.cuts[1], strict=True)
+            ]
 
     @property
     def count(self) -> int:
