@@ -12,10 +12,11 @@ from netsurgery.io.memory import size_text
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
 from netsurgery.net.memory import embedded_memory
+from netsurgery.net.needed import only_needed
 from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.staging import Staging, find_stages
 from netsurgery.net.tiles import EXACT_CELLS
-from netsurgery.net.tiling import Untileable
+from netsurgery.net.tiling import Untileable, find_tiling
 
 __all__ = ["TileCost", "TilesReport", "report_tiles"]
 
@@ -135,15 +136,9 @@ def report_tiles(net: NetDefinition, inputs: Mapping[str, Shape]) -> TilesReport
     if shape is None or len(shape) != 4:
         return None
     size = (shape[2], shape[3])
-
-    def staging_of(size: Size) -> Staging | Untileable:
-        return find_stages(net, source.name, shape, size, net.outputs, embedded_memory)
-
     try:
-        staging = staging_of(size)
-        if isinstance(staging, Staging) and source.name not in inputs:
-            height, width = map(_enlarged, size, staging.tiling.stride)
-            staging = staging_of((height, width))
+        reported = size if source.name in inputs else _large_size(net, source.name, shape)
+        staging = find_stages(net, source.name, shape, reported, net.outputs, embedded_memory)
         if isinstance(staging, Untileable):
             return TilesReport(size, str(staging))
         costs = _costs(staging)
@@ -159,6 +154,16 @@ def report_tiles(net: NetDefinition, inputs: Mapping[str, Shape]) -> TilesReport
         cuts=staging.cuts,
         costs=costs,
     )
+
+
+def _large_size(net: NetDefinition, input: str, shape: Shape) -> Size:
+    """A large size of the remainder of the input's own; that one where there are no tiles."""
+    size = (shape[2], shape[3])
+    tiling = find_tiling(only_needed(net, net.outputs), input, shape, size, net.outputs)
+    if isinstance(tiling, Untileable):
+        return size
+    height, width = map(_enlarged, size, tiling.stride)
+    return height, width
 
 
 def _enlarged(side: int, stride: int) -> int:
