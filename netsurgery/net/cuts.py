@@ -19,7 +19,7 @@ from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.net import types
 from netsurgery.net.field import fields
 from netsurgery.net.layer import Layer, Shape
-from netsurgery.net.needed import needed, only_needed, without
+from netsurgery.net.needed import INPUT_FIELDS, needed, only_needed, without
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import Shapes
 from netsurgery.net.types.record import Space
@@ -133,7 +133,7 @@ def part_between(
             pending.difference_update(layer.tops)
             pending.update(layer.bottoms)
     root = net.prototxt.root
-    declared = [value for name in _DECLARING for value in (f.value for f in root.all(name))]
+    declared = [field.value for name in INPUT_FIELDS for field in root.all(name)]
     dropped = [layer.message for layer in net.layers if layer.index not in indices]
     blanked = without(net.prototxt, [*dropped, *declared])
     dims = " ".join(f"dim: {dim}" for dim in shape)
@@ -142,7 +142,3 @@ def part_between(
         Prototxt.parse(text, blanked.path), bom=blanked.bom, original=blanked.original
     )
     return replace(NetDefinition.of(prototxt, replace(net.state, shapes=())), whole=net)
-
-
-#: The fields of a net that declare inputs.
-_DECLARING = ("input", "input_shape", "input_dim")

@@ -14,13 +14,13 @@ from netsurgery.net import types
 from netsurgery.net.layer import Layer
 from netsurgery.net.net import NetDefinition
 
-__all__ = ["listed", "needed", "only_needed", "require_blobs", "without"]
+__all__ = ["INPUT_FIELDS", "listed", "needed", "only_needed", "require_blobs", "without"]
 
 #: How many blobs an error lists.
 _LISTED = 20
 
 #: The fields of a net that declare inputs, and how many of them belong to one input.
-_INPUT_FIELDS = {"input": 1, "input_shape": 1, "input_dim": 4}
+INPUT_FIELDS = {"input": 1, "input_shape": 1, "input_dim": 4}
 
 
 def require_blobs(net: NetDefinition, blobs: Sequence[str]) -> None:
@@ -101,7 +101,7 @@ def _sharing(net: NetDefinition, layers: Sequence[Layer]) -> list[Layer]:
 def _declarations(root: Message, left: Sequence[int]) -> list[object]:
     """The values of the fields that declare the inputs of these numbers."""
     declarations: list[object] = []
-    for name, count in _INPUT_FIELDS.items():
+    for name, count in INPUT_FIELDS.items():
         values = [field.value for field in root.all(name)]
         for index in left:
             declarations += values[count * index : count * (index + 1)]
