@@ -7,7 +7,6 @@ folder. Nothing is installed, so no maintainer script runs.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -19,6 +18,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from netsurgery.errors import InstallError
+from netsurgery.io.checksum import sha256_of
 from netsurgery.io.children import run, start
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.wording import argument
@@ -273,7 +273,7 @@ class PrivateApt:
         for package in packages:
             path = self.archives / package.file
             if path.is_file():
-                if _sha256(path) == package.sha256:
+                if sha256_of(path) == package.sha256:
                     total += package.size
                 else:
                     path.unlink()
@@ -287,7 +287,7 @@ class PrivateApt:
             if not file.is_file():
                 raise InstallError(f"apt-get did not fetch {file.name}: try again")
         for file, package in zip(files, packages, strict=True):
-            if _sha256(file) != package.sha256:
+            if sha256_of(file) != package.sha256:
                 raise InstallError(
                     f"{file.name} is not the file that the signed index of {self.suite} names: its "
                     f"SHA-256 should be {package.sha256}; try again, or name another mirror with "
@@ -368,11 +368,3 @@ def _complaint(output: str) -> str:
             if line.startswith(letter):
                 return line[len(letter) :].strip()
     return ""
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netsurgery import __version__
+from netsurgery.io.checksum import sha256_of
 from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.rows import row_bands
 
@@ -24,7 +25,6 @@ __all__ = ["identify"]
 
 #: A file of more bytes is known by its size and its time: reading it would take seconds.
 _READ = 1 << 30
-_PART = 1 << 20
 
 
 def identify(
@@ -62,11 +62,7 @@ def _of_file(path: str) -> str:
     state = os.stat(path)
     if state.st_size > _READ:
         return f"size {state.st_size}, time {state.st_mtime_ns}"
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while part := file.read(_PART):
-            digest.update(part)
-    return digest.hexdigest()
+    return sha256_of(path)
 
 
 def _of_pixels(pixels: PixelRows) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from netsurgery.engines.contract import (
 from netsurgery.errors import JobError, NetsurgeryError
 from netsurgery.formats.preprocess_values import MeanPicture
 from netsurgery.formats.settings import Settings
+from netsurgery.io.checksum import sha256_of
 from netsurgery.io.files import Outputs
 from netsurgery.io.targets import STDOUT, WrongOutput
 from netsurgery.io.wording import argument
@@ -47,8 +47,6 @@ _FORMAT = 1
 #: end at about the same time.
 _MOST_OF_CHUNK = 100
 _CHUNKS = 256
-#: Bytes of a file that are hashed at once.
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class JobPlan:
     def check_files(self) -> None:
         """Raise JobError where a file is not what it was when the job was planned."""
         for name, checksum in self.files.items():
-            if _sha256(Path(self.folder, name)) != checksum:
+            if _checksum(Path(self.folder, name)) != checksum:
                 raise JobError(
                     f"{name}: has changed since the job was planned; plan another job for it"
                 )
@@ -197,7 +195,7 @@ def make_plan(
         view=replace(job.view, style=None, pretty=False, summary=False),
         outputs=dict(outputs),
         engine=str(description),
-        files={file: _sha256(Path(file)) for file in files},
+        files={file: _checksum(Path(file)) for file in files},
         chunk=max(1, min(_MOST_OF_CHUNK, len(images) // _CHUNKS)),
     )
 
@@ -231,13 +229,9 @@ def read_plan(path: Path) -> JobPlan:
         raise JobError(f"{path}: is not a job's plan ({error})") from error
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+def _checksum(path: Path) -> str:
     try:
-        with open(path, "rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-        return digest.hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise JobError(f"{path}: {error.strerror}") from error
 
