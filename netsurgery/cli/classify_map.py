@@ -146,7 +146,9 @@ __all__ = ["command"]
 @quiet_option
 @useless_without_output()(
     useless("with --job, which always goes on", lambda values: values["job"] is not None)(
-        resume_option
+        useless("with --stride, whose runs are not kept", lambda values: values["stride"])(
+            resume_option
+        )
     )
 )
 @useless_without_output()(force_option)

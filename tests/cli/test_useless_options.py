@@ -51,7 +51,11 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
     "classify-map": {
         "--recursive": {"": "where no IMAGE is a folder"},
         "--top-k": {"": "without --json, --npz or --parquet"},
-        "--resume": {"": "without --npy, --npz", "--npy o --tile none": "with --tile none"},
+        "--resume": {
+            "": "without --npy, --npz",
+            "--npy o --tile none": "with --tile none",
+            "--npy o --stride 2": "with --stride, whose runs are not kept",
+        },
         "--summary": {"--json": "with --json, which has the table", "-q": "with -q, which"},
         "--class": {
             "": "without --geotiff, --picture or --html",
