@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from netsurgery.errors import MemoryLimitError
 from netsurgery.io import memory
 from netsurgery.maps import resize as resize_module
 from netsurgery.maps.image import Picture
@@ -137,6 +138,34 @@ def test_rows_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read[:40] == list(range(0, 640, 16))
     assert len(read[40:]) == len(set(read[40:]))
     assert resize_module._GROUP < 400
+
+
+def test_no_rows_are_made_above_the_first_ones_asked_for() -> None:
+    tops: list[int] = []
+    assert _counting(tops).rows(40, 50).ravel().tolist() == list(range(40, 50))
+    assert tops == [32, 48]
+
+
+@pytest.mark.usefixtures("fresh_budget")
+def test_rows_after_a_refusal_are_the_right_ones() -> None:
+    rows = _counting([])
+    assert rows.rows(0, 4).ravel().tolist() == [0, 1, 2, 3]
+    assert rows.rows(14, 20).ravel().tolist() == list(range(14, 20))
+    memory.set_max_memory(2000)
+    with pytest.raises(MemoryLimitError):
+        rows.rows(14, 640)
+    assert rows.rows(14, 20).ravel().tolist() == list(range(14, 20))
+
+
+def _counting(tops: list[int]) -> StripRows:
+    """640 rows, each of its own number; `tops` gets the first one of each strip."""
+
+    def strips(first: int) -> Iterator[NDArray[Any]]:
+        for top in range(first, 640, 16):
+            tops.append(top)
+            yield np.arange(top, top + 16).reshape(-1, 1, 1)
+
+    return StripRows((640, 1, 1), np.dtype(np.int64), 16, strips, "strips")
 
 
 @pytest.mark.usefixtures("fresh_budget")

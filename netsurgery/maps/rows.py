@@ -121,7 +121,7 @@ class StripRows:
 
     def rows(self, top: int, bottom: int) -> Pixels:
         """As `PixelRows.rows`. Raises MemoryLimitError, and what making the strips raises."""
-        if top < self._top:
+        if top < self._top or self._buffer is None:  # none yet, or no memory for a larger one
             self._begin(top)
         buffer = self._room(top, bottom)
         while self._bottom < bottom:
