@@ -11,7 +11,7 @@ import numpy as np
 from netsurgery.errors import ImageError
 from netsurgery.io.terminal import no_warnings
 from netsurgery.io.wording import listed
-from netsurgery.maps.picture_limits import check_pixels
+from netsurgery.maps.picture_limits import TIFF_STARTS, check_pixels
 from netsurgery.maps.rows import StripRows
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ _MISSING = (
     "a TIFF of a kind that Pillow does not read; pip install 'netsurgery[geo]' to have it read by "
     "rasterio"
 )
-
-#: How a TIFF begins, of 32 and of 64 bits.
-_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 #: Bytes of blocks that GDAL keeps; its own default is a twentieth of the machine's memory.
 _CACHE = 64 << 20
@@ -44,7 +41,7 @@ def is_tiff(path: str) -> bool:
     """
     try:
         with open(path, "rb") as file:
-            return file.read(4) in _STARTS
+            return file.read(4) in TIFF_STARTS
     except OSError:
         return False
 

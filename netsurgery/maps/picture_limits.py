@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "METADATA",
     "PIXEL_LIMIT",
+    "TIFF_STARTS",
     "Metered",
     "check_decoder",
     "check_file",
@@ -54,6 +55,9 @@ SCAN_LIMIT = EXIF_LIMIT = 100
 
 #: Strips or tiles of a TIFF: of 32 x 32 pixels in the largest picture that is read by default.
 STRIP_LIMIT, _STRIP_PIXELS = 1 << 17, 1 << 10
+
+#: How a TIFF begins, of 32 and of 64 bits.
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 #: Comments in a plain PNM.
 COMMENT_LIMIT = 10000
@@ -145,7 +149,7 @@ def check_file(file: BinaryIO, size: int) -> None:
     start = file.read(4)
     if start[:2] == b"\xff\xd8":
         _check_jpeg(file)
-    elif start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+    elif start in TIFF_STARTS:
         _check_tiff(file, "<" if start[:1] == b"I" else ">", big=b"+" in start)
     elif start[:2] in (b"P1", b"P2", b"P3"):
         _check_plain(file)
