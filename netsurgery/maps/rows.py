@@ -169,12 +169,12 @@ class StripRows:
         return rows * width * channels * self.kind.itemsize + self._besides(height)
 
 
-def row_bands(rows: PixelRows) -> Iterator[tuple[int, Pixels]]:
-    """All rows in bands, from the top down, each with the number of its first row."""
+def row_bands(rows: PixelRows) -> Iterator[Pixels]:
+    """All rows in bands, from the top down."""
     height, width, channels = rows.shape
     step = max(1, _SOME // (width * channels))
     for top in range(0, height, step):
-        yield top, rows.rows(top, min(top + step, height))
+        yield rows.rows(top, min(top + step, height))
 
 
 def lowest_value(rows: PixelRows) -> float:
@@ -184,7 +184,7 @@ def lowest_value(rows: PixelRows) -> float:
     5.0
     """
     lowest = np.inf
-    for _, band in row_bands(rows):
+    for band in row_bands(rows):
         lowest = min(lowest, float(band.min()))
         if lowest == 0 and rows.kind.kind == "u":  # nothing is lower: most pictures end here
             break

@@ -68,7 +68,7 @@ def _of_file(path: str) -> str:
 def _of_pixels(pixels: PixelRows) -> str:
     """All the pixels that the net sees, some rows at a time."""
     digest = hashlib.sha256(f"{pixels.shape} {pixels.kind}".encode())
-    for _, rows in row_bands(pixels):
+    for rows in row_bands(pixels):
         digest.update(np.ascontiguousarray(rows).data)
     return digest.hexdigest()
 
