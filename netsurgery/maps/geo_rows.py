@@ -46,7 +46,7 @@ def is_tiff(path: str) -> bool:
         return False
 
 
-def geo_rows(path: str, shown: str) -> StripRows | None:
+def geo_rows(path: str) -> StripRows | None:
     """The rows of a TIFF's bands 1 to 3, or of its first one; None where rasterio has none of it.
 
     Raises ImageError for pixels that are neither uint8 nor uint16, for too many of them, and,
@@ -55,7 +55,7 @@ def geo_rows(path: str, shown: str) -> StripRows | None:
     try:
         import rasterio
     except ImportError:
-        raise ImageError(f"{shown}: {_MISSING}") from None
+        raise ImageError(f"{path}: {_MISSING}") from None
     try:
         with _opened(path) as file:
             channels = 3 if file.count >= 3 else 1
@@ -66,20 +66,18 @@ def geo_rows(path: str, shown: str) -> StripRows | None:
     try:
         check_pixels(*shape[:2])
     except ImageError as error:
-        raise ImageError(f"{shown}: {error}") from error
+        raise ImageError(f"{path}: {error}") from error
     if kinds not in ({"uint8"}, {"uint16"}):
         raise ImageError(
-            f"{shown}: its pixels are {listed(sorted(kinds), 'and')}; expected uint8 or uint16"
+            f"{path}: its pixels are {listed(sorted(kinds), 'and')}; expected uint8 or uint16"
         )
     kind, step = np.dtype(kinds.pop()), min(shape[0], blocks[0], _MOST)
-    read = partial(_strips, path, shown, shape, step)
+    read = partial(_strips, path, shape, step)
     memory = _CACHE + 2 * step * shape[1] * channels * kind.itemsize
-    return StripRows(shape, kind, step, read, f"{shown}: rows of it", lambda height: memory)
+    return StripRows(shape, kind, step, read, f"{path}: rows of it", lambda height: memory)
 
 
-def _strips(
-    path: str, shown: str, shape: tuple[int, int, int], step: int, first: int
-) -> Iterator[Pixels]:
+def _strips(path: str, shape: tuple[int, int, int], step: int, first: int) -> Iterator[Pixels]:
     import rasterio
     from rasterio.windows import Window
 
@@ -94,7 +92,7 @@ def _strips(
                 yield strip.transpose(1, 2, 0)
     except rasterio.errors.RasterioIOError as error:
         words = " ".join(str(error).split())
-        raise ImageError(f"{shown}: broken picture ({words})") from error
+        raise ImageError(f"{path}: broken picture ({words})") from error
 
 
 def _opened(path: str) -> Any:

@@ -49,15 +49,17 @@ def open_picture(image: AnyPicture, name: str = "") -> Picture:
             return None
         from netsurgery.maps.vips_rows import vips_rows, why_not_in_strips
 
-        why.extend(filter(None, [why_not_in_strips(opened, path)]))
-        return None if why else _large(path, vips_rows(opened, path, mode, path))
+        if reason := why_not_in_strips(opened, path):
+            why.append(reason)
+            return None
+        return _large(path, vips_rows(opened, path, mode))
 
     try:
         return open_file(name, streamed)
     except NotDecoded:
         from netsurgery.maps.geo_rows import geo_rows, is_tiff
 
-        if is_tiff(name) and (rows := geo_rows(name, name)) is not None:
+        if is_tiff(name) and (rows := geo_rows(name)) is not None:
             return _large(name, rows)
         raise
     except MemoryLimitError as error:

@@ -99,15 +99,15 @@ def _has_exif_at_its_end(path: str) -> bool:
     return True
 
 
-def vips_rows(image: Image.Image, path: str, mode: str, shown: str) -> StripRows:
+def vips_rows(image: Image.Image, path: str, mode: str) -> StripRows:
     """The rows of a picture whose header Pillow has read, brought to `mode` (`known_mode`).
 
     Raises ImageError without the picture's name, and MemoryLimitError where what the file makes a
     decoder keep takes more than there is: all of a progressive JPEG and of an interlaced PNG.
     """
-    decoder = _Decoder(image, path, mode, shown)
+    decoder = _Decoder(image, path, mode)
     held = decoder.held
-    with Claim(held, f"{shown}: decoding {decoder.what}, which has to be kept,"):
+    with Claim(held, f"{path}: decoding {decoder.what}, which has to be kept,"):
         pass  # it is claimed for as long as the decoder runs; here to say why
     kind = np.dtype("u2" if mode.startswith("I") else "u1")
     channels = channels_of(mode)
@@ -116,7 +116,7 @@ def vips_rows(image: Image.Image, path: str, mode: str, shown: str) -> StripRows
         kind,
         decoder.step,
         decoder.strips,
-        f"{shown}: rows of it",
+        f"{path}: rows of it",
         lambda height: held + decoder.kept,
     )
 
@@ -128,9 +128,9 @@ class _Decoder:
     is. kept: bytes of strips.
     """
 
-    def __init__(self, image: Image.Image, path: str, mode: str, shown: str) -> None:
+    def __init__(self, image: Image.Image, path: str, mode: str) -> None:
         self.format, self.mode, self.own = str(image.format), mode, image.mode
-        self.path, self.shown, self.size = path, shown, image.size
+        self.path, self.size = path, image.size
         with _vips_errors():
             opened = self._open()
             interlaced = bool(opened.get_typeof("interlaced"))
@@ -164,7 +164,7 @@ class _Decoder:
         import pyvips
 
         width, height = self.size
-        with Claim(self.held + self.kept, f"{self.shown}: decoding it"), _vips_errors(self.shown):
+        with Claim(self.held + self.kept, f"{self.path}: decoding it"), _vips_errors(self.path):
             opened = self._open()
             region = pyvips.Region.new(opened)
             kind = np.dtype("u2" if opened.format == "ushort" else "u1")
