@@ -77,7 +77,7 @@ def read_list(path: str) -> list[str]:
     Raises ImageError for what is not a list, and for an empty one.
     """
     shown = STDIN if path == "-" else path
-    content = _content(path)
+    content = _content(path, shown)
     with Claim(_COPIES * len(content), f"{shown}: its names"):
         if reason := refusal(content[:4096], _EXPECTED):
             raise ImageError(f"{shown}: {reason}")
@@ -101,7 +101,7 @@ def _names(content: bytes) -> list[bytes]:
     return [line for line in lines if line]
 
 
-def _content(path: str) -> bytes:
+def _content(path: str, shown: str) -> bytes:
     try:
         if path == "-":
             if sys.stdin is None:
@@ -116,5 +116,5 @@ def _content(path: str) -> bytes:
     except ValueError as error:  # a zero byte in the name
         raise ImageError(f"{path!r}: not a file name (it holds a zero byte)") from error
     if len(content) > _LIMIT:
-        raise ImageError(f"{path}: more than {_LIMIT} bytes, expected {_EXPECTED}")
+        raise ImageError(f"{shown}: more than {_LIMIT} bytes, expected {_EXPECTED}")
     return content
