@@ -107,10 +107,16 @@ class CellGrid:
     regions: NDArray[Any] | None = None
     smooth: bool = False
 
+    @property
+    def least_size(self) -> tuple[float, float]:
+        """The height of the lowest cells, and the width of the narrowest."""
+        sides = self.rows, self.columns
+        height, width = (float((side[:, 1] - side[:, 0]).min()) for side in sides)
+        return height, width
+
     def line_width(self, scale: float) -> int:
         """How wide the lines are, before they are scaled; 0 for none."""
-        sides = [float((each[:, 1] - each[:, 0]).min()) for each in (self.columns, self.rows)]
-        side = round(min(sides), 6)  # those of equal cells differ in their last bits
+        side = round(min(self.least_size), 6)  # those of equal cells differ in their last bits
         return 0 if side * scale < _LINED else 2 if side >= _WIDE else 1
 
 

@@ -117,8 +117,8 @@ class MapFrame:
     def _numbers(self, scene: Scene, cells: CellGrid, content: MapColors) -> None:
         """Each cell's likeliest class, where there is room for it."""
         numbers = self.class_map.argmax()
-        sizes = [float((each[:, 1] - each[:, 0]).min()) for each in (cells.columns, cells.rows)]
-        size = int(min(sizes[1] * 0.5, sizes[0] * 1.3 / len(str(numbers.max())), 13))
+        height, width = cells.least_size
+        size = int(min(height * 0.5, width * 1.3 / len(str(numbers.max())), 13))
         if size < _READ:
             return
         x0, y0, x1, y1 = self.box
