@@ -192,10 +192,16 @@ def test_a_group_without_a_name_or_members_is_not_private(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import grp
+    import pwd
 
     file.parent.chmod(0o775)
-    monkeypatch.setattr(grp, "getgrgid", lambda number: {}[number])
-    assert exposure(file) is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(grp, "getgrgid", lambda number: {}[number])
+        assert exposure(file) is not None
+    monkeypatch.setattr(grp, "getgrgid", lambda number: SimpleNamespace(gr_mem=[]))
+    monkeypatch.setattr(pwd, "getpwall", list)
+    monkeypatch.setattr(pwd, "getpwuid", lambda number: user("me", number, GROUP + 1))
+    assert exposure(file) == f"{file.parent} can be written by others"
 
 
 def test_an_acl_by_which_another_user_may_write(file: Path) -> None:
