@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import tempfile
 from pathlib import Path
@@ -17,7 +18,10 @@ from netsurgery.cli import run
 from netsurgery.errors import FormatError, OutputError
 from netsurgery.formats.caffemodel_new import NewBlob, NewLayer
 from netsurgery.formats.weights import write_weights
+from netsurgery.io import files
 from netsurgery.io.files import Outputs
+from netsurgery.io.folders import output_folders
+from netsurgery.io.output_folder import OutputFolder, check_output_folders
 from netsurgery.io.scratch import scratch_folder
 
 pytestmark = with_owners
@@ -92,6 +96,25 @@ def test_a_picture_folder_behind_such_a_link_is_not_made(
     assert os.listdir("private") == ["precious"]
 
 
+def test_what_is_behind_such_a_link_is_refused_before_any_work(
+    folder: Path,
+    give: Give,  # noqa: F811
+) -> None:
+    """Nor is a folder made there, which an error would remove again."""
+    Path("link").symlink_to("private")
+    give(folder / "link", EVE)
+    with pytest.raises(OutputError, match="another user"):
+        Outputs(["link/new"])
+    with (
+        pytest.raises(OutputError, match="another user"),
+        output_folders([Path("link/new/file")]),
+    ):
+        pytest.fail("it was made")
+    with pytest.raises(OutputError, match="another user"):
+        check_output_folders(["link/maps.zarr"], ["zarr.json"])
+    assert os.listdir("private") == ["precious"]
+
+
 def test_a_link_of_ones_own_in_a_shared_folder_is_followed(folder: Path) -> None:
     Path("shared").mkdir()
     Path("shared").chmod(0o1777)
@@ -123,6 +146,22 @@ def test_a_link_that_changes_during_the_run(
     with pytest.raises(OutputError, match=r"leads elsewhere|another user"):
         write()
     assert Path("private/precious").read_text() == "years of work"
+    assert os.listdir("mine") == []
+
+
+def test_a_link_that_changes_while_a_folder_is_written(
+    folder: Path,
+    give: Give,  # noqa: F811
+) -> None:
+    Path("mine").mkdir()
+    Path("link").symlink_to("mine")
+
+    def write() -> None:
+        with OutputFolder("link/maps.zarr"):
+            give(folder / "link", EVE)
+
+    with pytest.raises(OutputError, match="another user"):
+        write()
     assert os.listdir("mine") == []
 
 
@@ -172,11 +211,22 @@ def test_the_mode_of_a_program_that_runs_as_its_owner_is_not_kept(
     assert stat.S_IMODE(planted.stat().st_mode) == (mode or 0o644)
 
 
-def test_a_planted_pipe_of_a_temporarys_name_is_not_waited_for(folder: Path) -> None:
-    os.mkfifo(".out.0123456789ab.netsurgery-tmp")
-    with Outputs(["out"]) as outputs:
-        outputs["out"].write(b"new")
+def test_a_planted_pipe_of_a_temporarys_name_is_not_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = Path(".out.0123456789ab.netsurgery-tmp")
+    os.mkfifo(planted)
+    monkeypatch.setattr(files, "_cleared", {})  # the fixture's run has just cleared the folder
+    handler = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it is waited for"))
+    signal.alarm(20)
+    try:
+        with Outputs(["out"]) as outputs:
+            outputs["out"].write(b"new")
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, handler)
     assert Path("out").read_bytes() == b"new"
+    assert not planted.exists()  # it was looked at, and nobody holds it
 
 
 def test_a_folder_for_temporary_files_that_others_could_move(
