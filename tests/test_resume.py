@@ -21,6 +21,9 @@ import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.engines.ort import EmbeddedNet
 from netsurgery.errors import EngineFailed, OutputError
+from netsurgery.io import kept_file
+from netsurgery.maps.tile_journal import TileJournal
+from netsurgery.maps.tile_store import TileStore
 from netsurgery.net import staging
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no kill -9")
@@ -323,6 +326,38 @@ def test_a_journal_that_is_not_whole(
     assert outputs() == ended
     assert len(runs) == ROWS * (ROWS - rows)
     assert left() == []
+
+
+def test_no_more_is_left_out_than_is_done() -> None:
+    """Not even one row of cells, which tiles of another size may begin with."""
+    store = TileStore()
+    store.make("prob", (1, 2, 9, 9))
+    store.add({"prob": 4})
+    assert store.has({"prob": 4})
+    assert not store.has({"prob": 5})
+    assert not store.has({"prob": 4, "conv1": 1})
+
+
+def test_a_row_is_in_the_journal_once_its_cells_are_on_the_disk(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut, unlike `kill -9`, loses what is not: then the journal must not have it."""
+    steps: list[str] = []
+
+    def log(owner: Any, name: str, step: str) -> None:
+        whole = getattr(owner, name)
+
+        def logged(*args: Any) -> Any:
+            steps.append(step)
+            return whole(*args)
+
+        monkeypatch.setattr(owner, name, logged)
+
+    log(kept_file._Mapping, "flush", "cells")
+    log(TileJournal, "_append", "line")
+    log(os, "fsync", "synced")
+    assert run(CLASSIFY) == 0
+    assert steps == ["line", "synced", *["cells", "line", "synced"] * ROWS]
 
 
 def test_another_size_of_tiles_goes_on_too(ended: dict[str, bytes], runs: list[int]) -> None:
