@@ -109,13 +109,18 @@ def test_glyphs_of_a_real_font(tmp_path: Path) -> None:
     glyphs = Glyphs(str(dejavu()))
     assert glyphs.has("Ψάρι قطة x\u0301 Žluťoučký")
     assert not glyphs.has("猫")
+    assert not glyphs.has("Ψ猫")
+    assert glyphs.has("x\u200dx")  # a joiner, of which nothing is to be seen
+    assert not glyphs.has("\u2800")  # nor of this one, which is no space
     folder = tmp_path / "deep" / "er"
     folder.mkdir(parents=True)
     shutil.copy(dejavu(), folder)
     assert Fonts(folders=[tmp_path]).readable("Ψάρι") == "Ψάρι"
     assert not Fonts(folders=[tmp_path / "nothing"]).is_native("Ψάρι")
     (folder / "NotoSans-Regular.ttf").write_bytes(b"broken")
-    assert Fonts(folders=[tmp_path]).readable("猫") == "Mao"
+    again = tmp_path / "deep"  # the fonts of `tmp_path` are known by now
+    assert Fonts(folders=[again]).readable("猫") == "Mao"
+    assert Fonts(folders=[again]).readable("Ψάρι") == "Ψάρι"
 
 
 def test_a_font_that_is_named(tmp_path: Path) -> None:
