@@ -186,9 +186,8 @@ def test_ctrl_c_keeps_and_says_so(expected: dict[str, bytes]) -> None:
     assert left() == []
 
 
-@pytest.fixture
-def ended(expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """After a call that ended when it had four rows of tiles."""
+def run_until(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that ends when it has done so many rows of tiles."""
     whole = EmbeddedNet.forward
     with monkeypatch.context() as patch:
         count = 0
@@ -196,12 +195,18 @@ def ended(expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> dict[s
         def failing(self: EmbeddedNet, *args: object) -> object:
             nonlocal count
             count += 1
-            if count > 4 * ROWS:
+            if count > rows * ROWS:
                 raise EngineFailed("the engine died")
             return whole(self, *args)  # type: ignore[arg-type]
 
         patch.setattr(EmbeddedNet, "forward", failing)
         assert run(CLASSIFY) == 1
+
+
+@pytest.fixture
+def ended(expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """After a call that ended when it had four rows of tiles."""
+    run_until(4, monkeypatch)
     assert rows_done() == 4
     return expected
 
@@ -319,13 +324,31 @@ def test_a_journal_that_is_not_whole(
     rows: int,
     ended: dict[str, bytes],
     runs: list[int],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     journal = Path(JOURNAL)
     journal.write_bytes(content(journal.read_bytes().splitlines(keepends=True)))
-    assert run(CLASSIFY) == 0
+    capsys.readouterr()
+    assert run(LOUD) == 0
+    notes = said(capsys)
+    assert len(notes) == (rows > 0)  # a line that is none says nothing that could be given up
+    assert all(note.startswith("note: went on with ") for note in notes)
     assert outputs() == ended
     assert len(runs) == ROWS * (ROWS - rows)
     assert left() == []
+
+
+def test_what_follows_half_a_line_counts(
+    ended: dict[str, bytes], runs: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(JOURNAL, "ab") as journal:
+        journal.write(b'{"prob": [[11, 5')
+    run_until(2, monkeypatch)
+    assert rows_done() == 6
+    runs.clear()
+    assert run(CLASSIFY) == 0
+    assert len(runs) == ROWS * (ROWS - 6)
+    assert outputs() == ended
 
 
 def test_no_more_is_left_out_than_is_done() -> None:
