@@ -19,13 +19,13 @@ from rasterio.transform import Affine
 
 import netsurgery as ns
 from netsurgery.cli import run
+from netsurgery.engines.ort import EmbeddedNet
 from netsurgery.errors import OutputError
 from netsurgery.io.files import Outputs
 from netsurgery.maps import row_blocks as row_blocks_module
 from netsurgery.maps.classmap import ClassMap, Geometry, HoldsNaN
 from netsurgery.maps.color_scale import finite_range
 from netsurgery.maps.image import Picture
-from netsurgery.maps.mapper import Mapper
 from netsurgery.maps.row_blocks import row_blocks
 from netsurgery.maps.transformer import place
 from netsurgery.verbs.outputs import OUTPUTS, FolderContent, MapView, record, zarr_store
@@ -198,6 +198,15 @@ def test_zarr(folder: Path) -> None:
     assert attributes["window_size"] == [32, 32]
     assert attributes["window_stride"] == [8, 8]
     assert attributes["window_start"] == [0, 0]
+    assert attributes["image"] == "canvas.png"
+    assert attributes["image_size"] == [192, 288]
+    assert attributes["blob"] == class_map.blob == "prob"
+    assert attributes["is_probability"] is True
+    assert attributes["background"] == 10
+    assert attributes["engine"] == class_map.engine
+    assert group.metadata.zarr_format == 3
+    kinds = {name: str(group[name].dtype) for name in group}
+    assert kinds == {"values": "float32", "y": "float64", "x": "float64"}
 
 
 @with_zarr
@@ -212,11 +221,15 @@ def test_zarr_chunks_hold_whole_cells(tmp_path: Path) -> None:
 
 
 @with_zarr
-def test_zarr_replaces_its_own_kind_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_zarr_replaces_its_own_kind_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     line = [*CLASSIFY.split(), "--zarr", "m.zarr"]
     assert run(line) == 0
     (Path("m.zarr") / "stale").touch()
-    assert run(line) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(EmbeddedNet, "forward", None)  # it is said before any work
+        assert run(line) == 1
     assert capsys.readouterr().err == "error: m.zarr: exists already; --force replaces it\n"
     assert run([*line, "--force"]) == 0
     assert not (Path("m.zarr") / "stale").exists()
@@ -224,7 +237,9 @@ def test_zarr_replaces_its_own_kind_alone(folder: Path, capsys: pytest.CaptureFi
     (Path("mine.zarr") / "thesis.tex").touch()
     assert run([*CLASSIFY.split(), "--zarr", "mine.zarr", "--force"]) == 1
     assert (Path("mine.zarr") / "thesis.tex").exists()
+    capsys.readouterr()
     assert run([*CLASSIFY.split(), "--zarr", "missing/m.zarr"]) == 1
+    assert "m.zarr: there is no folder missing; make it first" in capsys.readouterr().err
     assert run([*CLASSIFY.split(), "--zarr", "-"]) == 2
     assert not [path for path in folder.iterdir() if path.name.endswith("netsurgery-tmp")]
 
@@ -264,7 +279,7 @@ def test_a_full_disk_costs_no_tiles(
     assert {path.name for path in folder.iterdir() if "netsurgery-" in path.name} == of_run
     (folder / ".m.zarr.0123456789ab.netsurgery-tmp").mkdir()
     with monkeypatch.context() as patch:
-        patch.setattr(Mapper, "run", None)
+        patch.setattr(EmbeddedNet, "forward", None)
         assert run(line) == 0
     assert not [path for path in folder.iterdir() if "netsurgery-" in path.name]
     assert opened("m.zarr")["values"].shape == (11, 21, 33)
