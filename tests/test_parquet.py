@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -147,5 +148,19 @@ def test_a_disk_that_is_full_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("netsurgery.io.files.OutputFile.by_descriptor", "/dev/full")
     maps = ns.classify_maps(["cat.png", "dog.png"], MODEL, blob="pool3", engine="embedded")
     with pytest.raises(ns.OutputError, match=r"^cells.parquet: .*No space left"):
+        list(maps.to_files({"parquet": "cells.parquet"}))
+    assert not Path("cells.parquet").exists()
+
+
+def test_a_disk_that_is_full_at_the_end_ends_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = pq.ParquetWriter.close
+
+    def close(writer: pq.ParquetWriter) -> None:
+        whole(writer)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "close", close)
+    maps = ns.classify_maps(["cat.png", "dog.png"], MODEL, blob="pool3", engine="embedded")
+    with pytest.raises(ns.OutputError, match=r"^cells.parquet: No space left"):
         list(maps.to_files({"parquet": "cells.parquet"}))
     assert not Path("cells.parquet").exists()
