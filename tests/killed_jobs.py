@@ -92,8 +92,9 @@ class KilledJob:
     def one_process(self) -> None:
         """Have one process make what the job is to make."""
         words = ["classify-map", *self.names, *self.options, "--npy", "one/", "--html", "one.html"]
-        records = self.run(*words, "--json").stdout
-        (self.folder / "one.jsonl").write_text(records)
+        done = self.run(*words, "--json")
+        assert done.returncode == 0, done.stderr
+        (self.folder / "one.jsonl").write_text(done.stdout)
 
     def run(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
@@ -148,12 +149,16 @@ class KilledJob:
             done = self.run("job", *words)
             assert done.returncode == 0, done.stderr
         for name in ("one.jsonl", "one.html"):
-            merged = self.folder / name.replace("one", "many")
-            assert merged.read_bytes() == (self.folder / name).read_bytes(), name
-        expected, merged = self.folder / "one", self.folder / "many"
-        assert sorted(os.listdir(expected)) == sorted(os.listdir(merged))
-        for name in os.listdir(expected):
-            assert (merged / name).read_bytes() == (expected / name).read_bytes(), name
+            expected = (self.folder / name).read_bytes().splitlines(keepends=True)
+            found = (
+                (self.folder / name.replace("one", "many")).read_bytes().splitlines(keepends=True)
+            )
+            for number, (line, other) in enumerate(zip(expected, found, strict=True), 1):
+                assert line == other, f"{name}:{number}"
+        one, many = self.folder / "one", self.folder / "many"
+        assert sorted(os.listdir(one)) == sorted(os.listdir(many))
+        for name in os.listdir(one):
+            assert (many / name).read_bytes() == (one / name).read_bytes(), name
         assert self.begun_twice() <= deaths, f"{self.begun_twice()} begun twice, {deaths} killed"
         assert os.listdir(self.temporary) == []
 

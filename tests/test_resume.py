@@ -186,7 +186,7 @@ def test_ctrl_c_keeps_and_says_so(expected: dict[str, bytes]) -> None:
     assert left() == []
 
 
-def run_until(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def run_until(rows: int, monkeypatch: pytest.MonkeyPatch, command: list[str] = CLASSIFY) -> None:
     """A call that ends when it has done so many rows of tiles."""
     whole = EmbeddedNet.forward
     with monkeypatch.context() as patch:
@@ -200,7 +200,7 @@ def run_until(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
             return whole(self, *args)  # type: ignore[arg-type]
 
         patch.setattr(EmbeddedNet, "forward", failing)
-        assert run(CLASSIFY) == 1
+        assert run(command) == 1
 
 
 @pytest.fixture
@@ -243,6 +243,30 @@ def test_an_engine_that_died_loses_nothing(
     assert len(runs) == ROWS * (ROWS - 4)
     assert outputs() == ended
     assert left() == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [*LOUD, "--json"],
+        "features big.png --blob prob --engine embedded --size image --tile 64 -o map.npy --force "
+        "--json".split(),
+    ],
+    ids=["classify-map", "features"],
+)
+def test_a_record_does_not_say_that_it_went_on(
+    command: list[str],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(command) == 0
+    whole = capsys.readouterr()
+    run_until(4, monkeypatch, command)
+    assert rows_done() == 4
+    capsys.readouterr()
+    assert run(command) == 0
+    assert capsys.readouterr().out == whole.out
 
 
 def change_picture() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from netsurgery.maps.map_text import class_table
 if TYPE_CHECKING:
     from netsurgery.maps.classmap import ClassMap
 
-__all__ = ["map_html", "map_record"]
+__all__ = ["map_html", "map_record", "recorded_notes"]
 
 #: What a class and a score take as JSON's values and as text.
 _NUMBERS = 400
@@ -48,8 +49,20 @@ def map_record(class_map: ClassMap, top_k: int) -> dict[str, Any]:
         "summary": [_row(class_map, row) for row in class_map.summary()],
         "classes": top.tolist(),
         "scores": _scores(np.take_along_axis(class_map.values, top, axis=0)),
-        "notes": [note for kind, note in class_map.notes.items() if kind != "engine"],
+        "notes": recorded_notes(class_map.notes),
     }
+
+
+def recorded_notes(notes: Mapping[str, str]) -> list[str]:
+    """Of the notes on a picture's blobs, by kind, those that its record has.
+
+    The engine's has a place of its own. What was left of an earlier run is a fact of this one, not
+    of the blobs: however often a run was ended, its outputs are the same.
+
+    >>> recorded_notes({"engine": "slow", "tiles": "run in 4 tiles", "resume": "36% was done"})
+    ['run in 4 tiles']
+    """
+    return [note for kind, note in notes.items() if kind not in ("engine", "resume")]
 
 
 def _row(class_map: ClassMap, row: Any) -> dict[str, Any]:

@@ -75,6 +75,8 @@ class ImageFeatures(Mapping[str, "Features"]):
 
     def to_json(self) -> dict[str, Any]:
         """The picture's record of `features --json`: everything but the values."""
+        from netsurgery.maps.map_record import recorded_notes
+
         records = [features.to_json() for features in self.values()]
         shared = {key: records[0][key] for key in _OF_IMAGE} if records else {}
         own = [
@@ -82,8 +84,9 @@ class ImageFeatures(Mapping[str, "Features"]):
             for record in records
         ]
         # The engine's note is of the whole run, whose record has it: `FeatureJob.to_json`.
-        notes = [note for kind, note in self.notes.items() if kind != "engine"]
-        return {"image": self.image, **shared, "blobs": own, "notes": notes}
+        return {
+            "image": self.image, **shared, "blobs": own, "notes": recorded_notes(self.notes),
+        }  # fmt: skip
 
     def __repr__(self) -> str:
         return short_repr(f"ImageFeatures of {self.image}: {', '.join(self)}")
