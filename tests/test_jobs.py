@@ -260,6 +260,17 @@ def test_merging_waits_for_the_last_picture(
     assert capsys.readouterr().out == Path("all.jsonl").read_text()
 
 
+def test_merging_from_another_folder(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one picture's output goes into a folder that is yet to be made, as the plan says."""
+    settings = ns.read_settings("netsurgery.toml")
+    job = ns.plan_job("a.png", settings, "one.job", engine="embedded", outputs={"npy": "maps/"})
+    job.resume(workers=1)
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert run(["job", "merge", "../one.job", "-q"]) == 0
+    assert os.listdir(pictures / "maps") == ["a.npy"]
+
+
 def test_what_merging_cannot_write_is_refused_before_it_writes(pictures: Path) -> None:
     settings = ns.read_settings("netsurgery.toml")
     job = ns.plan_job("a.png", settings, JOB, engine="embedded", outputs={"npy": "map.npy"})

@@ -296,10 +296,8 @@ class Job(ShortRepr):
                 f"{self.folder}: was planned without outputs; {argument('--records FILE')} takes "
                 "the records of its pictures"
             )
-        folder = Path(self._plan.folder)
-        return {
-            kind: _from_here(folder / place, place) for kind, place in self._plan.outputs.items()
-        }
+        folder = self._plan.folder
+        return {kind: _from_here(folder, place) for kind, place in self._plan.outputs.items()}
 
     def _row_of_error(self, chunk: Chunk, index: int, kind: str) -> bytes:
         """The part of a table of a picture that failed."""
@@ -346,6 +344,7 @@ def _joined(kind: str, parts: list[bytes]) -> bytes:
     return join(parts)
 
 
-def _from_here(path: Path, place: str) -> str:
-    """A place of the plan's, whose folder may not be the current one."""
-    return place if os.path.abspath(place) == str(path) else str(path)
+def _from_here(folder: str, place: str) -> str:
+    """A place of the plan's, whose folder may not be the current one; a / at its end stays."""
+    path = os.path.join(folder, place)
+    return place if os.path.abspath(place) == os.path.abspath(path) else path
