@@ -104,9 +104,9 @@ class KilledJob:
     def copied_to(self, folder: Path) -> KilledJob:
         """The same in another folder: what one process makes need not be made again."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
-        other = copy.copy(self)
-        other._move_to(folder, float(self.env["SLOWLY"]))
-        return other
+        job = copy.copy(self)
+        job._move_to(folder, float(self.env["SLOWLY"]))
+        return job
 
     def one_process(self) -> None:
         """Have one process make what the job is to make."""

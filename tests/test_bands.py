@@ -50,7 +50,7 @@ def mapper(size: ns.PictureOptions, **options: Any) -> ns.Mapper:
 
 
 def planned(picture: str, **options: Any) -> JobWorker:
-    """A worker of a job of one picture, in this process, that has not begun."""
+    """A worker of a job of one picture, in this process, that is yet to begin."""
     ns.plan_job(picture, settings(), JOB, size=TILED, engine=ONE_THREAD, **options)
     return JobWorker(JobAssignment(JOB, ONE_THREAD, "run", None, True))
 
@@ -69,21 +69,21 @@ def test_bands_in_any_order_have_the_bits_of_the_whole(
 ) -> None:
     """Of pictures that are scaled, too, and of a mean that has a value for each pixel."""
     size = ns.PictureOptions((440, 300) if fit == "pad" else "image", fit=fit, tile=190)
-    with mapper(replace(size, tile="none"), blob=blob) as one:
-        expected = one.map(picture).values
-    with mapper(size, blob=blob) as other:
+    with mapper(replace(size, tile="none"), blob=blob) as whole:
+        expected = whole.map(picture).values
+    with mapper(size, blob=blob) as tiled:
         opened = ns.read_picture(picture)
-        plan = plan_bands(other, opened)
+        plan = plan_bands(tiled, opened)
         assert plan is not None
         assert len(plan.bands) > 2
         files = [str(tmp_path / f"{number}.npy") for number in range(len(plan.bands))]
         for number in np.random.default_rng(0).permutation(len(files)):
-            values = BandRunner(other, opened, plan).run(plan.bands[number])
+            values = BandRunner(tiled, opened, plan).run(plan.bands[number])
             assert values.nbytes < expected.nbytes / 2
             np.save(files[number], values)
         store = BandStore("map.npy", blob=blob, plan=plan, files=files, resume=True)
-        other.run = None  # type: ignore[assignment, method-assign]
-        together = other.map(opened, store=store)
+        tiled.run = None  # type: ignore[assignment, method-assign]
+        together = tiled.map(opened, store=store)
     assert together.values.tobytes() == expected.tobytes()
     store.remove()
 
@@ -100,17 +100,17 @@ def test_bands_in_any_order_have_the_bits_of_the_whole(
 def test_what_is_not_large_has_no_bands(
     picture: str, size: ns.PictureOptions, options: dict[str, Any]
 ) -> None:
-    with mapper(TILED) as of_large, mapper(size, **options) as other:
+    with mapper(TILED) as of_large, mapper(size, **options) as of_none:
         opened = ns.read_picture(picture)
         assert plan_bands(of_large, opened) is not None
-        assert plan_bands(other, opened) is None
+        assert plan_bands(of_none, opened) is None
 
 
 def test_bands_that_would_change_bits_are_not_made(picture: str) -> None:
     """Threads share a band's columns out, and each needs some."""
     opened, many = ns.read_picture(picture), EngineOptions("embedded", threads=16)
-    with ns.open_mapper(settings(), many, size=TILED) as other:
-        assert plan_bands(other, opened) is None
+    with ns.open_mapper(settings(), many, size=TILED) as of_many:
+        assert plan_bands(of_many, opened) is None
 
 
 def test_a_worker_whose_bands_are_done_by_others_makes_the_outputs(picture: str) -> None:
@@ -124,8 +124,8 @@ def test_a_worker_whose_bands_are_done_by_others_makes_the_outputs(picture: str)
         worker.do_all()
         assert sorted(os.listdir(chunk.path)) == ["0000000.json", "0000000.npy"]
         values = np.load(chunk.file(0, ".npy"))
-    with mapper(TILED) as one:
-        expected = one.map(picture).values
+    with mapper(TILED) as tiled:
+        expected = tiled.map(picture).values
     assert bands.plan is not None
     changed = bands.plan.bands[1]
     expected[:, changed.first : changed.end] += 7

@@ -21,18 +21,18 @@ EMBEDDED = ["--engine", "embedded"]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> KilledJob:
+def job_made_once(tmp_path_factory: pytest.TempPathFactory) -> KilledJob:
     """A job of 24 pictures, one of which cannot be read, and what one process makes of them."""
-    job = KilledJob(tmp_path_factory.mktemp("made"), 24, 0)
+    job = KilledJob(tmp_path_factory.mktemp("job"), 24, 0)
     (job.folder / job.names[5]).write_bytes(b"no picture")
     job.one_process()
     return job
 
 
 @pytest.fixture
-def job(made: KilledJob, tmp_path: Path) -> KilledJob:
+def job(job_made_once: KilledJob, tmp_path: Path) -> KilledJob:
     """That job in a folder of the test's own, not begun."""
-    return made.copied_to(tmp_path)
+    return job_made_once.copied_to(tmp_path)
 
 
 @pytest.fixture

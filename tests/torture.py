@@ -73,9 +73,9 @@ class Torture:
         self.inputs = self._inputs()
         self.out.mkdir()
         # What a conversion imports is imported once, here, and not by each process that is forked.
-        here = os.getcwd()
+        current = os.getcwd()
         self.convert("--force")
-        os.chdir(here)
+        os.chdir(current)
         assert threading.active_count() == 1
         # The least of three: moments behind the end would prove nothing.
         self.seconds = min(self.finished_after() for _ in range(3))
