@@ -54,7 +54,7 @@ def main(words: list[str] | None = None) -> None:
     """Run all of them and print the table."""
     parser = argparse.ArgumentParser(prog="jobs", description="Measure what workers gain.")
     parser.add_argument("--pictures", type=int, default=40)
-    parser.add_argument("--side", type=int, default=6000, help="of the large picture")
+    parser.add_argument("--side", type=int, default=3000, help="of the large picture")
     parser.add_argument("--small", action="store_true", help="a small net, to try this itself")
     asked = parser.parse_args(words)
     with tempfile.TemporaryDirectory(prefix="nsj-", dir="/tmp") as name:
