@@ -47,6 +47,30 @@ def plan(*words: str, pictures: tuple[str, ...] = ("a.png", "b.png")) -> int:
     return run(["classify-map", *pictures, *EMBEDDED, "--job", JOB, "--workers", "1", *words])
 
 
+@pytest.fixture(scope="module")
+def job_done_once(tmp_path_factory: pytest.TempPathFactory, repo_root: Path) -> Path:
+    """A folder with a converted net, two pictures, and a job of them that is done."""
+    folder = tmp_path_factory.mktemp("done")
+    net = repo_root / "prototxt/digits_deploy.prototxt"
+    ns.convert(net, repo_root / "models/digits/digits.caffemodel", folder, engine="embedded")
+    for name in ("a.png", "b.png"):
+        shutil.copy(repo_root / "examples/digits_canvas.png", folder / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert plan() == 0
+    return folder
+
+
+@pytest.fixture
+def done(job_done_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with the same, as if it had been done there."""
+    shutil.copytree(job_done_once, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / JOB / "plan.json"
+    path.write_text(path.read_text().replace(str(job_done_once), str(tmp_path)))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 def processes(job: KilledJob) -> set[int]:
     """The workers that are alive."""
     return {pid for pid, _ in job.begun() if Path(f"/proc/{pid}").exists()}
@@ -86,9 +110,8 @@ def test_killed_workers_cost_a_picture_each(job: KilledJob) -> None:
     assert {index for _, index in job.begun()} == set(range(24))
 
 
-def test_a_worker_that_has_just_taken_its_lease_is_not_named(pictures: Path) -> None:
-    assert plan() == 0
-    record = pictures / JOB / "parts/00000/0000000.json"
+def test_a_worker_that_has_just_taken_its_lease_is_not_named(done: Path) -> None:
+    record = done / JOB / "parts/00000/0000000.json"
     record.unlink()
     (record.parent / "lease").touch()  # made, and not written yet
     status = ns.open_job(JOB).status()
@@ -159,9 +182,7 @@ def test_the_same_command_goes_on(pictures: Path, capsys: pytest.CaptureFixture[
     assert records[1].exists()
 
 
-def test_another_command_does_not(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert plan() == 0
-    capsys.readouterr()
+def test_another_command_does_not(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert plan("--size", "image") == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error == (
@@ -174,27 +195,23 @@ def test_another_command_does_not(pictures: Path, capsys: pytest.CaptureFixture[
     assert "full: is not empty and holds no job" in capsys.readouterr().err
 
 
-def test_a_net_that_has_changed_is_refused(
-    pictures: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert plan() == 0
-    Path(next(pictures.glob(f"{JOB}/parts/00001/*.json"))).unlink()
+def test_a_net_that_has_changed_is_refused(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(next(done.glob(f"{JOB}/parts/00001/*.json"))).unlink()
     with open("digits_full_conv.caffemodel", "ab") as file:
         file.write(b"more")
     capsys.readouterr()
     assert run(["job", "resume", JOB]) == 1
-    model = pictures / "digits_full_conv.caffemodel"
+    model = done / "digits_full_conv.caffemodel"
     assert capsys.readouterr().err == (
         f"error: {model}: has changed since the job was planned; plan another job for it\n"
     )
 
 
 def test_the_engine_is_the_planned_one(
-    pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    done: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert plan() == 0
-    path = pictures / JOB / "plan.json"
-    Path(next(pictures.glob(f"{JOB}/parts/00001/*.json"))).unlink()
+    path = done / JOB / "plan.json"
+    Path(next(done.glob(f"{JOB}/parts/00001/*.json"))).unlink()
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, "engine": "embedded (ONNX Runtime 0.1)"}))
     capsys.readouterr()
@@ -208,10 +225,9 @@ def test_the_engine_is_the_planned_one(
 
 @pytest.mark.parametrize("change", [{"pictures": 3}, {"size": {"size": "large"}}, {"state": []}])
 def test_a_plan_that_is_none_is_refused(
-    pictures: Path, change: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    done: Path, change: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert plan() == 0
-    path = pictures / JOB / "plan.json"
+    path = done / JOB / "plan.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     capsys.readouterr()
     assert run(["job", "status", JOB]) == 1
@@ -334,11 +350,10 @@ def test_a_call_takes_files_alone(pictures: Path) -> None:
     assert repr(job) == f"<Job: {JOB}: 0 of 1 picture done, 1 left>"
 
 
-def test_a_workers_error_is_the_jobs(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_workers_error_is_the_jobs(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder that is not there on another machine, say."""
-    assert plan() == 0
-    Path(next(pictures.glob(f"{JOB}/parts/00001/*.json"))).unlink()
-    path = pictures / JOB / "plan.json"
+    Path(next(done.glob(f"{JOB}/parts/00001/*.json"))).unlink()
+    path = done / JOB / "plan.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "folder": "/nowhere"}))
     capsys.readouterr()
     assert run(["job", "resume", JOB]) == 1
