@@ -2,18 +2,20 @@
 
     python tests/killed_jobs.py FOLDER --pictures 200 --side 6000 --seed 0
 
-Of the pictures one is large, and is mapped in tiles. The job runs on a Ray cluster of three nodes
-on this machine; in one run a worker, a node and the driver are killed at random moments, and the
-job is resumed. Then the outputs have to be, byte for byte, those of one process, and no more
-pictures may have been begun twice than workers were killed.
+Of the pictures one is large, and is mapped in tiles, in bands. The job runs on a Ray cluster of
+three nodes on this machine; in one run a worker, a node and the driver are killed at random
+moments, and the job is resumed. Then the outputs have to be, byte for byte, those of one process,
+and no more pictures and bands may have been begun twice than workers were killed.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -29,40 +31,49 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import netsurgery as ns
+
 __all__ = ["NETSURGERY", "KilledJob", "ray_cluster"]
 
 ROOT = Path(__file__).resolve().parent.parent
 NETSURGERY = [sys.executable, "-m", "netsurgery"]
 JOB = "digits.job"
 
-#: Loaded by every Python that starts: workers write down which picture they begin, and take their
-#: time; at the picture that POISON names they kill themselves.
+#: Loaded by every Python that starts: workers write down which picture they begin, or which band of
+#: one, and take their time; at the picture or band that POISON names they kill themselves.
 SITE = """
 import os, signal, sys, time
 if os.environ.get("BEGUN"):
     from netsurgery.verbs.jobs import worker
 
-    do = worker.JobWorker._do
+    def logged(do, name):
+        def begin(self, *words):
+            log = os.open(os.environ["BEGUN"], os.O_APPEND | os.O_CREAT | os.O_WRONLY)
+            os.write(log, f"{os.getpid()} {name(*words)}\\n".encode())
+            os.close(log)
+            time.sleep(float(os.environ.get("SLOWLY", "0")))
+            if os.environ.get("POISON") == name(*words):
+                os.kill(os.getpid(), signal.SIGKILL)
+            do(self, *words)
 
-    def logged(self, chunk, index):
-        log = os.open(os.environ["BEGUN"], os.O_APPEND | os.O_CREAT | os.O_WRONLY)
-        os.write(log, f"{os.getpid()} {index}\\n".encode())
-        os.close(log)
-        time.sleep(float(os.environ.get("SLOWLY", "0")))
-        if os.environ.get("POISON") == str(index):
-            os.kill(os.getpid(), signal.SIGKILL)
-        do(self, chunk, index)
+        return begin
 
-    worker.JobWorker._do = logged
+    of_picture = lambda chunk, index, *_: str(index)
+    of_band = lambda bands, number, _: f"{int(bands.path.stem)} {number}"
+    worker.JobWorker._do = logged(worker.JobWorker._do, of_picture)
+    worker.JobWorker._write_band = logged(worker.JobWorker._write_band, of_band)
 """
 
 
 class KilledJob:
     """Pictures in a folder, what one process makes of them, and a job that is killed."""
 
-    def __init__(self, folder: Path, count: int, side: int, *, slowly: float = 0.05) -> None:
-        """side: pixels of the large picture, 0 for none."""
-        self.folder, self.log = folder, folder / "begun"
+    def __init__(
+        self, folder: Path, count: int, side: int, *, width: int = 0, slowly: float = 0.05
+    ) -> None:
+        """side: pixels of the large picture, 0 for none; width: its columns if they are others."""
+        self._move_to(folder, slowly)
+        self.temporary.mkdir()
         (folder / "site").mkdir()
         (folder / "site" / "sitecustomize.py").write_text(SITE)
         pictures = folder / "pictures"
@@ -72,22 +83,30 @@ class KilledJob:
             pixels = numbers.integers(0, 256, (40 + number % 7, 48), np.uint8)
             Image.fromarray(pixels).save(pictures / f"{number:04d}.png")
         if side:
-            pixels = numbers.integers(0, 256, (side, side), np.uint8)
+            pixels = numbers.integers(0, 256, (side, width or side), np.uint8)
             Image.fromarray(pixels).save(pictures / "large.png")
         self.count = count + bool(side)
         self.names = [f"pictures/{name}" for name in sorted(os.listdir(pictures))]
-        self.temporary = folder / "tmp"
-        self.temporary.mkdir()
-        path = os.pathsep.join([str(folder / "site"), str(ROOT)])
-        self.env = {
-            **os.environ, "BEGUN": str(self.log), "SLOWLY": str(slowly), "PYTHONPATH": path,
-            "TMPDIR": str(self.temporary), "RAY_USAGE_STATS_ENABLED": "0",
-        }  # fmt: skip
         self.options = ["--engine", "embedded", "--size", "image", "--tile", "1024"]
         net, model = ROOT / "prototxt/digits_deploy.prototxt", ROOT / "models/digits"
         weights = str(model / "digits.caffemodel")
         done = self.run("convert", str(net), weights, "--engine", "embedded", "-q", BEGUN="")
         assert done.returncode == 0, done.stderr
+
+    def _move_to(self, folder: Path, slowly: float) -> None:
+        self.folder, self.log, self.temporary = folder, folder / "begun", folder / "tmp"
+        path = os.pathsep.join([str(folder / "site"), str(ROOT)])
+        self.env = {
+            **os.environ, "BEGUN": str(self.log), "SLOWLY": str(slowly), "PYTHONPATH": path,
+            "TMPDIR": str(self.temporary), "RAY_USAGE_STATS_ENABLED": "0",
+        }  # fmt: skip
+
+    def copied_to(self, folder: Path) -> KilledJob:
+        """The same in another folder: what one process makes need not be made again."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        job = copy.copy(self)
+        job._move_to(folder, float(self.env["SLOWLY"]))
+        return job
 
     def one_process(self) -> None:
         """Have one process make what the job is to make."""
@@ -116,20 +135,27 @@ class KilledJob:
         return ["classify-map", *self.names, *self.options, *outputs, "--job", JOB, *words]
 
     def begun(self) -> list[tuple[int, int]]:
-        """Process and picture of all that was begun, in order."""
+        """Process and picture of all pictures, and of all bands, that were begun, in order."""
+        return [(pid, index) for pid, index, *_ in self._log()]
+
+    def begun_bands(self) -> list[tuple[int, int]]:
+        """Process and number of the bands that were begun, in order."""
+        return [(pid, band[0]) for pid, _, *band in self._log() if band]
+
+    def _log(self) -> list[list[int]]:
         text = self.log.read_text() if self.log.exists() else ""
-        return [(int(pid), int(index)) for pid, index in map(str.split, text.splitlines())]
+        return [[int(word) for word in line.split()] for line in text.splitlines()]
 
     def wait_until_begun(
         self, count: int, seconds: float = 60, driver: subprocess.Popen[str] | None = None
     ) -> None:
-        """Wait until so many pictures were begun; driver: who has to be alive until then."""
+        """Wait until so many pictures and bands were begun; driver: who is to live until then."""
         until = time.monotonic() + seconds
         while len(self.begun()) < count:
             if driver is not None and driver.poll() is not None and len(self.begun()) < count:
                 out, err = driver.communicate()
                 raise AssertionError(f"the driver ended with {driver.returncode}: {out}{err}")
-            assert time.monotonic() < until, f"only {len(self.begun())} of {count} pictures begun"
+            assert time.monotonic() < until, f"only {len(self.begun())} of {count} begun"
             time.sleep(0.02)
 
     def kill_a_worker(self, choose: Callable[[list[int]], int] = max) -> int:
@@ -140,14 +166,14 @@ class KilledJob:
         return pid
 
     def begun_twice(self) -> int:
-        """How many pictures were begun in vain."""
-        return sum(count - 1 for count in Counter(index for _, index in self.begun()).values())
+        """How many pictures and bands were begun in vain."""
+        return sum(count - 1 for count in Counter(tuple(what) for _, *what in self._log()).values())
 
     def check(self, deaths: int) -> None:
-        """The outputs are those of one process, and no death cost more than one picture."""
-        for words in (["merge", JOB, "--force", "-q"], ["merge", JOB, "--records", "many.jsonl"]):
-            done = self.run("job", *words)
-            assert done.returncode == 0, done.stderr
+        """The outputs are those of one process, and no death cost more than a picture or a band."""
+        merging = ns.open_job(self.folder / JOB)
+        merging.merge(force=True)
+        merging.merge(records=self.folder / "many.jsonl")
         for name in ("one.jsonl", "one.html"):
             expected = (self.folder / name).read_bytes().splitlines(keepends=True)
             found = (

@@ -18,9 +18,11 @@ from PIL import Image
 import netsurgery as ns
 
 ROOT = Path(__file__).resolve().parent.parent
+#: What it has to type is the README's, which is run.
+SITE = "docs/index.md"
 PAGES = [
     "README.md",
-    "docs/index.md",
+    SITE,
     "docs/tutorial.md",
     "docs/scale.md",
     *sorted(f"docs/how-to/{p.name}" for p in (ROOT / "docs" / "how-to").glob("*.md")),
@@ -107,11 +109,11 @@ def class_by_bvlc(folder: Path, seed: int) -> int:
     return 0 if own in first.values() else own
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [page for page in PAGES if page != SITE])
 def test_what_is_typed_runs(page: str, folder: Path, request: pytest.FixtureRequest) -> None:
     if page.endswith("caffe.md"):
         request.getfixturevalue("caffe_python")
-    if page in PAGES[:2]:
+    if page == "README.md":
         color_net(folder)
     place = folder / "here"
     place.write_text(str(folder))
@@ -155,8 +157,8 @@ def test_the_readme_is_short_enough_to_be_read() -> None:
 
 
 def test_the_site_opens_with_the_commands_of_the_readme() -> None:
-    readme, site = (list(blocks(page))[:2] for page in PAGES[:2])
-    assert site == readme
+    readme, site = list(blocks("README.md")), list(blocks(SITE))
+    assert site == readme[:2]
     assert "--preprocess" in site[1][1]
 
 

@@ -20,13 +20,19 @@ from netsurgery.verbs.jobs import plan as plan_module
 EMBEDDED = ["--engine", "embedded"]
 
 
-@pytest.fixture
-def job(tmp_path: Path) -> KilledJob:
+@pytest.fixture(scope="module")
+def job_made_once(tmp_path_factory: pytest.TempPathFactory) -> KilledJob:
     """A job of 24 pictures, one of which cannot be read, and what one process makes of them."""
-    job = KilledJob(tmp_path, 24, 0)
-    (tmp_path / job.names[5]).write_bytes(b"no picture")
+    job = KilledJob(tmp_path_factory.mktemp("job"), 24, 0)
+    (job.folder / job.names[5]).write_bytes(b"no picture")
     job.one_process()
     return job
+
+
+@pytest.fixture
+def job(job_made_once: KilledJob, tmp_path: Path) -> KilledJob:
+    """That job in a folder of the test's own, not begun."""
+    return job_made_once.copied_to(tmp_path)
 
 
 @pytest.fixture
@@ -39,6 +45,30 @@ def pictures(converted_net: Path, repo_root: Path) -> Path:
 
 def plan(*words: str, pictures: tuple[str, ...] = ("a.png", "b.png")) -> int:
     return run(["classify-map", *pictures, *EMBEDDED, "--job", JOB, "--workers", "1", *words])
+
+
+@pytest.fixture(scope="module")
+def job_done_once(tmp_path_factory: pytest.TempPathFactory, repo_root: Path) -> Path:
+    """A folder with a converted net, two pictures, and a job of them that is done."""
+    folder = tmp_path_factory.mktemp("done")
+    net = repo_root / "prototxt/digits_deploy.prototxt"
+    ns.convert(net, repo_root / "models/digits/digits.caffemodel", folder, engine="embedded")
+    for name in ("a.png", "b.png"):
+        shutil.copy(repo_root / "examples/digits_canvas.png", folder / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert plan() == 0
+    return folder
+
+
+@pytest.fixture
+def done(job_done_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with the same, as if it had been done there."""
+    shutil.copytree(job_done_once, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / JOB / "plan.json"
+    path.write_text(path.read_text().replace(str(job_done_once), str(tmp_path)))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def processes(job: KilledJob) -> set[int]:
@@ -64,7 +94,8 @@ def test_two_workers_write_what_one_process_writes(job: KilledJob) -> None:
     (error,) = status.pop("errors")
     assert error["image"] == job.names[5]
     assert status == {
-        "folder": JOB, "pictures": 24, "done": 23, "failed": 1, "left": 0, "workers": []
+        "folder": JOB, "pictures": 24, "done": 23, "failed": 1, "left": 0, "workers": [],
+        "bands": [],
     }  # fmt: skip
 
 
@@ -79,9 +110,8 @@ def test_killed_workers_cost_a_picture_each(job: KilledJob) -> None:
     assert {index for _, index in job.begun()} == set(range(24))
 
 
-def test_a_worker_that_has_just_taken_its_lease_is_not_named(pictures: Path) -> None:
-    assert plan() == 0
-    record = pictures / JOB / "parts/00000/0000000.json"
+def test_a_worker_that_has_just_taken_its_lease_is_not_named(done: Path) -> None:
+    record = done / JOB / "parts/00000/0000000.json"
     record.unlink()
     (record.parent / "lease").touch()  # made, and not written yet
     status = ns.open_job(JOB).status()
@@ -108,7 +138,7 @@ def test_a_driver_that_ends_takes_its_workers_along(job: KilledJob, number: int)
 
 
 def test_two_drivers_share_a_job(job: KilledJob) -> None:
-    first = job.start(*job.plan("--workers", "1"))
+    first = job.start(*job.plan("--workers", "1"), SLOWLY="0.5")
     job.wait_until_begun(2)
     second = job.run("job", "resume", JOB, "--workers", "1")
     first.communicate(timeout=60)
@@ -152,9 +182,7 @@ def test_the_same_command_goes_on(pictures: Path, capsys: pytest.CaptureFixture[
     assert records[1].exists()
 
 
-def test_another_command_does_not(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert plan() == 0
-    capsys.readouterr()
+def test_another_command_does_not(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert plan("--size", "image") == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error == (
@@ -167,27 +195,23 @@ def test_another_command_does_not(pictures: Path, capsys: pytest.CaptureFixture[
     assert "full: is not empty and holds no job" in capsys.readouterr().err
 
 
-def test_a_net_that_has_changed_is_refused(
-    pictures: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert plan() == 0
-    Path(next(pictures.glob(f"{JOB}/parts/00001/*.json"))).unlink()
+def test_a_net_that_has_changed_is_refused(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(next(done.glob(f"{JOB}/parts/00001/*.json"))).unlink()
     with open("digits_full_conv.caffemodel", "ab") as file:
         file.write(b"more")
     capsys.readouterr()
     assert run(["job", "resume", JOB]) == 1
-    model = pictures / "digits_full_conv.caffemodel"
+    model = done / "digits_full_conv.caffemodel"
     assert capsys.readouterr().err == (
         f"error: {model}: has changed since the job was planned; plan another job for it\n"
     )
 
 
 def test_the_engine_is_the_planned_one(
-    pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    done: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert plan() == 0
-    path = pictures / JOB / "plan.json"
-    Path(next(pictures.glob(f"{JOB}/parts/00001/*.json"))).unlink()
+    path = done / JOB / "plan.json"
+    Path(next(done.glob(f"{JOB}/parts/00001/*.json"))).unlink()
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, "engine": "embedded (ONNX Runtime 0.1)"}))
     capsys.readouterr()
@@ -201,10 +225,9 @@ def test_the_engine_is_the_planned_one(
 
 @pytest.mark.parametrize("change", [{"pictures": 3}, {"size": {"size": "large"}}, {"state": []}])
 def test_a_plan_that_is_none_is_refused(
-    pictures: Path, change: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    done: Path, change: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert plan() == 0
-    path = pictures / JOB / "plan.json"
+    path = done / JOB / "plan.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     capsys.readouterr()
     assert run(["job", "status", JOB]) == 1
@@ -258,6 +281,17 @@ def test_merging_waits_for_the_last_picture(
     capsys.readouterr()
     assert run(["job", "merge", JOB, "--records", "-"]) == 0
     assert capsys.readouterr().out == Path("all.jsonl").read_text()
+
+
+def test_merging_from_another_folder(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one picture's output goes into a folder that is yet to be made, as the plan says."""
+    settings = ns.read_settings("netsurgery.toml")
+    job = ns.plan_job("a.png", settings, "one.job", engine="embedded", outputs={"npy": "maps/"})
+    job.resume(workers=1)
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert run(["job", "merge", "../one.job", "-q"]) == 0
+    assert os.listdir(pictures / "maps") == ["a.npy"]
 
 
 def test_what_merging_cannot_write_is_refused_before_it_writes(pictures: Path) -> None:
@@ -316,11 +350,10 @@ def test_a_call_takes_files_alone(pictures: Path) -> None:
     assert repr(job) == f"<Job: {JOB}: 0 of 1 picture done, 1 left>"
 
 
-def test_a_workers_error_is_the_jobs(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_workers_error_is_the_jobs(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder that is not there on another machine, say."""
-    assert plan() == 0
-    Path(next(pictures.glob(f"{JOB}/parts/00001/*.json"))).unlink()
-    path = pictures / JOB / "plan.json"
+    Path(next(done.glob(f"{JOB}/parts/00001/*.json"))).unlink()
+    path = done / JOB / "plan.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "folder": "/nowhere"}))
     capsys.readouterr()
     assert run(["job", "resume", JOB]) == 1

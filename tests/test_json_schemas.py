@@ -143,7 +143,7 @@ NEVER_SEEN = {
     "setup": {"chosen", "label", "settings"},
     "caffe-info": {"chosen_engine"},
     # These are of workers that are at it.
-    **{name: {"workers", "machine", "pid"} for name in ("job-resume", "job-status")},
+    **{name: {"workers", "machine", "pid", "bands"} for name in ("job-resume", "job-status")},
     "convert": {"layers_sharing_params"},
     "edit": {"notes"},
     "export": {"notes"},

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -67,14 +68,49 @@ ROWS = 11
 JOURNAL, TILES = ".map.npy.netsurgery-journal", ".map.npy.netsurgery-tiles"
 
 
-@pytest.fixture
-def folder(converted_net: Path, monkeypatch: pytest.MonkeyPatch, repo_root: Path) -> Path:
-    """With the converted demo net and a picture of 11 x 11 tiles."""
-    monkeypatch.setattr(staging, "find_cuts", lambda *_: ())  # one stage, as in DRIVER
+class Prepared(NamedTuple):
+    """What all tests begin with, made once: each has a copy.
+
+    inputs: a folder with the converted demo net and a picture of 11 x 11 tiles; ended: the same
+    after a call that ended when it had four rows of tiles. whole: what a run that nobody ends
+    writes.
+    """
+
+    inputs: Path
+    ended: Path
+    whole: dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory, repo_root: Path) -> Prepared:
+    folder = tmp_path_factory.mktemp("prepared")
+    inputs, ended = folder / "inputs", folder / "ended"
+    inputs.mkdir()
+    net = repo_root / "prototxt/digits_deploy.prototxt"
+    ns.convert(net, repo_root / "models/digits/digits.caffemodel", inputs, engine="embedded")
     with Image.open(repo_root / "examples/digits_canvas.png") as canvas:
         pixels = np.asarray(canvas.convert("L"))
-    Image.fromarray(np.tile(pixels, (3, 2))[:464, :464]).save("big.png")
-    return converted_net
+    Image.fromarray(np.tile(pixels, (3, 2))[:464, :464]).save(inputs / "big.png")
+    shutil.copytree(inputs, ended)
+    shutil.copytree(inputs, folder / "whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(staging, "find_cuts", lambda *_: ())
+        patch.chdir(folder / "whole")
+        assert run(CLASSIFY) == 0
+        whole = outputs()
+        patch.chdir(ended)
+        run_until(4, patch)
+        assert rows_done() == 4
+    return Prepared(inputs, ended, whole)
+
+
+@pytest.fixture
+def folder(prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with the inputs."""
+    monkeypatch.setattr(staging, "find_cuts", lambda *_: ())  # one stage, as in DRIVER
+    shutil.copytree(prepared.inputs, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def outputs() -> dict[str, bytes]:
@@ -115,13 +151,9 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) ->
 
 
 @pytest.fixture
-def expected(folder: Path) -> dict[str, bytes]:
-    """What a run that nobody ends writes."""
-    assert run(CLASSIFY) == 0
-    whole = outputs()
-    for name in whole:
-        Path(name).unlink()
-    return whole
+def expected(prepared: Prepared, folder: Path) -> dict[str, bytes]:
+    """What a run that nobody ends writes; in the current folder there are the inputs alone."""
+    return prepared.whole
 
 
 @pytest.mark.parametrize(("script", "arguments"), [(COMMAND, CLASSIFY), (CALL, ())], ids=["c", "p"])
@@ -204,11 +236,10 @@ def run_until(rows: int, monkeypatch: pytest.MonkeyPatch, command: list[str] = C
 
 
 @pytest.fixture
-def ended(expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+def ended(prepared: Prepared, folder: Path) -> dict[str, bytes]:
     """After a call that ended when it had four rows of tiles."""
-    run_until(4, monkeypatch)
-    assert rows_done() == 4
-    return expected
+    shutil.copytree(prepared.ended, folder, dirs_exist_ok=True)
+    return prepared.whole
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def script(tmp_path: Path) -> Script:
 def test_killed_a_hundred_times(tmp_path: Path) -> None:
     command = [sys.executable, str(TESTS / "torture.py"), str(tmp_path)]
     done = subprocess.run(
-        [*command, "--megabytes", "256", "--rounds", "100", "--seed", "1"], capture_output=True,
+        [*command, "--megabytes", "64", "--rounds", "100", "--seed", "1"], capture_output=True,
         text=True, env={**os.environ, "PYTHONPATH": str(TESTS.parent)}, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

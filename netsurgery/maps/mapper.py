@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["Mapper", "PictureBlobs", "open_mapper"]
+__all__ = ["Mapper", "PictureBlobs", "open_mapper", "plan_tiles"]
 
 Size = tuple[int, int]
 
@@ -256,32 +256,21 @@ class Mapper(NetRunner):
         def cutting(size: Size, tile: Size) -> int:
             return self.transformer.cutter(picture, size).memory(tile)
 
-        plan, store = self._plan(picture, exact, names, as_map, tile, store, cutting)
+        plan, store = plan_tiles(self, picture, exact, names, cutting, as_map, tile, store)
         self.tiled = self.resumed = ""
         if plan is None or store is None:
             data, placement = self._input(picture, exact)
             self._whole.add(exact)
             return PictureBlobs(self.run(data, names), placement, exact)
-        if store.output is not None:
-            from netsurgery.maps.tile_identity import identify
+        from netsurgery.maps.tile_identity import identify
+        from netsurgery.maps.tile_runs import run_in_tiles
 
-            transformer, engine = self.transformer, self.engine
-            store.begin(identify(self.source, transformer, engine, picture, exact, names))
+        transformer, engine = self.transformer, self.engine
+        store.begin(lambda: identify(self.source, transformer, engine, picture, exact, names))
         self.resumed = store.note
         cutter = self.transformer.cutter(picture, exact)
-        values = self._in_tiles(plan, store, cutter.cut)
+        values = run_in_tiles(self, plan, store, cutter.cut)
         return PictureBlobs(values, cutter.placement, plan.representative)
-
-    def _in_tiles(
-        self, plan: StagedPlan, store: TileStore, cut: Callable[[Size, Size], Array]
-    ) -> dict[str, Array]:
-        from netsurgery.maps.tile_runs import run_stages
-        from netsurgery.maps.tiled import tiles_note
-
-        self.tiled = tiles_note(plan, self.engine, self.options)
-        with self.stages(plan) as run:
-            run_stages(plan, cut, run, store.make, store)
-        return store.whole()
 
     def _input_size(self, picture: Picture, size: InputSize | None) -> Size:
         """The size of the input for a picture."""
@@ -310,7 +299,7 @@ class Mapper(NetRunner):
     def _finer(self, picture: Picture, size: InputSize | None, stride: int) -> PictureBlobs:
         """The map with a cell every `stride` pixels, of runs over the input moved by less."""
         from netsurgery.maps.stitch import Stitch
-        from netsurgery.maps.tile_runs import cutter
+        from netsurgery.maps.tile_runs import cutter, run_in_tiles
 
         names, exact = [self.source.blob], self._input_size(picture, size)
         self.check_size(picture, exact)
@@ -321,7 +310,7 @@ class Mapper(NetRunner):
 
         # Each before anything of the picture's size is allocated.
         plans = {
-            move.start: self._plan(picture, move.size, names, False, None, None, cutting)
+            move.start: plan_tiles(self, picture, move.size, names, cutting)
             for move in stitch.moves
         }
         first, _ = plans[0, 0]
@@ -332,61 +321,11 @@ class Mapper(NetRunner):
             plan, store = plans.pop(start)  # whose map is kept no longer than it is needed
             if plan is None or store is None:
                 return self.run(moved, names)[names[0]]
-            return self._in_tiles(plan, store, cutter(moved))[names[0]]
+            return run_in_tiles(self, plan, store, cutter(moved))[names[0]]
 
         values = {names[0]: stitch.run(data, run, names[0])}
         self.stitched = stitch.note
         return PictureBlobs(values, placement, exact if first is None else first.representative)
-
-    def _plan(
-        self,
-        picture: Picture,
-        size: Size,
-        names: Sequence[str],
-        as_map: bool,
-        tile: TileSize | None,
-        store: TileStore | None,
-        cutting: Callable[[Size, Size], int],
-    ) -> tuple[StagedPlan | None, TileStore | None]:
-        """The tiles for an input of `size`, and where their blobs are put together, `store` if it
-        is one; None where the net is run over the whole.
-
-        tile: as in PictureOptions; None for the mapper's own. The engine is asked before anything
-        of the picture's size is allocated.
-        """
-        source, tile = self.source, tile or self.transformer.options.tile
-
-        def besides(size: Size) -> int:
-            """What the picture takes as an input, and the map."""
-            of_map = map_memory(source.map_shape(names[0], size)) if as_map else 0
-            return max(source.input_memory(size), cutting(size, size)) + of_map
-
-        refusal: MemoryLimitError | NetError | None = None
-        try:
-            self.check_size(picture, size)
-        except NetError as error:
-            if not str(error).endswith(TOO_MANY):  # which alone tiles may help with
-                raise
-            refusal = error
-        loaded = self.load()
-        if refusal is None and not (isinstance(tile, int) and max(size) > tile):
-            try:
-                loaded.check_memory(source.inputs(size), names, besides(size))
-            except MemoryLimitError as error:
-                refusal = error
-            else:
-                return None, None
-        if refusal is not None and not self.alone:
-            raise MemoryLimitError(str(refusal), what=picture.shown, needed=0, allowed=0, left=0)
-        from netsurgery.maps.tile_store import TileStore
-        from netsurgery.maps.tiled import Tiler
-
-        store = store or TileStore(blobs=len(names))
-        tiler = Tiler(self, names, as_map, besides, cutting, store)
-        try:
-            return tiler.plan(size, tile, refusal), store
-        finally:
-            del refusal  # which knows this call, and so the picture: its memory would be kept
 
     def check_size(self, picture: Picture, size: Size) -> None:
         """Raise NetError, naming picture and layer, where an input of `size` is too small."""
@@ -398,3 +337,56 @@ class Mapper(NetRunner):
                 f"{picture.shown}: {shown} pixels, as an input of {target} "
                 f"({argument('--size')}): {error}"
             ) from error
+
+
+def plan_tiles(
+    mapper: Mapper,
+    picture: Picture,
+    size: Size,
+    names: Sequence[str],
+    cutting: Callable[[Size, Size], int],
+    as_map: bool = False,
+    tile: TileSize | None = None,
+    store: TileStore | None = None,
+) -> tuple[StagedPlan | None, TileStore | None]:
+    """The tiles for an input of `size`, and where the blobs `names` are put together, `store` if it
+    is one; None where the net is run over the whole.
+
+    cutting: what the picture takes, for an input of a size, while tiles of another are cut from it.
+    as_map: whether the first of the blobs is to become a class map. tile: as in PictureOptions;
+    None for the mapper's own. The engine is asked before anything of the picture's size is
+    allocated.
+    """
+    source, tile = mapper.source, tile or mapper.transformer.options.tile
+
+    def besides(size: Size) -> int:
+        """What the picture takes as an input, and the map."""
+        of_map = map_memory(source.map_shape(names[0], size)) if as_map else 0
+        return max(source.input_memory(size), cutting(size, size)) + of_map
+
+    refusal: MemoryLimitError | NetError | None = None
+    try:
+        mapper.check_size(picture, size)
+    except NetError as error:
+        if not str(error).endswith(TOO_MANY):  # which alone tiles may help with
+            raise
+        refusal = error
+    loaded = mapper.load()
+    if refusal is None and not (isinstance(tile, int) and max(size) > tile):
+        try:
+            loaded.check_memory(source.inputs(size), names, besides(size))
+        except MemoryLimitError as error:
+            refusal = error
+        else:
+            return None, None
+    if refusal is not None and not mapper.alone:
+        raise MemoryLimitError(str(refusal), what=picture.shown, needed=0, allowed=0, left=0)
+    from netsurgery.maps.tile_store import TileStore
+    from netsurgery.maps.tiled import Tiler
+
+    store = store or TileStore(blobs=len(names))
+    tiler = Tiler(mapper, names, as_map, besides, cutting, store)
+    try:
+        return tiler.plan(size, tile, refusal), store
+    finally:
+        del refusal  # which knows this call, and so the picture: its memory would be kept

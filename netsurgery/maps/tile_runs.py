@@ -17,13 +17,26 @@ from netsurgery.net.tiles import TilePlan
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from netsurgery.maps.mapper import Mapper
     from netsurgery.maps.tile_store import TileStore
 
     Array = NDArray[np.float32]
 
-__all__ = ["cutter", "run_stages", "run_tiles"]
+__all__ = ["cutter", "run_in_tiles", "run_stages", "run_tiles"]
 
 Size = tuple[int, int]
+
+
+def run_in_tiles(
+    mapper: Mapper, plan: StagedPlan, store: TileStore, cut: Callable[[Size, Size], Array]
+) -> dict[str, Array]:
+    """The blobs of a plan by a mapper's net, put together in `store`; cut: as in `run_tiles`."""
+    from netsurgery.maps.tiled import tiles_note
+
+    mapper.tiled = tiles_note(plan, mapper.engine, mapper.options)
+    with mapper.stages(plan) as run:
+        run_stages(plan, cut, run, store.make, store)
+    return store.whole()
 
 
 def run_stages(

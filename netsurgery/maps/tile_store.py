@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -66,13 +66,14 @@ class TileStore(Closeable):
         most = allowed() // (_SHARE * self.blobs)
         return 0 if self.output is not None or size > most else size
 
-    def begin(self, what: Mapping[str, str]) -> None:
+    def begin(self, describe: Callable[[], Mapping[str, str]]) -> None:
         """Start to make what is described so, or go on with it.
 
         Raises OutputError, also where another process makes the same output.
         """
         if self.output is None:
             return
+        what = describe()
         make_folder(os.path.dirname(self.output) or ".")
         journal = TileJournal(kept_path(self.output, "journal"), self.output)
         self._journal = journal

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Tiler",
+    "keeps_bits",
     "thread_count",
     "tiles_note",
 ]
@@ -213,13 +214,8 @@ def _more(error: MemoryLimitError | NetError, words: str) -> NetsurgeryError:
 
 
 def tiles_note(plan: StagedPlan, engine: str, options: EngineOptions) -> str:
-    """How the input was run, in a line.
-
-    engine: what ran it, as it describes itself; options: those that it was opened with. Only the
-    embedded engine on the CPU is known to add in the same order whatever the size of the input.
-    """
-    same_order = engine.startswith("embedded") and options.gpu is None
-    exact = same_order and plan.is_exact(thread_count(options))
+    """How the input was run, in a line. engine, options: as in `keeps_bits`."""
+    exact = keeps_bits(plan, engine, options)
     first, *others = plan.stages
     behind = "".join(
         f", from {stage.input!r} on in {counted(stage.plan.count, 'tile')} of "
@@ -231,6 +227,16 @@ def tiles_note(plan: StagedPlan, engine: str, options: EngineOptions) -> str:
         f"{behind}, {plan.overhead:.2f} times the arithmetic, with the numbers of the whole"
         f"{'' if exact else ' to rounding'}"
     )
+
+
+def keeps_bits(plan: StagedPlan, engine: str, options: EngineOptions) -> bool:
+    """Whether tiles give the very bits of the whole.
+
+    engine: what runs them, as it describes itself; options: those that it was opened with. Only the
+    embedded engine on the CPU is known to add in the same order whatever the size of the input.
+    """
+    same_order = engine.startswith("embedded") and options.gpu is None
+    return same_order and plan.is_exact(thread_count(options))
 
 
 def thread_count(options: EngineOptions) -> int:

@@ -35,7 +35,8 @@ class JobStatus(ShortRepr):
     """How far a job is.
 
     pictures: how many there are; done, failed, left: of them. errors: of those that failed, "image"
-    and "error". workers: who is at it now, "machine" and "pid".
+    and "error". workers: who is at it now, "machine" and "pid". bands: of the large pictures in
+    work, the "image", how many "bands" it is done in, and how many of them are "done".
 
     >>> import netsurgery as ns
     >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
@@ -52,6 +53,7 @@ class JobStatus(ShortRepr):
     left: int
     errors: tuple[dict[str, Any], ...] = ()
     workers: tuple[dict[str, Any], ...] = ()
+    bands: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What `job status --json` prints."""
@@ -63,12 +65,17 @@ class JobStatus(ShortRepr):
             "left": self.left,
             "errors": list(self.errors),
             "workers": list(self.workers),
+            "bands": list(self.bands),
         }
 
     def __str__(self) -> str:
         parts = [f"{self.done} of {counted(self.pictures, 'picture')} done"]
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.left} left"] if self.left else []
+        if self.bands:
+            done, bands = (sum(each[key] for each in self.bands) for key in ("done", "bands"))
+            pictures = counted(len(self.bands), "picture")
+            parts += [f"of {pictures} {done} of {counted(bands, 'band')} done"]
         parts += [f"{len(self.workers)} at work"] if self.workers else []
         return f"{self.folder}: {', '.join(parts)}"
 
@@ -154,6 +161,10 @@ class Job(ShortRepr):
                 {"machine": str(each["place"]).split(" ")[0], "pid": each["pid"]}
                 for each in tally.working()
             ),
+            tuple(
+                {"image": self._plan.pictures[index], "bands": count, "done": done}
+                for index, (count, done) in tally.bands.items()
+            ),
         )
 
     @checks_arguments()
@@ -168,13 +179,15 @@ class Job(ShortRepr):
     ) -> JobStatus:
         """Map what is left, with workers on this machine; others may do the same at the same time.
 
-        workers: processes, None for one a core. on: "ray" or "ray://HOST:PORT" has the workers of a
-        Ray cluster do it. engine: how to run the net; the plan says which engine it is, and without
-        `threads` the cores are shared evenly. retry: try pictures again that failed. progress:
-        called now and then with the pictures that are over, and all.
+        workers: processes, None for one a core, or one a picture where those are fewer. on: "ray"
+        or "ray://HOST:PORT" has the workers of a Ray cluster do it. engine: how to run the net; the
+        plan says which engine it is, and without `threads` the cores are shared evenly. retry: try
+        pictures again that failed. progress: called now and then with the pictures that are over,
+        and all.
 
-        A worker that dies costs one picture at most, which is tried again; one at which three died
-        fails. Raises JobError where the job cannot go on, and what `classify_maps` raises.
+        A worker that dies costs one picture at most, or one band of a large one, which is tried
+        again; one at which three died fails. Raises JobError where the job cannot go on, and what
+        `classify_maps` raises.
         """
         if on is not None and on != "ray" and not on.startswith("ray://"):
             raise JobError(f"{argument(f'--on {on}')}: expected ray or ray://HOST:PORT")
@@ -191,7 +204,7 @@ class Job(ShortRepr):
             if progress is not None and over != before:
                 progress(over, count)
             before = over
-            return over
+            return over + sum(done for _, done in tally.bands.values())
 
         if tally.left:
             with ExitStack() as stack:
@@ -210,7 +223,8 @@ class Job(ShortRepr):
             scratch = str(stack.enter_context(scratch_folder()))
             return [JobAssignment(folder, options, run, None, command, on, workers, scratch)]
         cores = len(os.sched_getaffinity(0))
-        workers = min(workers or cores, left)
+        # More than there are pictures share large ones, where somebody asks for them.
+        workers = workers or min(cores, left)
         if options.threads is None:
             options = replace(options, threads=max(1, cores // workers))
         return [JobAssignment(folder, options, run, allowed() // workers, command)] * workers
@@ -296,10 +310,8 @@ class Job(ShortRepr):
                 f"{self.folder}: was planned without outputs; {argument('--records FILE')} takes "
                 "the records of its pictures"
             )
-        folder = Path(self._plan.folder)
-        return {
-            kind: _from_here(folder / place, place) for kind, place in self._plan.outputs.items()
-        }
+        folder = self._plan.folder
+        return {kind: _from_here(folder, place) for kind, place in self._plan.outputs.items()}
 
     def _row_of_error(self, chunk: Chunk, index: int, kind: str) -> bytes:
         """The part of a table of a picture that failed."""
@@ -346,6 +358,7 @@ def _joined(kind: str, parts: list[bytes]) -> bytes:
     return join(parts)
 
 
-def _from_here(path: Path, place: str) -> str:
-    """A place of the plan's, whose folder may not be the current one."""
-    return place if os.path.abspath(place) == str(path) else str(path)
+def _from_here(folder: str, place: str) -> str:
+    """A place of the plan's, whose folder may not be the current one; a / at its end stays."""
+    path = os.path.join(folder, place)
+    return place if os.path.abspath(place) == os.path.abspath(path) else path

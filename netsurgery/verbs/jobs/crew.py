@@ -43,8 +43,8 @@ _PACKAGES = Path(__file__).resolve().parents[3]
 def run_crew(assignments: Sequence[JobAssignment], look: Callable[[], int]) -> None:
     """Run a worker for each assignment until all have ended.
 
-    look: called now and then; how many pictures are over. Raises JobError for a worker that ended
-    with an error, and where they only die.
+    look: called now and then; how much is over, in any measure that changes with it. Raises
+    JobError for a worker that ended with an error, and where they only die.
     """
     crew: list[_Process] = []
     undo = Undo(lambda: _dismiss(crew), early=True)

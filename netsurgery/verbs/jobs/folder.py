@@ -5,6 +5,7 @@
                     0000312.npy     another of its outputs
                     0000312.error   the record of one that failed, with its error
                     lease           of the worker that is at these pictures
+                    0000312.bands/  a large picture in work (`jobs.bands`)
 
 Pictures are handed out in chunks, each with a folder that its worker alone writes to. What is there
 is the truth: nothing else says what is done.
@@ -22,6 +23,7 @@ from typing import Any
 
 from netsurgery.errors import JobError
 from netsurgery.io.lease import Lease, is_held, read_lease
+from netsurgery.verbs.jobs.bands import BANDS, BandFolder
 from netsurgery.verbs.jobs.plan import PLAN, RECORD, JobPlan, read_plan
 
 __all__ = ["ERROR", "Chunk", "JobFolder", "Tally"]
@@ -60,6 +62,16 @@ class Chunk:
         """The pictures that are not over, in order."""
         states = self.states()
         return [index for index in range(self.first, self.end) if index not in states]
+
+    def bands(self, index: int) -> BandFolder:
+        """The bands of a picture, where there are any."""
+        return BandFolder(Path(self.file(index, BANDS)))
+
+    def in_bands(self) -> dict[int, BandFolder]:
+        """The pictures that are left and in work in bands."""
+        names = set(_names(self.path))
+        folders = {index: self.bands(index) for index in self.left()}
+        return {index: bands for index, bands in folders.items() if bands.path.name in names}
 
     def take(self, note: dict[str, Any]) -> Lease | None:
         """The lease of the chunk, or None where somebody has it. Raises JobError."""
@@ -115,11 +127,15 @@ class JobFolder:
 
 @dataclass
 class Tally:
-    """How many pictures are done and how many failed; `count` looks at what was open last time."""
+    """How many pictures are done and how many failed; `count` looks at what was open last time.
+
+    bands: of the pictures in work in bands, how many those are, and how many of them are done.
+    """
 
     folder: JobFolder
     done: int = 0
     failed: int = 0
+    bands: dict[int, tuple[int, int]] = field(default_factory=dict)
     _closed: tuple[int, int] = (0, 0)
     _open: list[Chunk] = field(default_factory=list)
 
@@ -134,13 +150,16 @@ class Tally:
     def working(self) -> list[dict[str, Any]]:
         """What the leases say of those who are at the pictures that were left at the last count."""
         holders = [chunk.held_by() for chunk in self._open]
-        return [holder for holder in holders if holder is not None]
+        notes = [holder for holder in holders if holder is not None]
+        for index in self.bands:  # whoever has the chunk may be at a band of it, too
+            notes += self.folder.chunk_of(index).bands(index).held_by()
+        return list({(note.get("place"), note.get("pid")): note for note in notes}.values())
 
     def count(self) -> Tally:
         """Count again."""
         begun = set(_names(self.folder.path / "parts"))
         self.done, self.failed = closed_done, closed_failed = self._closed
-        still = []
+        self.bands, still = {}, []
         for chunk in self._open:
             states = list(chunk.states().values()) if chunk.path.name in begun else []
             done, failed = states.count("done"), states.count("failed")
@@ -149,8 +168,15 @@ class Tally:
                 closed_done, closed_failed = closed_done + done, closed_failed + failed
             else:
                 still.append(chunk)
+                if chunk.path.name in begun:
+                    self._count_bands(chunk)
         self._closed, self._open = (closed_done, closed_failed), still
         return self
+
+    def _count_bands(self, chunk: Chunk) -> None:
+        for index, bands in chunk.in_bands().items():
+            if bands.count:
+                self.bands[index] = bands.count, bands.count - len(bands.left())
 
 
 def _names(folder: Path) -> list[str]:

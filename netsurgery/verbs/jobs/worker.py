@@ -13,9 +13,10 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,14 +34,18 @@ from netsurgery.io.wording import counted, naming_options
 from netsurgery.verbs.jobs.folder import ERROR, Chunk, JobFolder
 
 if TYPE_CHECKING:
+    from netsurgery.maps.any_picture import AnyPicture
+    from netsurgery.maps.bands import BandRunner
     from netsurgery.maps.mapper import Mapper
+    from netsurgery.verbs.jobs.bands import BandFolder
 
 __all__ = ["JobAssignment", "JobWorker", "main"]
 
-#: How often a picture is tried at whose worker died.
+#: How often a picture, or a band of it, is tried at whose worker died.
 _TRIES = 3
-#: Seconds between two looks for pictures whose worker, somewhere else, may have died.
-_PATIENCE = 1.0
+#: Seconds between two looks for pictures whose worker, somewhere else, may have died; and for bands
+#: that others are at.
+_PATIENCE, _SHORT = 1.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -113,33 +118,120 @@ class JobWorker(Closeable):
                 time.sleep(_PATIENCE)
 
     def do(self, chunk: Chunk) -> bool:
-        """Do what is left of a chunk; False where another worker has it."""
+        """Do what is left of a chunk; where another worker has it, bands of its pictures, False."""
         before = chunk.last_note()
-        with step:
-            lease = chunk.take(before)
-            if lease is None:
-                return False
-            undo = Undo(lease.end)
-        try:
-            with _renewed(lease):
+        with _held(lambda: chunk.take(before)) as lease:
+            if lease is not None:
                 for index in chunk.left():
-                    tries = self._tries(before, index)
-                    if tries < _TRIES:
-                        lease.write({"run": self._run, "picture": index, "tries": tries + 1})
-                        self._do(chunk, index)
-                    else:
-                        self._fail(chunk, index, f"the worker died at it {counted(tries, 'time')}")
-        finally:
-            undo()
-        return True
+                    self._do_picture(chunk, index, lease, self._tries(before, index))
+                return True
+        for index, bands in chunk.in_bands().items():
+            self._do_bands(chunk, index, bands)
+        return False
 
-    def _tries(self, note: dict[str, Any], index: int) -> int:
+    def _do_picture(self, chunk: Chunk, index: int, lease: Lease, tries: int) -> None:
+        """Do one picture, by its bands if it is large; tries: how often that was begun in vain."""
+        note, bands = {"run": self._run, "picture": index}, None
+        if tries >= _TRIES:
+            self._fail(chunk, index, _died(tries))
+        else:
+            lease.write({**note, "tries": tries + 1})
+            picture, bands = self._opened(chunk, index)
+        if bands is not None:
+            lease.write({**note, "tries": tries})  # each band counts its own
+            while bands.left() and index in chunk.left():
+                if not self._do_bands(chunk, index, bands, picture):  # others are at the last ones
+                    time.sleep(_SHORT)
+            lease.write({**note, "tries": tries + 1})
+        if index in chunk.left():
+            self._do(chunk, index, picture, bands)
+        chunk.bands(index).remove()
+
+    def _tries(self, note: Mapping[str, Any], index: int) -> int:
         """How often in this run a worker has begun a picture and died."""
         same = note.get("run") == self._run and note.get("picture") == index
         return int(note["tries"]) if same else 0
 
-    def _do(self, chunk: Chunk, index: int) -> None:
-        """Write the outputs of one picture, or its error."""
+    def _opened(self, chunk: Chunk, index: int) -> tuple[AnyPicture, BandFolder | None]:
+        """A picture, and its bands if it is to be done in bands; one that fails only by its name,
+        as doing it says why."""
+        from netsurgery.maps.bands import plan_bands
+        from netsurgery.maps.image import out_of_memory_named
+        from netsurgery.maps.large_file import open_picture
+
+        name, bands = self.folder.plan.pictures[index], chunk.bands(index)
+        try:
+            with out_of_memory_named(name):
+                picture = open_picture(name)
+                plan = None if bands.plan else plan_bands(self._mapper, picture)
+        except NetsurgeryError:
+            return name, None
+        if plan is not None:
+            bands = bands.begin(plan)
+        return picture, bands if bands.plan else None
+
+    def _do_bands(
+        self, chunk: Chunk, index: int, bands: BandFolder, picture: AnyPicture | None = None
+    ) -> bool:
+        """Do the bands of a picture that nobody is at; whether there were any.
+
+        picture: None to open it if need be.
+        """
+        from netsurgery.maps.bands import BandRunner
+        from netsurgery.maps.large_file import open_picture
+
+        @cache
+        def runner() -> BandRunner:
+            assert bands.plan is not None
+            opened = open_picture(picture or self.folder.plan.pictures[index])
+            return BandRunner(self._mapper, opened, bands.plan)
+
+        done = [self._do_band(chunk, index, bands, each, runner) for each in bands.left()]
+        return any(done)
+
+    def _do_band(
+        self,
+        chunk: Chunk,
+        index: int,
+        bands: BandFolder,
+        number: int,
+        runner: Callable[[], BandRunner],
+    ) -> bool:
+        """Do one band of a picture, or have the picture fail; False where nobody needs it."""
+        from netsurgery.maps.image import out_of_memory_named
+
+        before = bands.last_note(number)
+        with _held(partial(bands.take, number, before)) as lease:
+            # It may be done since they were listed, and so may the picture.
+            if lease is None or number not in bands.left() or index not in chunk.left():
+                return False
+            tries = self._tries(before, index)
+            if tries >= _TRIES:
+                self._fail(chunk, index, _died(tries))
+                return True
+            lease.write({"run": self._run, "picture": index, "tries": tries + 1})
+            try:
+                with out_of_memory_named(self.folder.plan.pictures[index]):
+                    self._write_band(bands, number, runner())
+            except OutputError:  # a full disk is not the picture's fault
+                if bands.left():  # else others took this worker for dead, and all is over
+                    raise
+            except NetsurgeryError as error:
+                self._fail(chunk, index, str(error))
+            return True
+
+    def _write_band(self, bands: BandFolder, number: int, runner: BandRunner) -> None:
+        from netsurgery.io.npy import write_npy
+
+        assert bands.plan is not None
+        values, path = runner.run(bands.plan.bands[number]), bands.file(number)
+        with Outputs([path], force=True) as outputs:
+            write_npy(outputs[path], values)
+
+    def _do(
+        self, chunk: Chunk, index: int, picture: AnyPicture, bands: BandFolder | None = None
+    ) -> None:
+        """Write the outputs of one picture, or its error; bands: all that its map is made of."""
         from netsurgery.verbs.classify_map_result import MapJob
         from netsurgery.verbs.outputs.files import MapFiles
 
@@ -147,7 +239,14 @@ class JobWorker(Closeable):
         name = plan.pictures[index]
         paths = {kind: [chunk.file(index, plan.suffix(kind))] for kind in plan.kinds}
         files = MapFiles(paths, FileSet(), force=True, in_parts=True)
-        (result,) = MapJob(self._mapper, [(name, name)], files, plan.view, ExitStack())
+        if bands is not None:
+            from netsurgery.maps.bands import BandStore
+
+            assert bands.plan is not None
+            files.make_store = partial(
+                BandStore, blob=self._mapper.source.blob, plan=bands.plan, files=bands.files
+            )
+        (result,) = MapJob(self._mapper, [(picture, name)], files, plan.view, ExitStack())
         if isinstance(result.error, OutputError):  # a full disk is not the picture's fault
             raise result.error
         if result.error is not None:
@@ -158,6 +257,26 @@ class JobWorker(Closeable):
         path = chunk.file(index, ERROR)
         with Outputs([path], force=True) as outputs:
             outputs[path].write(f"{json.dumps(record)}\n".encode())
+
+
+def _died(tries: int) -> str:
+    return f"the worker died at it {counted(tries, 'time')}"
+
+
+@contextmanager
+def _held(take: Callable[[], Lease | None]) -> Iterator[Lease | None]:
+    """Take a lease, renew it as long as the context lasts, and give it back; None for none."""
+    with step:
+        lease = take()
+        undo = Undo(lambda: None if lease is None else lease.end())
+    try:
+        if lease is None:
+            yield None
+            return
+        with _renewed(lease):
+            yield lease
+    finally:
+        undo()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +34,7 @@ class MapFiles:
 
     Of a kind that is one file for all pictures there is one. inputs: files that no output may
     replace. count: how many pictures there are. in_parts: of such a kind too there is a file for
-    each picture, its part.
+    each picture, its part. make_store: what `store` gives in the place of a TileStore.
     """
 
     paths: dict[str, list[str]]
@@ -43,6 +43,7 @@ class MapFiles:
     count: int = 1
     folders: set[str] = field(default_factory=set)
     in_parts: bool = False
+    make_store: Callable[..., TileStore] | None = None
 
     @property
     def joined(self) -> list[str]:
@@ -145,7 +146,8 @@ class MapFiles:
             return None
         from netsurgery.maps.tile_store import TileStore
 
-        return TileStore(own.get("npy", next(iter(own.values()))), resume=resume)
+        make = self.make_store or TileStore
+        return make(own.get("npy", next(iter(own.values()))), resume=resume)
 
     def write(
         self, index: int, contents: Mapping[str, Content]

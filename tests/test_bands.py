@@ -1,0 +1,233 @@
+"""Large pictures of a job, in bands that workers share: the bytes are those of one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from killed_jobs import JOB, KilledJob
+from PIL import Image
+
+import netsurgery as ns
+from netsurgery.cli import run
+from netsurgery.engines.contract import EngineOptions
+from netsurgery.maps import bands as bands_module
+from netsurgery.maps.bands import BandRunner, BandStore, plan_bands
+from netsurgery.verbs.jobs.bands import BandFolder
+from netsurgery.verbs.jobs.worker import JobAssignment, JobWorker
+
+ONE_THREAD = EngineOptions("embedded", threads=1)
+TILED = ns.PictureOptions("image", tile=190)
+
+
+@pytest.fixture(autouse=True)
+def short_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process bands of few rows, so that small pictures have some."""
+    monkeypatch.setattr(bands_module, "_ROWS", 64)
+
+
+@pytest.fixture
+def picture(converted_net: Path) -> str:
+    """A current folder with the converted net and a picture that is wider than a tile."""
+    pixels = np.random.default_rng(0).integers(0, 256, (430, 260), np.uint8)
+    Image.fromarray(pixels).save("large.png")
+    return "large.png"
+
+
+def settings() -> ns.Settings:
+    return ns.Settings("digits_deploy_full_conv.prototxt", "digits_full_conv.caffemodel")
+
+
+def mapper(size: ns.PictureOptions, **options: Any) -> ns.Mapper:
+    return ns.open_mapper(settings(), ONE_THREAD, size=size, **options)
+
+
+def planned(picture: str, **options: Any) -> JobWorker:
+    """A worker of a job of one picture, in this process, that is yet to begin."""
+    ns.plan_job(picture, settings(), JOB, size=TILED, engine=ONE_THREAD, **options)
+    return JobWorker(JobAssignment(JOB, ONE_THREAD, "run", None, True))
+
+
+def lease_of_the_dead(path: Path, **note: object) -> None:
+    """What a worker leaves that was killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"run": "run", "picture": 0, **note, "place": "gone", "pid": 1}))
+    os.utime(path, (0, 0))
+
+
+@pytest.mark.parametrize("fit", ["warp", "pad"])
+@pytest.mark.parametrize("blob", ["prob", "pool2", "conv1"])
+def test_bands_in_any_order_have_the_bits_of_the_whole(
+    picture: str, blob: str, fit: Any, tmp_path: Path
+) -> None:
+    """Of pictures that are scaled, too, and of a mean that has a value for each pixel."""
+    size = ns.PictureOptions((440, 300) if fit == "pad" else "image", fit=fit, tile=190)
+    with mapper(replace(size, tile="none"), blob=blob) as whole:
+        expected = whole.map(picture).values
+    with mapper(size, blob=blob) as tiled:
+        opened = ns.read_picture(picture)
+        plan = plan_bands(tiled, opened)
+        assert plan is not None
+        assert len(plan.bands) > 2
+        files = [str(tmp_path / f"{number}.npy") for number in range(len(plan.bands))]
+        for number in np.random.default_rng(0).permutation(len(files)):
+            values = BandRunner(tiled, opened, plan).run(plan.bands[number])
+            assert values.nbytes < expected.nbytes / 2
+            np.save(files[number], values)
+        store = BandStore("map.npy", blob=blob, plan=plan, files=files, resume=True)
+        tiled.run = None  # type: ignore[assignment, method-assign]
+        together = tiled.map(opened, store=store)
+    assert together.values.tobytes() == expected.tobytes()
+    store.remove()
+
+
+@pytest.mark.parametrize(
+    ("size", "options"),
+    [
+        (ns.PictureOptions("image", tile="none"), {}),
+        (ns.PictureOptions("image"), {}),  # as a whole: it fits the memory
+        (ns.PictureOptions("net", tile=190), {}),
+        (TILED, {"stride": 2}),
+    ],
+)
+def test_what_is_not_large_has_no_bands(
+    picture: str, size: ns.PictureOptions, options: dict[str, Any]
+) -> None:
+    with mapper(TILED) as of_large, mapper(size, **options) as of_none:
+        opened = ns.read_picture(picture)
+        assert plan_bands(of_large, opened) is not None
+        assert plan_bands(of_none, opened) is None
+
+
+def test_bands_that_would_change_bits_are_not_made(picture: str) -> None:
+    """Threads share a band's columns out, and each needs some."""
+    opened, many = ns.read_picture(picture), EngineOptions("embedded", threads=16)
+    with ns.open_mapper(settings(), many, size=TILED) as of_many:
+        assert plan_bands(of_many, opened) is None
+
+
+def test_a_worker_whose_bands_are_done_by_others_makes_the_outputs(picture: str) -> None:
+    """Without running the net: what is in the bands is what becomes the map."""
+    with planned(picture, outputs={"npy": "map.npy"}) as worker:
+        (chunk,) = worker.folder.chunks
+        _, bands = worker._opened(chunk, 0)
+        assert bands is not None
+        assert worker._do_bands(chunk, 0, bands)
+        np.save(bands.file(1), np.load(bands.file(1)) + 7)
+        worker.do_all()
+        assert sorted(os.listdir(chunk.path)) == ["0000000.json", "0000000.npy"]
+        values = np.load(chunk.file(0, ".npy"))
+    with mapper(TILED) as tiled:
+        expected = tiled.map(picture).values
+    assert bands.plan is not None
+    changed = bands.plan.bands[1]
+    expected[:, changed.first : changed.end] += 7
+    np.testing.assert_array_equal(values, expected)
+
+
+def test_a_helper_takes_bands_of_a_picture_that_another_worker_has(picture: str) -> None:
+    with planned(picture) as worker:
+        (chunk,) = worker.folder.chunks
+        _, bands = worker._opened(chunk, 0)
+        assert bands is not None
+        holder, of_band = chunk.take({}), bands.take(2, {})
+        assert holder is not None
+        assert of_band is not None
+        assert not worker.do(chunk)
+        assert bands.left() == [2]
+        status = ns.open_job(JOB).status()
+        assert str(status) == (
+            f"{JOB}: 0 of 1 picture done, 1 left, of 1 picture {bands.count - 1} of {bands.count} "
+            "bands done, 1 at work"
+        )
+        of_band.end()
+        holder.end()
+        worker.do_all()
+    assert ns.open_job(JOB).status().to_json()["bands"] == []
+
+
+@pytest.mark.parametrize("file", ["lease", "0000000.bands/00001.lease"])
+def test_a_picture_or_a_band_that_kills_its_workers_fails(picture: str, file: str) -> None:
+    with planned(picture) as worker:
+        (chunk,) = worker.folder.chunks
+        worker._opened(chunk, 0)
+        lease_of_the_dead(chunk.path / file, tries=3)
+        worker.do_all()
+        assert sorted(os.listdir(chunk.path))[0] == "0000000.error"
+    status = ns.open_job(JOB).status()
+    assert [each["error"] for each in status.errors] == ["the worker died at it 3 times"]
+
+
+def test_bands_that_are_none_are_an_error_of_the_picture(picture: str) -> None:
+    with planned(picture) as worker:
+        (chunk,) = worker.folder.chunks
+        _, bands = worker._opened(chunk, 0)
+        assert bands is not None
+        worker._do_bands(chunk, 0, bands)
+        np.save(bands.file(1), np.zeros((11, 1, 1), np.float32))
+        worker.do_all()
+    (error,) = ns.open_job(JOB).status().errors
+    assert error["error"].endswith("00001.npy: has another shape than its band; remove it")
+    bands = BandFolder(chunk.path / "0000000.bands")
+    assert bands.plan is None
+
+
+def test_a_plan_of_bands_that_is_none_is_refused(
+    picture: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with planned(picture) as worker:
+        (chunk,) = worker.folder.chunks
+        worker._opened(chunk, 0)
+    (chunk.path / "0000000.bands/plan.json").write_text('{"size": 3}')
+    assert run(["job", "status", JOB]) == 1
+    assert "plan.json: is no plan of bands (" in capsys.readouterr().err
+
+
+def test_a_worker_taken_for_dead_ends_without_an_error(
+    picture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another has made the picture of all bands meanwhile, and has removed them."""
+    with planned(picture) as worker:
+        (chunk,) = worker.folder.chunks
+        _, bands = worker._opened(chunk, 0)
+        assert bands is not None
+        write = JobWorker._write_band
+
+        def late(self: JobWorker, *words: Any) -> None:
+            Path(chunk.file(0, ".json")).write_text("{}\n")
+            BandFolder(bands.path).remove()
+            write(self, *words)
+
+        monkeypatch.setattr(JobWorker, "_write_band", late)
+        worker.do_all()
+    assert ns.open_job(JOB).status().done == 1
+
+
+def test_killed_workers_cost_a_band_each(tmp_path: Path, repo_root: Path) -> None:
+    """Of one large picture, which two workers share; the driver is killed, too."""
+    job = KilledJob(tmp_path, 0, 3100, width=200)
+    job.one_process()
+    driver = job.start(*job.plan("--workers", "2"), SLOWLY="0.5")
+    job.wait_until_begun(3)
+    job.kill_a_worker()
+    job.wait_until_begun(5)
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    status = json.loads(job.run("job", "status", JOB, "--json").stdout)
+    schema = json.loads((repo_root / "docs/json/job-status.schema.json").read_text())
+    jsonschema.validate(status, schema)
+    (of_large,) = status["bands"]
+    assert of_large["image"] == "pictures/large.png"
+    assert 0 < of_large["done"] < of_large["bands"] == 6
+    resumed = job.run("job", "resume", JOB, "--workers", "2")
+    assert resumed.stdout == f"{JOB}: 1 of 1 picture done\n", resumed.stderr
+    assert len({pid for pid, _ in job.begun_bands()}) > 2
+    assert {band for _, band in job.begun_bands()} == set(range(6))
+    job.check(deaths=3)
