@@ -72,6 +72,13 @@ __all__ = ["command"]
     is_flag=True,
     help="Keep a global pooling before the classifier; the map then has one cell.",
 )
+@click.option(
+    "--before-pooling",
+    is_flag=True,
+    help="Remove a global pooling: a map of the classifier's scores at each place that it pooled "
+    "(class activation map), whose mean is the score. The input keeps its size unless another is "
+    "given.",
+)
 @state_options
 @click.option("--input-size", type=SIZE, help="Size of the new net's input.")
 @click.option(
@@ -111,6 +118,7 @@ def command(
     layers: str | None,
     on_refusal: str,
     keep_global_pooling: bool,
+    before_pooling: bool,
     state: NetState,
     input_size: tuple[int, int] | None,
     map_size: tuple[int, int] | None,
@@ -142,6 +150,13 @@ def command(
     refuse_stdin(preprocess.mean, preprocess.labels)
     if verify and dry_run:
         raise click.UsageError("--verify and --dry-run exclude each other")
+    if before_pooling and keep_global_pooling:
+        raise click.UsageError("--before-pooling and --keep-global-pooling exclude each other")
+    if before_pooling and verify:
+        raise click.UsageError(
+            "--verify compares each cell with the classifier on its window; a map of "
+            "--before-pooling has the classifier's scores as a mean only"
+        )
     with bytes_written(quiet) as progress:
         result = convert(
             prototxt,
@@ -156,6 +171,7 @@ def command(
             map_size=map_size,
             stride=stride,
             keep_global_pooling=keep_global_pooling,
+            before_pooling=before_pooling,
             skip_refused=on_refusal == "skip",
             settings=preprocess,
             engine=engine,

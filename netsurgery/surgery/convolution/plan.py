@@ -78,7 +78,8 @@ class ConvolutionPlan(ShortRepr):
     inputs: the inputs that grow; none where data layers make the input.
     maps: every output of the new net and its shape at those inputs, as far as known.
     renames: blob -> its new name (for what a removed layer made: what it had flattened).
-    notes: what the user should know.
+    notes: what the user should know. activation_maps: blobs of the new net whose mean over all
+    cells is what the old net gives, where its global poolings are removed.
 
     >>> import netsurgery as ns
     >>> plan = ns.convert("prototxt/digits_deploy.prototxt", map_size=(4, 6)).plan
@@ -96,6 +97,7 @@ class ConvolutionPlan(ShortRepr):
     maps: dict[str, Shape]
     renames: dict[str, str]
     notes: tuple[str, ...]
+    activation_maps: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -103,7 +105,7 @@ class ConvolutionPlan(ShortRepr):
         return self.new.prototxt.text
 
     def __str__(self) -> str:
-        names = [move.layer for move in self.moves] or list(self.windows)
+        names = [move.layer for move in self.moves] or list(self.windows) or list(self.removed)
         maps = (f"map {blob}: {shape_text(shape)}" for blob, shape in self.maps.items())
         return "; ".join([f"{', '.join(names)} fully convolutional", *maps])
 
@@ -117,6 +119,7 @@ def plan_convolution(
     map_size: tuple[int, int] | None = None,
     input_shapes: Mapping[str, Shape] | None = None,
     keep_global_pooling: bool = False,
+    before_pooling: bool = False,
     skip_refused: bool = False,
 ) -> ConvolutionPlan:
     """What converting `net` would do.
@@ -127,6 +130,8 @@ def plan_convolution(
     (default 8 x 8): original size + total stride x (cells - 1).
     input_shapes: blob -> shape, for inputs whose shape the prototxt leaves open.
     keep_global_pooling: leave global Pooling layers as they are; the map then has one cell.
+    before_pooling: take for global also a Pooling whose window is the whole map and would slide
+    over a larger one: all of them are to be removed (`without_pooling`), which says so itself.
     skip_refused: leave InnerProduct layers that cannot be converted, instead of refusing all.
 
     Raises SurgeryError naming each layer that stands in the way and why, PrototxtError where the
@@ -136,7 +141,7 @@ def plan_convolution(
     net = declare_inputs(net.at(input_shapes))
     check_own_names(net)
     shapes = infer(net)
-    poolings = find_poolings(net, shapes)
+    poolings = find_poolings(net, shapes, sliding=before_pooling)
     chosen = _chosen(net, layers, poolings)
     if not keep_global_pooling:
         chosen += poolings.windows
@@ -169,6 +174,7 @@ def plan_convolution(
             *notes,
             *unknown_types(net),
             *fork_layers(net),
+            *([] if before_pooling else _opened(analysis)),
             *_changes(analysis, shapes),
             *_whole_maps(net, analysis, shapes),
             *size_notes,
@@ -231,17 +237,26 @@ def _without_refused(net: NetDefinition, chosen: list[Layer], analysis: Analysis
     return [layer for layer in chosen if layer not in blamed]
 
 
-def _changes(analysis: Analysis, shapes: Shapes) -> list[str]:
-    """What is changed besides the InnerProduct layers."""
+def _opened(analysis: Analysis) -> list[str]:
+    """The global poolings that become windows."""
     notes = [
         f"global pooling {each.layer.name!r} becomes a window of {shape_text(each.kernel)}"
         for each in analysis.windows
     ]
-    notes += [
+    return notes + _become_poolings([each.layer for each in analysis.windows])
+
+
+def _become_poolings(layers: list[Layer]) -> list[str]:
+    return [
         f"Reduction {layer.name!r}, the mean over a map, becomes a Pooling"
-        for layer in (*(each.layer for each in analysis.windows), *analysis.averaged)
+        for layer in layers
         if not types.is_a(layer, types.POOLING)
     ]
+
+
+def _changes(analysis: Analysis, shapes: Shapes) -> list[str]:
+    """What is changed besides the InnerProduct layers and the global poolings."""
+    notes = _become_poolings(analysis.averaged)
     notes += [
         f"layer {layer.name!r} only {_does(layer, shapes)} and is taken out"
         for layer in analysis.removed_flattens
