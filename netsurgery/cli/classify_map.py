@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from netsurgery.cli.colors import Color, bold, color_count, paint
-from netsurgery.cli.command import Command, of_net, useless
+from netsurgery.cli.command import Command, WordType, of_net, useless
 from netsurgery.cli.engine_options import engine_hint, engine_options
 from netsurgery.cli.files import refuse_any_stdin
 from netsurgery.cli.job_options import job_options, run_job
@@ -72,6 +72,12 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
+def _scales(text: str) -> tuple[float, ...]:
+    from netsurgery.maps.scales import parse_scales
+
+    return parse_scales(text)
+
+
 @click.command(
     cls=Command,
     exit_codes={
@@ -101,6 +107,21 @@ __all__ = ["command"]
     help="A cell every N pixels of the input, for a finer map: run the net over the image moved by "
     "each multiple of N below its total stride, which N divides. `netsurgery dense` writes a net "
     "that needs one run.",
+)
+@click.option(
+    "--scales",
+    type=WordType("S,S", _scales),
+    help="Map the image at several scales, as in 0.7,1,1.4, and give the mean of the maps at the "
+    "windows of scale 1, or of the largest where 1 is not among them.",
+)
+@useless("without --scales", lambda values: not values["scales"])(
+    click.option(
+        "--combine",
+        type=click.Choice(["mean", "max"]),
+        default="mean",
+        show_default=True,
+        help="With --scales: the mean of the maps, or the largest score of each class.",
+    )
 )
 @click.option(
     "--blob",
@@ -147,7 +168,9 @@ __all__ = ["command"]
 @useless_without_output()(
     useless("with --job, which always goes on", lambda values: values["job"] is not None)(
         useless("with --stride, whose runs are not kept", lambda values: values["stride"])(
-            resume_option
+            useless("with --scales, whose runs are not kept", lambda values: values["scales"])(
+                resume_option
+            )
         )
     )
 )
@@ -161,6 +184,8 @@ def command(
     size: PictureOptions,
     window: tuple[int, int] | None,
     stride: int | None,
+    scales: tuple[float, ...] | None,
+    combine: Literal["mean", "max"],
     blob: str | None,
     top_k: int,
     summary: bool,
@@ -211,6 +236,10 @@ def command(
         "size": size, "stride": stride, "blob": blob, "drop_labels": drop_labels,
         "engine": engine, "state": state,
     }  # fmt: skip
+    if scales is not None:
+        from netsurgery.maps.scales import Scales
+
+        how["scales"] = Scales(scales, combine)
     if job is not None:
         from netsurgery.verbs.job import plan_job
 

@@ -55,7 +55,9 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
             "": "without --npy, --npz",
             "--npy o --tile none": "with --tile none",
             "--npy o --stride 2": "with --stride, whose runs are not kept",
+            "--npy o --scales 1,2": "with --scales, whose runs are not kept",
         },
+        "--combine": {"": "without --scales"},
         "--summary": {"--json": "with --json, which has the table", "-q": "with -q, which"},
         "--class": {
             "": "without --geotiff, --picture or --html",
@@ -196,6 +198,7 @@ VALUES = {
     "--picture": "o",
     "--preprocess": "bvlc",
     "--random": "2",
+    "--combine": "max",
     "--raw-scale": "255",
     "--seed": "3",
     "--size": "8x8",
@@ -211,12 +214,14 @@ VALUES = {
 #: or a setting makes of them is not known before it is read. A command is named where the option
 #: depends on another one elsewhere.
 ALWAYS = """
-    --as-caffe --blob --dry-run --from --html --image --input-shape --input-size --json
+    --as-caffe --before-pooling --blob --dry-run --from --html --image --input-shape --input-size
+    --json
     --keep-downloads --keep-global-pooling --labels --layers --level --map --map-size --max-memory
     --max-pixels
     --mean --mirror --missing --npy --on-refusal --output --output-dir --parquet --phase --picture
     --prefix --preprocess --prototxt --prototxt-out --quiet --raw-scale --channel-swap
-    --geotiff --input-scale --npz --zarr --size --slice --stage --stride --suffix --suite --tile
+    --geotiff --input-scale --npz --scales --zarr --size --slice --stage --stride --suffix --suite
+    --tile
     --tolerance --verify
     --weights --weights-out --weights-storage --with-preprocess
     --engine --gpu --threads --timeout --trust-config --verbose
