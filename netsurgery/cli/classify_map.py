@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from netsurgery.cli.colors import Color, bold, color_count, paint
-from netsurgery.cli.command import Command, WordType, of_net, useless
+from netsurgery.cli.command import Command, of_net, useless
 from netsurgery.cli.engine_options import engine_hint, engine_options
 from netsurgery.cli.files import refuse_any_stdin
 from netsurgery.cli.job_options import job_options, run_job
@@ -23,6 +23,8 @@ from netsurgery.cli.map_picture_options import (
     background_option,
     class_option,
     map_picture_options,
+    scales_options,
+    upsample_option,
 )
 from netsurgery.cli.options import (
     SIZE,
@@ -67,15 +69,10 @@ if TYPE_CHECKING:
     from netsurgery.maps.map_text import TextStyle
     from netsurgery.maps.picture_look import PictureLook
     from netsurgery.maps.picture_options import PictureOptions
+    from netsurgery.maps.scales import Scales
     from netsurgery.verbs.classify_map_result import MapJob, MapResult
 
 __all__ = ["command"]
-
-
-def _scales(text: str) -> tuple[float, ...]:
-    from netsurgery.maps.scales import parse_scales
-
-    return parse_scales(text)
 
 
 @click.command(
@@ -108,21 +105,7 @@ def _scales(text: str) -> tuple[float, ...]:
     "each multiple of N below its total stride, which N divides. `netsurgery dense` writes a net "
     "that needs one run.",
 )
-@click.option(
-    "--scales",
-    type=WordType("S,S", _scales),
-    help="Map the image at several scales, as in 0.7,1,1.4, and give the mean of the maps at the "
-    "windows of scale 1, or of the largest where 1 is not among them.",
-)
-@useless("without --scales", lambda values: not values["scales"])(
-    click.option(
-        "--combine",
-        type=click.Choice(["mean", "max"]),
-        default="mean",
-        show_default=True,
-        help="With --scales: the mean of the maps, or the largest score of each class.",
-    )
-)
+@scales_options
 @click.option(
     "--blob",
     metavar="NAME",
@@ -160,6 +143,7 @@ def _scales(text: str) -> tuple[float, ...]:
         "the 50 classes that matter most to the image.",
     )
 )
+@upsample_option
 @trust_option
 @engine_options
 @job_options
@@ -184,8 +168,7 @@ def command(
     size: PictureOptions,
     window: tuple[int, int] | None,
     stride: int | None,
-    scales: tuple[float, ...] | None,
-    combine: Literal["mean", "max"],
+    scales: Scales | None,
     blob: str | None,
     top_k: int,
     summary: bool,
@@ -193,6 +176,7 @@ def command(
     background: str | None,
     class_: str,
     all_classes: bool,
+    upsample: Literal["pixels"] | None,
     look: PictureLook,
     trust_config: bool | None,
     engine: EngineOptions,
@@ -229,17 +213,13 @@ def command(
         preprocess,
     )
     settings = with_settings_file(flags, trust_config)
-    view = MapView(class_, top_k, all_classes, summary=summary, look=look)
+    view = MapView(class_, top_k, all_classes, summary=summary, look=look, upsample=upsample)
     # those of the settings file are for its own blob
     drop_labels = blob is not None and flags.labels is None
     how: dict[str, Any] = {
-        "size": size, "stride": stride, "blob": blob, "drop_labels": drop_labels,
-        "engine": engine, "state": state,
+        "size": size, "stride": stride, "scales": scales, "blob": blob,
+        "drop_labels": drop_labels, "engine": engine, "state": state,
     }  # fmt: skip
-    if scales is not None:
-        from netsurgery.maps.scales import Scales
-
-        how["scales"] = Scales(scales, combine)
     if job is not None:
         from netsurgery.verbs.job import plan_job
 

@@ -65,6 +65,7 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
         },
         "--background": {"-q --npy o": "with -q, which prints no map, and without --json"},
         "--all-classes": {"": "without --html"},
+        "--upsample": {"--json": "without --npy or --geotiff"},
         "--layout": {
             "": "without --picture",
             "--picture o --class each": "with --class each, which has a layout of its own",
@@ -207,6 +208,7 @@ VALUES = {
     "--tiles": "9",
     "--timeout": "9",
     "--top-k": "3",
+    "--upsample": "pixels",
     "--window": "5",
 }
 
