@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netsurgery.cli.command import Command, of_net
+from netsurgery.cli.command import BETWEEN, Command, headed, of_net
 from netsurgery.cli.engine_options import engine_hint, engine_options
 from netsurgery.cli.files import FILE_PATH, FOLDER_PATH, PROTOTXT, WEIGHTS, refuse_stdin
 from netsurgery.cli.options import (
@@ -94,6 +94,14 @@ __all__ = ["command"]
     help="A cell every N pixels, for a finer map: N divides the net's total stride. The default "
     "input stays the same, and its map is finer. See `netsurgery dense`.",
 )
+@headed(BETWEEN)(
+    click.option(
+        "--upsample",
+        is_flag=True,
+        help="A score for each pixel of the input: interpolate the map bilinearly, by a "
+        "Deconvolution of fixed weights and a Crop, as FCN-32s does.",
+    )
+)
 @click.option(
     "--verify",
     is_flag=True,
@@ -123,6 +131,7 @@ def command(
     input_size: tuple[int, int] | None,
     map_size: tuple[int, int] | None,
     stride: int | None,
+    upsample: bool,
     verify: bool,
     dry_run: bool,
     preprocess: Settings,
@@ -157,6 +166,11 @@ def command(
             "--verify compares each cell with the classifier on its window; a map of "
             "--before-pooling has the classifier's scores as a mean only"
         )
+    if upsample and verify:
+        raise click.UsageError(
+            "--verify compares cells with the classifier on their windows; scores of --upsample "
+            "lie between them"
+        )
     with bytes_written(quiet) as progress:
         result = convert(
             prototxt,
@@ -170,6 +184,7 @@ def command(
             input_size=input_size,
             map_size=map_size,
             stride=stride,
+            upsample=upsample,
             keep_global_pooling=keep_global_pooling,
             before_pooling=before_pooling,
             skip_refused=on_refusal == "skip",

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from netsurgery.cli.command import PICTURE, WordType, headed, of_net, useless
+from netsurgery.cli.command import BETWEEN, PICTURE, WordType, headed, of_net, useless
 from netsurgery.cli.files import InputFile
 from netsurgery.cli.output_options import useless_without_output
 from netsurgery.maps.class_names import EACH, LIKELIEST
@@ -178,6 +178,7 @@ _COMBINE = useless("without --scales", lambda values: not values["scales"])(
 )
 
 
+@headed(BETWEEN)
 def scales_options(command: F) -> F:
     """--scales and --combine; the command gets `scales`, None for one map."""
 
@@ -193,12 +194,14 @@ def scales_options(command: F) -> F:
     return _SCALES(_COMBINE(decorated))  # type: ignore[no-any-return]
 
 
-upsample_option = useless_without_output("upsample")(
-    click.option(
-        "--upsample",
-        type=click.Choice(["pixels"]),
-        help="In --npy and --geotiff: the scores of every pixel of the image, interpolated "
-        "bilinearly between the centers of the cells' windows; NaN more than half a stride beyond "
-        "the outermost.",
+upsample_option = headed(BETWEEN)(
+    useless_without_output("upsample")(
+        click.option(
+            "--upsample",
+            type=click.Choice(["pixels"]),
+            help="In --npy and --geotiff: the scores of every pixel of the image, interpolated "
+            "bilinearly between the centers of the cells' windows; NaN more than half a stride "
+            "beyond the outermost.",
+        )
     )
 )

@@ -50,6 +50,7 @@ def convert(
     input_shapes: Mapping[str, Shape] | None = None,
     keep_global_pooling: bool = False,
     before_pooling: bool = False,
+    upsample: bool = False,
     skip_refused: bool = False,
     settings: Settings | AnyPath | None = None,
     engine: AnyEngine = "auto",
@@ -75,6 +76,8 @@ def convert(
     before_pooling: remove them: the map has a cell for each place that they pooled, and its mean is
     the classifier's score, before a Softmax (a class activation map). The input keeps its size
     unless `input_size` or `map_size` says otherwise; not with `keep_global_pooling` or `verify`.
+    upsample: interpolate the map to a score for each pixel of the input, by a Deconvolution of
+    fixed weights and a Crop, as FCN-32s does; not with `verify`.
     skip_refused: leave layers that cannot be converted, instead of refusing all. settings: the
     net's preprocessing and labels, which the new netsurgery.toml remembers. engine: what moves
     params into files (the numbers are the same) and verifies. verify: run both nets on the same
@@ -99,6 +102,11 @@ def convert(
     if verify and dry_run:
         raise SurgeryError("verify and dry_run exclude each other; give one of them")
     _check_before_pooling(before_pooling, keep_global_pooling, verify)
+    if upsample and verify:
+        raise SurgeryError(
+            f"{argument('--verify')} compares cells with the classifier on their windows, and "
+            f"scores of {argument('--upsample')} lie between them"
+        )
     names = None if layers is None else as_names(layers, "layers")
     if names == []:
         raise SurgeryError("layers: found none, expected one at least; None is all of them")
@@ -130,6 +138,10 @@ def convert(
             from netsurgery.surgery.dense.conversion import with_finer_maps
 
             plan = with_finer_maps(plan, stride, cells)
+        if upsample:
+            from netsurgery.surgery.dense.upsampling import with_upsampled_map
+
+            plan = with_upsampled_map(plan)
         options, chosen = as_engine_options(engine), as_settings(settings)
         # Only the plan has the channels and maps that the settings must fit.
         check_settings(plan, chosen)

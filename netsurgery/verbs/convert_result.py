@@ -250,6 +250,9 @@ class Conversion(OpenResult):
         words = ["netsurgery", "classify-map", "IMAGE"]
         # Behind the scores of an activation map a Softmax may follow.
         scores = [blob for blob in self.plan.activation_maps if blob not in self.plan.new.outputs]
+        if self.plan.upsampling is not None:
+            scores = [self.plan.upsampling.blob] if scores else []
+            scores = [blob for blob in scores if blob not in self.plan.new.outputs]
         words += ["--blob", scores[-1]] if scores else []
         folder = self.paths.prototxt.parent
         # From the folder of a netsurgery.toml that names the net, no options are needed.

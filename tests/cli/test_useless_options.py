@@ -227,7 +227,7 @@ ALWAYS = """
     --tolerance --verify
     --weights --weights-out --weights-storage --with-preprocess
     --engine --gpu --threads --timeout --trust-config --verbose
-    draw:--field draw:--fold draw:--format convert:--draw
+    draw:--field draw:--fold draw:--format convert:--draw convert:--upsample
     setup:--class setup:--force convert:--force edit:--force transplant:--strict features:--force
     init:--seed install:--force info:--caffe-python
     classify-map:--job merge:--force merge:--records resume:--allow resume:--caffe-python
