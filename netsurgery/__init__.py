@@ -78,9 +78,11 @@ _MODULES = {
     "maps.classmap": "ClassMap Geometry",
     "maps.features": "Extractor Features open_extractor",
     "maps.image": "Picture read_picture",
-    "maps.mapper": "Mapper open_mapper",
+    "maps.mapper": "Mapper",
+    "maps.from_settings": "open_mapper",
     "maps.picture_look": "PictureLook",
     "maps.picture_options": "PictureOptions",
+    "maps.scales": "Scales",
     # engines
     "engines.contract": "Engine EngineOptions LoadedNet",
     "engines.debian": "caffe_documentation install_caffe",

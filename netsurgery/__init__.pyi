@@ -112,6 +112,9 @@ from netsurgery.maps.features import (
 from netsurgery.maps.features import (
     open_extractor as open_extractor,
 )
+from netsurgery.maps.from_settings import (
+    open_mapper as open_mapper,
+)
 from netsurgery.maps.image import (
     Picture as Picture,
 )
@@ -121,15 +124,15 @@ from netsurgery.maps.image import (
 from netsurgery.maps.mapper import (
     Mapper as Mapper,
 )
-from netsurgery.maps.mapper import (
-    open_mapper as open_mapper,
-)
 from netsurgery.maps.picture_limits import set_max_pixels as set_max_pixels
 from netsurgery.maps.picture_look import (
     PictureLook as PictureLook,
 )
 from netsurgery.maps.picture_options import (
     PictureOptions as PictureOptions,
+)
+from netsurgery.maps.scales import (
+    Scales as Scales,
 )
 from netsurgery.net.field import ReceptiveField as ReceptiveField
 from netsurgery.net.net import (

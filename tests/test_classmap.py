@@ -13,10 +13,11 @@ from netsurgery.errors import EngineFailed, FormatError, NetError, SettingsError
 from netsurgery.formats.labels import Labels
 from netsurgery.formats.settings import Settings
 from netsurgery.maps.classmap import ClassCount, ClassMap, Geometry
+from netsurgery.maps.from_settings import open_mapper
 from netsurgery.maps.image import Picture
 from netsurgery.maps.map_source import MapSource
 from netsurgery.maps.map_text import TextStyle, map_text, table_text
-from netsurgery.maps.mapper import Mapper, open_mapper
+from netsurgery.maps.mapper import Mapper
 from netsurgery.maps.picture_options import Fit
 from netsurgery.maps.transformer import Transformer, place
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -132,6 +133,7 @@ def test_json() -> None:
         "class_count": 3,
         "is_probability": True,
         "background": None,
+        "scales": None,
         "summary": [
             {"class": 2, "label": "c", "cells": 2, "score": 0.8},
             {"class": 0, "label": "a", "cells": 1, "score": 0.7},

@@ -32,10 +32,13 @@ RUNS: dict[str, list[str]] = {
     "classify-map": [
         "grey.png nowhere.png --prototxt NET_full_conv.prototxt --engine embedded --top-k 2 "
         "--labels names --weights MODEL_full_conv.caffemodel --background 1",
+        "grey.png --prototxt NET_full_conv.prototxt --engine embedded --scales 1,1.1 "
+        "--weights MODEL_full_conv.caffemodel",
     ],
     "convert": [
         "NET MODEL -o out --engine embedded --force --verify",
         "pooled more -o out --dry-run",
+        "pooled more -o out --dry-run --before-pooling",
         "NET MODEL -o out --engine embedded --force --draw out.svg",
     ],
     "dense": [

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -23,6 +23,8 @@ from netsurgery.cli.map_picture_options import (
     background_option,
     class_option,
     map_picture_options,
+    scales_options,
+    upsample_option,
 )
 from netsurgery.cli.options import (
     SIZE,
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from netsurgery.maps.map_text import TextStyle
     from netsurgery.maps.picture_look import PictureLook
     from netsurgery.maps.picture_options import PictureOptions
+    from netsurgery.maps.scales import Scales
     from netsurgery.verbs.classify_map_result import MapJob, MapResult
 
 __all__ = ["command"]
@@ -102,6 +105,7 @@ __all__ = ["command"]
     "each multiple of N below its total stride, which N divides. `netsurgery dense` writes a net "
     "that needs one run.",
 )
+@scales_options
 @click.option(
     "--blob",
     metavar="NAME",
@@ -139,6 +143,7 @@ __all__ = ["command"]
         "the 50 classes that matter most to the image.",
     )
 )
+@upsample_option
 @trust_option
 @engine_options
 @job_options
@@ -147,7 +152,9 @@ __all__ = ["command"]
 @useless_without_output()(
     useless("with --job, which always goes on", lambda values: values["job"] is not None)(
         useless("with --stride, whose runs are not kept", lambda values: values["stride"])(
-            resume_option
+            useless("with --scales, whose runs are not kept", lambda values: values["scales"])(
+                resume_option
+            )
         )
     )
 )
@@ -161,6 +168,7 @@ def command(
     size: PictureOptions,
     window: tuple[int, int] | None,
     stride: int | None,
+    scales: Scales | None,
     blob: str | None,
     top_k: int,
     summary: bool,
@@ -168,6 +176,7 @@ def command(
     background: str | None,
     class_: str,
     all_classes: bool,
+    upsample: Literal["pixels"] | None,
     look: PictureLook,
     trust_config: bool | None,
     engine: EngineOptions,
@@ -204,12 +213,12 @@ def command(
         preprocess,
     )
     settings = with_settings_file(flags, trust_config)
-    view = MapView(class_, top_k, all_classes, summary=summary, look=look)
+    view = MapView(class_, top_k, all_classes, summary=summary, look=look, upsample=upsample)
     # those of the settings file are for its own blob
     drop_labels = blob is not None and flags.labels is None
     how: dict[str, Any] = {
-        "size": size, "stride": stride, "blob": blob, "drop_labels": drop_labels,
-        "engine": engine, "state": state,
+        "size": size, "stride": stride, "scales": scales, "blob": blob,
+        "drop_labels": drop_labels, "engine": engine, "state": state,
     }  # fmt: skip
     if job is not None:
         from netsurgery.verbs.job import plan_job

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 __all__ = [
+    "BETWEEN",
     "ENGINE",
     "EXIT_CODES",
     "LARGE",
@@ -38,10 +39,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 #: The headings, in the order of the help; options without one are under the first.
-OWN, NET, PREPROCESSING, LARGE, PICTURE, ENGINE, OUTPUT, OTHER = HEADINGS = (
+OWN, NET, PREPROCESSING, BETWEEN, LARGE, PICTURE, ENGINE, OUTPUT, OTHER = HEADINGS = (
     "Options",
     "Net",
     "Preprocessing",
+    "Between cells, and at several scales",
     "Many or large images",
     "Picture",
     "Engine",

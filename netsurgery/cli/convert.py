@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netsurgery.cli.command import Command, of_net
+from netsurgery.cli.command import BETWEEN, Command, headed, of_net
 from netsurgery.cli.engine_options import engine_hint, engine_options
 from netsurgery.cli.files import FILE_PATH, FOLDER_PATH, PROTOTXT, WEIGHTS, refuse_stdin
 from netsurgery.cli.options import (
@@ -72,6 +72,13 @@ __all__ = ["command"]
     is_flag=True,
     help="Keep a global pooling before the classifier; the map then has one cell.",
 )
+@click.option(
+    "--before-pooling",
+    is_flag=True,
+    help="Remove a global pooling: a map of the classifier's scores at each place that it pooled "
+    "(class activation map), whose mean is the score. The input keeps its size unless another is "
+    "given.",
+)
 @state_options
 @click.option("--input-size", type=SIZE, help="Size of the new net's input.")
 @click.option(
@@ -86,6 +93,14 @@ __all__ = ["command"]
     metavar="N",
     help="A cell every N pixels, for a finer map: N divides the net's total stride. The default "
     "input stays the same, and its map is finer. See `netsurgery dense`.",
+)
+@headed(BETWEEN)(
+    click.option(
+        "--upsample",
+        is_flag=True,
+        help="A score for each pixel of the input: interpolate the map bilinearly, by a "
+        "Deconvolution of fixed weights and a Crop, as FCN-32s does.",
+    )
 )
 @click.option(
     "--verify",
@@ -111,10 +126,12 @@ def command(
     layers: str | None,
     on_refusal: str,
     keep_global_pooling: bool,
+    before_pooling: bool,
     state: NetState,
     input_size: tuple[int, int] | None,
     map_size: tuple[int, int] | None,
     stride: int | None,
+    upsample: bool,
     verify: bool,
     dry_run: bool,
     preprocess: Settings,
@@ -142,6 +159,18 @@ def command(
     refuse_stdin(preprocess.mean, preprocess.labels)
     if verify and dry_run:
         raise click.UsageError("--verify and --dry-run exclude each other")
+    if before_pooling and keep_global_pooling:
+        raise click.UsageError("--before-pooling and --keep-global-pooling exclude each other")
+    if before_pooling and verify:
+        raise click.UsageError(
+            "--verify compares each cell with the classifier on its window; a map of "
+            "--before-pooling has the classifier's scores as a mean only"
+        )
+    if upsample and verify:
+        raise click.UsageError(
+            "--verify compares cells with the classifier on their windows; scores of --upsample "
+            "lie between them"
+        )
     with bytes_written(quiet) as progress:
         result = convert(
             prototxt,
@@ -155,7 +184,9 @@ def command(
             input_size=input_size,
             map_size=map_size,
             stride=stride,
+            upsample=upsample,
             keep_global_pooling=keep_global_pooling,
+            before_pooling=before_pooling,
             skip_refused=on_refusal == "skip",
             settings=preprocess,
             engine=engine,

@@ -9,13 +9,19 @@ from typing import Any, TypeVar
 
 import click
 
-from netsurgery.cli.command import PICTURE, WordType, headed, of_net, useless
+from netsurgery.cli.command import BETWEEN, PICTURE, WordType, headed, of_net, useless
 from netsurgery.cli.files import InputFile
 from netsurgery.cli.output_options import useless_without_output
 from netsurgery.maps.class_names import EACH, LIKELIEST
 from netsurgery.maps.picture_look import LEAST_WIDTH, MOST_WIDTH, PictureLook, value_range
 
-__all__ = ["background_option", "class_option", "map_picture_options"]
+__all__ = [
+    "background_option",
+    "class_option",
+    "map_picture_options",
+    "scales_options",
+    "upsample_option",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -147,3 +153,55 @@ def _is_one(values: Mapping[str, Any]) -> bool:
     """Whether one class is drawn, as far as the words say: a label may have commas."""
     name = str(values["class_"]).strip().casefold()
     return name not in (EACH, LIKELIEST) and "," not in name
+
+
+def _parsed_scales(text: str) -> tuple[float, ...]:
+    from netsurgery.maps.scales import parse_scales
+
+    return parse_scales(text)
+
+
+_SCALES = click.option(
+    "--scales",
+    type=WordType("S,S", _parsed_scales),
+    help="Map the image at several scales, as in 0.7,1,1.4, and give the mean of the maps at the "
+    "windows of scale 1, or of the largest where 1 is not among them.",
+)
+_COMBINE = useless("without --scales", lambda values: not values["scales"])(
+    click.option(
+        "--combine",
+        type=click.Choice(["mean", "max"]),
+        default="mean",
+        show_default=True,
+        help="With --scales: the mean of the maps, or the largest score of each class.",
+    )
+)
+
+
+@headed(BETWEEN)
+def scales_options(command: F) -> F:
+    """--scales and --combine; the command gets `scales`, None for one map."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, scales: tuple[float, ...] | None, combine: Any, **kwargs: Any) -> Any:
+        if scales is None:
+            return command(*args, scales=None, **kwargs)
+        from netsurgery.maps.scales import Scales
+
+        return command(*args, scales=Scales(scales, combine), **kwargs)
+
+    decorated: Any = wrapped
+    return _SCALES(_COMBINE(decorated))  # type: ignore[no-any-return]
+
+
+upsample_option = headed(BETWEEN)(
+    useless_without_output("upsample")(
+        click.option(
+            "--upsample",
+            type=click.Choice(["pixels"]),
+            help="In --npy and --geotiff: the scores of every pixel of the image, interpolated "
+            "bilinearly between the centers of the cells' windows; NaN more than half a stride "
+            "beyond the outermost.",
+        )
+    )
+)

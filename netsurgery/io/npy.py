@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from netsurgery.io.files import OutputFile
 
-__all__ = ["npy_bytes", "npy_header", "read_npy", "write_npy"]
+__all__ = ["npy_bytes", "npy_header", "read_npy", "write_npy", "write_npy_parts"]
 
 _MAGIC = b"\x93NUMPY"
 #: Magic, version and, at most, the four bytes that say how long the header is.
@@ -141,6 +141,25 @@ def write_npy(output: OutputFile, array: NDArray[Any]) -> None:
         output.take(file)
     else:
         output.write_segments([Bytes(header), Computed(array.nbytes, lambda: _parts(array))])
+
+
+def write_npy_parts(
+    output: OutputFile,
+    shape: tuple[int, ...],
+    parts: Callable[[], Iterable[NDArray[np.float32]]],
+) -> None:
+    """Make a .npy file of float32 numbers the output, of which `parts` gives some after others.
+
+    Raises OutputError.
+    """
+    import numpy as np
+
+    def chunks() -> Iterator[memoryview]:
+        for part in parts():
+            yield from _parts(part)
+
+    header = npy_header(shape, np.float32)
+    output.write_segments([Bytes(header), Computed(4 * math.prod(shape), chunks)])
 
 
 def _parts(array: NDArray[Any]) -> Iterator[memoryview]:

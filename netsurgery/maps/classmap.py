@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from netsurgery.maps.image import Picture
     from netsurgery.maps.picture_look import PictureLook
+    from netsurgery.maps.scales import Scales
     from netsurgery.net.field import Cells
 
     Array = NDArray[np.float32]
@@ -158,7 +159,7 @@ class ClassMap:
     input: the name of the net's input. geometry: where the cells lie. engine: what ran the net.
     notes: what to know of this map, by kind. background_name: the class that was named as the
     background, "none" for no class, None where nothing was said. channels: of the net's input, 1
-    or 3. Raises HoldsNaN for values that hold NaN.
+    or 3. scales: those whose maps these are, None for one. Raises HoldsNaN for values with NaN.
 
     As text it is a short summary; in a notebook it is a page to explore.
 
@@ -187,6 +188,7 @@ class ClassMap:
     notes: Mapping[str, str] = field(default_factory=dict)
     background_name: str | None = None
     channels: int = 3
+    scales: Scales | None = None
 
     #: The memory of what is worked out of the values.
     claim: Claim = field(init=False)

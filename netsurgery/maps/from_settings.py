@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from netsurgery.engines.contract import AnyEngine, as_engine_options
 from netsurgery.errors import SettingsError
-from netsurgery.formats.settings import SETTINGS_NAME, Settings
-from netsurgery.formats.settings_fit import check_pixels, loaded_mean
+from netsurgery.formats.labels import Labels, load_labels
+from netsurgery.formats.settings import SETTINGS_NAME, Settings, as_settings
+from netsurgery.formats.settings_fit import check_pixels, file_named, loaded_mean
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.unreadable import check_file
 from netsurgery.io.wording import argument
-from netsurgery.maps.picture_options import PictureOptions
+from netsurgery.maps.picture_options import AnyPictureOptions, PictureOptions, as_picture_options
 from netsurgery.maps.transformer import Transformer
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.state import NetState
+from netsurgery.net.state import TEST, NetState
 
-__all__ = ["check_model", "make_transformer", "open_model"]
+if TYPE_CHECKING:
+    from netsurgery.maps.map_source import MapSource
+    from netsurgery.maps.mapper import Mapper
+    from netsurgery.maps.scales import AnyScales
+
+__all__ = ["check_model", "make_transformer", "open_mapper", "open_model"]
 
 
 def open_model(settings: Settings, state: NetState) -> NetWithWeights:
@@ -65,3 +74,67 @@ def _state_of(settings: Settings, state: NetState) -> NetState:
     level = state.level if settings.level is None else settings.level
     stages = state.stages if settings.stages is None else tuple(settings.stages)
     return replace(state, level=level, stages=stages)
+
+
+@checks_arguments()
+def open_mapper(
+    settings: Settings | str | Path,
+    engine: AnyEngine = "auto",
+    *,
+    blob: str | None = None,
+    size: AnyPictureOptions = "net",
+    stride: int | None = None,
+    scales: AnyScales | None = None,
+    drop_labels: bool = False,
+    state: NetState = TEST,
+    model: NetWithWeights | None = None,
+) -> Mapper:
+    """A mapper for the model and preprocessing of `settings`; no engine is started yet.
+
+    settings, engine, blob, size, stride, scales, state: as in `classify_map`. drop_labels: leave
+    out labels that are more or fewer than the blob's classes, as those of a netsurgery.toml are for
+    any blob but the one they were meant for; else they are an error. model: an open net and
+    weights, instead of those that the settings name; the caller closes it after the mapper.
+
+    Raises SettingsError without prototxt or weights, and what is wrong with any of the files:
+    PrototxtError, NetError, MeanError, FormatError for labels that do not fit the blob.
+
+    >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> with open_mapper(Settings(net, model), "embedded", blob="conv1") as mapper:
+    ...     mapper.map("examples/digits_canvas.png").shape
+    (28, 28)
+    """
+    from netsurgery.maps.map_source import MapSource
+    from netsurgery.maps.mapper import Mapper
+
+    settings = as_settings(settings)
+    source = MapSource.of_map(model or open_model(settings, state), blob)
+    transformer = make_transformer(settings, source.channels, as_picture_options(size))
+    labels = _fitting_labels(settings, source, drop_labels)
+    options = as_engine_options(engine, settings.engine)
+    if stride is not None:
+        from netsurgery.maps.stitch import Stitch
+
+        Stitch.of(source, source.size, stride)  # which refuses a stride that cannot be
+    several = None
+    if scales is not None:
+        from netsurgery.maps.scales import as_scales, check_on_one_grid
+
+        several = as_scales(scales)
+        check_on_one_grid(source)
+    # Without the labels that it was meant for, a background named by one means nothing.
+    background = None if settings.labels and labels is None else settings.background
+    with file_named(settings, "background"):
+        return Mapper(
+            source, transformer, options, window=settings.window, labels=labels,
+            background=background, stride=stride, scales=several,
+        )  # fmt: skip
+
+
+def _fitting_labels(settings: Settings, source: MapSource, drop: bool) -> Labels | None:
+    labels = None if settings.labels is None else load_labels(settings.labels)
+    if labels is None or source.classes is None or len(labels) == source.classes:
+        return labels
+    if not drop:
+        labels.check(source.classes, source.blob)
+    return None

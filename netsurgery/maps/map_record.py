@@ -46,6 +46,7 @@ def map_record(class_map: ClassMap, top_k: int) -> dict[str, Any]:
         "is_probability": class_map.is_probability,
         "background": class_map.background,
         "windows": first_window(class_map),
+        "scales": None if class_map.scales is None else class_map.scales.to_json(),
         "summary": [_row(class_map, row) for row in class_map.summary()],
         "classes": top.tolist(),
         "scores": _scores(np.take_along_axis(class_map.values, top, axis=0)),

@@ -4,49 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from netsurgery.engines.contract import AnyEngine, Engine, EngineOptions, as_engine_options
+from netsurgery.engines.contract import Engine, EngineOptions
 from netsurgery.errors import MemoryLimitError, NetError, NetsurgeryError
-from netsurgery.formats.labels import Labels, load_labels
-from netsurgery.formats.settings import Settings, as_settings
-from netsurgery.formats.settings_fit import file_named
+from netsurgery.formats.labels import Labels
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument
 from netsurgery.maps.class_names import ClassNames
 from netsurgery.maps.classmap import ClassMap, Geometry, map_memory
-from netsurgery.maps.from_settings import make_transformer, open_model
 from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.large_file import open_picture
 from netsurgery.maps.map_source import MapSource, refuse_blob
 from netsurgery.maps.net_runner import NetRunner
 from netsurgery.maps.picture_options import (
-    AnyPictureOptions,
     InputSize,
     TileSize,
-    as_picture_options,
 )
 from netsurgery.maps.transformer import Placement, Transformer, squeeze_note
 from netsurgery.net.field import Cells
-from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import TOO_MANY
-from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from netsurgery.maps.any_picture import AnyPicture
+    from netsurgery.maps.scales import Scales
     from netsurgery.maps.tile_store import TileStore
     from netsurgery.net.stages import StagedPlan
 
     Array = NDArray[np.float32]
 
-__all__ = ["Mapper", "PictureBlobs", "open_mapper", "plan_tiles"]
+__all__ = ["Mapper", "PictureBlobs", "plan_tiles"]
 
 Size = tuple[int, int]
 
@@ -61,60 +54,6 @@ class PictureBlobs:
     values: dict[str, Array]
     placement: Placement
     run_size: Size
-
-
-@checks_arguments()
-def open_mapper(
-    settings: Settings | str | Path,
-    engine: AnyEngine = "auto",
-    *,
-    blob: str | None = None,
-    size: AnyPictureOptions = "net",
-    stride: int | None = None,
-    drop_labels: bool = False,
-    state: NetState = TEST,
-    model: NetWithWeights | None = None,
-) -> Mapper:
-    """A mapper for the model and preprocessing of `settings`; no engine is started yet.
-
-    settings, engine, blob, size, stride, state: as in `classify_map`. drop_labels: leave out labels
-    that are more or fewer than the blob's classes, as those of a netsurgery.toml are for any blob
-    but the one they were meant for; else they are an error. model: an open net and weights, instead
-    of those that the settings name; the caller closes it after the mapper.
-
-    Raises SettingsError without prototxt or weights, and what is wrong with any of the files:
-    PrototxtError, NetError, MeanError, FormatError for labels that do not fit the blob.
-
-    >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
-    >>> with open_mapper(Settings(net, model), "embedded", blob="conv1") as mapper:
-    ...     mapper.map("examples/digits_canvas.png").shape
-    (28, 28)
-    """
-    settings = as_settings(settings)
-    source = MapSource.of_map(model or open_model(settings, state), blob)
-    transformer = make_transformer(settings, source.channels, as_picture_options(size))
-    labels = _fitting_labels(settings, source, drop_labels)
-    options = as_engine_options(engine, settings.engine)
-    if stride is not None:
-        from netsurgery.maps.stitch import Stitch
-
-        Stitch.of(source, source.size, stride)  # which refuses a stride that cannot be
-    # Without the labels that it was meant for, a background named by one means nothing.
-    background = None if settings.labels and labels is None else settings.background
-    with file_named(settings, "background"):
-        return Mapper(
-            source, transformer, options, window=settings.window, labels=labels,
-            background=background, stride=stride,
-        )  # fmt: skip
-
-
-def _fitting_labels(settings: Settings, source: MapSource, drop: bool) -> Labels | None:
-    labels = None if settings.labels is None else load_labels(settings.labels)
-    if labels is None or source.classes is None or len(labels) == source.classes:
-        return labels
-    if not drop:
-        labels.check(source.classes, source.blob)
-    return None
 
 
 class Mapper(NetRunner):
@@ -147,6 +86,7 @@ class Mapper(NetRunner):
         labels: Labels | None = None,
         background: str | None = None,
         stride: int | None = None,
+        scales: Scales | None = None,
         opener: Callable[[EngineOptions], Engine] | None = None,
     ) -> None:
         super().__init__(source, options, opener)
@@ -154,13 +94,13 @@ class Mapper(NetRunner):
         self.window, self.background = window, background
         if background is not None:
             self._names.find_background(background)
-        self.stride = stride
+        self.stride, self.scales = stride, scales
         self._cells: dict[Size, Cells | None] = {}
         #: Inputs made ahead, by picture, and the sizes at which the net was run over the whole.
         self._ahead: WeakKeyDictionary[Picture, tuple[Array, Placement]] = WeakKeyDictionary()
         self._whole: set[Size] = set()
-        #: How the last picture was run in tiles, or moved; "" where it was run as one.
-        self.tiled = self.stitched = ""
+        #: How the last picture was run in tiles, moved, or at which scales; "" where it was not.
+        self.tiled = self.stitched = self.scaled = ""
         #: Whether there is no other picture in memory. Tiles are chosen by what memory there is:
         #: beside others a MemoryLimitError is raised in their place.
         self.alone = True
@@ -188,13 +128,11 @@ class Mapper(NetRunner):
         picture = open_picture(image)
         blob = self.source.blob
         with out_of_memory_named(picture.name):
-            if self.stride is None:
-                result = self.blobs(picture, size, [blob], as_map=True, store=store)
+            if self.scales is None:
+                result = self._at(picture, size, store)
             else:
-                result = self._finer(picture, size, self.stride)
+                result = self._at_scales(picture, self._input_size(picture, size), self.scales)
         values, placement = result.values[blob], result.placement
-        if values.ndim != 4:
-            refuse_blob(blob, values.shape, self.source.net)
         return ClassMap(
             picture=picture,
             values=values[0],
@@ -207,19 +145,54 @@ class Mapper(NetRunner):
             notes=self.notes(placement),
             background_name=self.background,
             channels=self.source.channels,
+            scales=self.scales,
         )
+
+    def _at(
+        self, picture: Picture, size: InputSize | None, store: TileStore | None = None
+    ) -> PictureBlobs:
+        """The map at an input of `size`, with the stride that is asked for."""
+        blob = self.source.blob
+        if self.stride is None:
+            result = self.blobs(picture, size, [blob], as_map=True, store=store)
+        else:
+            result = self._finer(picture, size, self.stride)
+        if result.values[blob].ndim != 4:
+            refuse_blob(blob, result.values[blob].shape, self.source.net)
+        return result
+
+    def _at_scales(self, picture: Picture, size: Size, scales: Scales) -> PictureBlobs:
+        """The maps at inputs of `size` times each scale, as one on the grid of one of them."""
+        from netsurgery.maps.combined import CombinedMaps
+        from netsurgery.maps.scales import scale_named, scales_note
+
+        blob, first = self.source.blob, None
+        for scale, scaled in scales.sizes(size):
+            with scale_named(scale):
+                result = self._at(picture, scaled)
+            values = result.values.pop(blob)
+            geometry = Geometry.of(self._placed(result.run_size), result.placement)
+            if first is None:
+                first, combined = result, CombinedMaps.begin(values[0], geometry, scales.combine)
+            else:
+                combined.add(values[0], geometry)
+            del values  # before there are those of the next
+        assert first is not None
+        self.scaled = scales_note(scales, combined.lacking)
+        return replace(first, values={blob: combined.whole()})
 
     def notes(self, placement: Placement) -> dict[str, str]:
         """What to say of a picture that lies so in the input: kind -> a line.
 
-        Kinds: "engine", "tiles", "resume", "stride", "preprocess" (written on the map's picture
-        too), "mean", "shape".
+        Kinds: "engine", "tiles", "resume", "stride", "scales", "preprocess" (written on the map's
+        picture too), "mean", "shape".
         """
         notes = {
             "engine": self.note,
             "tiles": self.tiled,
             "resume": self.resumed,
             "stride": self.stitched,
+            "scales": self.scaled,
             "preprocess": self.transformer.plain_note(),
             "mean": self.transformer.mean_for(placement.input)[1] or "",
             "shape": squeeze_note(placement),

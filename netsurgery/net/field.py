@@ -6,7 +6,9 @@
 stride. That is its window where the net is a fully convolutional classifier: as large as the
 classifier's input, and the first one, from 0 on, is that input, which gives one cell. Else it is
 the cell's field, or a window of a given size about the middle of it: FCN's first layer pads by 100
-to have more cells, so that the first lies outside of the picture.
+to have more cells, so that the first lies outside of the picture. A class activation map, in front
+of a global pooling, is no such classifier: what one cell of it comes of is smaller than its field
+by far, and lies beside the middle of it.
 """
 
 from __future__ import annotations
@@ -195,7 +197,17 @@ def _classifier_input(
     # No input: nothing is left or, where the stride is a fraction, part of a pixel.
     if min(height, width) < 1 or {height.denominator, width.denominator} != {1}:
         return None
+    if not all(_lies_about(known[blob].middle[i], side) for i, side in enumerate((height, width))):
+        return None
     return None if _enlarges(net, known, blob, (height, width)) else (int(height), int(width))
+
+
+def _lies_about(middle: Fraction, side: Fraction) -> bool:
+    """Whether a box of `side` from 0 on lies about the middle of what its cell sees.
+
+    Within a quarter of it: rounding in the layers before moves the middle by a part of a stride.
+    """
+    return abs(middle - side / 2) <= side / 4
 
 
 def _enlarges(

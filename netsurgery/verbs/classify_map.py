@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.classmap import ClassMap
     from netsurgery.maps.picture_options import AnyPictureOptions
+    from netsurgery.maps.scales import AnyScales
     from netsurgery.open_net.net import Net
 
 __all__ = ["classify_map", "classify_maps"]
@@ -33,6 +34,7 @@ def classify_map(
     net: Net | None = None,
     size: AnyPictureOptions = "net",
     stride: int | None = None,
+    scales: AnyScales | None = None,
     blob: str | None = None,
     preprocess: PresetName | None = None,
     engine: AnyEngine = "auto",
@@ -48,7 +50,9 @@ def classify_map(
     PictureOptions, which say too how the picture is fitted to it. stride: from one cell to the next
     in pixels of the input, a divisor of the net's own total stride, for a finer map: the net is run
     over the input moved by each multiple of it, which takes that many times longer (`dense` writes
-    a net that does it in one run, where it can). blob: the one that holds the map
+    a net that does it in one run, where it can). scales: of the input, or Scales: the net is run
+    over the picture at each of them, and the map is their mean at the windows of one, 1 if it is
+    among them. blob: the one that holds the map
     (default: the last layer's top); labels that are more or fewer than its classes are dropped
     where a blob is named. preprocess: a preset, such as "bvlc" (`presets` has them all), in the
     place of the settings' own preprocessing. engine: what runs the net, "auto" (the open net's own
@@ -72,8 +76,8 @@ def classify_map(
     (8, 8)
     """
     (class_map,) = classify_maps(
-        only(image), settings, net=net, size=size, stride=stride, blob=blob, preprocess=preprocess,
-        engine=engine, state=state,
+        only(image), settings, net=net, size=size, stride=stride, scales=scales, blob=blob,
+        preprocess=preprocess, engine=engine, state=state,
     )  # fmt: skip
     return class_map
 
@@ -86,6 +90,7 @@ def classify_maps(
     net: Net | None = None,
     size: AnyPictureOptions = "net",
     stride: int | None = None,
+    scales: AnyScales | None = None,
     blob: str | None = None,
     drop_labels: bool | None = None,
     preprocess: PresetName | None = None,
@@ -96,7 +101,7 @@ def classify_maps(
 
     images: an iterable of what `classify_map` takes, an array N x H x W x C, or one picture. It is
     asked for at most five pictures beyond the one whose map comes next, as files are read while the
-    net runs; arrays and streams are read in their turn. settings, net, size, stride, blob,
+    net runs; arrays and streams are read in their turn. settings, net, size, stride, scales, blob,
     preprocess, engine, state: as in `classify_map`. drop_labels: whether labels that are more or
     fewer than the classes are dropped, with a note, or an error; None to drop them where a blob is
     named.
@@ -112,15 +117,15 @@ def classify_maps(
     >>> [class_map.shape for class_map in maps]
     [(28, 28), (28, 28), (28, 28)]
     """
-    from netsurgery.maps.mapper import open_mapper
+    from netsurgery.maps.from_settings import open_mapper
 
     drop = blob is not None if drop_labels is None else drop_labels
     with ExitStack() as stack:
         model, engine = opened_model(stack, net, engine)
         settings = as_settings(settings, preprocess)
         mapper = stack.enter_context(open_mapper(
-            settings, engine, blob=blob, size=size, stride=stride, drop_labels=drop, state=state,
-            model=model,
+            settings, engine, blob=blob, size=size, stride=stride, scales=scales, drop_labels=drop,
+            state=state, model=model,
         ))  # fmt: skip
         notes = []
         if settings.labels is not None and mapper.labels is None:

@@ -237,6 +237,8 @@ def _move(
                 for move in plan.moves:
                     if move.columns is not None:
                         _gather(before, after, move)
+                if plan.upsampling is not None:
+                    after.set_param(plan.upsampling.layer, 0, plan.upsampling.weight())
                 _save(after.save, target)
                 return caffe.description, ""
             # Reached where Caffe refused a net, which `fall_back` made a note.
@@ -254,6 +256,8 @@ def _for_caffe(
     from netsurgery.net.effects import harmless
 
     holding = {*model.stored, *(move.target for move in plan.moves)}
+    if plan.upsampling is not None:
+        holding.add(plan.upsampling.layer)
     nets = []
     for net in (plan.net, plan.new):
         tops = [top for layer in net.layers if layer.name in holding for top in layer.tops]

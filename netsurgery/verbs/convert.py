@@ -15,12 +15,14 @@ from netsurgery.errors import SurgeryError
 from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.argument_types import as_names, checks_arguments
 from netsurgery.io.size import AnySize, as_size
+from netsurgery.io.wording import argument
 from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.open_net.models import open_net_and_weights
 from netsurgery.surgery.convolution.plan import plan_convolution
+from netsurgery.surgery.convolution.size import TargetSize
 from netsurgery.surgery.convolution.weights import WeightsMatch, match_weights
 from netsurgery.verbs.convert_result import Conversion
 from netsurgery.verbs.convert_settings import check_settings
@@ -47,6 +49,8 @@ def convert(
     stride: int | None = None,
     input_shapes: Mapping[str, Shape] | None = None,
     keep_global_pooling: bool = False,
+    before_pooling: bool = False,
+    upsample: bool = False,
     skip_refused: bool = False,
     settings: Settings | AnyPath | None = None,
     engine: AnyEngine = "auto",
@@ -69,6 +73,11 @@ def convert(
     `map_size` says otherwise. input_shapes: blob -> shape, for inputs whose shape the prototxt does
     not say.
     keep_global_pooling: leave global Pooling layers alone; the map then has one cell.
+    before_pooling: remove them: the map has a cell for each place that they pooled, and its mean is
+    the classifier's score, before a Softmax (a class activation map). The input keeps its size
+    unless `input_size` or `map_size` says otherwise; not with `keep_global_pooling` or `verify`.
+    upsample: interpolate the map to a score for each pixel of the input, by a Deconvolution of
+    fixed weights and a Crop, as FCN-32s does; not with `verify`.
     skip_refused: leave layers that cannot be converted, instead of refusing all. settings: the
     net's preprocessing and labels, which the new netsurgery.toml remembers. engine: what moves
     params into files (the numbers are the same) and verifies. verify: run both nets on the same
@@ -92,6 +101,12 @@ def convert(
         raise SurgeryError("input_size and map_size exclude each other; give one of them")
     if verify and dry_run:
         raise SurgeryError("verify and dry_run exclude each other; give one of them")
+    _check_before_pooling(before_pooling, keep_global_pooling, verify)
+    if upsample and verify:
+        raise SurgeryError(
+            f"{argument('--verify')} compares cells with the classifier on their windows, and "
+            f"scores of {argument('--upsample')} lie between them"
+        )
     names = None if layers is None else as_names(layers, "layers")
     if names == []:
         raise SurgeryError("layers: found none, expected one at least; None is all of them")
@@ -99,21 +114,34 @@ def convert(
     with ExitStack() as stack:
         model = open_net_and_weights(stack, net, weights, state, finite=True)
         cells = None if map_size is None else as_size(map_size, "map_size")
+        target = TargetSize(
+            None if input_size is None else as_size(input_size, "input_size"),
+            cells if stride is None else None,
+        )
         plan = plan_convolution(
             model.net,
             suffix=suffix,
             layers=names,
-            input_size=None if input_size is None else as_size(input_size, "input_size"),
-            map_size=cells if stride is None else None,
+            input_size=None if before_pooling else target.input_size,
+            map_size=None if before_pooling else target.map_size,
             input_shapes=input_shapes,
             keep_global_pooling=keep_global_pooling,
+            before_pooling=before_pooling,
             skip_refused=skip_refused,
         )
+        if before_pooling:
+            from netsurgery.surgery.convolution.activation_map import without_pooling
+
+            plan = without_pooling(plan, target)
         if stride is not None:
             # Most conversions keep the stride, and start without this.
             from netsurgery.surgery.dense.conversion import with_finer_maps
 
             plan = with_finer_maps(plan, stride, cells)
+        if upsample:
+            from netsurgery.surgery.dense.upsampling import with_upsampled_map
+
+            plan = with_upsampled_map(plan)
         options, chosen = as_engine_options(engine), as_settings(settings)
         # Only the plan has the channels and maps that the settings must fit.
         check_settings(plan, chosen)
@@ -133,3 +161,15 @@ def convert(
     else:
         result.save(folder, **places, force=force, verify=verify, progress=progress)
     return result
+
+
+def _check_before_pooling(before_pooling: bool, keep_global_pooling: bool, verify: bool) -> None:
+    """Raise SurgeryError for what a map in front of the pooling cannot be combined with."""
+    if before_pooling and keep_global_pooling:
+        pair = f"{argument('--before-pooling')} and {argument('--keep-global-pooling')}"
+        raise SurgeryError(f"{pair} exclude each other; give one of them")
+    if before_pooling and verify:
+        raise SurgeryError(
+            f"{argument('--verify')} compares each cell with the classifier on its window, and a "
+            f"map of {argument('--before-pooling')} has its scores as a mean only"
+        )

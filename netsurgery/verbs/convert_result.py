@@ -248,6 +248,12 @@ class Conversion(OpenResult):
         if not self.written:
             return None
         words = ["netsurgery", "classify-map", "IMAGE"]
+        # Behind the scores of an activation map a Softmax may follow.
+        scores = [blob for blob in self.plan.activation_maps if blob not in self.plan.new.outputs]
+        if self.plan.upsampling is not None:
+            scores = [self.plan.upsampling.blob] if scores else []
+            scores = [blob for blob in scores if blob not in self.plan.new.outputs]
+        words += ["--blob", scores[-1]] if scores else []
         folder = self.paths.prototxt.parent
         # From the folder of a netsurgery.toml that names the net, no options are needed.
         if not self._outcome.of_this_net:
@@ -291,6 +297,7 @@ class Conversion(OpenResult):
                 for resize in plan.inputs
             ],
             "maps": {blob: list(shape) for blob, shape in plan.maps.items()},
+            "activation_maps": list(plan.activation_maps),
             "layers_sharing_params": list(self._match.missing),
             "params_without_layer": list(self._match.extra),
             "notes": list(self.notes),

@@ -60,8 +60,11 @@ def plan_settings(
     """
     if path.exists():
         return _left_alone(path, settings, prototxt)
-    # The key `window` has one size, and does not say for which input.
-    window = plan.inputs[0].window if len(plan.inputs) == 1 else None
+    # The key `window` has one size, and does not say for which input. Cells of an activation map
+    # lie by what they see.
+    window = None
+    if len(plan.inputs) == 1 and not plan.activation_maps:
+        window = plan.inputs[0].window
     new_settings = replace(
         settings,
         prototxt=prototxt,

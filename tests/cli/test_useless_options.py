@@ -55,7 +55,9 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
             "": "without --npy, --npz",
             "--npy o --tile none": "with --tile none",
             "--npy o --stride 2": "with --stride, whose runs are not kept",
+            "--npy o --scales 1,2": "with --scales, whose runs are not kept",
         },
+        "--combine": {"": "without --scales"},
         "--summary": {"--json": "with --json, which has the table", "-q": "with -q, which"},
         "--class": {
             "": "without --geotiff, --picture or --html",
@@ -63,6 +65,7 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
         },
         "--background": {"-q --npy o": "with -q, which prints no map, and without --json"},
         "--all-classes": {"": "without --html"},
+        "--upsample": {"--json": "without --npy or --geotiff"},
         "--layout": {
             "": "without --picture",
             "--picture o --class each": "with --class each, which has a layout of its own",
@@ -196,6 +199,7 @@ VALUES = {
     "--picture": "o",
     "--preprocess": "bvlc",
     "--random": "2",
+    "--combine": "max",
     "--raw-scale": "255",
     "--seed": "3",
     "--size": "8x8",
@@ -204,6 +208,7 @@ VALUES = {
     "--tiles": "9",
     "--timeout": "9",
     "--top-k": "3",
+    "--upsample": "pixels",
     "--window": "5",
 }
 
@@ -211,16 +216,18 @@ VALUES = {
 #: or a setting makes of them is not known before it is read. A command is named where the option
 #: depends on another one elsewhere.
 ALWAYS = """
-    --as-caffe --blob --dry-run --from --html --image --input-shape --input-size --json
+    --as-caffe --before-pooling --blob --dry-run --from --html --image --input-shape --input-size
+    --json
     --keep-downloads --keep-global-pooling --labels --layers --level --map --map-size --max-memory
     --max-pixels
     --mean --mirror --missing --npy --on-refusal --output --output-dir --parquet --phase --picture
     --prefix --preprocess --prototxt --prototxt-out --quiet --raw-scale --channel-swap
-    --geotiff --input-scale --npz --zarr --size --slice --stage --stride --suffix --suite --tile
+    --geotiff --input-scale --npz --scales --zarr --size --slice --stage --stride --suffix --suite
+    --tile
     --tolerance --verify
     --weights --weights-out --weights-storage --with-preprocess
     --engine --gpu --threads --timeout --trust-config --verbose
-    draw:--field draw:--fold draw:--format convert:--draw
+    draw:--field draw:--fold draw:--format convert:--draw convert:--upsample
     setup:--class setup:--force convert:--force edit:--force transplant:--strict features:--force
     init:--seed install:--force info:--caffe-python
     classify-map:--job merge:--force merge:--records resume:--allow resume:--caffe-python

@@ -25,6 +25,7 @@ from netsurgery.net.types import (
     shaping,
 )
 from netsurgery.net.types.data import INPUT
+from netsurgery.net.types.elementwise import ELTWISE, adds
 from netsurgery.net.types.fork_norms import added_to_variance, meant_name
 from netsurgery.net.types.linear import CONVOLUTION, INNER_PRODUCT
 from netsurgery.net.types.normalization import BATCH_NORM, SCALE, SOFTMAX
@@ -50,6 +51,7 @@ __all__ = [
     "ARGMAX",
     "BATCH_NORM",
     "CONVOLUTION",
+    "ELTWISE",
     "INNER_PRODUCT",
     "INPUT",
     "PERMUTE",
@@ -61,6 +63,7 @@ __all__ = [
     "SOFTMAX",
     "STOCK",
     "added_to_variance",
+    "adds",
     "axis_order",
     "channels",
     "counts",

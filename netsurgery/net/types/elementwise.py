@@ -29,7 +29,7 @@ from netsurgery.net.types.record import (
 )
 from netsurgery.net.types.seen import Seen, first_field, joining_field
 
-__all__ = ["TYPES", "no_edges"]
+__all__ = ["ELTWISE", "TYPES", "adds", "no_edges"]
 
 
 def _elementwise(
@@ -123,6 +123,11 @@ def _eltwise_in_place(layer: Layer) -> InPlace:
     return InPlace.ALLOWED if product and early else InPlace.LOSES
 
 
+def adds(layer: Layer) -> bool:
+    """Whether an Eltwise adds its bottoms, each with a factor or without."""
+    return layer.param("eltwise_param").word("operation", "SUM") in ("SUM", "1")
+
+
 def _axpy(layer: Layer, bottoms: list[Shape]) -> Result:
     if len(bottoms) != 3:
         raise layer.error(
@@ -145,7 +150,7 @@ def _axpy_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
 #: 0.25 is prelu_layer.cpp's own, where the text has no filler.
 _SLOPE = (ParamSpec(ParamRole.SLOPE, "filler", 0.25, linear=False),)
 
-_ELTWISE = LayerType(
+ELTWISE = LayerType(
     name="Eltwise",
     aliases=(),
     origin="Caffe 1.0",
@@ -251,5 +256,5 @@ TYPES = (
     _elementwise("TanH", "tanh_param", Values.HIDDEN),
     _elementwise("Threshold", "threshold_param", Values.HIDDEN),
     _AXPY,
-    _ELTWISE,
+    ELTWISE,
 )

@@ -13,7 +13,7 @@ from netsurgery.io.wording import argument
 from netsurgery.net.net import Shape
 from netsurgery.net.shapes import ShapesAt
 
-__all__ = ["MapOf", "size_for_map"]
+__all__ = ["MapOf", "size_for_cells", "size_for_map"]
 
 Size = tuple[int, int]
 
@@ -83,6 +83,19 @@ def size_for_map(
         f"{shape_text(asked)} ({', '.join(gives) or 'none near by goes through the net'}); give "
         f"another {argument('--map-size')}, or {argument('--input-size')}"
     )
+
+
+def size_for_cells(of: MapOf, size: Size, stride: tuple[Fraction, Fraction], cells: Size) -> Size:
+    """The input size whose map has exactly `cells`, from the cells at `size` on.
+
+    stride: the map's. Raises SurgeryError as `size_for_map`.
+    """
+    have = of.size(size)
+    height, width = (
+        max(side + ceil(step * (count - old)), 1)
+        for side, step, count, old in zip(size, stride, cells, have, strict=True)
+    )
+    return size_for_map(of, (height, width), stride, cells, exactly=True)
 
 
 def _smallest(cells: Callable[[int], int], guess: int, stride: Fraction, asked: int) -> int:

@@ -16,8 +16,9 @@ param's shape changes with the new input size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt, quoted
@@ -44,6 +45,9 @@ from netsurgery.surgery.convolution.size import Resize, TargetSize, resize
 from netsurgery.surgery.convolution.text import branch_names, rewrite
 from netsurgery.surgery.convolution.walk import analyze
 from netsurgery.surgery.plan import Refusal, refuse
+
+if TYPE_CHECKING:
+    from netsurgery.surgery.dense.upsampling import Upsampling
 
 __all__ = ["ConvolutionPlan", "ParamMove", "Resize", "plan_convolution"]
 
@@ -72,13 +76,13 @@ class ParamMove:
 class ConvolutionPlan(ShortRepr):
     """All that converting a net would do.
 
-    new: the new net. shapes: those of the old one.
-    windows: global Pooling layer -> (H, W) of the window it becomes.
-    removed: the layers taken out because they only flatten.
-    inputs: the inputs that grow; none where data layers make the input.
-    maps: every output of the new net and its shape at those inputs, as far as known.
-    renames: blob -> its new name (for what a removed layer made: what it had flattened).
-    notes: what the user should know.
+    new: the new net. shapes: those of the old one. windows: global Pooling layer -> (H, W) of the
+    window it becomes. removed: the layers taken out. inputs: those that grow; none where data
+    layers make the input. maps: every output of the new net and its shape at those inputs, as far
+    as known. renames: blob -> its new name (for what a removed layer made: what it had read).
+    notes: what the user should know. activation_maps: blobs whose mean over all cells is what the
+    old net gives, where global poolings are removed. upsampling: the layer that makes the map as
+    large as the input.
 
     >>> import netsurgery as ns
     >>> plan = ns.convert("prototxt/digits_deploy.prototxt", map_size=(4, 6)).plan
@@ -96,6 +100,8 @@ class ConvolutionPlan(ShortRepr):
     maps: dict[str, Shape]
     renames: dict[str, str]
     notes: tuple[str, ...]
+    activation_maps: tuple[str, ...] = ()
+    upsampling: Upsampling | None = None
 
     @property
     def text(self) -> str:
@@ -103,7 +109,7 @@ class ConvolutionPlan(ShortRepr):
         return self.new.prototxt.text
 
     def __str__(self) -> str:
-        names = [move.layer for move in self.moves] or list(self.windows)
+        names = [move.layer for move in self.moves] or list(self.windows) or list(self.removed)
         maps = (f"map {blob}: {shape_text(shape)}" for blob, shape in self.maps.items())
         return "; ".join([f"{', '.join(names)} fully convolutional", *maps])
 
@@ -117,6 +123,7 @@ def plan_convolution(
     map_size: tuple[int, int] | None = None,
     input_shapes: Mapping[str, Shape] | None = None,
     keep_global_pooling: bool = False,
+    before_pooling: bool = False,
     skip_refused: bool = False,
 ) -> ConvolutionPlan:
     """What converting `net` would do.
@@ -127,6 +134,7 @@ def plan_convolution(
     (default 8 x 8): original size + total stride x (cells - 1).
     input_shapes: blob -> shape, for inputs whose shape the prototxt leaves open.
     keep_global_pooling: leave global Pooling layers as they are; the map then has one cell.
+    before_pooling: a window of the whole map is global, too; `without_pooling` removes all of them.
     skip_refused: leave InnerProduct layers that cannot be converted, instead of refusing all.
 
     Raises SurgeryError naming each layer that stands in the way and why, PrototxtError where the
@@ -136,7 +144,7 @@ def plan_convolution(
     net = declare_inputs(net.at(input_shapes))
     check_own_names(net)
     shapes = infer(net)
-    poolings = find_poolings(net, shapes)
+    poolings = find_poolings(net, shapes, sliding=before_pooling)
     chosen = _chosen(net, layers, poolings)
     if not keep_global_pooling:
         chosen += poolings.windows
@@ -169,6 +177,7 @@ def plan_convolution(
             *notes,
             *unknown_types(net),
             *fork_layers(net),
+            *([] if before_pooling else _opened(analysis.windows)),
             *_changes(analysis, shapes),
             *_whole_maps(net, analysis, shapes),
             *size_notes,
@@ -231,17 +240,24 @@ def _without_refused(net: NetDefinition, chosen: list[Layer], analysis: Analysis
     return [layer for layer in chosen if layer not in blamed]
 
 
-def _changes(analysis: Analysis, shapes: Shapes) -> list[str]:
-    """What is changed besides the InnerProduct layers."""
-    notes = [
-        f"global pooling {each.layer.name!r} becomes a window of {shape_text(each.kernel)}"
-        for each in analysis.windows
-    ]
-    notes += [
+def _opened(windows: list[ConvertedLayer]) -> list[str]:
+    """The global poolings that become windows."""
+    become = "global pooling {!r} becomes a window of {}"
+    notes = [become.format(each.layer.name, shape_text(each.kernel)) for each in windows]
+    return notes + _poolings_of(each.layer for each in windows)
+
+
+def _poolings_of(layers: Iterable[Layer]) -> list[str]:
+    return [
         f"Reduction {layer.name!r}, the mean over a map, becomes a Pooling"
-        for layer in (*(each.layer for each in analysis.windows), *analysis.averaged)
+        for layer in layers
         if not types.is_a(layer, types.POOLING)
     ]
+
+
+def _changes(analysis: Analysis, shapes: Shapes) -> list[str]:
+    """What is changed besides the InnerProduct layers and the global poolings."""
+    notes = _poolings_of(analysis.averaged)
     notes += [
         f"layer {layer.name!r} only {_does(layer, shapes)} and is taken out"
         for layer in analysis.removed_flattens

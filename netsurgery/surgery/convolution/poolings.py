@@ -33,9 +33,12 @@ class Poolings:
     products: dict[Layer, Layer] = field(default_factory=dict)
 
 
-def find_poolings(net: NetDefinition, shapes: Shapes) -> Poolings:
-    """Look at every layer of `net` once, in file order."""
-    walk = _PoolingWalk(shapes)
+def find_poolings(net: NetDefinition, shapes: Shapes, *, sliding: bool = False) -> Poolings:
+    """Look at every layer of `net` once, in file order.
+
+    sliding: take also those whose window is the whole map, and would slide over a larger one.
+    """
+    walk = _PoolingWalk(shapes, sliding)
     for layer in net.layers:
         walk.step(layer)
     result = Poolings()
@@ -79,8 +82,8 @@ class _PoolingWalk:
     the same, without what it depends on as on a gate only.
     """
 
-    def __init__(self, shapes: Shapes) -> None:
-        self.shapes = shapes
+    def __init__(self, shapes: Shapes, sliding: bool) -> None:
+        self.shapes, self.sliding = shapes, sliding
         self.sizes: dict[Layer, tuple[int, int]] = {}
         self.gates: dict[Layer, Layer] = {}
         self.sources: dict[Layer, frozenset[Layer]] = {}
@@ -98,7 +101,7 @@ class _PoolingWalk:
                 for source in gating:
                     self.gates.setdefault(source, layer)
         self.sources[layer] = joined
-        size = pooled_size(layer, self.shapes.blobs)
+        size = pooled_size(layer, self.shapes.blobs, sliding=self.sliding)
         if size is not None:
             self.sizes[layer] = size
         if size is not None or types.is_a(layer, types.INNER_PRODUCT):
@@ -115,17 +118,19 @@ class _PoolingWalk:
         return shape is None or (len(shape) == 4 and shape[2:] != (1, 1))
 
 
-def pooled_size(layer: Layer, blobs: Mapping[str, Shape]) -> tuple[int, int] | None:
+def pooled_size(
+    layer: Layer, blobs: Mapping[str, Shape], *, sliding: bool = False
+) -> tuple[int, int] | None:
     """(H, W) of the map that a global pooling pools; None for any other layer.
 
     Poolings whose window and stride are the whole map count, and the mean over a map that a
-    Reduction gives.
+    Reduction gives; `sliding`: those with such a window and a smaller stride, too.
     """
     shape = blobs.get(layer.bottoms[0], ()) if layer.bottoms else ()
     if len(shape) != 4 or 0 in shape:
         return None
     if types.is_a(layer, types.POOLING):
-        whole = _pools_all(layer, shape)
+        whole = _pools_all(layer, shape, sliding)
     else:
         whole = types.is_a(layer, types.REDUCTION) and types.map_mean(layer, shape)
     return (shape[2], shape[3]) if whole else None
@@ -135,7 +140,7 @@ def _says_global(layer: Layer) -> bool:
     return layer.param("pooling_param").boolean("global_pooling", False)
 
 
-def _pools_all(layer: Layer, shape: Shape) -> bool:
+def _pools_all(layer: Layer, shape: Shape, sliding: bool) -> bool:
     """Whether a Pooling looks at its whole bottom, and would not slide over a larger one.
 
     A window of the map's size that slides on by one cell is what a global pooling becomes.
@@ -144,8 +149,9 @@ def _pools_all(layer: Layer, shape: Shape) -> bool:
         return True
     window, size = pool_window(layer, shape[2:]), shape[2:]
     # `size * 2` is (H, W, H, W): kernel and stride are each compared with the map.
-    covers = all(a >= b for a, b in zip((*window.kernel, *window.stride), size * 2, strict=True))
-    slides = window.kernel == size and window.stride == (1, 1)
+    steps = size if sliding else window.stride
+    covers = all(a >= b for a, b in zip((*window.kernel, *steps), size * 2, strict=True))
+    slides = not sliding and window.kernel == size and window.stride == (1, 1)
     # Padded, an AVE divides by the padding too; a second top has places in this map, not numbers
     # (pooling_layer.cpp).
     return covers and not slides and not any(window.pad) and len(layer.tops) == 1

@@ -126,4 +126,5 @@ def _spoiling(root: str, blobs: Mapping[str, int], uses: _Uses) -> Callable[[Lay
 
 def _is_read_again(layer: Layer) -> str:
     what = f"{layer.bottoms[0]!r} is read again after it"
-    return f"a layer works in place on what it flattens; {what}"
+    does = "pools" if types.is_a(layer, types.POOLING) else "flattens"
+    return f"a layer works in place on what it {does}; {what}"

@@ -23,7 +23,7 @@ from netsurgery.surgery.convolution.map_size import MapOf, size_for_map
 from netsurgery.surgery.convolution.positions import compares_with_labels
 from netsurgery.surgery.plan import Refusal, refuse
 
-__all__ = ["Resize", "TargetSize", "resize"]
+__all__ = ["Resize", "TargetSize", "check_target", "resize"]
 
 DEFAULT_MAP = (8, 8)
 
@@ -35,7 +35,8 @@ _MOST_INPUTS = 8
 class Resize:
     """An input, N x C x H x W, and what becomes of it.
 
-    Its old H and W are the window of one cell of the map. ``stride`` (H, W) is from one cell's
+    Its old H and W are the window of one cell of the map, but where the map is one that a global
+    pooling took: there ``field`` (H, W) is, what a cell sees. ``stride`` (H, W) is from one cell's
     window to the next in input pixels, None where that is not known.
     """
 
@@ -43,11 +44,17 @@ class Resize:
     old: Shape
     new: Shape
     stride: tuple[Fraction, Fraction] | None
+    field: tuple[int, int] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the old input."""
+        return self.old[2], self.old[3]
 
     @property
     def window(self) -> tuple[int, int]:
-        """(H, W) of the old input."""
-        return self.old[2], self.old[3]
+        """(H, W) of a cell's window."""
+        return self.field or self.size
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ def resize(
     if compared:
         return [], _note_unresized(net, compared[0], target)
     driving = _driving_inputs(net, analysis, shapes)
-    _check_target(net, driving, target)
+    check_target(net, [declared.name for declared in driving], target)
     if len(driving) > _MOST_INPUTS and not target.input_size:
         return [], _too_many(net, driving, target)
     # What no layer computes: the net's inputs, and the tops of its data layers.
@@ -141,7 +148,7 @@ def _size_notes(resizes: list[Resize], why_not: str) -> list[str]:
         notes.append("no input of the prototxt leads to what is converted, so none is resized")
     for resized in resizes:
         if why_not:
-            height, width = resized.window
+            height, width = resized.size
             notes.append(
                 f"input {resized.name!r} stays at {shape_text((height, width))}: {why_not}"
             )
@@ -166,14 +173,15 @@ def _driving_inputs(net: NetDefinition, analysis: Analysis, shapes: Shapes) -> l
     return driving
 
 
-def _check_target(net: NetDefinition, driving: list[NetInput], target: TargetSize) -> None:
+def check_target(net: NetDefinition, driving: list[str], target: TargetSize) -> None:
+    """Raise SurgeryError where no input leads to what is converted, or too many for one size."""
     if not driving and target != TargetSize():
         raise SurgeryError(
             f"{net.prototxt.path}: no input of the prototxt leads to what is converted, so there "
             "is none to resize"
         )
     if target.input_size and len(driving) > 1:
-        names = ", ".join(repr(blob.name) for blob in driving)
+        names = ", ".join(map(repr, driving))
         raise SurgeryError(
             f"{net.prototxt.path}: {argument('--input-size')} is for one input, "
             f"found {len(driving)} ({names}); give {argument('--map-size')}"

@@ -16,7 +16,7 @@ from netsurgery.net.net import Layer
 from netsurgery.net.shuffle import write_for_any_size
 from netsurgery.surgery.convolution.analysis import Analysis, Branch, ConvertedLayer, Split
 
-__all__ = ["branch_names", "is_simple", "rewrite"]
+__all__ = ["branch_names", "is_simple", "rewrite", "without_layers"]
 
 
 def rewrite(prototxt: Prototxt, analysis: Analysis, suffix: str) -> tuple[str, dict[str, str]]:
@@ -26,6 +26,14 @@ def rewrite(prototxt: Prototxt, analysis: Analysis, suffix: str) -> tuple[str, d
     for shuffle in analysis.shuffles:
         write_for_any_size(edits, shuffle)
     return _Rewriter(edits, analysis, suffix).layers(prototxt)
+
+
+def without_layers(prototxt: Prototxt, layers: list[Layer]) -> tuple[str, dict[str, str]]:
+    """The text without these layers, each of one bottom, whose readers read that bottom instead.
+
+    Also the blobs renamed on the way: the layers' tops.
+    """
+    return _Rewriter(prototxt.edits(), Analysis(removed_flattens=layers), "").layers(prototxt)
 
 
 def _rename_net(edits: Edits, root: Message) -> None:

@@ -107,7 +107,8 @@ def convolution_changes(plan: ConvolutionPlan, model: WeightsFile) -> dict[str, 
 
 
 def added_layers(plan: ConvolutionPlan, model: WeightsFile) -> list[NewLayer]:
-    """The layers that the model lacks: of every split InnerProduct all branches but the first."""
+    """The layers that the model lacks: of every split InnerProduct all branches but the first, and
+    the Deconvolution that upsamples the map."""
     seen: set[str] = set()
     added = []
     for move in plan.moves:
@@ -116,6 +117,10 @@ def added_layers(plan: ConvolutionPlan, model: WeightsFile) -> list[NewLayer]:
             blobs = _branch_blobs(model.layer(move.layer), move)
             added.append(NewLayer(new.name, new.type, new.bottoms, new.tops, blobs))
         seen.add(move.layer)
+    if plan.upsampling is not None:
+        new = plan.new.layer(plan.upsampling.layer)
+        blob = NewBlob(plan.upsampling.shape, plan.upsampling.chunks)
+        added.append(NewLayer(new.name, new.type, new.bottoms, new.tops, (blob,)))
     return added
 
 

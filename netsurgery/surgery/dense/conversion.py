@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.shapes import ShapesAt
-from netsurgery.surgery.convolution.map_size import MapOf, size_for_map
+from netsurgery.surgery.convolution.map_size import MapOf, size_for_cells
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, with_inputs
 from netsurgery.surgery.convolution.size import Resize
 from netsurgery.surgery.dense.plan import DensePlan, plan_dense
@@ -29,20 +29,17 @@ def with_finer_maps(
         inputs = [_resized(dense, each, map_size) for each in inputs]
     sizes: dict[str, Shape] = {each.name: each.new for each in inputs}
     new = with_inputs(dense.new, sizes)
-    return replace(
-        plan, new=new, inputs=tuple(inputs), maps=_maps(new), notes=(*plan.notes, *_notes(dense))
-    )
+    notes = [*plan.notes, *_notes(dense)]
+    if plan.activation_maps:
+        notes.append("that mean is one over the cells that the map has without a finer stride")
+    return replace(plan, new=new, inputs=tuple(inputs), maps=_maps(new), notes=tuple(notes))
 
 
 def _resized(dense: DensePlan, resize: Resize, cells: tuple[int, int]) -> Resize:
     """The input at the size that gives the last map its cells."""
     output, stride = dense.maps[-1].blob, Fraction(dense.stride)
-    shapes_at = ShapesAt(dense.new)
-    of = MapOf(shapes_at, resize.name, output, {resize.name: resize.new})
-    height, width = (
-        side + dense.stride * (count - 1) for side, count in zip(resize.window, cells, strict=True)
-    )
-    size = size_for_map(of, (height, width), (stride, stride), cells, exactly=True)
+    of = MapOf(ShapesAt(dense.new), resize.name, output, {resize.name: resize.new})
+    size = size_for_cells(of, resize.size, (stride, stride), cells)
     return replace(resize, new=(*resize.new[:2], *size))
 
 

@@ -16,7 +16,7 @@ from netsurgery.net.net import NetDefinition
 from netsurgery.net.windows import Window
 from netsurgery.surgery.dense.walk import DenseLayer
 
-__all__ = ["CropNames", "pooling_by_crops"]
+__all__ = ["CropNames", "layer_text", "pooling_by_crops"]
 
 #: Which layers of other phases, stages and levels a layer stands beside.
 _RULES = ("include", "exclude")
@@ -52,7 +52,7 @@ def pooling_by_crops(net: NetDefinition, each: DenseLayer, names: CropNames) -> 
     if any(window.pad):
         padded = names.new(f"{layer.name}_padded")
         pads = f"kernel_size: 1 pad_h: {window.pad[0]} pad_w: {window.pad[1]}"
-        written.append(_layer(
+        written.append(layer_text(
             padded, 'type: "Im2col"', [bottom], [padded], f"convolution_param {{ {pads} }}", rules
         ))  # fmt: skip
         bottom = padded
@@ -64,7 +64,7 @@ def pooling_by_crops(net: NetDefinition, each: DenseLayer, names: CropNames) -> 
         bottom = layer.name if axis == axes[-1] else names.new(stem)
         top = layer.tops[0] if axis == axes[-1] else bottom
         joined = _joined(types.pooled_by(layer), window.kernel[axis])
-        written += [*text, _layer(bottom, 'type: "Eltwise"', crops, [top], joined, rules)]
+        written += [*text, layer_text(bottom, 'type: "Eltwise"', crops, [top], joined, rules)]
     return "\n".join(written)
 
 
@@ -77,15 +77,15 @@ def _crops(
     cuts = f"slice_param {{ axis: {axis + 2} slice_point: {(kernel - 1) * step} }}"
     slice_, silence = names.new(f"{stem}_slice"), names.new(f"{stem}_silence")
     written = [
-        _layer(slice_, 'type: "Slice"', [bottom], [unread, last], cuts, rules),
-        _layer(silence, 'type: "Silence"', [unread], [], "", rules),
+        layer_text(slice_, 'type: "Slice"', [bottom], [unread, last], cuts, rules),
+        layer_text(silence, 'type: "Silence"', [unread], [], "", rules),
     ]
     crops = []
     for number in range(kernel - 1):
         crop = names.new(f"{stem}_{number}")
         offsets = f"offset: {number * step}" + (" offset: 0" if axis == 0 else "")
         where = f"crop_param {{ axis: {axis + 2} {offsets} }}"
-        written.append(_layer(crop, 'type: "Crop"', [bottom, last], [crop], where, rules))
+        written.append(layer_text(crop, 'type: "Crop"', [bottom, last], [crop], where, rules))
         crops.append(crop)
     return [*crops, last], written
 
@@ -96,7 +96,7 @@ def _joined(operation: str | None, count: int) -> str:
     return f"eltwise_param {{ operation: {operation}{factors} }}"
 
 
-def _layer(
+def layer_text(
     name: str,
     kind: str,
     bottoms: Sequence[str],
@@ -104,6 +104,7 @@ def _layer(
     param: str,
     rules: Sequence[str],
 ) -> str:
+    """A layer's text; kind: the field of its type, param: those of its own, "" for none."""
     fields = [
         f"name: {quoted(name)}",
         kind,

@@ -25,6 +25,7 @@ from netsurgery.io.targets import STDOUT, WrongOutput
 from netsurgery.io.wording import argument
 from netsurgery.maps.picture_look import PictureLook
 from netsurgery.maps.picture_options import PictureOptions
+from netsurgery.maps.scales import Scales
 from netsurgery.net.state import NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.classify_map import classify_maps
@@ -63,6 +64,7 @@ class JobPlan:
     settings: Settings
     size: PictureOptions
     stride: int | None
+    scales: Scales | None
     blob: str | None
     drop_labels: bool
     state: NetState
@@ -95,13 +97,13 @@ class JobPlan:
         engine: how to run it. Raises JobError where it is not the engine that was planned with, and
         what `classify_map` raises.
         """
-        from netsurgery.maps.mapper import open_mapper
+        from netsurgery.maps.from_settings import open_mapper
 
         choice = cast("EngineChoice", self.engine.split(" ")[0])
         options = as_engine_options(engine, choice)
         mapper = open_mapper(
             self.settings, options, blob=self.blob, size=self.size, stride=self.stride,
-            drop_labels=self.drop_labels, state=self.state,
+            scales=self.scales, drop_labels=self.drop_labels, state=self.state,
         )  # fmt: skip
         try:
             mapper.load()
@@ -126,6 +128,7 @@ class JobPlan:
             "pictures": list(self.pictures),
             "settings": {key: _encoded(value) for key, value in settings.items()},
             "size": asdict(self.size),
+            "scales": None if self.scales is None else _encoded(asdict(self.scales)),
             "state": asdict(self.state),
             "view": _encoded({**asdict(self.view), "look": _look(self.view.look)}),
         }
@@ -139,6 +142,7 @@ class JobPlan:
             "pictures": tuple(record["pictures"]),
             "settings": Settings(**_decoded(record["settings"])),
             "size": PictureOptions(**record["size"]),
+            "scales": record["scales"] and Scales(**_decoded(record["scales"])),
             "state": NetState(**_decoded(record["state"])),
             "view": MapView(**{**view, "look": PictureLook(**view["look"])}),
         }
@@ -165,6 +169,7 @@ def make_plan(
     view: MapView,
     size: PictureOptions,
     stride: int | None,
+    scales: Scales | None,
     blob: str | None,
     drop_labels: bool,
     engine: AnyEngine,
@@ -175,8 +180,8 @@ def make_plan(
     if isinstance(settings.mean, MeanPicture) or isinstance(settings.labels, tuple):
         raise JobError("a job's mean picture and labels are files, which every worker can read")
     with classify_maps(
-        images, settings, size=size, stride=stride, blob=blob, drop_labels=drop_labels,
-        engine=engine, state=state,
+        images, settings, size=size, stride=stride, scales=scales, blob=blob,
+        drop_labels=drop_labels, engine=engine, state=state,
     ) as maps:  # fmt: skip
         job = maps.to_files(outputs, view, force=force)
         job.mapper.load()
@@ -189,6 +194,7 @@ def make_plan(
         settings=settings,
         size=size,
         stride=stride,
+        scales=scales,
         blob=blob,
         drop_labels=drop_labels,
         state=state,

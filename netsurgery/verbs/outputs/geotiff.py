@@ -1,16 +1,17 @@
-"""A map as a GeoTIFF, a pixel a cell, which lies over its picture in a GIS."""
+"""A map as a GeoTIFF, a pixel a cell or a pixel of its picture, which lies over it in a GIS."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netsurgery.io.files import OutputFile
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.segments import FileRange, FileSource
+from netsurgery.io.terminal import no_warnings
 from netsurgery.verbs.outputs.record import Content, MapView, Output, trouble_named
 
 if TYPE_CHECKING:
@@ -24,14 +25,14 @@ __all__ = ["OUTPUT"]
 def _of_map(class_map: ClassMap, view: MapView) -> Content:
     from netsurgery.maps.cell_raster import CellRaster
 
-    grid = CellRaster.of(class_map)
+    raster = _Pixels(class_map) if view.upsample else _Cells(class_map, CellRaster.of(class_map))
     numbers = _classes(class_map, view.class_)
 
     def write(output: OutputFile) -> None:
         # GDAL replaces the file that it is to write, and an output must stay the one it is.
         with scratch_folder() as folder, trouble_named(output.path):
             path = str(folder / "map.tif")
-            _write(path, class_map, numbers, grid)
+            _write(path, class_map, numbers, raster)
             with FileSource(path) as file:
                 output.write_segments([FileRange(file, 0, os.path.getsize(path))])
 
@@ -47,29 +48,74 @@ def _classes(class_map: ClassMap, named: str) -> Sequence[int]:
     return class_map.names.find_several(named) or []
 
 
-def _write(path: str, class_map: ClassMap, numbers: Sequence[int], grid: CellRaster) -> None:
+class _Scores(NamedTuple):
+    """Of some rows: the scores, C x rows x W, the likeliest classes, and which pixels have none."""
+
+    values: Any
+    likeliest: Any
+    outside: Any
+
+
+class _Cells:
+    """A pixel a cell."""
+
+    def __init__(self, class_map: ClassMap, grid: CellRaster) -> None:
+        self.class_map, self.grid, self.shape = class_map, grid, class_map.shape
+
+    def transform(self, of_picture: Any) -> Any:
+        return _of_cells(of_picture, self.grid)
+
+    def blocks(self) -> Iterator[tuple[slice, _Scores]]:
+        from netsurgery.maps.row_blocks import row_blocks
+
+        values = self.class_map.values
+        outside = self.grid.outside(self.shape, self.class_map.picture.size)
+        likeliest = self.class_map.argmax()
+        for rows in row_blocks((2, *self.shape)):
+            yield rows, _Scores(values[:, rows], likeliest[rows], outside[rows])
+
+
+class _Pixels:
+    """A pixel for each of the picture's."""
+
+    def __init__(self, class_map: ClassMap) -> None:
+        from netsurgery.maps.upsampled import Upsampled
+
+        self.upsampled = Upsampled.of(class_map)
+        self.shape = self.upsampled.shape[1:]
+
+    def transform(self, of_picture: Any) -> Any:
+        # The picture's own pixels are what GDAL takes a file for that says nothing.
+        return None if of_picture == type(of_picture).identity() else of_picture
+
+    def blocks(self) -> Iterator[tuple[slice, _Scores]]:
+        for rows, block in self.upsampled.blocks():
+            outside = block[0] != block[0]  # NaN, which an argmax would take for the largest
+            yield rows, _Scores(block, block.argmax(axis=0), outside)
+
+
+def _write(
+    path: str, class_map: ClassMap, numbers: Sequence[int], raster: _Cells | _Pixels
+) -> None:
     """Band 1: the likeliest class, band 2: its score, then a band of each of `numbers`."""
     import numpy as np
     import rasterio
     from rasterio.windows import Window
 
     from netsurgery.maps.legend import class_name
-    from netsurgery.maps.row_blocks import row_blocks
 
-    height, width = class_map.shape
-    likeliest, outside = class_map.argmax(), grid.outside((height, width), class_map.picture.size)
+    height, width = raster.shape
     of_picture, crs = _georeference(class_map.picture)
-    with rasterio.open(
+    # It warns of pictures that lie nowhere on the earth.
+    with no_warnings, rasterio.open(
         path, "w", driver="GTiff", width=width, height=height, count=2 + len(numbers),
-        dtype="float32", nodata=np.nan, crs=crs, transform=_of_cells(of_picture, grid),
+        dtype="float32", nodata=np.nan, crs=crs, transform=raster.transform(of_picture),
         compress="deflate", bigtiff="if_safer",
     ) as file:  # fmt: skip
-        for rows in row_blocks((2 + len(numbers), height, width)):
-            values = class_map.values[:, rows]
-            first = likeliest[rows]
+        for rows, (values, first, outside) in raster.blocks():
             bands = [first, np.take_along_axis(values, first[np.newaxis], axis=0)[0]]
             block = np.stack([*bands, *(values[number] for number in numbers)]).astype(np.float32)
-            block[:, outside[rows]] = np.nan
+            block[:, outside] = np.nan
             file.write(block, window=Window(0, rows.start, width, rows.stop - rows.start))
         scored = class_map.scored
         names = ["likeliest class", f"its {scored}"]
@@ -117,6 +163,6 @@ OUTPUT = Output(
     "the classes that are named; in the coordinates of the image if it is a GeoTIFF, else in its "
     "pixels; a folder for several images (with netsurgery[geo]).",
     of_map=_of_map,
-    reads=("class_", "window"),
+    reads=("class_", "window", "upsample"),
     needs=("rasterio", "geo"),
 )

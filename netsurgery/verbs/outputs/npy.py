@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from netsurgery.io.files import OutputFile
-from netsurgery.io.npy import write_npy
-from netsurgery.verbs.outputs.record import Collection, Content, FeatureFile, Output
+from netsurgery.io.npy import write_npy, write_npy_parts
+from netsurgery.verbs.outputs.record import Collection, Content, FeatureFile, MapView, Output
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from netsurgery.maps.classmap import ClassMap
     from netsurgery.maps.features import Features
 
 __all__ = ["COLLECTION", "OUTPUT"]
@@ -33,6 +34,15 @@ class NpyFile(FeatureFile):
         """Both are whole as soon as they are added."""
 
 
+def _of_map(class_map: ClassMap, view: MapView) -> Content:
+    if view.upsample is None:
+        return _content(class_map.values)
+    from netsurgery.maps.upsampled import Upsampled
+
+    upsampled = Upsampled.of(class_map)
+    return lambda output: write_npy_parts(output, upsampled.shape, upsampled.by_class)
+
+
 def _content(values: NDArray[np.float32]) -> Content:
     return lambda output: write_npy(output, values)
 
@@ -41,8 +51,9 @@ OUTPUT = Output(
     "npy",
     ".npy",
     "Write the whole map, float32 C x H x W; a folder for several images.",
-    of_map=lambda class_map, view: _content(class_map.values),
+    of_map=_of_map,
     of_values=lambda values: _content(values),
+    reads=("upsample",),
 )
 
 COLLECTION = Collection((".npy",), NpyFile, beside=".json", single=True)

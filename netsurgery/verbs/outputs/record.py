@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 from netsurgery.errors import NetsurgeryError, OutputError
 from netsurgery.io.argument_types import checks_arguments
@@ -54,7 +54,8 @@ class MapView:
     class_: the classes that are drawn, by numbers or labels, "max" or "each". top_k: classes of
     each cell in JSON. all_classes: whether HTML has every class of every cell. pretty: JSON for
     people. summary: the table of classes alone. style: of text, None for a file's. look: of the
-    picture; suffix: the ending of its file.
+    picture; suffix: the ending of its file. upsample: "pixels" for scores of the picture's pixels
+    in .npy and GeoTIFF, interpolated between the cells; None for those of the cells.
 
     >>> import netsurgery as ns
     >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
@@ -72,6 +73,7 @@ class MapView:
     style: TextStyle | None = None
     look: PictureLook = field(default_factory=PictureLook)
     suffix: str = ".png"
+    upsample: Literal["pixels"] | None = None
 
 
 class MapTable(Closeable, Protocol):

@@ -1,0 +1,80 @@
+"""Class activation maps of real nets: their means are the classifier's scores, in both engines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from random_weights import fill_randomly
+
+import netsurgery as ns
+from netsurgery.engines.pycaffe import PycaffeEngine
+
+pytestmark = pytest.mark.caffe
+
+WITHIN = 1e-5
+
+
+class Case(NamedTuple):
+    """A prototxt, its weights where there are real ones, and the blobs of the scores."""
+
+    prototxt: str
+    weights: str
+    old: str
+    new: str
+    cells: tuple[int, int]
+
+
+CASES = {
+    "googlenet": Case(
+        "bvlc/bvlc_googlenet.prototxt", "", "loss3/classifier", "loss3/classifier-conv", (7, 7)
+    ),
+    "resnet50": Case(
+        "prototxts/yahoo__open_nsfw__nsfw_model_deploy.prototxt", "", "fc_nsfw", "fc_nsfw-conv",
+        (7, 7),
+    ),
+    "squeezenet": Case(
+        "models/squeezenet/SqueezeNet_deploy.prototxt", "models/squeezenet/squeezenet.caffemodel",
+        "pool_final", "conv_final", (15, 15),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_mean_is_the_score(
+    name: str,
+    shared_data: Path,
+    tmp_path: Path,
+    live_caffe_engine: Callable[[], PycaffeEngine],
+) -> None:
+    case = CASES[name]
+    prototxt, weights = shared_data / case.prototxt, shared_data / case.weights
+    if not case.weights:
+        # An eighth of the channels, which is as deep as before.
+        text = re.sub(
+            r"num_output: (\d+)",
+            lambda found: f"num_output: {max(4, int(found[1]) // 8)}",
+            prototxt.read_text(),
+        )
+        prototxt = tmp_path / "net.prototxt"
+        prototxt.write_text(re.sub(r"dim: 10 dim: 3", "dim: 1 dim: 3", text))
+        weights = fill_randomly(live_caffe_engine(), prototxt, tmp_path / "w.caffemodel")
+    paths = ns.convert(
+        prototxt, weights, tmp_path / "cam", before_pooling=True, engine="embedded"
+    ).paths
+    random = np.random.default_rng(0)
+    for engine in ("embedded", "caffe"):
+        with ns.Net(prototxt, weights, engine=engine) as net:
+            (data,) = net.inputs
+            shape = (1, *net.blobs[data].shape[1:])
+            image = random.uniform(-100, 100, shape).astype(np.float32)
+            score = net.forward({data: image}, blobs=[case.old])[case.old].ravel()
+        with ns.Net(paths.prototxt, paths.weights, engine=engine) as net:
+            values = net.forward({data: image}, blobs=[case.new])[case.new][0]
+        assert values.shape[1:] == case.cells
+        apart = np.abs(values.mean((1, 2), dtype=np.float64) - score).max()
+        assert apart <= WITHIN * np.abs(score).max()

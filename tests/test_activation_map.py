@@ -1,0 +1,203 @@
+"""`convert --before-pooling`: the map that a global pooling took the mean of."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import netsurgery as ns
+from netsurgery.cli import run
+
+WITHIN = 1e-5
+SIDE = 40
+
+CONV = """layer { name: "c1" type: "Convolution" bottom: "x" top: "c1"
+  convolution_param { num_output: 4 kernel_size: 5 stride: 4 pad: 2
+    weight_filler { type: "gaussian" std: 0.5 } } }
+"""
+
+
+def layer(kind: str, name: str, bottom: str, param: str = "", top: str = "") -> str:
+    bottoms = " ".join(f'bottom: "{each}"' for each in bottom.split())
+    return f'layer {{ name: "{name}" type: "{kind}" {bottoms} top: "{top or name}" {param} }}\n'
+
+
+def pool(name: str, bottom: str, window: str = "global_pooling: true", how: str = "AVE") -> str:
+    return layer("Pooling", name, bottom, f"pooling_param {{ pool: {how} {window} }}")
+
+
+def fc(name: str, bottom: str, outputs: int = 3) -> str:
+    fillers = 'weight_filler { type: "gaussian" std: 1 } bias_filler { type: "constant" value: 2 }'
+    param = f"inner_product_param {{ num_output: {outputs} {fillers} }}"
+    return layer("InnerProduct", name, bottom, param)
+
+
+SCALE = 'scale_param { bias_term: true filler { type: "gaussian" std: 1 } }'
+RELU = layer("ReLU", "relu", "c1", top="c1")
+#: The layers behind the map of 10 x 10, and the blobs whose means are scores: old name, new name.
+HEADS = {
+    "global": (pool("p", "c1") + fc("fc", "p"), ("fc", "fc-conv")),
+    "window of the map's size": (pool("p", "c1", "kernel_size: 10") + fc("fc", "p"),
+                                 ("fc", "fc-conv")),
+    "stride of the map's size": (pool("p", "c1", "kernel_size: 10 stride: 10") + fc("fc", "p"),
+                                 ("fc", "fc-conv")),
+    "a mean by Reduction": (
+        layer("Reduction", "p", "c1", "reduction_param { operation: MEAN axis: 2 }")
+        + fc("fc", "p"), ("fc", "fc-conv")),
+    "behind the classifier": (
+        layer("Convolution", "c2", "c1", "convolution_param { num_output: 3 kernel_size: 1 "
+              'weight_filler { type: "gaussian" std: 1 } }')
+        + pool("p", "c2"), ("p", "c2")),
+    "flattened": (
+        pool("p", "c1") + layer("Flatten", "f", "p") + fc("fc", "f")
+        + layer("Softmax", "prob", "fc"), ("fc", "fc-conv")),
+    "two InnerProducts": (
+        pool("p", "c1") + layer("Dropout", "d", "p", top="p") + fc("a", "p", 5)
+        + layer("Scale", "s", "a", SCALE, top="a") + fc("b", "a"), ("b", "b-conv")),
+    "a sum of two": (
+        pool("p", "c1") + fc("a", "p") + fc("b", "p")
+        + layer("Eltwise", "e", "a b", "eltwise_param { coeff: 1 coeff: -2 }")
+        + layer("Sigmoid", "prob", "e"), ("e", "e")),
+    "joined": (
+        pool("p", "c1") + fc("a", "p") + fc("b", "p", 2) + layer("Concat", "j", "a b")
+        + layer("Softmax", "prob", "j"), ("j", "j")),
+}  # fmt: skip
+
+
+def write(head: str, name: str = "net.prototxt", side: int = SIDE) -> str:
+    start = f'name: "Net" input: "x" input_shape {{ dim: [2, 3, {side}, {side}] }}\n'
+    Path(name).write_text(start + CONV + RELU + head)
+    return name
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_its_mean_is_the_classifiers_score(head: str) -> None:
+    text, (old_blob, new_blob) = HEADS[head]
+    ns.init(write(text), "w.caffemodel", seed=1)
+    picture = np.random.default_rng(0).uniform(-1, 1, (1, 3, SIDE, SIDE)).astype(np.float32)
+    with ns.Net("net.prototxt", "w.caffemodel", engine="embedded") as before:
+        score = before.forward(x=np.concatenate([picture] * 2), blobs=[old_blob])[old_blob][0]
+    with ns.convert("net.prototxt", "w.caffemodel", before_pooling=True) as result:
+        assert result.plan.activation_maps == (new_blob,)
+        assert result.plan.inputs[0].new == (1, 3, SIDE, SIDE)
+        assert [each for each in result.plan.new.layers if each.name == "p"] == []
+        with result.net as after:
+            values = after.forward(x=picture, blobs=[new_blob])[new_blob][0]
+    assert values.shape[1:] == (10, 10)
+    assert values.std() > 0.1
+    np.testing.assert_allclose(values.mean((1, 2)), score.ravel(), atol=WITHIN)
+
+
+HIDDEN = layer("ReLU", "r", "a") + fc("b", "r")
+IN_PLACE = layer("Dropout", "d", "p", top="p")
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (fc("fc", "c1"), "layer 'fc': it looks at a map of 10x10 with weights for each place"),
+        (pool("p", "c1", how="MAX") + fc("fc", "p"), "layer 'p': it does not pool by AVE"),
+        (pool("p", "c1") + fc("a", "p") + HIDDEN,
+         "layer 'r': ReLU between the pooling and 'b' is not linear"),
+        (pool("p", "c1") + layer("Convolution", "w", "p", "convolution_param { num_output: 2 "
+         "kernel_size: 3 pad: 1 }"), "layer 'w': Convolution sees more than one cell"),
+        (pool("p", "c1") + fc("fc", "p") + layer("Softmax", "prob", "fc", top="fc"),
+         "layer 'prob': Softmax works in place on the scores"),
+        (pool("p", "c1") + layer("Scale", "s", "p", SCALE, top="p") + fc("fc", "p")
+         + layer("AbsVal", "again", "c1"),
+         "layer 'p': a layer works in place on what it pools; 'c1' is read again after it"),
+        (pool("p", "c1") + CONV.replace("c1", "c2").replace("stride: 4", "stride: 2")
+         + pool("q", "c2") + layer("Concat", "j", "p q") + fc("fc", "j"),
+         "without 'p', 'q': layer 'j'"),
+    ],
+)  # fmt: skip
+def test_what_stands_in_the_way_is_named(
+    head: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ns.init(write(head), "w.caffemodel", seed=1)
+    assert run(["convert", "net.prototxt", "w.caffemodel", "--before-pooling"]) == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert sorted(path.name for path in Path().iterdir()) == ["net.prototxt", "w.caffemodel"]
+
+
+def test_an_inner_product_that_is_kept() -> None:
+    text = pool("p", "c1") + fc("a", "p") + fc("b", "p")
+    with pytest.raises(ns.SurgeryError, match="layer 'b': without 'p' its params would change"):
+        ns.convert(write(text), before_pooling=True, layers=["a"])
+
+
+@pytest.mark.parametrize("other", ["--verify", "--keep-global-pooling"])
+def test_what_it_excludes(other: str, capsys: pytest.CaptureFixture[str]) -> None:
+    write(HEADS["global"][0])
+    words = ["convert", "net.prototxt", "none.caffemodel", "--before-pooling", other]
+    assert run(words) == 2
+    assert other in capsys.readouterr().err
+    with pytest.raises(ns.SurgeryError, match=other.strip("-").replace("-", "_")):
+        ns.convert(
+            "net.prototxt", before_pooling=True,
+            verify=other == "--verify", keep_global_pooling=other != "--verify",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sizes", "cells"),
+    [({"map_size": (13, 12)}, (13, 12)), ({"input_size": (60, 80)}, (15, 20)),
+     ({"stride": 2}, (20, 20)), ({"stride": 2, "map_size": (21, 24)}, (21, 24))],
+)  # fmt: skip
+def test_maps_of_other_sizes(
+    sizes: dict[str, int | tuple[int, int]], cells: tuple[int, int]
+) -> None:
+    result = ns.convert(write(HEADS["global"][0]), before_pooling=True, **sizes)  # type: ignore[arg-type]
+    assert result.plan.maps == {"fc-conv": (1, 3, *cells)}
+    assert ("that mean is one over the cells" in " ".join(result.notes)) == ("stride" in sizes)
+
+
+def test_a_finer_map_has_the_same_cells() -> None:
+    ns.init(write(HEADS["flattened"][0]), "w.caffemodel", seed=1)
+    picture = np.random.default_rng(0).uniform(-1, 1, (1, 3, SIDE, SIDE)).astype(np.float32)
+    maps = []
+    for stride in (None, 2):
+        with ns.convert(
+            "net.prototxt", "w.caffemodel", before_pooling=True, stride=stride
+        ).net as net:
+            maps.append(net.forward(x=picture, blobs=["fc-conv"])["fc-conv"])
+    np.testing.assert_allclose(maps[1][:, :, ::2, ::2], maps[0], atol=WITHIN)
+
+
+def test_its_cells_lie_where_they_look(repo_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By what a cell sees, whose middle is that of its share of the picture."""
+    ns.init(write(HEADS["flattened"][0], side=96), "w.caffemodel", seed=1)
+    canvas = "canvas.png"
+    shutil.copy(repo_root / "examples" / "digits_canvas.png", canvas)
+    assert run(["convert", "net.prototxt", "w.caffemodel", "--before-pooling", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["activation_maps"] == ["fc-conv"]
+    assert record["next"] == "netsurgery classify-map IMAGE --blob fc-conv"
+    assert record["inputs"][0]["window"] == [5, 5]
+    assert "window" not in Path("netsurgery.toml").read_text()
+    words = [canvas if word == "IMAGE" else word for word in record["next"].split()[1:]]
+    assert run([*words, "--json", "--picture", "map.png", "--html", "map.html"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["map_size"] == [24, 24]
+    assert not record["is_probability"]
+    class_map = ns.classify_map(
+        canvas, "netsurgery.toml", blob="fc-conv", engine="embedded", size=(96, 144)
+    )
+    windows = class_map.windows()
+    assert windows is not None
+    height, width = class_map.geometry.placement.image
+    scale = width / 144, height / 96
+    np.testing.assert_allclose(
+        windows[1, 2], [6 * scale[0], 2 * scale[1], 11 * scale[0], 7 * scale[1]]
+    )
