@@ -3,6 +3,7 @@
 # make test    the whole test suite, against real Caffe where the machine can have it
 # make bench   speed and memory against real Caffe, about five minutes; into docs/performance.md
 # make bench-huge  maps of pictures of up to 40,000 x 40,000: memory and time, a quarter of an hour
+# make bench-gpu  a GPU against the CPU, where there is one; into docs/performance.md
 # make bench-page  the page of a large map in Chromium: time between frames, work a frame
 # make fuzz    every reader and whole command lines on mutated files, for SECONDS=60
 # make torture conversions of 1 GiB killed at a hundred moments
@@ -33,7 +34,7 @@ SECONDS ?= 60
 MUTANTS ?= 60
 FUZZ_ARGS ?=
 
-.PHONY: demo test bench bench-huge bench-page bench-jobs docs schema reference gallery types-table conformance mutants fuzz torture kills cluster signals attacks check lock audit dist lint types caffe programs clean
+.PHONY: demo test bench bench-gpu bench-huge bench-page bench-jobs docs schema reference gallery types-table conformance mutants fuzz torture kills cluster signals attacks check lock audit dist lint types caffe programs clean
 
 # setuptools warns of every editable installation.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check
@@ -76,6 +77,9 @@ bench: $(STAMP) caffe
 
 bench-huge: $(STAMP)
 	$(BIN)/python -m benchmarks.huge
+
+bench-gpu: $(STAMP)
+	$(BIN)/python -m benchmarks.gpu --write docs/performance.md
 
 bench-page: $(STAMP) programs
 	$(BIN)/python -m benchmarks.page

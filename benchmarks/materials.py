@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.forwards import ROOT
 
-__all__ = ["CAFFENET", "MEAN", "PREPROCESS", "SMALL", "Materials", "Scale"]
+__all__ = ["CAFFENET", "MEAN", "PREPROCESS", "SMALL", "Materials", "Scale", "with_fillers"]
 
 #: Of the picture's channels, blue first, as CaffeNet takes them.
 MEAN = "104.0,116.7,122.7"

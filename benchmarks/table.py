@@ -60,10 +60,13 @@ def table(rows: Sequence[Row]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def pasted(document: str, block: str) -> str:
-    """The document with what is between BEGIN and END replaced. Raises ValueError without them."""
-    before, begin, rest = document.partition(BEGIN)
+def pasted(document: str, block: str, opening: str = BEGIN) -> str:
+    """The document with what is between `opening` and END replaced.
+
+    Raises ValueError without them.
+    """
+    before, begin, rest = document.partition(opening)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"the document has no {BEGIN!r} with {END!r} behind it")
-    return f"{before}{BEGIN}\n\n{block.strip()}\n\n{END}{after}"
+        raise ValueError(f"the document has no {opening!r} with {END!r} behind it")
+    return f"{before}{opening}\n\n{block.strip()}\n\n{END}{after}"

@@ -10,9 +10,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # benchmarks/ is not installed
 
-from benchmarks import table
+from benchmarks import gpu, table
+from benchmarks.materials import SMALL, Materials, with_fillers
 from benchmarks.measure import Run, Summary, alternate, run
 from benchmarks.table import BEGIN, END, Row, at_least, at_most, pasted
+from netsurgery.engines.contract import EngineOptions
 
 ROW = Row("2 x faster", "at least 4 x", False, "this", "1 s", "that: 2 s", "0.5 s")
 
@@ -101,6 +103,7 @@ def test_the_documented_table_has_its_place(repo_root: Path) -> None:
     document = (repo_root / "docs" / "performance.md").read_text()
     pasted(document, "new")
     assert table.table([])[:-1] in document
+    assert "new" in pasted(document, "new", gpu.BEGIN).partition(gpu.BEGIN)[2]
 
 
 def test_the_whole_benchmark_at_toy_size(repo_root: Path, tmp_path: Path) -> None:
@@ -119,3 +122,34 @@ def test_the_whole_benchmark_at_toy_size(repo_root: Path, tmp_path: Path) -> Non
     for what in ("| convert, 0.143 MB", "| peak memory of convert", "| `netsurgery --version` |"):
         assert what in written
     assert [path.name for path in tmp_path.iterdir()] == ["performance.md"]
+
+
+def test_without_a_gpu_a_line_says_so(
+    repo_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(repo_root)
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    document = tmp_path / "performance.md"
+    gpu.main(["--write", str(document)])
+    out, err = capfd.readouterr()
+    assert out.startswith("nothing measured, no GPU: this ONNX Runtime is built without CUDA; ")
+    assert (out.count("\n"), err) == (1, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_gpu_is_compared_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the CPU in its place: one row each, and no difference."""
+    monkeypatch.setattr(gpu, "_RUNS", 1)
+    materials, filled = Materials(tmp_path, SMALL), tmp_path / "filled.prototxt"
+    filled.write_text(with_fillers(SMALL.prototxt.read_text()))
+    materials.run("init", filled, "-o", materials.model, "-q")
+    materials.dense[0].parent.mkdir()
+    materials.run(*materials.converting(materials.classifier, materials.dense))
+    rows = list(gpu.compare(materials, EngineOptions("embedded", threads=1)))
+    assert [row.what.partition(" at ")[0] for row in rows] == [
+        "one picture", "a batch of 8", "one picture", "a batch of 64", "a picture",
+    ]  # fmt: skip
+    assert all(row.difference <= 1e-6 and row.cpu > 0 and row.gpu > 0 for row in rows)

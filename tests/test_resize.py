@@ -125,6 +125,34 @@ def test_work_is_in_proportion_to_the_pixels(power: int, monkeypatch: pytest.Mon
     assert counted.transformed < 3 * 5 * width
 
 
+def test_weights_are_worked_out_once_for_pictures_of_one_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resize_axis._kept_axis.cache_clear()
+    counted, first, other = Counted(monkeypatch), RGB, RGB[::-1] // 2
+    for pixels, again in ((first, False), (first, True), (other, True)):
+        counted.taps = 0
+        with_kept = resize(pixels, (4, 5))
+        assert (counted.taps == 0) is again
+        with monkeypatch.context() as without:
+            without.setattr(resize_axis, "_KEPT", 0)
+            np.testing.assert_array_equal(with_kept, resize(pixels, (4, 5)))
+
+
+def test_few_weights_are_kept() -> None:
+    """Of few axes, a megabyte each; more of them are worked out again."""
+    resize_axis._kept_axis.cache_clear()
+    for source in range(1000, 1000 + 3 * resize_axis._AXES):
+        axis = resize_axis.Axis.of(12 * source, source, antialias=True)
+        kept = [weights.size for block in axis.blocks(0, source) for _, weights in axis.parts(
+            block, resize_axis.CHUNK
+        )]  # fmt: skip
+        assert axis is resize_axis.Axis.of(12 * source, source, antialias=True)
+        assert sum(kept) <= resize_axis._KEPT
+    assert resize_axis._kept_axis.cache_info().currsize == resize_axis._AXES
+    assert resize_axis.Axis.of(1 << 20, 9, True) is not resize_axis.Axis.of(1 << 20, 9, True)
+
+
 @pytest.mark.usefixtures("fresh_budget")
 def test_more_memory_than_may_be_used() -> None:
     """For the result, and for some rows of the picture that are resized in height alone."""

@@ -52,6 +52,21 @@ def test_swap_takes_each_channel_from_where_it_says() -> None:
     assert np.allclose(blob[0, 2], RGB[:, :, 0] / 255, atol=1e-7)
 
 
+@pytest.mark.parametrize("resized", [(6, 8), (9, 5)])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("kind", "top"), [("u1", 255.0), ("u2", 65535.0), ("f4", 1.0)])
+def test_each_step_is_of_single_precision(
+    kind: str, top: float, channels: int, resized: tuple[int, int]
+) -> None:
+    """Bit for bit: a float32 for each pixel, and after each step another."""
+    pixels = (np.random.default_rng(2).random((6, 8, channels)) * top).astype(kind)
+    blob, _ = Transformer(3, raw_scale=255, channel_swap=(2, 0, 1)).blob(picture(pixels), resized)
+    for plane, channel in zip(blob[0], (2, 0, 1), strict=True):
+        values = np.broadcast_to(resize(pixels, resized), (*resized, 3))[:, :, channel]
+        values = values / np.float32(top) * np.float32(255)
+        np.testing.assert_array_equal(plane, values)
+
+
 def test_whole_mean_of_the_input_size_is_subtracted_pixel_by_pixel() -> None:
     mean = np.random.default_rng(1).random((3, 6, 8)).astype(np.float32)
     maker = Transformer(3, mean)

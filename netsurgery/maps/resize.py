@@ -97,7 +97,8 @@ def resized_rows(
     resizing = _Resizing(source, size, columns, what, antialias)
     shape = size[0], columns.stop - columns.start, source.shape[2]
     kind = np.dtype(np.float32)
-    return StripRows(shape, kind, _GROUP, resizing.strips, what, resizing.memory)
+    # Both the strips and a net's input are planes: between them nothing need be turned round.
+    return StripRows(shape, kind, _GROUP, resizing.strips, what, resizing.memory, planar=True)
 
 
 class _Resizing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,9 @@ _BLOCK, _FEW, _WIDE = 16, 2, 128
 #: Numbers of the source that are weighed at a time.
 CHUNK = 1 << 20
 
+#: Axes whose weights are kept for the next picture, where there are no more weights than so many.
+_AXES, _KEPT = 8, 1 << 18
+
 
 class Axis:
     """`count` places along one axis of a picture, each a weighted sum of the `source` pixels there.
@@ -40,14 +44,18 @@ class Axis:
         #: Places that are computed at once: a block is computed as a whole or not at all, so that
         #: its numbers do not depend on what else is asked for.
         self.block = _FEW if max(step, 2 * bell.radius) > _WIDE else _BLOCK
+        self._kept: dict[tuple[int, int, int], list[Part]] | None = None
 
     @classmethod
     def of(cls, source: int, target: int, antialias: bool) -> Axis:
-        """That of a side of `source` pixels which is made `target` pixels."""
-        factor = source / target
-        # Only an enlarged picture, which is not blurred, has places outside it.
-        bell = Bell(max(0.0, (factor - 1) / 2) if antialias else 0.0)
-        return cls(source, target, factor, factor * 0.5 - 0.5, bell)
+        """That of a side of `source` pixels which is made `target` pixels.
+
+        Where it has few weights it may be the very axis that another picture had.
+        """
+        # A block's windows are a block and, at both ends, two pixels of a blur a step wide.
+        if (_BLOCK + 4) * source + 2 * target <= _KEPT:
+            return _kept_axis(source, target, antialias)
+        return _axis(source, target, antialias)
 
     def blocks(self, low: int, high: int) -> Iterator[slice]:
         """The blocks that places `low` to `high` lie in."""
@@ -62,6 +70,19 @@ class Axis:
 
     def parts(self, block: slice, most: int) -> Iterator[Part]:
         """The source pixels of a block and their weights, at most `most` pixels each."""
+        if self._kept is None:
+            return self._parts(block, most)
+        key = block.start, block.stop, most
+        parts = self._kept.get(key)
+        if parts is None:
+            parts = self._kept[key] = list(self._parts(block, most))
+        return iter(parts)
+
+    def keep(self) -> None:
+        """Keep all weights from now on; several threads may ask for them."""
+        self._kept = {}
+
+    def _parts(self, block: slice, most: int) -> Iterator[Part]:
         places = self._places(np.arange(block.start, block.stop))[:, np.newaxis]
         floors = np.floor(places)
         firsts, shares = floors.astype(np.int64), (places - floors).astype(np.float64)
@@ -75,6 +96,20 @@ class Axis:
     def _places(self, numbers: NDArray[np.int64]) -> Array:
         places: Array = self._step * numbers.astype(np.float32) + self._start
         return places
+
+
+def _axis(source: int, target: int, antialias: bool) -> Axis:
+    factor = source / target
+    # Only an enlarged picture, which is not blurred, has places outside it.
+    bell = Bell(max(0.0, (factor - 1) / 2) if antialias else 0.0)
+    return Axis(source, target, factor, factor * 0.5 - 0.5, bell)
+
+
+@lru_cache(maxsize=_AXES)
+def _kept_axis(source: int, target: int, antialias: bool) -> Axis:
+    axis = _axis(source, target, antialias)
+    axis.keep()
+    return axis
 
 
 def less(values: NDArray[Any], base: float) -> Array:

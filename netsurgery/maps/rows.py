@@ -83,7 +83,7 @@ class StripRows:
 
     strips: gives the strips from row `first` on, which is a multiple of `step`; each has `step`
     rows, the last what is left. what: names their memory in a refusal. besides: bytes that making
-    them takes.
+    them takes. planar: rows are kept channel by channel, as they are made or will be read.
 
     >>> made = []
     >>> def strips(first):
@@ -103,8 +103,10 @@ class StripRows:
         strips: Callable[[int], Iterator[Pixels]],
         what: str,
         besides: Callable[[int], int] = lambda height: 0,
+        *,
+        planar: bool = False,
     ) -> None:
-        self.shape, self.kind = shape, kind
+        self.shape, self.kind, self._planar = shape, kind, planar
         self._step, self._strips, self._what, self._besides = step, strips, what, besides
         self._buffer: Pixels | None = None
         self._strip: Pixels | None = None
@@ -143,12 +145,19 @@ class StripRows:
         if buffer is None or bottom - top > len(buffer):
             common = None if common is None else common.copy()
             self._buffer = buffer = None  # before the larger one is there
-            self._buffer = buffer = empty(self._buffer_shape(bottom - top), self.kind, self._what)
+            self._buffer = buffer = self._empty(*self._buffer_shape(bottom - top))
         self._top = self._bottom = top
         if common is not None:
             buffer[: len(common)] = common
             self._bottom += len(common)
         return buffer
+
+    def _empty(self, height: int, width: int, channels: int) -> Pixels:
+        if not self._planar:
+            return empty((height, width, channels), self.kind, self._what)
+        planes = empty((channels, height, width), self.kind, self._what)
+        rows: Pixels = planes.transpose(1, 2, 0)
+        return rows
 
     def _buffer_shape(self, rows: int) -> tuple[int, int, int]:
         """For so many rows, and some more: what is asked for next may be a few more."""

@@ -213,11 +213,9 @@ class InputCutter:
         pixels, peak = band, self._peak
         if not peak:
             pixels, peak = as_channels(band, transformer.channels)
-        part = pixels.transpose(2, 0, 1)
-        if transformer.channel_swap is not None:
-            part = part[list(transformer.channel_swap)]
-        part = np.array(part, np.float32, order="C")
-        part /= np.float32(peak)
+        part = np.empty((transformer.channels, *pixels.shape[:2]), np.float32)
+        for plane, channel in zip(part, transformer.channel_swap or range(len(part)), strict=True):
+            np.divide(pixels[:, :, channel], np.float32(peak), out=plane, dtype=np.float32)
         if transformer.raw_scale is not None:
             part *= np.float32(transformer.raw_scale)
         if self._mean is not None:
