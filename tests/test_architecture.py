@@ -173,7 +173,14 @@ def test_no_module_has_more_than_400_lines(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["caffe_worker.py", "caffe_probe.py", "caffe_channel.py", "caffe_confine.py"]
+    "name",
+    [
+        "caffe_worker.py",
+        "caffe_probe.py",
+        "caffe_channel.py",
+        "caffe_confine.py",
+        "caffe_solver.py",
+    ],
 )
 def test_what_caffes_own_python_runs_is_written_for_3_5(name: str) -> None:
     """Its grammar, at least; the tests of the worker run it on whatever older Pythons there are."""

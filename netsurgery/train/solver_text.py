@@ -51,15 +51,12 @@ def _expect(holds: bool, option: str, value: object, expected: str) -> None:
         raise NetError(f"{argument(option)}: found {value}, expected {expected}")
 
 
-def solver_text(
-    settings: SolverSettings, *, net: str = "train.prototxt", prefix: str = "state"
-) -> str:
-    """The solver's prototxt for a net's file. It takes no snapshots by itself.
+def solver_text(settings: SolverSettings, *, net: str | None = None) -> str:
+    """The solver's prototxt. It takes no snapshots by itself.
 
-    net: the file with the training net. prefix: with what the names of snapshots begin that Caffe
-    is asked for.
+    net: the file with the training net, None where that is given besides.
 
-    >>> print(solver_text(SolverSettings(rate=0.01, steps=100, drop=60)).splitlines()[1])
+    >>> print(solver_text(SolverSettings(rate=0.01, steps=100, drop=60)).splitlines()[0])
     base_lr: 0.01
     """
     policy = (
@@ -68,7 +65,7 @@ def solver_text(
         else ['lr_policy: "step"', f"stepsize: {settings.drop}", "gamma: 0.1"]
     )
     lines = [
-        f"net: {quoted(net)}",
+        *([] if net is None else [f"net: {quoted(net)}"]),
         f"base_lr: {settings.rate:.9g}",
         *policy,
         f"momentum: {settings.momentum:.9g}",
@@ -79,7 +76,6 @@ def solver_text(
         # Only when it is asked for.
         "snapshot: 0",
         "snapshot_after_train: false",
-        f"snapshot_prefix: {quoted(prefix)}",
         'type: "SGD"',
     ]
     return "".join(f"{line}\n" for line in lines)
