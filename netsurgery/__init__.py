@@ -95,7 +95,7 @@ _MODULES = {
         "BlobMissing CaffemodelError EffectRefused EngineError EngineFailed EngineMissing "
         "EngineTimeout FormatError ImageError InstallError JobError MeanError MemoryLimitError "
         "NetError NetsurgeryError OutputError ParamMissing PrototxtError SettingsError "
-        "SurgeryError UntrustedError"
+        "SurgeryError TrainingError UntrustedError"
     ),
 }
 

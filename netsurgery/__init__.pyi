@@ -79,6 +79,9 @@ from netsurgery.errors import (
     SurgeryError as SurgeryError,
 )
 from netsurgery.errors import (
+    TrainingError as TrainingError,
+)
+from netsurgery.errors import (
     UntrustedError as UntrustedError,
 )
 from netsurgery.formats.presets import (

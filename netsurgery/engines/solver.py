@@ -49,8 +49,9 @@ class StepResult:
 class CaffeSolver(CaffeNet):
     """A net inside the worker with Caffe's solver over it. Its step 0 is the first."""
 
-    #: How many steps were made.
+    #: How many steps were made; and whether the last one was called off.
     steps = 0
+    _called_off = False
 
     def step(self, inputs: Mapping[str, Array], losses: Sequence[str], seed: int) -> StepResult:
         """One step on these inputs: forward, backward, and the update.
@@ -77,17 +78,21 @@ class CaffeSolver(CaffeNet):
             broken = result["broken"]
             if broken is not None:
                 where = (str(broken[key]) for key in ("layer", "what", "blob"))
+                self._called_off = True
                 return StepResult(values, NotFinite(*where))
+        self._called_off = False
         self.steps += 1
         return StepResult(values, None)
 
     def save_state(self, path: Path) -> None:
         """Write the momentum and the step's number as Caffe's own .solverstate.
 
-        Raises EngineFailed, and EngineError before the first step, when there is none.
+        Raises EngineFailed, and EngineError before the first step, when there is none, and after
+        one that was called off, when it is lost.
         """
-        if not self.steps:
-            raise EngineError(f"{self.path}: no step was made, so there is no state to save")
+        if not self.steps or self._called_off:
+            why = "the last step was called off" if self.steps else "no step was made"
+            raise EngineError(f"{self.path}: {why}, so there is no state to save")
         self._check_open()
         self._worker.check_alive()
         with self._handover.saved(path) as place:

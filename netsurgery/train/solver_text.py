@@ -37,18 +37,30 @@ class SolverSettings:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        _expect(0 < self.rate < float("inf"), "--rate", self.rate, "a number above 0")
-        _expect(0 < self.steps < 2**31, "--steps", self.steps, "a number from 1 on")
+        _expect(0 < self.rate < float("inf"), argument("--rate"), self.rate, "a number above 0")
+        _expect(0 < self.steps < 2**31, argument("--steps"), self.steps, "a number from 1 on")
         drop = self.drop is None or 0 < self.drop < 2**31
-        _expect(drop, "--drop", self.drop, "a number from 1 on")
-        _expect(0 <= self.momentum < 1, "--momentum", self.momentum, "a number from 0 to below 1")
-        _expect(0 <= self.decay < float("inf"), "--decay", self.decay, "a number from 0 on")
-        _expect(0 <= self.seed <= MAX_SEED, "--seed", self.seed, f"a number from 0 to {MAX_SEED}")
+        _expect(drop, argument("--drop"), self.drop, "a number from 1 on")
+        _expect(
+            0 <= self.momentum < 1,
+            argument("--momentum"),
+            self.momentum,
+            "a number from 0 to below 1",
+        )
+        _expect(
+            0 <= self.decay < float("inf"), argument("--decay"), self.decay, "a number from 0 on"
+        )
+        _expect(
+            0 <= self.seed <= MAX_SEED,
+            argument("--seed"),
+            self.seed,
+            f"a number from 0 to {MAX_SEED}",
+        )
 
 
 def _expect(holds: bool, option: str, value: object, expected: str) -> None:
     if not holds:
-        raise NetError(f"{argument(option)}: found {value}, expected {expected}")
+        raise NetError(f"{option}: found {value}, expected {expected}")
 
 
 def solver_text(settings: SolverSettings, *, net: str | None = None) -> str:

@@ -181,7 +181,7 @@ def test_a_net_that_params_are_lent_to_follows_every_step(
 
 
 def test_a_step_with_numbers_that_are_none_is_called_off(
-    net: TrainingNet, batches: list[dict[str, np.ndarray]], engine: PycaffeEngine
+    net: TrainingNet, batches: list[dict[str, np.ndarray]], engine: PycaffeEngine, tmp_path: Path
 ) -> None:
     # Statistics that are kept: those of a batch would be spoilt before the step is called off.
     read = NetDefinition.of(Prototxt.parse(NET, "net.prototxt"))
@@ -194,6 +194,8 @@ def test_a_step_with_numbers_that_are_none_is_called_off(
         broken = solver.step({"data": data, "label": batches[1]["label"]}, net.losses, 5)
         assert broken.broken == NotFinite("input", "blob", "data")
         assert solver.steps == 1
+        with pytest.raises(EngineError, match="the last step was called off"):
+            solver.save_state(tmp_path / "lost.solverstate")
         for name, values in params(solver).items():
             np.testing.assert_array_equal(values, kept[name], err_msg=name)
         solver.set_param("conv3", 1, np.array([0, np.inf, 0, 0], np.float32))
