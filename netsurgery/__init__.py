@@ -62,6 +62,8 @@ _MODULES = {
     "verbs.inspect_result": "Inspection",
     "verbs.job": "open_job plan_job",
     "verbs.job_result": "Job JobMerge JobStatus",
+    "verbs.train_plan": "train_plan",
+    "verbs.train_plan_result": "PlannedTraining",
     "verbs.transplant": "Transplantation transplant",
     "verbs.upgrade": "Upgrade upgrade",
     "verbs.verify": "verify",
@@ -81,6 +83,10 @@ _MODULES = {
     "maps.mapper": "Mapper open_mapper",
     "maps.picture_look": "PictureLook",
     "maps.picture_options": "PictureOptions",
+    # training
+    "train.augment": "Augmentation",
+    "train.solver_text": "SolverSettings",
+    "train.truth": "TruthRules",
     # engines
     "engines.contract": "Engine EngineOptions LoadedNet",
     "engines.debian": "caffe_documentation install_caffe",

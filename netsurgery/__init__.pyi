@@ -238,6 +238,13 @@ from netsurgery.verbs.setup import (
 from netsurgery.verbs.setup import (
     setup as setup,
 )
+from netsurgery.train.augment import Augmentation as Augmentation
+from netsurgery.train.solver_text import SolverSettings as SolverSettings
+from netsurgery.train.truth import TruthRules as TruthRules
+from netsurgery.verbs.train_plan import (
+    train_plan as train_plan,
+)
+from netsurgery.verbs.train_plan_result import PlannedTraining as PlannedTraining
 from netsurgery.verbs.transplant import Transplantation as Transplantation
 from netsurgery.verbs.transplant import (
     transplant as transplant,

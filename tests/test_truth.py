@@ -282,7 +282,7 @@ def test_why_no_cell_is_an_objects() -> None:
     truth, rules = Truth(objects, (0,) * 6), TruthRules(near=0.1)
     cells = true_cells(truth, windows, 1, rules)
     missed = why_missed(truth, cells.owners, windows, rules)
-    assert {reason: thing.box for thing, reason in missed} == boxes
+    assert {reason: objects[number].box for number, reason in missed} == boxes
     assert np.argwhere(cells.owners == 0).tolist() == [[2, 2]]
 
 

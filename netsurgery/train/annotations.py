@@ -20,6 +20,7 @@ __all__ = [
     "Box",
     "TrueMask",
     "TrueObject",
+    "annotation_files",
     "read_annotations",
 ]
 
@@ -29,6 +30,8 @@ _KINDS = (
 )
 #: Where a folder has the names of its classes, one a line.
 _CLASSES = "classes.txt"
+#: Of a folder's files: Pascal VOC's, and masks.
+_ENDINGS = (".xml", ".png")
 #: Bytes that a picture and an object take, at most.
 _PICTURE, _OBJECT = 2000, 600
 
@@ -97,27 +100,35 @@ def _in_order(annotations: Annotations, classes: tuple[str, ...], source: Path) 
     return Annotations(classes, annotations.pictures)
 
 
-def _of_folder(source: Path, images: Path, classes: tuple[str, ...] | None) -> Annotations:
-    from netsurgery.train.masks import read_masks
-    from netsurgery.train.voc import read_voc
+def annotation_files(folder: Path) -> list[Path]:
+    """The files of a folder that annotations are read from, its `classes.txt` among them.
 
-    inner = source / "Annotations"
-    folder = inner if inner.is_dir() else source
+    All are XML or all masks, but for that one. Raises FormatError for others.
+    """
+    inner = folder / "Annotations"
+    folder = inner if inner.is_dir() else folder
     try:
         files = sorted(path for path in folder.iterdir() if path.is_file())
     except OSError as error:
         raise FormatError(": ".join(unreadable(folder, error, "annotations"))) from error
-    by_ending = {
-        ending: [path for path in files if path.suffix.lower() == ending]
-        for ending in (".xml", ".png")
-    }
-    kinds = [ending for ending, paths in by_ending.items() if paths]
+    read = [path for path in files if path.suffix.lower() in _ENDINGS]
+    kinds = {path.suffix.lower() for path in read}
     if len(kinds) != 1:
-        what = "neither .xml nor .png files" if not kinds else "both .xml and .png files"
-        raise FormatError(f"{folder}: found {what}; expected {_KINDS}")
-    names = classes if classes is not None else _beside(folder)
-    read = read_voc if by_ending[".xml"] else read_masks
-    return read(by_ending[kinds[0]], images, names)
+        what = "both" if kinds else "neither"
+        raise FormatError(
+            f"{folder}: found {what} .xml {'and' if kinds else 'nor'} .png files; expected {_KINDS}"
+        )
+    return [*(path for path in files if path.name == _CLASSES), *read]
+
+
+def _of_folder(source: Path, images: Path, classes: tuple[str, ...] | None) -> Annotations:
+    from netsurgery.train.masks import read_masks
+    from netsurgery.train.voc import read_voc
+
+    files = [path for path in annotation_files(source) if path.name != _CLASSES]
+    names = classes if classes is not None else _beside(files[0].parent)
+    read = read_voc if files[0].suffix.lower() == ".xml" else read_masks
+    return read(files, images, names)
 
 
 def _beside(folder: Path) -> tuple[str, ...]:

@@ -321,8 +321,8 @@ def _counts(
 
 def why_missed(
     truth: Truth, owners: Numbers, windows: Boxes, rules: TruthRules
-) -> Iterator[tuple[TrueObject, str]]:
-    """The objects of which no cell is, and why.
+) -> Iterator[tuple[int, str]]:
+    """The numbers of the objects of which no cell is, and why.
 
     "too large", "too small" (for the windows), "too near the border" or "between two cells" (no
     window's centre is near), "another is nearer".
@@ -331,7 +331,7 @@ def why_missed(
     down, across = _axes(windows)
     for number, thing in enumerate(truth.objects):
         if number not in got:
-            yield thing, _why(thing, down, across, rules)
+            yield number, _why(thing, down, across, rules)
 
 
 def _why(thing: TrueObject, down: _Axis, across: _Axis, rules: TruthRules) -> str:
