@@ -160,6 +160,9 @@ from netsurgery.surgery.convolution.plan import ConvolutionPlan as ConvolutionPl
 from netsurgery.surgery.dense.plan import DensePlan as DensePlan
 from netsurgery.surgery.edit.plan import EditPlan as EditPlan
 from netsurgery.surgery.transplant.plan import TransplantPlan as TransplantPlan
+from netsurgery.train.augment import Augmentation as Augmentation
+from netsurgery.train.solver_text import SolverSettings as SolverSettings
+from netsurgery.train.truth import TruthRules as TruthRules
 from netsurgery.verbs.check import check as check
 from netsurgery.verbs.check_result import Check as Check
 from netsurgery.verbs.classify_map import (
@@ -238,9 +241,6 @@ from netsurgery.verbs.setup import (
 from netsurgery.verbs.setup import (
     setup as setup,
 )
-from netsurgery.train.augment import Augmentation as Augmentation
-from netsurgery.train.solver_text import SolverSettings as SolverSettings
-from netsurgery.train.truth import TruthRules as TruthRules
 from netsurgery.verbs.train_plan import (
     train_plan as train_plan,
 )

@@ -102,6 +102,9 @@ RUNS: dict[str, list[str]] = {
         "padded_full_conv.prototxt padding_full_conv.caffemodel --tiles 20 --image grey.png "
         "--engine embedded",
     ],
+    "train-plan": [
+        "NET MODEL --annotations truth.json --images . -o plan --force --balance --hold-out 0.4"
+    ],
     "caffe-info": [""],
 }
 
@@ -134,7 +137,10 @@ layers { name: "conv" type: CONVOLUTION bottom: "data" top: "conv" blobs_lr: 1
 
 
 #: The words of a command of a group.
-NAMES = {name: name.split("-") for name in ("caffe-info", "job-merge", "job-resume", "job-status")}
+NAMES = {
+    name: name.split("-")
+    for name in ("caffe-info", "job-merge", "job-resume", "job-status", "train-plan")
+}
 
 
 #: Keys without a value in any of the runs: an engine's note needs a Caffe that lacks something, and
@@ -195,9 +201,19 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Path("broken").write_text(NET.replace('type: "xavier"', 'type: "constant" value: 3e38'))
         assert run(["init", "broken", "-o", "inf", "-q"]) == 0
         Image.linear_gradient("L").resize((60, 30)).save("grey.png")
+        Image.new("L", (60, 40)).save("empty.png")
+        Image.new("L", (9, 9)).save("tiny.png")
+        boxes = [{"class": "a", "box": [1, 2, 9, 10]}]
+        truth = {
+            "classes": ["a"],
+            "pictures": [
+                {"file": "grey.png", "boxes": boxes}, {"file": "empty.png"}, {"file": "tiny.png"},
+            ],
+        }  # fmt: skip
+        Path("truth.json").write_text(json.dumps(truth))
         settings = ns.Settings("NET_full_conv.prototxt", "MODEL_full_conv.caffemodel")
-        pictures = ["grey.png", "nowhere.png"]
-        ns.plan_job(pictures, settings, "job", outputs={"npy": "maps/"}, engine="embedded").resume()
+        names = ["grey.png", "nowhere.png"]
+        ns.plan_job(names, settings, "job", outputs={"npy": "maps/"}, engine="embedded").resume()
     return folder
 
 

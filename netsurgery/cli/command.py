@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 __all__ = [
+    "CHANCE",
     "ENGINE",
     "EXIT_CODES",
     "LARGE",
@@ -25,6 +26,9 @@ __all__ = [
     "OWN",
     "PICTURE",
     "PREPROCESSING",
+    "SOLVER",
+    "TRAINING",
+    "TRUTH",
     "Command",
     "Group",
     "WordType",
@@ -38,8 +42,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 #: The headings, in the order of the help; options without one are under the first.
-OWN, NET, PREPROCESSING, LARGE, PICTURE, ENGINE, OUTPUT, OTHER = HEADINGS = (
+OWN, TRUTH, CHANCE, TRAINING, SOLVER, NET, PREPROCESSING, LARGE, PICTURE, *_LAST = HEADINGS = (
     "Options",
+    "Truth of a cell",
+    "Chance",
+    "Training",
+    "Solver",
     "Net",
     "Preprocessing",
     "Many or large images",
@@ -48,6 +56,7 @@ OWN, NET, PREPROCESSING, LARGE, PICTURE, ENGINE, OUTPUT, OTHER = HEADINGS = (
     "Output",
     "Other options",
 )
+ENGINE, OUTPUT, OTHER = _LAST
 #: The meaning of exit codes, where a command does not state its own.
 EXIT_CODES = {0: "Done.", 1: "An error: one line on standard error.", 2: "Wrong usage."}
 #: A command with fewer options lists them all under the first heading.

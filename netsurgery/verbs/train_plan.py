@@ -62,7 +62,8 @@ def train_plan(
 ) -> PlannedTraining:
     """Plan the training of a classifier by sliding windows, in a folder, to be looked at first.
 
-    net, weights: a prototxt, in use or of training, and its caffemodel. annotations: COCO's JSON, a
+    net, weights: a prototxt, in use or of training, and its caffemodel. folder: must not exist, or
+    be a plan's, with force. annotations: COCO's JSON, a
     folder of Pascal VOC's files or of masks, or a JSON of points and boxes; images: the folder of
     their pictures. classes: the annotations' names, in the order of a mask's numbers.
     background_class: the name or number of the class of what is none of them. rules: which cells
@@ -74,6 +75,7 @@ def train_plan(
     train the classifiers on the way, too. freeze: layers that stay as they are. train_batch_norm:
     take the statistics of each batch. solver: how weights change; its seed is that of all chance.
     settings: preprocessing, labels and the window of a net that is fully convolutional already.
+    state: in which the prototxt is read.
     pictures: how many are drawn. progress: called with the pictures done and their number.
 
     >>> import json

@@ -105,8 +105,9 @@ class PlannedTraining(ShortRepr):
             table.add(name, str(cells), str(objects), str(missed.get(label, 0)))
         return table
 
-    def lines(self) -> list[str]:
-        """What is said besides the table."""
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """What is said besides the table, in lines."""
         tally = self.tally
         ((data, shape),) = self.net.data.items()
         lines = [
@@ -125,7 +126,7 @@ class PlannedTraining(ShortRepr):
                 lines.append(f"{counted(len(names), 'picture')} {words}, such as {names[0]}")
         if self.plan.held_out:
             lines.append(f"{counted(len(self.plan.held_out), 'picture')} held out")
-        return lines
+        return tuple(lines)
 
     def __str__(self) -> str:
         cells = self.tally.cells

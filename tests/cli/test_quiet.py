@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -33,6 +34,9 @@ NOTED: dict[str, list[str]] = {
     "job status": ["grey.job"],
     "job resume": ["grey.job"],
     "job merge": ["grey.job --npy merged.npy --force"],
+    "train plan": [
+        "good.prototxt good.caffemodel --annotations truth.json --images . -o plan --force"
+    ],
     "caffe info": [""],
     "caffe use": ["embedded"],
     "caffe forget": [""],
@@ -59,6 +63,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         engine="embedded",
     )  # fmt: skip
     job.resume(workers=1)
+    truth = {"classes": ["a"], "pictures": [{"file": "grey.png"}]}
+    Path("truth.json").write_text(json.dumps(truth))
     return tmp_path
 
 
