@@ -105,8 +105,12 @@ RUNS: dict[str, list[str]] = {
     "train-plan": [
         "NET MODEL --annotations truth.json --images . -o plan --force --balance --hold-out 0.4"
     ],
+    "train-run": ["learnt --threads 1 --force"],
     "caffe-info": [""],
 }
+
+#: What only real Caffe does.
+NEEDS_CAFFE = {"train-run"}
 
 NET = """input: "x" input_shape { dim: [1, 1, 8, 8] }
 layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
@@ -139,7 +143,7 @@ layers { name: "conv" type: CONVOLUTION bottom: "data" top: "conv" blobs_lr: 1
 #: The words of a command of a group.
 NAMES = {
     name: name.split("-")
-    for name in ("caffe-info", "job-merge", "job-resume", "job-status", "train-plan")
+    for name in ("caffe-info", "job-merge", "job-resume", "job-status", "train-plan", "train-run")
 }
 
 
@@ -211,6 +215,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ],
         }  # fmt: skip
         Path("truth.json").write_text(json.dumps(truth))
+        pictures = [{"file": "grey.png", "boxes": boxes}, {"file": "empty.png"}]
+        Path("few.json").write_text(json.dumps({"classes": ["a"], "pictures": pictures}))
+        plan = "train plan NET MODEL --annotations few.json --images . -o learnt --steps 2"
+        assert run([*plan.split(), "--hold-out", "0.5", "--batch", "1", "-q"]) == 0
         settings = ns.Settings("NET_full_conv.prototxt", "MODEL_full_conv.caffemodel")
         names = ["grey.png", "nowhere.png"]
         ns.plan_job(names, settings, "job", outputs={"npy": "maps/"}, engine="embedded").resume()
@@ -232,9 +240,15 @@ def printed(command: str, words: str, capsys: pytest.CaptureFixture[str]) -> lis
 
 @pytest.mark.parametrize("command", sorted(RUNS))
 def test_what_is_printed_is_as_the_schema_says(
-    command: str, files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str,
+    files: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.chdir(files)
+    if command in NEEDS_CAFFE:
+        request.getfixturevalue("caffe_python")
     validator = Draft202012Validator(schema(command))
     seen = set[str]()
     for words in RUNS[command]:

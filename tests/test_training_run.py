@@ -17,7 +17,7 @@ from netsurgery.errors import TrainingError
 from netsurgery.net.net import NetDefinition
 from netsurgery.train.evaluation import Evaluation, HeldOut, cell_losses, evaluate, worst
 from netsurgery.train.initial_weights import initial_weights
-from netsurgery.train.run import Progress, RunOutcome, Schedule, TrainingTask, run_training
+from netsurgery.train.run import RunOutcome, Schedule, TrainingProgress, TrainingTask, run_training
 from netsurgery.train.run_log import LOG, RunLog, Step, read_log
 from netsurgery.train.snapshots import Snapshot, newest, save_snapshot, snapshots
 from netsurgery.train.solver_text import SolverSettings
@@ -72,15 +72,20 @@ def run(
     *,
     stop: int = STEPS,
     resume: bool = False,
-) -> tuple[RunOutcome, list[Progress]]:
-    seen: list[Progress] = []
+) -> tuple[RunOutcome, list[TrainingProgress]]:
+    seen: list[TrainingProgress] = []
 
-    def watch(progress: Progress) -> bool:
+    def watch(progress: TrainingProgress) -> bool:
         seen.append(progress)
         return progress.step < stop or progress.evaluation is not None
 
     outcome = run_training(
-        task, folder, engine, resume=resume, model=folder / "out.caffemodel", watch=watch
+        task,
+        folder,
+        engine,
+        resume=resume,
+        finish=lambda save: save(folder / "out.caffemodel"),
+        watch=watch,
     )
     return outcome, seen
 

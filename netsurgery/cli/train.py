@@ -34,6 +34,7 @@ from netsurgery.cli.train_options import (
     rule_options,
     solver_options,
 )
+from netsurgery.cli.train_run import run
 from netsurgery.formats.settings import Settings
 
 if TYPE_CHECKING:
@@ -215,3 +216,6 @@ def render(result: PlannedTraining) -> None:
     echo_notes(result.notes)
     for path in result.files:
         echo(f"wrote {path}")
+
+
+command.add_command(run)

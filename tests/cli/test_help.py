@@ -21,7 +21,10 @@ from netsurgery.cli.command import Command
 from netsurgery.cli.preprocess_options import MAP_SIZE
 
 #: Examples that reach out of the folder they run in, and are run elsewhere: test -> why.
-ELSEWHERE = {"caffe install": "needs the network; parity/test_real_caffe.py runs it"}
+ELSEWHERE = {
+    "caffe install": "needs the network; parity/test_real_caffe.py runs it",
+    "train run": "needs real Caffe; test_train_run.py runs it",
+}
 
 
 COMMANDS = every_command()
