@@ -241,13 +241,13 @@ from netsurgery.verbs.setup import (
 from netsurgery.verbs.setup import (
     setup as setup,
 )
-from netsurgery.verbs.train import TrainingProgress as TrainingProgress
-from netsurgery.verbs.train import train as train
 from netsurgery.verbs.train_plan import (
     train_plan as train_plan,
 )
 from netsurgery.verbs.train_plan_result import PlannedTraining as PlannedTraining
-from netsurgery.verbs.train_result import Training as Training
+from netsurgery.verbs.train_run import TrainingProgress as TrainingProgress
+from netsurgery.verbs.train_run import train_run as train_run
+from netsurgery.verbs.train_run_result import Training as Training
 from netsurgery.verbs.transplant import Transplantation as Transplantation
 from netsurgery.verbs.transplant import (
     transplant as transplant,

@@ -157,6 +157,7 @@ NEVER_SEEN = {
     "convert": {"layers_sharing_params"},
     "edit": {"notes"},
     "export": {"notes"},
+    "train-run": {"notes"},
     "transplant": {"notes", "params_without_layer"},
 }
 

@@ -19,13 +19,13 @@ from PIL import Image
 
 __all__ = ["make_sheets", "sheet"]
 
-HEIGHT, WIDTH = 256, 384
-#: Places tried for digits on a sheet at most, and how far apart their middles are at least, in pixels.
-MOST, APART = 160, 24
+HEIGHT, WIDTH = 384, 512
+#: Places tried for digits at most, and how many pixels apart their middles are at least.
+MOST, APART = 320, 24
 
 
 def sheet(rng: np.random.Generator, indices: list[int]) -> tuple[Grey, list[dict[str, Any]]]:
-    """A sheet, 256 x 384 uint8, and the class and the middle (x, y) of every digit on it."""
+    """A sheet, 384 x 512 uint8, and the class and the middle (x, y) of every digit on it."""
     page = paper(HEIGHT, WIDTH, rng)
     images, classes = digit_images()
     places: list[tuple[float, float]] = []

@@ -17,7 +17,7 @@ from netsurgery.engines.contract import EngineOptions
 
 if TYPE_CHECKING:
     from netsurgery.train.run import TrainingProgress
-    from netsurgery.verbs.train_result import Training
+    from netsurgery.verbs.train_run_result import Training
 
 __all__ = ["run"]
 
@@ -65,7 +65,7 @@ def run(
     Example:
       netsurgery train run plan --threads 1
     """
-    from netsurgery.verbs.train import train
+    from netsurgery.verbs.train_run import train_run
 
     bar: list[Progress] = []
 
@@ -76,7 +76,7 @@ def run(
         bar[0].step_to(progress.step, _words(progress))
 
     try:
-        result = train(
+        result = train_run(
             folder,
             resume=resume,
             evaluate=evaluate,

@@ -1,4 +1,4 @@
-"""What `train` returns: what became of a training run."""
+"""What `train_run` returns: what became of a training run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Training(ShortRepr):
     finished. engine: one line about what trained it. notes: what the user should know.
 
     >>> import netsurgery as ns
-    >>> training = ns.train("plan", resume=True)  # doctest: +SKIP
+    >>> training = ns.train_run("plan", resume=True)  # doctest: +SKIP
     >>> training.finished, training.after.classes[3].recall  # doctest: +SKIP
     (True, 0.9876)
     """

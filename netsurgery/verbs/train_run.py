@@ -1,4 +1,4 @@
-"""``netsurgery.train``: a planned training, run by Caffe's own solver."""
+"""``netsurgery.train_run``: a planned training, run by Caffe's own solver."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from netsurgery.train.run import (
 )
 from netsurgery.train.run_log import LOG
 from netsurgery.train.snapshots import snapshots
-from netsurgery.verbs.train_result import Training
+from netsurgery.verbs.train_run_result import Training
 
-__all__ = ["TrainingProgress", "train"]
+__all__ = ["TrainingProgress", "train_run"]
 
 #: Evaluations of a run where nobody says how many steps apart.
 _EVALUATIONS = 5
 
 
 @checks_arguments()
-def train(
+def train_run(
     folder: AnyPath,
     *,
     resume: bool = False,
@@ -66,7 +66,7 @@ def train(
     >>> import netsurgery as ns
     >>> def show(progress: ns.TrainingProgress) -> None:
     ...     print(progress.step, progress.loss, progress.seconds_left)
-    >>> training = ns.train("plan", progress=show)  # doctest: +SKIP
+    >>> training = ns.train_run("plan", progress=show)  # doctest: +SKIP
     >>> print(training)  # doctest: +SKIP
     plan: 800 of 800 steps; cells of the held-out pictures right: 99.75% before, 99.86% after
 
