@@ -332,10 +332,10 @@ def test_settings_of_this_net_are_taken(
     ns.convert(NET, MODEL, ".", engine="embedded", settings=ns.Settings(raw_scale=2))
     net, model = "digits_deploy_full_conv.prototxt", "digits_full_conv.caffemodel"
     words = "--annotations truth.json --images images --background-class 10 --scale 0.5-1.2 -q"
-    for each, folder in (((net, model), "own"), ((NET, MODEL), "other")):
+    for each, folder in (((net, model), "own"), ((NET, MODEL), "plain")):
         assert run(["train", "plan", *each, "-o", folder, *words.split()]) == 0
-    own, other = (read_plan(Path(folder)) for folder in ("own", "other"))
-    assert (own.settings, other.settings) == ({"raw_scale": 2.0}, {})
-    assert own.window == other.window == (32, 32)
-    with np.load("own/truth.npz") as first, np.load("other/truth.npz") as second:
+    own, plain = (read_plan(Path(folder)) for folder in ("own", "plain"))
+    assert (own.settings, plain.settings) == ({"raw_scale": 2.0}, {})
+    assert own.window == plain.window == (32, 32)
+    with np.load("own/truth.npz") as first, np.load("plain/truth.npz") as second:
         assert all(np.array_equal(first[name], second[name]) for name in first)

@@ -136,9 +136,10 @@ def train_plan(
 
 def _check_numbers(background: float, hold_out: float, batch: int, pictures: int) -> None:
     """Raise SettingsError for numbers that cannot be."""
-    for option, share in (("--background", background), ("--hold-out", hold_out)):
+    shares = {argument("--background"): background, argument("--hold-out"): hold_out}
+    for option, share in shares.items():
         if not 0 <= share <= 1:
-            raise SettingsError(f"{argument(option)} {share:g}: expected a share of 1")
+            raise SettingsError(f"{option} {share:g}: expected a share of 1")
     if hold_out == 1:
         raise SettingsError(f"{argument('--hold-out')} 1: nothing would be left to learn from")
     if not 1 <= batch <= 100_000:

@@ -131,10 +131,10 @@ class PlannedTraining(ShortRepr):
     def __str__(self) -> str:
         cells = self.tally.cells
         rest = cells[self.plan.background]
-        found = sum(count for number, count in cells.items() if number >= 0) - rest
+        of_objects = sum(count for number, count in cells.items() if number >= 0) - rest
         classes = counted(len(self.plan.names) - 1, "class")
         pictures = counted(self.tally.pictures, "picture")
         return (
-            f"{self.folder}: {pictures}, {counted(found, 'cell')} of {classes}, {rest} of "
+            f"{self.folder}: {pictures}, {counted(of_objects, 'cell')} of {classes}, {rest} of "
             f"{self.plan.names[self.plan.background]}"
         )

@@ -224,13 +224,7 @@ def test_an_option_of_several_commands_is_under_one_heading() -> None:
     places: dict[str, set[str]] = {}
     for name in LONG:
         for heading, options in headings(name).items():
-            for option in set(options) - {
-                "--background",
-                "--blob",
-                "--size",
-                "--suffix",
-                "--weights",
-            }:
+            for option in set(options) - SEVERAL_MEANINGS:
                 places.setdefault(option, set()).add(heading)
     assert {option: several for option, several in places.items() if len(several) > 1} == {}
 
