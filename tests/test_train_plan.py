@@ -89,7 +89,7 @@ def test_the_folder_has_all_that_a_run_needs(digits: dict[str, Any]) -> None:
 
 
 def test_what_is_fed_is_the_plans(digits: dict[str, Any]) -> None:
-    result = plan(hold_out=0.5, batch=2)
+    result = plan(hold_out=0.5, batch=2, pictures=0)
     feed = open_plan(Path("plan"))
     inputs = feed.inputs(5)
     assert {name: each.shape for name, each in inputs.items()} == {
@@ -111,9 +111,23 @@ def test_what_is_fed_is_the_plans(digits: dict[str, Any]) -> None:
     assert not learnt & set(result.plan.held_out)
 
 
+def test_a_net_that_knows_its_digits_finds_the_labels_right(digits: dict[str, Any]) -> None:
+    """The demo's net says of every crop what its labels say: pixels and windows fit."""
+    paths = ns.convert(NET, MODEL, "converted", input_size=(88, 88), engine="embedded").paths
+    plan(background=1.0, hold_out=0.0, batch=16, pictures=0)
+    inputs = open_plan(Path("plan")).inputs(0)
+    labels = inputs["label"][:, 0]
+    with ns.Net(paths.prototxt, paths.weights, engine="embedded") as net:
+        answers = net.forward(data=inputs["data"])["prob"].argmax(axis=1)
+    of_digits, counted = (labels >= 0) & (labels < 10), labels >= 0
+    assert of_digits.sum() > 10
+    assert (answers == labels)[of_digits].mean() > 0.95
+    assert (answers == labels)[counted].mean() > 0.99
+
+
 def test_the_same_plan_is_the_same_bytes(digits: dict[str, Any]) -> None:
     for folder in ("one", "two"):
-        plan(folder)
+        plan(folder, pictures=1)
     for path in sorted(Path("one").rglob("*.*")):
         assert path.read_bytes() == (Path("two") / path.relative_to("one")).read_bytes(), path
 
@@ -121,7 +135,7 @@ def test_the_same_plan_is_the_same_bytes(digits: dict[str, Any]) -> None:
 def test_other_classes_replace_the_last_layer(digits: dict[str, Any]) -> None:
     digits["classes"].append("ten")
     Path("truth.json").write_text(json.dumps(digits))
-    result = plan(background_class="paper", balance=True)
+    result = plan(background_class="paper", balance=True, pictures=0)
     assert result.outputs == 12
     assert result.classes == (*map(str, range(10)), "ten", "paper")
     assert "replaced by one of 12 outputs that begins from scratch" in " ".join(result.notes)
@@ -210,6 +224,9 @@ def test_drawings_show_classes_and_cells_that_do_not_count(digits: dict[str, Any
 def test_names_of_drawings() -> None:
     names = ["x/a.jpg", "a.jpg", "b.png", "b.jpeg"]
     assert picture_files(names) == ["x/a.png", "a.png", "b.png.png", "b.jpeg.png"]
+    # Of which two would be b.png.png.
+    names.append("b.png.jpg")
+    assert picture_files(names) == [f"{name}.png" for name in names]
 
 
 def test_a_share_is_held_out_and_never_all() -> None:
@@ -271,7 +288,7 @@ def test_a_broken_picture_leaves_nothing(digits: dict[str, Any]) -> None:
 
 
 def test_a_plan_is_replaced_with_force_alone(digits: dict[str, Any]) -> None:
-    plan()
+    plan(pictures=1)
     with pytest.raises(ns.OutputError, match=r"plan: exists already; force=True replaces it"):
         plan()
     plan(force=True, pictures=0)
@@ -282,7 +299,7 @@ def test_a_plan_is_replaced_with_force_alone(digits: dict[str, Any]) -> None:
 
 
 def test_a_plan_whose_files_changed_is_refused(digits: dict[str, Any]) -> None:
-    plan()
+    plan(pictures=0)
     Path("truth.json").write_text(json.dumps(digits) + " ")
     with pytest.raises(ns.FormatError, match=r"truth.json: has changed since .*; plan again"):
         open_plan(Path("plan"))
@@ -319,9 +336,9 @@ def test_the_command(digits: dict[str, Any], capsys: pytest.CaptureFixture[str])
 def test_options_have_the_defaults_of_the_library(
     digits: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = f"train plan {NET} {MODEL} --annotations truth.json --images images -o one"
+    words = f"train plan {NET} {MODEL} --annotations truth.json --images images --pictures 0 -o one"
     assert run([*words.split(), "-q"]) == 0
-    ns.train_plan(NET, MODEL, "two", annotations="truth.json", images="images")
+    ns.train_plan(NET, MODEL, "two", annotations="truth.json", images="images", pictures=0)
     assert Path("one/plan.json").read_text() == Path("two/plan.json").read_text()
 
 
@@ -331,7 +348,7 @@ def test_settings_of_this_net_are_taken(
     """From netsurgery.toml, where it names the net; a fully convolutional one's window too."""
     ns.convert(NET, MODEL, ".", engine="embedded", settings=ns.Settings(raw_scale=2))
     net, model = "digits_deploy_full_conv.prototxt", "digits_full_conv.caffemodel"
-    words = "--annotations truth.json --images images --background-class 10 --scale 0.5-1.2 -q"
+    words = "--annotations truth.json --images images --background-class 10 --pictures 0 -q"
     for each, folder in (((net, model), "own"), ((NET, MODEL), "plain")):
         assert run(["train", "plan", *each, "-o", folder, *words.split()]) == 0
     own, plain = (read_plan(Path(folder)) for folder in ("own", "plain"))

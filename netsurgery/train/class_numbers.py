@@ -61,8 +61,9 @@ def number_classes(
         names = tuple(by_number[number] for number in range(outputs))
         return ClassNumbers(names, numbers, own[name] or 0, None)
     names = tuple(named)
+    shown = [] if labels is None else [labels.short(number) for number in range(len(labels))]
     note = (
-        f"the net has {counted(outputs, 'output')}{_some(labels.lines if labels else ())}, the "
+        f"the net has {counted(outputs, 'output')}{_some(shown)}, the "
         f"annotations {counted(len(classes), 'class')}{_some(classes)}: its last layer is replaced "
         f"by one of {counted(len(names), 'output')} that begins from scratch"
     )

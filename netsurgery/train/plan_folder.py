@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -144,7 +145,9 @@ def picture_files(names: Sequence[str]) -> list[str]:
     ['a.png', 'b/c.png', 'd.png.png', 'd.jpg.png']
     """
     stems = [str(PurePosixPath(name).with_suffix("")) for name in names]
-    return [
-        f"{stem if stems.count(stem) == 1 else name}.png"
+    counts = Counter(stems)
+    files = [
+        f"{stem if counts[stem] == 1 else name}.png"
         for stem, name in zip(stems, names, strict=True)
     ]
+    return files if len(set(files)) == len(files) else [f"{name}.png" for name in names]

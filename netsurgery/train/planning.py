@@ -10,8 +10,8 @@ from netsurgery.errors import FormatError, SurgeryError
 from netsurgery.formats.labels import Labels, load_labels
 from netsurgery.formats.settings import Settings
 from netsurgery.io.wording import argument
-from netsurgery.net.inputs import declare_inputs
 from netsurgery.net.net import NetDefinition
+from netsurgery.net.shapes import infer
 from netsurgery.train.class_numbers import number_classes
 from netsurgery.train.objects import Annotations
 from netsurgery.train.plan import (
@@ -101,15 +101,21 @@ def _checksums(paths: Mapping[str, str], pixels: Mapping[str, object]) -> dict[s
 
 
 def _declared(net: NetDefinition) -> Size:
-    """Height and width of the input of pictures that the net declares. Raises SurgeryError."""
-    trained = replace(net, state=replace(net.state, phase="TRAIN"))
-    for each in (net, trained):
-        for declared in declare_inputs(each).inputs:
-            if declared.shape is not None and len(declared.shape) == 4:
-                return declared.shape[2], declared.shape[3]
+    """Height and width of the input of pictures that the net declares, in use or in training.
+
+    Raises SurgeryError where it declares none.
+    """
+    for phase in ("TEST", "TRAIN"):
+        read = NetDefinition.of(net.prototxt, replace(net.state, phase=phase))
+        sources = [top for layer in read.layers if not layer.bottoms for top in layer.tops]
+        shapes = infer(read).blobs
+        for name in [*(each.name for each in read.inputs), *sources]:
+            shape = shapes.get(name, ())
+            if len(shape) == 4 and shape[2:] != (1, 1):
+                return shape[2], shape[3]
     raise SurgeryError(
-        f"{net.prototxt.path}: declares no input of N x C x H x W; give the height and width to "
-        f"train as {argument('--input-size')}"
+        f"{net.prototxt.path}: declares no input of N x C x H x W; "
+        f"{argument('--input-shape data=NxCxHxW')} gives it"
     )
 
 

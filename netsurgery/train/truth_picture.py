@@ -145,6 +145,8 @@ def _legend(
     ]
     if IGNORED in counts:
         lines.append((_GREY, f"does not count: {counted(int(counts[IGNORED]), 'cell')}"))
+    if content.truth.ignored:
+        lines.append((None, "grey box: neither an object nor background"))
     reasons: dict[str, int] = {}
     for reason in content.missed.values():
         reasons[reason] = reasons.get(reason, 0) + 1
