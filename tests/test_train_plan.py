@@ -211,6 +211,16 @@ def test_objects_that_no_cell_got_are_counted_by_why(digits: dict[str, Any]) -> 
     assert "1 object that no cell got: too large" in result.summary
 
 
+def test_a_truth_that_teaches_nothing_is_said(digits: dict[str, Any]) -> None:
+    result = plan(rules=ns.TruthRules(scale=(3, 4)), pictures=0)
+    assert [name for name, count in result.to_json()["cells"].items() if count] == ["background"]
+    assert "no cell is of an object" in result.notes[-1]
+    assert plan(force=True, pictures=0).notes == ()
+    Path("truth.json").write_text(json.dumps({**digits, "pictures": digits["pictures"][:1]}))
+    result = plan(rules=ns.TruthRules(9, 9, (0, 9)), force=True, pictures=0)
+    assert "no cell is background" in result.notes[-1]
+
+
 def test_drawings_show_classes_and_cells_that_do_not_count(digits: dict[str, Any]) -> None:
     plan(pictures=1)
     assert os.listdir("plan/pictures") == ["a.png"]

@@ -51,7 +51,8 @@ class PlanWriter:
 
     def __init__(self, plan: TrainingPlan, maps: TrainedMaps, drawn: int) -> None:
         """drawn: how many pictures of the truth are made, of the first pictures."""
-        self._plan, self._maps, self._drawn = plan, maps, drawn
+        self._plan, self._maps, self._most = plan, maps, drawn
+        self.drawn = 0
         self.tally = TruthTally(plan.names)
 
     def write(
@@ -65,13 +66,13 @@ class PlanWriter:
         Raises what reading a picture and its truth raises, OutputError.
         """
         place, count = Path(folder.temporary), len(annotations.pictures)
-        files = picture_files([picture.name for picture in annotations.pictures[: self._drawn]])
+        files = picture_files([picture.name for picture in annotations.pictures[: self._most]])
         with (
             one_line(folder.path),
             zipfile.ZipFile(place / TRUTH, "w", zipfile.ZIP_DEFLATED) as archive,
         ):
             for number, picture in enumerate(annotations.pictures):
-                png = place / PICTURES / files[number] if number < self._drawn else None
+                png = place / PICTURES / files[number] if number < self._most else None
                 self._add(picture, archive, png)
                 if progress is not None:
                     progress(number + 1, count)
@@ -136,6 +137,7 @@ class PlanWriter:
         drawing = TruthPicture(picture, truth, labels, tiles, plan.names, plan.background, missed)
         make_folder(str(path.parent))
         path.write_bytes(drawing.png())
+        self.drawn += 1
 
 
 def picture_files(names: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netsurgery.io.wording import argument, listed
 from netsurgery.train.truth import IGNORED
 
 if TYPE_CHECKING:
@@ -61,6 +62,19 @@ class TruthTally:
         cells = np.maximum(cells, cells.max() / _MOST)
         weights = cells.mean() / cells
         return tuple(round(float(weight), 6) for weight in weights)
+
+    def notes(self, background: int) -> list[str]:
+        """What to say where there is nothing to learn but the background, or none of that."""
+        cells = {number for number, count in self.cells.items() if number >= 0 and count}
+        if not cells - {background}:
+            ways = [argument("--near"), argument("--scale"), argument("--size 480x640")]
+            return [
+                "no cell is of an object: nothing but the background would be learnt; see "
+                f"pictures/, and {listed(ways)}"
+            ]
+        if background not in cells:
+            return ["no cell is background: a map would never say that there is nothing"]
+        return []
 
     def to_json(self) -> dict[str, Any]:
         """As `train plan --json` has it."""

@@ -130,8 +130,8 @@ def train_plan(
     writer = PlanWriter(plan, plan.maps(trained), pictures)
     with OutputFolder(os.fspath(folder), force=force) as output:
         plan = writer.write(output, read, progress)
-    drawn = min(pictures, len(read.pictures))
-    return PlannedTraining(str(folder), plan, trained, writer.tally, drawn, notes)
+    notes = (*notes, *writer.tally.notes(plan.background))
+    return PlannedTraining(str(folder), plan, trained, writer.tally, writer.drawn, notes)
 
 
 def _check_numbers(background: float, hold_out: float, batch: int, pictures: int) -> None:
