@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -285,6 +286,68 @@ def test_what_cannot_be_planned_is_one_line_and_nothing_is_written(
         plan(**change())
     assert "\n" not in str(error.value)
     assert sorted(os.listdir(".")) == before
+
+
+def test_what_is_not_a_net_or_its_weights_is_one_line(
+    digits: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = Path(NET).read_bytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+    Path("solver").write_text('net: "a.prototxt" max_iter: 2')
+    other = Path(NET).read_text()
+    for name in ("conv1", "conv2", "conv3", "ip1"):
+        other = other.replace(f'"{name}"', f'"{name}_of_another"')
+    Path("other").write_text(other)
+    ns.init("other", "weights")
+    Path("cut").write_bytes(Path(MODEL).read_bytes()[:-9])
+    words = "-o new --annotations truth.json --images images"
+    for files, expected in (
+        (("solver", MODEL), "error: solver: is a solver, not a net; its net is 'a.prototxt'"),
+        ((NET, "weights"), "error: weights is of another net: of the 5 layers with params"),
+        ((NET, "cut"), "error: cut: "),
+        ((NET, "none"), "error: none: No such file or directory"),
+        ((NET, "images"), "error: images: is a folder, expected a caffemodel"),
+        ((NET, NET), f"error: {NET}: "),
+        (("-", MODEL), "error: a plan names its files: give a file, not standard input"),
+    ):
+        code = run(["train", "plan", *files, *words.split()])
+        error = capsys.readouterr().err
+        assert code == (2 if "-" in files else 1), error
+        assert error.startswith(expected)
+        assert error.count("\n") == 1
+        assert not Path("new").exists()
+
+
+def test_a_link_is_not_followed_and_inputs_are_not_outputs(digits: dict[str, Any]) -> None:
+    before = Path("truth.json").read_bytes()
+    for folder, words in (
+        ("truth.json", "truth.json: "),
+        ("images", "images: holds an input"),
+        (".", "holds an input"),
+    ):
+        with pytest.raises(ns.OutputError, match=re.escape(words)):
+            plan(folder, force=True)
+    assert Path("truth.json").read_bytes() == before
+
+
+def test_memory_is_claimed(digits: dict[str, Any]) -> None:
+    """Of annotations, pictures and batches: what is too large is refused by its name."""
+    Image.new("L", (3000, 2000)).save("images/empty.png")
+    ns.set_max_memory("4MiB")
+    try:
+        with pytest.raises(ns.MemoryLimitError, match=r"images/empty.png: .* needs"):
+            plan(pictures=0)
+    finally:
+        ns.set_max_memory(None)
+    assert not Path("plan").exists()
+    digits["pictures"] *= 20_000
+    Path("truth.json").write_text(json.dumps(digits))
+    ns.set_max_memory("60MiB")
+    try:
+        with pytest.raises(ns.MemoryLimitError, match=r"truth.json: its annotations needs"):
+            plan()
+    finally:
+        ns.set_max_memory(None)
 
 
 def test_a_broken_picture_leaves_nothing(digits: dict[str, Any]) -> None:

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from netsurgery.engines.model_file import check_params
 from netsurgery.errors import FormatError, SurgeryError
 from netsurgery.formats.labels import Labels, load_labels
 from netsurgery.formats.settings import Settings
 from netsurgery.io.wording import argument
 from netsurgery.net.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import infer
+from netsurgery.surgery.convolution.weights import match_weights
 from netsurgery.train.class_numbers import number_classes
 from netsurgery.train.objects import Annotations
 from netsurgery.train.plan import (
@@ -89,6 +92,7 @@ def make_plan(
     )
     trained = plan.training_net(net)
     # What cannot be used is refused now, not by the run.
+    _check_weights(trained, files.model)
     plan.transformer(plan.maps(trained).channels)
     _ = plan.maps(trained).grids
     return plan, trained, tuple(dict.fromkeys([*trained.notes, *classes.notes]))
@@ -98,6 +102,15 @@ def _checksums(paths: Mapping[str, str], pixels: Mapping[str, object]) -> dict[s
     mean = pixels.get("mean")
     files: Sequence[str] = [paths["net"], paths["model"], paths["annotations"]]
     return checksums([*files, mean] if isinstance(mean, str) else files, paths["annotations"])
+
+
+def _check_weights(net: TrainingNet, weights: Path) -> None:
+    """Raise NetError for weights that lack a layer's params, or are of another net."""
+    with NetWithWeights(net.base, weights) as model:
+        if net.plan is None:
+            check_params(model)
+        else:
+            match_weights(net.plan, NetWithWeights(net.plan.net, model.weights))
 
 
 def _declared(net: NetDefinition) -> Size:
