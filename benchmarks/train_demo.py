@@ -1,6 +1,6 @@
 """``python -m benchmarks.train_demo``: the demo net fine-tuned over whole sheets of digits.
 
-    python -m benchmarks.train_demo [--steps 400] [--sheets 200] [--keep FOLDER]
+    python -m benchmarks.train_demo [--steps 400] [--sheets 150] [--keep FOLDER]
 
 Sheets are drawn from the digits that the net was trained on, `train plan` and `train run` learn
 from them, and the net before and after is judged by 60 sheets, and by the windows of
@@ -55,13 +55,13 @@ def main(words: list[str] | None = None) -> None:
     """Train, and print the figures."""
     parser = argparse.ArgumentParser(prog="train_demo", description="Fine-tune the demo net.")
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--sheets", type=int, default=200)
+    parser.add_argument("--sheets", type=int, default=150)
     parser.add_argument("--judged", type=int, default=JUDGED)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where to leave all of it")
     asked = parser.parse_args(words)
     with folder(asked.keep) as place:
         draw(place / "learnt", asked.sheets, 3)
-        draw(place / "judged", asked.judged, 4, "--held-out")
+        draw(place / "judged", asked.judged, 4, "--held-out", "--size", "384x512")
         before = judge(NET, MODEL, place / "judged")
         plan(place, asked.steps)
         seconds = run(place / "plan")

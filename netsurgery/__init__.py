@@ -62,6 +62,8 @@ _MODULES = {
     "verbs.inspect_result": "Inspection",
     "verbs.job": "open_job plan_job",
     "verbs.job_result": "Job JobMerge JobStatus",
+    "verbs.train_report": "train_report",
+    "verbs.train_report_result": "TrainingReport",
     "verbs.train_run": "TrainingProgress train_run",
     "verbs.train_plan": "train_plan",
     "verbs.train_plan_result": "PlannedTraining",

@@ -245,6 +245,8 @@ from netsurgery.verbs.train_plan import (
     train_plan as train_plan,
 )
 from netsurgery.verbs.train_plan_result import PlannedTraining as PlannedTraining
+from netsurgery.verbs.train_report import train_report as train_report
+from netsurgery.verbs.train_report_result import TrainingReport as TrainingReport
 from netsurgery.verbs.train_run import TrainingProgress as TrainingProgress
 from netsurgery.verbs.train_run import train_run as train_run
 from netsurgery.verbs.train_run_result import Training as Training

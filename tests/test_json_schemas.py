@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from command_tree import every_command
 from jsonschema import Draft202012Validator
 
 import netsurgery as ns
 from netsurgery.cli import run
+from netsurgery.train.evaluation import Evaluation
+from netsurgery.train.run_log import RunLog, Step
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs"
 
@@ -105,6 +109,7 @@ RUNS: dict[str, list[str]] = {
     "train-plan": [
         "NET MODEL --annotations truth.json --images . -o plan --force --balance --hold-out 0.4"
     ],
+    "train-report": ["reported --curves curves.svg --force"],
     "train-run": ["learnt --threads 1 --force"],
     "caffe-info": [""],
 }
@@ -143,7 +148,15 @@ layers { name: "conv" type: CONVOLUTION bottom: "data" top: "conv" blobs_lr: 1
 #: The words of a command of a group.
 NAMES = {
     name: name.split("-")
-    for name in ("caffe-info", "job-merge", "job-resume", "job-status", "train-plan", "train-run")
+    for name in (
+        "caffe-info",
+        "job-merge",
+        "job-resume",
+        "job-status",
+        "train-plan",
+        "train-report",
+        "train-run",
+    )
 }
 
 
@@ -220,6 +233,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Path("few.json").write_text(json.dumps({"classes": ["a"], "pictures": pictures}))
         plan = "train plan NET MODEL --annotations few.json --images . -o learnt --steps 2"
         assert run([*plan.split(), "--hold-out", "0.5", "--batch", "1", "-q"]) == 0
+        shutil.copytree("learnt", "reported")
+        with RunLog(Path("reported"), 0) as log:
+            log.add(Step(1, {"loss": 0.25}, 3))
+            log.add_evaluation(Evaluation(1, np.array([[3, 1], [0, 2]]), 0.5, {"a.png": 0.5}))
         settings = ns.Settings("NET_full_conv.prototxt", "MODEL_full_conv.caffemodel")
         names = ["grey.png", "nowhere.png"]
         ns.plan_job(names, settings, "job", outputs={"npy": "maps/"}, engine="embedded").resume()

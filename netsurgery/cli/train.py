@@ -34,6 +34,7 @@ from netsurgery.cli.train_options import (
     rule_options,
     solver_options,
 )
+from netsurgery.cli.train_report import report
 from netsurgery.cli.train_run import run
 from netsurgery.formats.settings import Settings
 
@@ -219,3 +220,4 @@ def render(result: PlannedTraining) -> None:
 
 
 command.add_command(run)
+command.add_command(report)

@@ -23,6 +23,7 @@ from netsurgery.cli.preprocess_options import MAP_SIZE
 #: Examples that reach out of the folder they run in, and are run elsewhere: test -> why.
 ELSEWHERE = {
     "caffe install": "needs the network; parity/test_real_caffe.py runs it",
+    "train report": "is of a run; test_train_report.py makes one",
     "train run": "needs real Caffe; test_train_run.py runs it",
 }
 

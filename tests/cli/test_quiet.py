@@ -37,6 +37,7 @@ NOTED: dict[str, list[str]] = {
     "train plan": [
         "good.prototxt good.caffemodel --annotations truth.json --images . -o plan --force"
     ],
+    "train report": ["plan"],
     "caffe info": [""],
     "caffe use": ["embedded"],
     "caffe forget": [""],
@@ -65,6 +66,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     job.resume(workers=1)
     truth = {"classes": ["a"], "pictures": [{"file": "grey.png"}]}
     Path("truth.json").write_text(json.dumps(truth))
+    words = "good.prototxt good.caffemodel --annotations truth.json --images . -o plan -q"
+    assert run(["train", "plan", *words.split()]) == 0
+    Path("plan/log.jsonl").write_text('{"step": 1, "losses": {"loss": 0.5}, "cells": 3}\n')
     return tmp_path
 
 
