@@ -16,6 +16,8 @@
 # make types-table  the tables of layer types in docs/formats.md, from the records
 # make gallery the pictures of docs/gallery.md, from the commands
 # make bench-jobs  pictures a second and memory of jobs, by workers; docs/scale.md has the table
+# make train-demo  the demo net fine-tuned over sheets of digits, judged before and after
+# make train-nets  training nets of CaffeNet, VGG16, GoogLeNet, SqueezeNet and the demo, a hundred steps
 # make docs    the documentation as a site, into build/site; a warning is an error
 # make schema  the descriptors and index of Caffe's and its forks' fields, from the tables in schema/
 # make lock    what a release depends on, pinned by hash, into requirements/ (LOCK_ARGS=--upgrade: newest)
@@ -34,7 +36,7 @@ SECONDS ?= 60
 MUTANTS ?= 60
 FUZZ_ARGS ?=
 
-.PHONY: demo test bench bench-gpu bench-huge bench-page bench-jobs docs schema reference gallery types-table conformance mutants fuzz torture kills cluster signals attacks check lock audit dist lint types caffe programs clean
+.PHONY: demo test bench bench-gpu bench-huge bench-page bench-jobs train-demo train-nets docs schema reference gallery types-table conformance mutants fuzz torture kills cluster signals attacks check lock audit dist lint types caffe programs clean
 
 # setuptools warns of every editable installation.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check
@@ -125,6 +127,12 @@ docs: $(STAMP)
 
 reference: $(STAMP)
 	$(BIN)/python docs/command_reference.py
+
+train-demo: $(STAMP) caffe
+	$(BIN)/python -m benchmarks.train_demo
+
+train-nets: $(STAMP) caffe
+	$(BIN)/python -m benchmarks.train_nets
 
 gallery: $(STAMP)
 	$(BIN)/python docs/gallery.py

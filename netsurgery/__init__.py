@@ -62,6 +62,12 @@ _MODULES = {
     "verbs.inspect_result": "Inspection",
     "verbs.job": "open_job plan_job",
     "verbs.job_result": "Job JobMerge JobStatus",
+    "verbs.train_report": "train_report",
+    "verbs.train_report_result": "TrainingReport",
+    "verbs.train_run": "TrainingProgress train_run",
+    "verbs.train_plan": "train_plan",
+    "verbs.train_plan_result": "PlannedTraining",
+    "verbs.train_run_result": "Training",
     "verbs.transplant": "Transplantation transplant",
     "verbs.upgrade": "Upgrade upgrade",
     "verbs.verify": "verify",
@@ -83,6 +89,10 @@ _MODULES = {
     "maps.picture_look": "PictureLook",
     "maps.picture_options": "PictureOptions",
     "maps.scales": "Scales",
+    # training
+    "train.augment": "Augmentation",
+    "train.solver_text": "SolverSettings",
+    "train.truth": "TruthRules",
     # engines
     "engines.contract": "Engine EngineOptions LoadedNet",
     "engines.debian": "caffe_documentation install_caffe",
@@ -97,7 +107,7 @@ _MODULES = {
         "BlobMissing CaffemodelError EffectRefused EngineError EngineFailed EngineMissing "
         "EngineTimeout FormatError ImageError InstallError JobError MeanError MemoryLimitError "
         "NetError NetsurgeryError OutputError ParamMissing PrototxtError SettingsError "
-        "SurgeryError UntrustedError"
+        "SurgeryError TrainingError UntrustedError"
     ),
 }
 

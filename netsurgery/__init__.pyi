@@ -79,6 +79,9 @@ from netsurgery.errors import (
     SurgeryError as SurgeryError,
 )
 from netsurgery.errors import (
+    TrainingError as TrainingError,
+)
+from netsurgery.errors import (
     UntrustedError as UntrustedError,
 )
 from netsurgery.formats.presets import (
@@ -160,6 +163,9 @@ from netsurgery.surgery.convolution.plan import ConvolutionPlan as ConvolutionPl
 from netsurgery.surgery.dense.plan import DensePlan as DensePlan
 from netsurgery.surgery.edit.plan import EditPlan as EditPlan
 from netsurgery.surgery.transplant.plan import TransplantPlan as TransplantPlan
+from netsurgery.train.augment import Augmentation as Augmentation
+from netsurgery.train.solver_text import SolverSettings as SolverSettings
+from netsurgery.train.truth import TruthRules as TruthRules
 from netsurgery.verbs.check import check as check
 from netsurgery.verbs.check_result import Check as Check
 from netsurgery.verbs.classify_map import (
@@ -238,6 +244,15 @@ from netsurgery.verbs.setup import (
 from netsurgery.verbs.setup import (
     setup as setup,
 )
+from netsurgery.verbs.train_plan import (
+    train_plan as train_plan,
+)
+from netsurgery.verbs.train_plan_result import PlannedTraining as PlannedTraining
+from netsurgery.verbs.train_report import train_report as train_report
+from netsurgery.verbs.train_report_result import TrainingReport as TrainingReport
+from netsurgery.verbs.train_run import TrainingProgress as TrainingProgress
+from netsurgery.verbs.train_run import train_run as train_run
+from netsurgery.verbs.train_run_result import Training as Training
 from netsurgery.verbs.transplant import Transplantation as Transplantation
 from netsurgery.verbs.transplant import (
     transplant as transplant,

@@ -19,6 +19,7 @@ NetsurgeryError
 │   └── EffectRefused    a layer would read, write or import, which was not allowed
 ├── InstallError       real Caffe could not be fetched or unpacked
 ├── JobError           a job that cannot be planned, or cannot go on
+├── TrainingError      a training run that cannot be planned, or cannot go on
 ├── MemoryLimitError   what is asked for needs more memory than may be used
 └── OutputError        a file could not be written, or is there already
 
@@ -48,6 +49,7 @@ __all__ = [
     "PrototxtError",
     "SettingsError",
     "SurgeryError",
+    "TrainingError",
     "UntrustedError",
 ]
 
@@ -159,6 +161,10 @@ class InstallError(NetsurgeryError):
 
 class JobError(NetsurgeryError):
     """A job that cannot be planned, does not go on, or is not what its folder says."""
+
+
+class TrainingError(NetsurgeryError):
+    """A training run that cannot be planned, does not go on, or whose numbers ran away."""
 
 
 class MemoryLimitError(NetsurgeryError):

@@ -31,6 +31,7 @@ ROOMS = [
     ["surgery", "export"],
     ["engines"],
     ["maps"],
+    ["train"],
     ["diagram"],
     ["open_net"],
     ["verbs"],
@@ -172,7 +173,14 @@ def test_no_module_has_more_than_400_lines(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["caffe_worker.py", "caffe_probe.py", "caffe_channel.py", "caffe_confine.py"]
+    "name",
+    [
+        "caffe_worker.py",
+        "caffe_probe.py",
+        "caffe_channel.py",
+        "caffe_confine.py",
+        "caffe_solver.py",
+    ],
 )
 def test_what_caffes_own_python_runs_is_written_for_3_5(name: str) -> None:
     """Its grammar, at least; the tests of the worker run it on whatever older Pythons there are."""
@@ -198,7 +206,7 @@ def literals(tree: ast.Module) -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.parametrize(
-    "room", ["net", "surgery", "drawing", "maps", "diagram", "open_net", "verbs", "cli"]
+    "room", ["net", "surgery", "drawing", "maps", "train", "diagram", "open_net", "verbs", "cli"]
 )
 def test_what_a_layer_type_is_stands_in_its_record_alone(room: str) -> None:
     """No name of a type, and no list of names, outside the records and the converters."""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from command_tree import every_command
 from jsonschema import Draft202012Validator
 
 import netsurgery as ns
 from netsurgery.cli import run
+from netsurgery.train.evaluation import Evaluation
+from netsurgery.train.run_log import RunLog, Step
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs"
 
@@ -105,8 +109,16 @@ RUNS: dict[str, list[str]] = {
         "padded_full_conv.prototxt padding_full_conv.caffemodel --tiles 20 --image grey.png "
         "--engine embedded",
     ],
+    "train-plan": [
+        "NET MODEL --annotations truth.json --images . -o plan --force --balance --hold-out 0.4"
+    ],
+    "train-report": ["reported --curves curves.svg --force"],
+    "train-run": ["learnt --threads 1 --force"],
     "caffe-info": [""],
 }
+
+#: What only real Caffe does.
+NEEDS_CAFFE = {"train-run"}
 
 NET = """input: "x" input_shape { dim: [1, 1, 8, 8] }
 layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
@@ -137,7 +149,18 @@ layers { name: "conv" type: CONVOLUTION bottom: "data" top: "conv" blobs_lr: 1
 
 
 #: The words of a command of a group.
-NAMES = {name: name.split("-") for name in ("caffe-info", "job-merge", "job-resume", "job-status")}
+NAMES = {
+    name: name.split("-")
+    for name in (
+        "caffe-info",
+        "job-merge",
+        "job-resume",
+        "job-status",
+        "train-plan",
+        "train-report",
+        "train-run",
+    )
+}
 
 
 #: Keys without a value in any of the runs: an engine's note needs a Caffe that lacks something, and
@@ -150,6 +173,7 @@ NEVER_SEEN = {
     "convert": {"layers_sharing_params"},
     "edit": {"notes"},
     "export": {"notes"},
+    "train-run": {"notes"},
     "transplant": {"notes", "params_without_layer"},
 }
 
@@ -198,9 +222,27 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Path("broken").write_text(NET.replace('type: "xavier"', 'type: "constant" value: 3e38'))
         assert run(["init", "broken", "-o", "inf", "-q"]) == 0
         Image.linear_gradient("L").resize((60, 30)).save("grey.png")
+        Image.new("L", (60, 40)).save("empty.png")
+        Image.new("L", (9, 9)).save("tiny.png")
+        boxes = [{"class": "a", "box": [1, 2, 9, 10]}]
+        truth = {
+            "classes": ["a"],
+            "pictures": [
+                {"file": "grey.png", "boxes": boxes}, {"file": "empty.png"}, {"file": "tiny.png"},
+            ],
+        }  # fmt: skip
+        Path("truth.json").write_text(json.dumps(truth))
+        pictures = [{"file": "grey.png", "boxes": boxes}, {"file": "empty.png"}]
+        Path("few.json").write_text(json.dumps({"classes": ["a"], "pictures": pictures}))
+        plan = "train plan NET MODEL --annotations few.json --images . -o learnt --steps 2"
+        assert run([*plan.split(), "--hold-out", "0.5", "--batch", "1", "-q"]) == 0
+        shutil.copytree("learnt", "reported")
+        with RunLog(Path("reported"), 0) as log:
+            log.add(Step(1, {"loss": 0.25}, 3))
+            log.add_evaluation(Evaluation(1, np.array([[3, 1], [0, 2]]), 0.5, {"a.png": 0.5}))
         settings = ns.Settings("NET_full_conv.prototxt", "MODEL_full_conv.caffemodel")
-        pictures = ["grey.png", "nowhere.png"]
-        ns.plan_job(pictures, settings, "job", outputs={"npy": "maps/"}, engine="embedded").resume()
+        names = ["grey.png", "nowhere.png"]
+        ns.plan_job(names, settings, "job", outputs={"npy": "maps/"}, engine="embedded").resume()
     return folder
 
 
@@ -219,9 +261,15 @@ def printed(command: str, words: str, capsys: pytest.CaptureFixture[str]) -> lis
 
 @pytest.mark.parametrize("command", sorted(RUNS))
 def test_what_is_printed_is_as_the_schema_says(
-    command: str, files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str,
+    files: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.chdir(files)
+    if command in NEEDS_CAFFE:
+        request.getfixturevalue("caffe_python")
     validator = Draft202012Validator(schema(command))
     seen = set[str]()
     for words in RUNS[command]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import sys
 from pathlib import Path
@@ -28,6 +29,7 @@ COMMANDS = {
     "classify-map": ["grey.png --prototxt net --weights model --blob conv3 --engine embedded "
                      "--labels names --summary --raw-scale 1"],
     "presets": [""],
+    "train": ["plan net model --annotations truth.json --images . -o out --pictures 0 --force"],
     "setup": ["net model --image grey.png --class 3 --engine embedded --force"],
 }  # fmt: skip
 
@@ -49,6 +51,9 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repo_root: Path) -> P
         assert run(["init", net, "-o", weights, "--seed", str(seed), "-q"]) == 0
     Path("full_conv").write_text(ns.convert("net", "model").text)
     Image.linear_gradient("L").resize((40, 40)).save("grey.png")
+    classes = [f"class {i} of a rather long name" for i in range(12)]
+    truth = {"classes": classes, "pictures": [{"file": "grey.png"}]}
+    Path("truth.json").write_text(json.dumps(truth))
     labels = (f"n{i} class {i} of a rather long name {i * 'x'}\n" for i in range(32))
     Path("names").write_text("".join(labels))
     return tmp_path

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BETWEEN",
+    "CHANCE",
     "ENGINE",
     "EXIT_CODES",
     "LARGE",
@@ -26,6 +27,9 @@ __all__ = [
     "OWN",
     "PICTURE",
     "PREPROCESSING",
+    "SOLVER",
+    "TRAINING",
+    "TRUTH",
     "Command",
     "Group",
     "WordType",
@@ -39,8 +43,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 #: The headings, in the order of the help; options without one are under the first.
-OWN, NET, PREPROCESSING, BETWEEN, LARGE, PICTURE, ENGINE, OUTPUT, OTHER = HEADINGS = (
+OWN, TRUTH, CHANCE, TRAINING, SOLVER, NET, PREPROCESSING, BETWEEN, LARGE, *_LAST = HEADINGS = (
     "Options",
+    "Truth of a cell",
+    "Chance",
+    "Training",
+    "Solver",
     "Net",
     "Preprocessing",
     "Between cells, and at several scales",
@@ -50,6 +58,7 @@ OWN, NET, PREPROCESSING, BETWEEN, LARGE, PICTURE, ENGINE, OUTPUT, OTHER = HEADIN
     "Output",
     "Other options",
 )
+PICTURE, ENGINE, OUTPUT, OTHER = _LAST
 #: The meaning of exit codes, where a command does not state its own.
 EXIT_CODES = {0: "Done.", 1: "An error: one line on standard error.", 2: "Wrong usage."}
 #: A command with fewer options lists them all under the first heading.

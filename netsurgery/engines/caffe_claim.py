@@ -10,7 +10,7 @@ from netsurgery.errors import NetError, PrototxtError
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim
 from netsurgery.io.shape_text import shape_text
-from netsurgery.net.memory import caffe_loading, caffe_memory
+from netsurgery.net.memory import caffe_loading, caffe_memory, caffe_training
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import Shapes, ShapesAt
 
@@ -23,17 +23,20 @@ class NetClaim(Closeable):
     Nothing is claimed for a net on a GPU.
     """
 
-    def __init__(self, net: NetDefinition, *, gpu: bool) -> None:
-        """Claim what loading the net takes. Raises MemoryLimitError."""
+    def __init__(self, net: NetDefinition, *, gpu: bool, training: bool = False) -> None:
+        """Claim what loading the net takes, or training it. Raises MemoryLimitError."""
         self._path = net.prototxt.path
         self._net = None if gpu else net
+        self._training = training
         self._shapes_at = ShapesAt(net)
         self._claim = Claim(0, self._path)
         self._known: dict[object, int] = {}
         if self._net is not None:
             with contextlib.suppress(NetError, PrototxtError):
-                count = caffe_loading(self._net, self._shapes_at())
-                self._claim.at_least(count, f"{self._path}: loading the net")
+                shapes = self._shapes_at()
+                count = (caffe_training if training else caffe_loading)(self._net, shapes)
+                doing = "training" if training else "loading"
+                self._claim.at_least(count, f"{self._path}: {doing} the net")
 
     def running(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
         """What running it at these inputs takes, handing `blobs` back."""
@@ -63,6 +66,8 @@ class NetClaim(Closeable):
         if self._net is None:
             return 0
         try:
+            if self._training:
+                return caffe_training(self._net, self._shapes(inputs))
             return caffe_memory(self._net, self._shapes(inputs), blobs)
         except (NetError, PrototxtError):
             return 0

@@ -2,8 +2,8 @@
 
 A failed CHECK inside Caffe aborts the whole process, and Caffe's last interpreters are Python
 2.7 to 3.9; so Caffe is driven from here, never from netsurgery itself. This file is started by its
-path and needs nothing but caffe_channel.py and caffe_confine.py beside it, the standard library,
-numpy and caffe. The syntax of all three is that of Python 2.7 and 3.5 at once.
+path and needs nothing but caffe_channel.py, caffe_confine.py and caffe_solver.py beside it, the
+standard library, numpy and caffe. The syntax of all four is that of Python 2.7 and 3.5 at once.
 
     python caffe_worker.py CONTROL SHARED RELAY PARENT
 
@@ -41,11 +41,13 @@ if TYPE_CHECKING:
 
     from netsurgery.engines import caffe_confine
     from netsurgery.engines.caffe_channel import Channel, Refused, SharedFile
+    from netsurgery.engines.caffe_solver import Training
 else:
     sys.dont_write_bytecode = True  # nothing is left beside netsurgery's own files, nor Caffe's
     sys.path.insert(0, HERE)
     import caffe_confine
     from caffe_channel import Channel, Refused, SharedFile
+    from caffe_solver import Training
 
     del sys.path[0]
 
@@ -63,6 +65,7 @@ class Worker(object):
         self.handed = [("/proc/self/fd/%d" % descriptor).encode() for descriptor in (shared, relay)]
         self.unconfined = {}  # type: Dict[str, str]
         self.nets = {}  # type: Dict[int, Any]
+        self.trainings = {}  # type: Dict[int, Training]
         self.caffe = None  # type: Any
         self.shared = None  # type: Any
 
@@ -135,6 +138,11 @@ class Worker(object):
         net = self.made_net(request)
         if request["weights"] is not None:
             net.copy_from(native(request["weights"]))
+        return self.made(request, net)
+
+    def made(self, request, net):
+        # type: (Dict[str, Any], Any) -> Dict[str, Any]
+        """Keep the net under its number; what there is to say of it."""
         self.nets[request["net"]] = net
         types = [text(getattr(layer, "type", "")) for layer in net.layers]
         layers = list(zip(map(text, net._layer_names), types))
@@ -157,6 +165,7 @@ class Worker(object):
     def op_close(self, request):
         # type: (Dict[str, Any]) -> Dict[str, Any]
         self.nets.pop(request["net"], None)
+        self.trainings.pop(request["net"], None)
         gc.collect()
         return {}
 
@@ -191,6 +200,40 @@ class Worker(object):
     def op_save(self, request):
         # type: (Dict[str, Any]) -> Dict[str, Any]
         self.nets[request["net"]].save(native(request["path"]))
+        return {}
+
+    def op_solver(self, request):
+        # type: (Dict[str, Any]) -> Dict[str, Any]
+        """Make a solver; its net is one like any other."""
+        training = Training(self.caffe, self.shared.numpy, native(request["prototxt"]))
+        if request["weights"] is not None:
+            training.net.copy_from(native(request["weights"]))
+        self.trainings[request["net"]] = training
+        return self.made(request, training.net)
+
+    def op_step(self, request):
+        # type: (Dict[str, Any]) -> Dict[str, Any]
+        training = self.trainings[request["net"]]
+        blobs = blobs_by_text(training.net)
+        for name, offset in request["inputs"]:
+            self.shared.read_into(blobs[name].data, offset)
+        broken = training.step(request["seed"], request["blobs"])
+        places = self.shared.write([blobs[name].data for name in request["blobs"]])
+        return {"blobs": places, "broken": broken}
+
+    def op_save_state(self, request):
+        # type: (Dict[str, Any]) -> Dict[str, Any]
+        self.trainings[request["net"]].save(native(request["path"]))
+        return {}
+
+    def op_restore(self, request):
+        # type: (Dict[str, Any]) -> Dict[str, Any]
+        return {"step": self.trainings[request["net"]].restore(native(request["path"]))}
+
+    def op_share(self, request):
+        # type: (Dict[str, Any]) -> Dict[str, Any]
+        """Have a net use the params of another from now on, whatever becomes of them."""
+        self.nets[request["net"]].share_with(self.nets[request["source"]])
         return {}
 
     def op_transplant(self, request):

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from netsurgery.errors import EngineFailed
-from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.weights import is_hdf5_name
 from netsurgery.io.scratch import scratch_folder
 
@@ -51,11 +50,13 @@ class Handover:
         self._folders = folders
 
     @contextmanager
-    def prototxt(self, prototxt: Prototxt) -> Iterator[Path]:
-        """The file that Caffe is to read a net from; nobody else can change what is there."""
-        text = prototxt.to_bytes(prototxt.root.source.text)
+    def text(self, text: bytes, name: str) -> Iterator[Path]:
+        """The file that Caffe is to read this prototxt from; nobody else can change what is there.
+
+        name: what messages call it.
+        """
         if _path(self._shared).exists():
-            yield _put(self._shared, io.BytesIO(text), prototxt.path)
+            yield _put(self._shared, io.BytesIO(text), name)
             return
         with scratch_folder() as folder:
             copy = folder / "net.prototxt"

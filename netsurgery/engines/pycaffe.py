@@ -18,6 +18,7 @@ from netsurgery.engines.handover import Handover
 from netsurgery.engines.limits import Limits
 from netsurgery.engines.model_file import check_loaded, check_model, check_params, raw_hint
 from netsurgery.engines.probing import path_hint
+from netsurgery.engines.solver import CaffeSolver
 from netsurgery.engines.syscall_filter import syscall_filter
 from netsurgery.engines.worker_process import WorkerProcess, wire_path, wire_text
 from netsurgery.errors import EngineFailed, EngineMissing, EngineTimeout
@@ -229,7 +230,9 @@ class PycaffeEngine(Closeable):
         with NetWithWeights(net, None if partial else weights) as model:
             if model.has_weights:
                 check_params(model)
-            loaded = self._loaded(net, load, checked)
+            claim = NetClaim(net, gpu=self._options.gpu is not None)
+            text = checked.to_bytes(checked.root.source.text)
+            loaded = CaffeNet(*self._loaded("load", claim, load, text))
             try:
                 if model.has_weights:
                     check_loaded(model, loaded.params)
@@ -238,21 +241,36 @@ class PycaffeEngine(Closeable):
                 raise
         return loaded
 
-    def _loaded(self, net: NetDefinition, load: _Load, checked: Prototxt) -> CaffeNet:
-        """The net, of which Caffe is given the text `checked`. Raises RefusedToLoad."""
-        claim = NetClaim(net, gpu=self._options.gpu is not None)
+    def solver(self, net: NetDefinition, solver: str, weights: Path | None = None) -> CaffeSolver:
+        """Caffe's own solver over `net`, which is in the state that it is trained in.
+
+        solver: its prototxt, but for the net. weights: a caffemodel; layers that it lacks begin as
+        their fillers say. Raises what `load` raises.
+        """
+        if weights is not None:
+            check_file(weights, "a file of Caffe's", EngineFailed)
+            check_model(weights)
+        self._worker.check_alive()
+        checked = self.permitted(net)
+        text = f"{solver}net_param {{\n{checked.root.source.text}\n}}\n"
+        claim = NetClaim(net, gpu=self._options.gpu is not None, training=True)
+        load = _Load(net.prototxt, weights, net.state)
+        return CaffeSolver(*self._loaded("solver", claim, load, checked.to_bytes(text)))
+
+    def _loaded(self, op: str, claim: NetClaim, load: _Load, text: bytes) -> _Loaded:
+        """What a net is made of that Caffe has made of this text. Raises RefusedToLoad."""
         confinement = self._confinement = self._confinement or self._confined(load)
         handover, limits = confinement
         number = next(self._net_ids)
         limits.expect(number, claim.bound({}))
-        with handover.prototxt(checked) as text, handover.weights(load.weights) as values:
+        with handover.text(text, load.path) as place, handover.weights(load.weights) as values:
             try:
-                facts = self._request("load", load.doing, net=number, **load.fields(text, values))
+                facts = self._request(op, load.doing, net=number, **load.fields(place, values))
             except EngineFailed as failed:
                 words = str(failed).replace(str(values), str(load.weights))
-                words = words.replace(str(text), load.path)
+                words = words.replace(str(place), load.path)
                 raise RefusedToLoad(f"{words}{raw_hint(load.weights)}") from None
-        return CaffeNet(self, number, load.path, facts, claim, confinement)
+        return _Loaded(self, number, load.path, facts, claim, confinement)
 
     def permitted(self, net: NetDefinition) -> Prototxt:
         """The text of the net that Caffe may be given. Raises EffectRefused where there is none."""
@@ -291,6 +309,17 @@ class PycaffeEngine(Closeable):
     def close(self) -> None:
         """Kill the worker and wait for it; every net is gone with it."""
         self._worker.close()
+
+
+class _Loaded(NamedTuple):
+    """What a `CaffeNet` is made of."""
+
+    engine: PycaffeEngine
+    number: int
+    path: str
+    facts: dict[str, Any]
+    claim: NetClaim
+    confinement: Confinement
 
 
 class _Load(NamedTuple):

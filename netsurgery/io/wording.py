@@ -17,7 +17,7 @@ _NAMES = {
     "--max-memory": "set_max_memory",
     "--max-pixels": "set_max_pixels",
 }
-_FLAGS = {"--as-caffe", "--force", "--verify"}
+_FLAGS = {"--as-caffe", "--force", "--resume", "--verify"}
 #: Endings of nouns that take more than an "s".
 _PLURALS = {"axis": "axes", "box": "boxes", "index": "indices", "ss": "sses"}
 #: Whose values are several.

@@ -24,12 +24,21 @@ from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import Shapes
 from netsurgery.net.types.record import Channels, Role, Space, Values
 
-__all__ = ["caffe_loading", "caffe_memory", "embedded_memory", "graph_memory", "largest_size"]
+__all__ = [
+    "caffe_loading",
+    "caffe_memory",
+    "caffe_training",
+    "embedded_memory",
+    "graph_memory",
+    "largest_size",
+]
 
 #: What an engine takes for any net: buffers of its threads (OpenBLAS has large ones), the net.
 _CAFFE, _EMBEDDED = 96 << 20, 24 << 20
 #: An LSTM's step keeps about this many numbers for each of its top's: gates, products, states.
 _STEP = 24
+#: A param that is trained: itself, its gradient, momentum, and twice more when it is saved.
+_TRAINED = 5
 #: Normalizing takes about this many operations one after another.
 _STEPS = 6
 #: A table is computed in float64 or whole numbers of 64 bits, copied, written, parsed and kept.
@@ -60,6 +69,17 @@ def caffe_memory(net: NetDefinition, shapes: Shapes, blobs: Collection[str] = ()
 def caffe_loading(net: NetDefinition, shapes: Shapes) -> int:
     """Bytes that Caffe takes to load the net: its params, as they are read and where they stay."""
     return _CAFFE + 2 * NUMBER_BYTES * distinct_params(net, shapes)
+
+
+def caffe_training(net: NetDefinition, shapes: Shapes) -> int:
+    """Bytes that Caffe's process takes to train the net at these shapes, and to save it.
+
+    Blobs and params have gradients, params momentum besides; a caffemodel is made in memory.
+    """
+    blob_numbers = sum(map(prod, shapes.blobs.values()))
+    work = sum(_caffe_work(layer, shapes) for layer in net.layers)
+    params = distinct_params(net, shapes)
+    return _CAFFE + NUMBER_BYTES * (_TRAINED * params + 2 * blob_numbers + 2 * work)
 
 
 def embedded_memory(

@@ -21,6 +21,8 @@ FOLDERS = {
     ("job status", "DIR"),
     ("job resume", "DIR"),
     ("job merge", "DIR"),
+    ("train plan", "--images"),
+    ("train plan", "-o/--output-dir"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -33,6 +34,10 @@ NOTED: dict[str, list[str]] = {
     "job status": ["grey.job"],
     "job resume": ["grey.job"],
     "job merge": ["grey.job --npy merged.npy --force"],
+    "train plan": [
+        "good.prototxt good.caffemodel --annotations truth.json --images . -o plan --force"
+    ],
+    "train report": ["plan"],
     "caffe info": [""],
     "caffe use": ["embedded"],
     "caffe forget": [""],
@@ -59,6 +64,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         engine="embedded",
     )  # fmt: skip
     job.resume(workers=1)
+    truth = {"classes": ["a"], "pictures": [{"file": "grey.png"}]}
+    Path("truth.json").write_text(json.dumps(truth))
+    words = "good.prototxt good.caffemodel --annotations truth.json --images . -o plan -q"
+    assert run(["train", "plan", *words.split()]) == 0
+    Path("plan/log.jsonl").write_text('{"step": 1, "losses": {"loss": 0.5}, "cells": 3}\n')
     return tmp_path
 
 
@@ -97,4 +107,5 @@ def test_every_command_that_takes_it_is_run() -> None:
         for name, command in every_command().items()
         if any(param.name == "quiet" for param in command.params)
     }
-    assert {command for command, _ in EVERY} == quiet - {"caffe install"}
+    # The one needs the network, the other real Caffe: test_train_run.py has it.
+    assert {command for command, _ in EVERY} == quiet - {"caffe install", "train run"}

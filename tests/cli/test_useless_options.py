@@ -232,6 +232,11 @@ ALWAYS = """
     init:--seed install:--force info:--caffe-python
     classify-map:--job merge:--force merge:--records resume:--allow resume:--caffe-python
     resume:--on resume:--retry resume:--workers
+    plan:--annotations plan:--images plan:--classes plan:--background-class plan:--near
+    plan:--far plan:--scale plan:--mask plan:--background plan:--flip plan:--scales plan:--color
+    plan:--around plan:--fit plan:--window plan:--hold-out plan:--batch plan:--balance
+    plan:--keep-auxiliary plan:--freeze plan:--train-batch-norm plan:--rate plan:--steps
+    plan:--drop plan:--momentum plan:--decay plan:--seed plan:--pictures plan:--force
 """.split()
 
 CALLS = {

@@ -26,7 +26,7 @@ from netsurgery.net.types.record import (
     Values,
 )
 
-__all__ = ["TYPES"]
+__all__ = ["ACCURACY", "INFOGAIN_LOSS", "MULTINOMIAL_LOSS", "SOFTMAX_LOSS", "TYPES"]
 
 
 def _loss(
@@ -84,15 +84,36 @@ def _accuracy(layer: Layer, bottoms: list[Shape]) -> Result:
     return [(), (bottoms[0][axis],)][: len(layer.tops)], []  # the second is of each class by itself
 
 
+ACCURACY = _loss(
+    "Accuracy",
+    "accuracy_param",
+    _accuracy,
+    tops=(1, 2),
+    space=Space.JOINING,
+    channels=Channels.ALONG,
+)
+INFOGAIN_LOSS = _loss(
+    "InfogainLoss",
+    "infogain_loss_param",
+    _scalar,
+    bottoms=(2, 3),
+    tops=(0, 2),
+    channels=Channels.MIXING,
+    effects=by_text,
+)
+MULTINOMIAL_LOSS = _loss("MultinomialLogisticLoss", None, _scalar, channels=Channels.MIXING)
+SOFTMAX_LOSS = _loss(
+    "SoftmaxWithLoss",
+    "softmax_param",
+    _with_values,
+    bottoms=(2, 3),
+    tops=(0, 2),
+    space=Space.JOINING,
+    channels=Channels.ALONG,
+)
+
 TYPES = (
-    _loss(
-        "Accuracy",
-        "accuracy_param",
-        _accuracy,
-        tops=(1, 2),
-        space=Space.JOINING,
-        channels=Channels.ALONG,
-    ),
+    ACCURACY,
     _loss(
         "ContrastiveLoss",
         "contrastive_loss_param",
@@ -103,16 +124,8 @@ TYPES = (
     ),
     _loss("EuclideanLoss", None, _scalar, space=Space.JOINING, channels=Channels.ALIKE),
     _loss("HingeLoss", "hinge_loss_param", _scalar, channels=Channels.MIXING),
-    _loss(
-        "InfogainLoss",
-        "infogain_loss_param",
-        _scalar,
-        bottoms=(2, 3),
-        tops=(0, 2),
-        channels=Channels.MIXING,
-        effects=by_text,
-    ),
-    _loss("MultinomialLogisticLoss", None, _scalar, channels=Channels.MIXING),
+    INFOGAIN_LOSS,
+    MULTINOMIAL_LOSS,
     _loss(
         "SigmoidCrossEntropyLoss",
         None,
@@ -121,13 +134,5 @@ TYPES = (
         space=Space.JOINING,
         channels=Channels.ALIKE,
     ),
-    _loss(
-        "SoftmaxWithLoss",
-        "softmax_param",
-        _with_values,
-        bottoms=(2, 3),
-        tops=(0, 2),
-        space=Space.JOINING,
-        channels=Channels.ALONG,
-    ),
+    SOFTMAX_LOSS,
 )

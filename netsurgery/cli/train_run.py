@@ -1,0 +1,111 @@
+"""``netsurgery train run``: a planned training, step by step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from netsurgery.cli.command import Command
+from netsurgery.cli.engine_options import running_options
+from netsurgery.cli.files import FOLDER_PATH
+from netsurgery.cli.options import force_option, json_option, quiet_option
+from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
+from netsurgery.cli.progress import Progress
+from netsurgery.engines.contract import EngineOptions
+
+if TYPE_CHECKING:
+    from netsurgery.train.run import TrainingProgress
+    from netsurgery.verbs.train_run_result import Training
+
+__all__ = ["run"]
+
+
+@click.command(
+    cls=Command, exit_codes={130: "Ctrl-C: the run was saved, and --resume goes on with it."}
+)
+@click.argument("folder", metavar="DIR", type=FOLDER_PATH)
+@click.option("--resume", is_flag=True, help="Go on from the newest snapshot.")
+@click.option(
+    "--evaluate",
+    type=click.IntRange(1, 2**31 - 1),
+    metavar="N",
+    help="Look at the held-out images every N steps  [default: a fifth of all]",
+)
+@click.option(
+    "--snapshot",
+    type=click.IntRange(1, 2**31 - 1),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="Save the run every N steps; the newest two are kept.",
+)
+@running_options
+@json_option
+@quiet_option
+@force_option
+def run(
+    folder: Path,
+    resume: bool,
+    evaluate: int | None,
+    snapshot: int,
+    engine: EngineOptions,
+    as_json: bool,
+    quiet: bool,
+    force: bool,
+) -> None:
+    """Run a planned training, by real Caffe's own solver.
+
+    Writes into the plan's folder: log.jsonl, snapshots, and in the end the trained net:
+    deploy.prototxt, model.caffemodel and netsurgery.toml. A run that was stopped or killed goes on
+    with --resume, and with --threads 1 it ends bit for bit as one that was not.
+
+    \b
+    Example:
+      netsurgery train run plan --threads 1
+    """
+    from netsurgery.verbs.train_run import train_run
+
+    bar: list[Progress] = []
+
+    def show(progress: TrainingProgress) -> None:
+        if not bar:
+            bar.append(Progress(progress.steps, quiet))
+            bar[0].step_to(progress.step)
+        bar[0].step_to(progress.step, _words(progress))
+
+    try:
+        result = train_run(
+            folder,
+            resume=resume,
+            evaluate=evaluate,
+            snapshot=snapshot,
+            engine=engine,
+            force=force,
+            progress=show,
+        )
+    finally:
+        for each in bar:
+            each.clear()
+    if as_json:
+        echo_json(result.to_json())
+    elif not quiet:
+        _render(result)
+
+
+def _words(progress: TrainingProgress) -> str:
+    words = [] if progress.loss is None else [f"loss {progress.loss:.4g}"]
+    if progress.cells_a_second is not None:
+        words.append(f"{progress.cells_a_second:.0f} cells/s")
+    return ", ".join(words)
+
+
+def _render(result: Training) -> None:
+    if result.before is not None:
+        echo_table(result.table())
+    echo(str(result))
+    echo(f"trained by {result.engine}")
+    echo_notes(result.notes)
+    for path in result.files:
+        echo(f"wrote {path}")

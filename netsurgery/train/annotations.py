@@ -1,0 +1,151 @@
+"""Annotations of any kind that is known: COCO, Pascal VOC, masks, or netsurgery's own JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from netsurgery.errors import FormatError
+from netsurgery.formats.labels import read_labels
+from netsurgery.io.memory import Claim, claim_for
+from netsurgery.io.unreadable import unreadable
+from netsurgery.io.wording import counted
+from netsurgery.train.objects import AnnotatedPicture, Annotations, Box, TrueMask, TrueObject
+from netsurgery.train.records import checked_names, read_record
+
+__all__ = [
+    "AnnotatedPicture",
+    "Annotations",
+    "Box",
+    "TrueMask",
+    "TrueObject",
+    "annotation_files",
+    "read_annotations",
+]
+
+_KINDS = (
+    "COCO's JSON (images, annotations, categories), netsurgery's (classes, pictures), a folder of "
+    "Pascal VOC's XML files, or one of masks (PNG)"
+)
+#: Where a folder has the names of its classes, one a line.
+_CLASSES = "classes.txt"
+#: Of a folder's files: Pascal VOC's, and masks.
+_ENDINGS = (".xml", ".png")
+#: Bytes that a picture and an object take, at most.
+_PICTURE, _OBJECT = 2000, 600
+
+
+def read_annotations(
+    source: Path, images: Path, classes: Iterable[str] | None = None
+) -> Annotations:
+    """The annotations in a file or a folder, and the files of their pictures below `images`.
+
+    source: a COCO file, a file of points and boxes (`train/points.py` has its form), a folder of
+    Pascal VOC's files or of masks. classes: the names of the classes, for a folder; else they are
+    those of its `classes.txt`, or in VOC's case those found. No picture and no mask is opened;
+    `AnnotatedPicture.check_size` and `open_mask` check that they are as the annotations say.
+
+    Raises FormatError, in one line, for what is none of these, is broken, or names a picture that
+    is not there or not below `images`; MemoryLimitError.
+
+    >>> read_annotations(Path("examples/digits_canvas.json"), Path("examples"))
+    Traceback (most recent call last):
+    netsurgery.errors.FormatError: examples/digits_canvas.json: found height, width, window, \
+stride, ...; expected COCO's JSON (images, annotations, categories), netsurgery's (classes, \
+pictures), a folder of Pascal VOC's XML files, or one of masks (PNG)
+    """
+    if not images.is_dir():
+        raise FormatError(f"{images}: is not a folder, expected that of the annotated pictures")
+    names = None if classes is None else _checked_classes(classes)
+    read = _of_folder if source.is_dir() else _of_file
+    annotations = read(source, images, names)
+    _check(annotations, source)
+    count = sum(len(picture.objects) + len(picture.ignored) for picture in annotations.pictures)
+    memory = _PICTURE * len(annotations.pictures) + _OBJECT * count
+    claim = Claim(memory, f"{source}: its annotations")
+    return claim_for(Annotations(annotations.classes, annotations.pictures, str(source)), claim)
+
+
+def _checked_classes(classes: Iterable[str]) -> tuple[str, ...]:
+    names = checked_names(classes, lambda number: f"classes: name {number + 1}")
+    if not names:
+        raise FormatError("classes: found none, expected the names of the classes")
+    return names
+
+
+def _of_file(source: Path, images: Path, classes: tuple[str, ...] | None) -> Annotations:
+    from netsurgery.train.coco import read_coco
+    from netsurgery.train.points import read_points
+
+    record, _claim = read_record(source)
+    if "images" in record.values or "annotations" in record.values:
+        annotations = read_coco(record, images)
+    elif "pictures" in record.values:
+        annotations = read_points(record, images)
+    else:
+        keys = list(record.values)
+        listed = ", ".join(keys[:4]) + (", ..." if len(keys) > 4 else "") if keys else "{}"
+        raise FormatError(f"{source}: found {listed}; expected {_KINDS}")
+    return annotations if classes is None else _in_order(annotations, classes, source)
+
+
+def _in_order(annotations: Annotations, classes: tuple[str, ...], source: Path) -> Annotations:
+    """The same annotations, with the classes in the order given."""
+    if set(annotations.classes) != set(classes):
+        raise FormatError(
+            f"{source}: its classes are {', '.join(annotations.classes)}; "
+            f"found {', '.join(classes)} given for them"
+        )
+    return Annotations(classes, annotations.pictures)
+
+
+def annotation_files(folder: Path) -> list[Path]:
+    """The files of a folder that annotations are read from, its `classes.txt` among them.
+
+    All are XML or all masks, but for that one. Raises FormatError for others.
+    """
+    inner = folder / "Annotations"
+    folder = inner if inner.is_dir() else folder
+    try:
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+    except OSError as error:
+        raise FormatError(": ".join(unreadable(folder, error, "annotations"))) from error
+    read = [path for path in files if path.suffix.lower() in _ENDINGS]
+    kinds = {path.suffix.lower() for path in read}
+    if len(kinds) != 1:
+        what = "both" if kinds else "neither"
+        raise FormatError(
+            f"{folder}: found {what} .xml {'and' if kinds else 'nor'} .png files; expected {_KINDS}"
+        )
+    return [*(path for path in files if path.name == _CLASSES), *read]
+
+
+def _of_folder(source: Path, images: Path, classes: tuple[str, ...] | None) -> Annotations:
+    from netsurgery.train.masks import read_masks
+    from netsurgery.train.voc import read_voc
+
+    files = [path for path in annotation_files(source) if path.name != _CLASSES]
+    names = classes if classes is not None else _beside(files[0].parent)
+    read = read_voc if files[0].suffix.lower() == ".xml" else read_masks
+    return read(files, images, names)
+
+
+def _beside(folder: Path) -> tuple[str, ...]:
+    """The names in the folder's own file of them, () where it has none."""
+    path = folder / _CLASSES
+    if not path.is_file():
+        return ()
+    lines = read_labels(path).lines
+    return checked_names(lines, lambda number: f"{path}:{number + 1}")
+
+
+def _check(annotations: Annotations, source: Path) -> None:
+    if not annotations.pictures:
+        raise FormatError(f"{source}: annotations of no picture")
+    if not annotations.classes:
+        count = counted(len(annotations.pictures), "picture")
+        raise FormatError(f"{source}: annotations of {count}, but of no class")
+    path, times = Counter(picture.path for picture in annotations.pictures).most_common(1)[0]
+    if times > 1:
+        raise FormatError(f"{source}: the picture {path} is annotated {counted(times, 'time')}")

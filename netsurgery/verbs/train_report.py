@@ -1,0 +1,47 @@
+"""``netsurgery.train_report``: how a training run went."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from netsurgery.errors import TrainingError
+from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.files import Outputs
+from netsurgery.open_net.arguments import AnyPath
+from netsurgery.train.plan import read_plan
+from netsurgery.train.run_log import LOG, read_log
+from netsurgery.verbs.train_report_result import TrainingReport
+
+__all__ = ["train_report"]
+
+
+@checks_arguments()
+def train_report(
+    folder: AnyPath, curves: AnyPath | None = None, *, force: bool = False
+) -> TrainingReport:
+    """How the training run in a plan's folder went, whether it is finished or not.
+
+    curves: where to draw the losses and what the held-out pictures say, an SVG; None to draw
+    nothing. force: replace that file.
+
+    >>> import netsurgery as ns
+    >>> report = ns.train_report("plan", "curves.svg")  # doctest: +SKIP
+    >>> [each.accuracy for each in report.history.evaluations]  # doctest: +SKIP
+    [0.9975, 0.9981, 0.9986]
+
+    Raises FormatError for a folder without a plan or with a log that is none, TrainingError for a
+    plan that was never run, OutputError.
+    """
+    path = Path(folder)
+    plan, history = read_plan(path), read_log(path)
+    if not (history.steps or history.evaluations):
+        raise TrainingError(f"{path}: was never run (no {LOG}); `netsurgery train run` does that")
+    step = history.steps[-1].step if history.steps else 0
+    report = TrainingReport(str(path), step, plan.solver.steps, plan.names, history)
+    if curves is None:
+        return report
+    inputs = [path / LOG]
+    with Outputs([str(curves)], inputs=inputs, force=force) as outputs:
+        outputs[str(curves)].write(report.svg().encode())
+    return replace(report, files=(str(curves),))

@@ -1,0 +1,168 @@
+"""``netsurgery.train_run``: a planned training, run by Caffe's own solver."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+from netsurgery.engines.contract import AnyEngine, EngineOptions, as_engine_options
+from netsurgery.engines.pycaffe import PycaffeEngine, open_engine
+from netsurgery.errors import EngineMissing, OutputError, SettingsError, TrainingError
+from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.locks import lock
+from netsurgery.io.terminal import say
+from netsurgery.io.wording import argument
+from netsurgery.open_net.arguments import AnyPath
+from netsurgery.train.feed import PlanFeed, open_plan
+from netsurgery.train.initial_weights import initial_weights
+from netsurgery.train.plan import PLAN
+from netsurgery.train.result_files import write_results
+from netsurgery.train.run import (
+    Feed,
+    Schedule,
+    TrainingProgress,
+    TrainingTask,
+    run_training,
+)
+from netsurgery.train.run_log import LOG
+from netsurgery.train.snapshots import snapshots
+from netsurgery.verbs.train_run_result import Training
+
+__all__ = ["TrainingProgress", "train_run"]
+
+#: Evaluations of a run where nobody says how many steps apart.
+_EVALUATIONS = 5
+
+
+@checks_arguments()
+def train_run(
+    folder: AnyPath,
+    *,
+    resume: bool = False,
+    evaluate: int | None = None,
+    snapshot: int = 100,
+    engine: AnyEngine = "caffe",
+    force: bool = False,
+    progress: Callable[[TrainingProgress], object] | None = None,
+) -> Training:
+    """Run a training that `train_plan` has planned, in its folder, by real Caffe's solver.
+
+    resume: go on from the newest snapshot; the end is that of a run that was never stopped, bit for
+    bit where the engine has one thread. evaluate, snapshot: after how many steps the held-out
+    pictures are looked at (None: at five moments of the run) and the run is saved; both also at
+    the end. The newest two snapshots are kept. engine: where Caffe is, and with `gpu` on which
+    device it trains. force: begin anew where the folder has a run. progress: called after each step
+    and each evaluation; where it returns False the run is saved and stops.
+
+    A finished run leaves deploy.prototxt, model.caffemodel, labels.txt and netsurgery.toml in the
+    folder. In Python, Ctrl-C leaves the newest snapshot; the command saves before it ends.
+
+    >>> import netsurgery as ns
+    >>> def show(progress: ns.TrainingProgress) -> None:
+    ...     print(progress.step, progress.loss, progress.seconds_left)
+    >>> training = ns.train_run("plan", progress=show)  # doctest: +SKIP
+    >>> print(training)  # doctest: +SKIP
+    plan: 800 of 800 steps; cells of the held-out pictures right: 99.75% before, 99.86% after
+
+    Raises FormatError for a folder that is no plan, and where a file has changed since it was
+    planned; TrainingError for a folder with a run, where neither resume nor force is given, and
+    where numbers stop being finite: it names the layer; EngineError, OutputError.
+    """
+    path = Path(folder)
+    _check_numbers(evaluate, snapshot)
+    options = as_engine_options(engine, "caffe")
+    if options.choice != "caffe":
+        raise SettingsError(f"{argument('--engine')}: only Caffe trains nets")
+    feed = open_plan(path)
+    steps = feed.plan.solver.steps
+    schedule = Schedule(evaluate or max(1, steps // _EVALUATIONS), snapshot)
+    with _alone(path):
+        if force and not resume:
+            _remove_run(path)
+        files: tuple[str, ...] = ()
+        with (
+            initial_weights(feed.net, Path(feed.plan.model)) as weights,
+            _caffe(options) as caffe,
+        ):
+            task = TrainingTask(
+                feed.net, weights, feed.plan.solver, cast("Feed", feed), schedule, _identity(feed)
+            )
+
+            def finish(save: Callable[[Path], None]) -> None:
+                nonlocal files
+                files = write_results(path, feed.plan, feed.net, save)
+
+            outcome = run_training(
+                task,
+                path,
+                caffe,
+                resume=resume,
+                finish=finish,
+                watch=progress,
+                say=lambda words: _say_how_to_go_on(path, words),
+            )
+            description = caffe.description
+    return Training(
+        folder=str(path),
+        step=outcome.step,
+        steps=steps,
+        names=feed.plan.names,
+        before=outcome.before,
+        after=outcome.after,
+        files=files,
+        engine=description,
+        notes=(*feed.net.notes, *outcome.notes),
+    )
+
+
+def _check_numbers(evaluate: int | None, snapshot: int) -> None:
+    for option, number in (("--evaluate", evaluate), ("--snapshot", snapshot)):
+        if number is not None and not 1 <= number < 2**31:
+            raise SettingsError(f"{argument(option)} {number}: expected a number from 1 on")
+
+
+def _caffe(options: EngineOptions) -> PycaffeEngine:
+    try:
+        return open_engine(options)
+    except EngineMissing as missing:
+        raise EngineMissing(f"training needs real Caffe: {missing}") from None
+
+
+def _identity(feed: PlanFeed) -> str:
+    """What a snapshot must be of to go on from it: all that decides what is learnt."""
+    record = json.dumps(feed.plan.to_json(), sort_keys=True, default=str)
+    return hashlib.sha256(
+        f"{record}\n{feed.net.text}".encode("utf-8", "surrogateescape")
+    ).hexdigest()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from running the same plan meanwhile. Raises TrainingError."""
+    descriptor = os.open(folder / PLAN, os.O_RDONLY)
+    try:
+        if lock(descriptor, wait=False) is False:
+            raise TrainingError(f"{folder}: another process runs this training")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_run(folder: Path) -> None:
+    for each in snapshots(folder):
+        each.remove()
+    try:
+        (folder / LOG).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder / LOG}: {error.strerror}") from None
+
+
+def _say_how_to_go_on(folder: Path, words: str) -> None:
+    command = f"netsurgery train run {shlex.quote(str(folder))} --resume"
+    say(f"{words}; `{command}` goes on\n")

@@ -1,0 +1,431 @@
+"""`train plan`: the folder that it writes, what it says of the truth, and what it refuses."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import netsurgery as ns
+from netsurgery.cli import run
+from netsurgery.formats.labels import Labels
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.train.class_numbers import number_classes
+from netsurgery.train.feed import open_plan
+from netsurgery.train.objects import AnnotatedPicture
+from netsurgery.train.plan import held_out, read_plan
+from netsurgery.train.plan_folder import picture_files
+from netsurgery.train.truth_tally import TruthTally
+
+NET, MODEL = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+RULES = ns.TruthRules(scale=(0.5, 1.2))
+
+
+@pytest.fixture
+def digits(bundled_nets: Path, repo_root: Path) -> dict[str, Any]:
+    """In the current folder truth.json, of the demo's sheet and of an empty one."""
+    Path("images").mkdir()
+    canvas = repo_root / "examples/digits_canvas.png"
+    for name in ("a.png", "b.png", "c.png"):
+        (Path("images") / name).write_bytes(canvas.read_bytes())
+    Image.new("L", (100, 70), 220).save("images/empty.png")
+    record = json.loads(canvas.with_suffix(".json").read_text())
+    boxes = [{"class": str(each["digit"]), "box": each["box"]} for each in record["digits"]]
+    truth = {
+        "classes": [str(digit) for digit in range(10)],
+        "pictures": [
+            {"file": name, "boxes": boxes, "width": 288, "height": 192}
+            for name in ("a.png", "b.png", "c.png")
+        ]
+        + [{"file": "empty.png"}],
+    }
+    Path("truth.json").write_text(json.dumps(truth))
+    return truth
+
+
+def plan(folder: str = "plan", **more: Any) -> ns.PlannedTraining:
+    options = {"annotations": "truth.json", "images": "images", "background_class": "10"}
+    return ns.train_plan(NET, MODEL, folder, **{**options, "rules": RULES, **more})
+
+
+def test_the_folder_has_all_that_a_run_needs(digits: dict[str, Any]) -> None:
+    result = plan(hold_out=0.25)
+    assert sorted(os.listdir("plan")) == [
+        "pictures", "plan.json", "solver.prototxt", "train.prototxt", "truth.npz",
+    ]  # fmt: skip
+    assert sorted(os.listdir("plan/pictures")) == ["a.png", "b.png", "c.png", "empty.png"]
+    assert Path("plan/train.prototxt").read_text() == result.net.text
+    assert Prototxt.parse(Path("plan/solver.prototxt").read_text()).root.string("net") == (
+        "train.prototxt"
+    )
+    assert read_plan(Path("plan")) == result.plan
+    assert result.outputs == 11
+    assert result.plan.outputs is None  # the net's own outputs are these
+    assert result.classes == (*map(str, range(10)), "background")
+    with np.load("plan/truth.npz") as truth:
+        assert sorted(truth) == ["a.png", "b.png", "c.png", "empty.png"]
+        counts = np.bincount(truth["a.png"].ravel() + 1)
+        # Each digit of the demo's sheet lies in the middle of one cell.
+        assert truth["a.png"].shape == (21, 33)
+        assert counts[1:11].tolist() == [1] * 10
+        for each in json.loads(Path("images/../truth.json").read_text())["pictures"][0]["boxes"]:
+            left, top, right, bottom = each["box"]
+            row, column = (
+                (low + high) / 2 // 8 - 2 for low, high in ((top, bottom), (left, right))
+            )
+            assert truth["a.png"][int(row), int(column)] == int(each["class"])
+        assert (truth["empty.png"] == 10).all()
+    record = result.to_json()
+    assert record["empty"] == ["empty.png"]
+    assert record["cells"]["3"] == record["objects"]["3"] == 3
+    assert len(record["held_out"]) == 1
+
+
+def test_what_is_fed_is_the_plans(digits: dict[str, Any]) -> None:
+    result = plan(hold_out=0.5, batch=2, pictures=0)
+    feed = open_plan(Path("plan"))
+    inputs = feed.inputs(5)
+    assert {name: each.shape for name, each in inputs.items()} == {
+        "data": (2, 1, 88, 88),
+        "label": (2, 1, 8, 8),
+    }
+    again = open_plan(Path("plan")).inputs(5)
+    assert all(inputs[name].tobytes() == again[name].tobytes() for name in inputs)
+    whole = list(feed.held_out())
+    assert [each.name for each in whole] == list(result.plan.held_out)
+    assert len(whole) == 2
+    with np.load("plan/truth.npz") as truth:
+        for each in whole:
+            assert np.array_equal(truth[each.name], each.labels)
+            pixels = np.asarray(Image.open(f"images/{each.name}"), np.float32) / np.float32(255)
+            assert np.array_equal(each.data[0, 0], pixels)
+    learnt = {picture.name for picture in feed.batches.pictures}
+    assert learnt | set(result.plan.held_out) == {"a.png", "b.png", "c.png", "empty.png"}
+    assert not learnt & set(result.plan.held_out)
+
+
+def test_a_net_that_knows_its_digits_finds_the_labels_right(digits: dict[str, Any]) -> None:
+    """The demo's net says of every crop what its labels say: pixels and windows fit."""
+    paths = ns.convert(NET, MODEL, "converted", input_size=(88, 88), engine="embedded").paths
+    plan(background=1.0, hold_out=0.0, batch=16, pictures=0)
+    inputs = open_plan(Path("plan")).inputs(0)
+    labels = inputs["label"][:, 0]
+    with ns.Net(paths.prototxt, paths.weights, engine="embedded") as net:
+        answers = net.forward(data=inputs["data"])["prob"].argmax(axis=1)
+    of_digits, counted = (labels >= 0) & (labels < 10), labels >= 0
+    assert of_digits.sum() > 10
+    assert (answers == labels)[of_digits].mean() > 0.95
+    assert (answers == labels)[counted].mean() > 0.99
+
+
+def test_the_same_plan_is_the_same_bytes(digits: dict[str, Any]) -> None:
+    for folder in ("one", "two"):
+        plan(folder, pictures=1)
+    for path in sorted(Path("one").rglob("*.*")):
+        assert path.read_bytes() == (Path("two") / path.relative_to("one")).read_bytes(), path
+
+
+def test_other_classes_replace_the_last_layer(digits: dict[str, Any]) -> None:
+    digits["classes"].append("ten")
+    Path("truth.json").write_text(json.dumps(digits))
+    result = plan(background_class="paper", balance=True, pictures=0)
+    assert result.outputs == 12
+    assert result.classes == (*map(str, range(10)), "ten", "paper")
+    assert "replaced by one of 12 outputs that begins from scratch" in " ".join(result.notes)
+    weights = result.plan.weights
+    assert len(weights) == 12
+    # Of 33 digits each, so they weigh alike; the background is common, "ten" is in no picture.
+    assert len(set(weights[:11])) == 1
+    assert weights[11] < weights[0] / 5
+    inputs = open_plan(Path("plan")).inputs(0)
+    matrix = inputs[result.net.infogain]
+    assert np.allclose(np.diag(matrix[0, 0]), weights)
+    assert np.count_nonzero(matrix) == 12
+
+
+def test_labels_name_the_outputs() -> None:
+    labels = Labels("l", ("n1 cat, puss", "n2 dog", "n3 ground"))
+    numbers = number_classes(["dog", "puss"], 3, labels, "ground")
+    assert numbers.outputs is None
+    assert numbers.numbers == {"dog": 1, "puss": 0}
+    assert (numbers.names, numbers.background) == (("puss", "dog", "ground"), 2)
+    # One class less, one more, another, and no background: none of these is the net's.
+    for classes, background in (
+        (["dog"], "ground"),
+        (["dog", "cat", "cow"], "ground"),
+        (["dog", "cow"], "ground"),
+        (["dog", "cat"], None),
+        (["dog", "cat"], "cat"),
+    ):
+        replaced = number_classes(classes, 3, labels, background)
+        assert replaced.outputs == len(replaced.names)
+        assert replaced.names[replaced.background] == (background or "background")
+    mask = number_classes(["ground", "dog", "cat"], 3, labels, "ground")
+    assert (mask.outputs, mask.background) == (None, 2)
+    assert number_classes(["cat", "puss"], 2, Labels("l", ("cat, puss", "x")), "x").outputs == 3
+
+
+def test_masks_have_their_own_background(bundled_nets: Path) -> None:
+    Path("images").mkdir()
+    Path("masks").mkdir()
+    Image.new("L", (64, 48), 100).save("images/a.png")
+    numbers = np.zeros((48, 64), np.uint8)
+    numbers[:, 32:] = 1
+    Image.fromarray(numbers).save("masks/a.png")
+    Path("masks/classes.txt").write_text("ground\nroad\n")
+    result = plan(annotations="masks", background_class="ground")
+    assert result.classes == ("ground", "road")
+    assert result.plan.background == 0
+    with np.load("plan/truth.npz") as truth:
+        assert np.unique(truth["a.png"]).tolist() == [0, 1]
+
+
+def test_objects_that_no_cell_got_are_counted_by_why(digits: dict[str, Any]) -> None:
+    boxes = [
+        {"class": "1", "box": [10, 10, 90, 90]},
+        {"class": "1", "box": [10, 10, 14, 14]},
+        {"class": "2", "box": [0, 60, 20, 80]},
+    ]
+    digits["pictures"] = [
+        {"file": "a.png", "boxes": boxes},
+        {"file": "tiny.png", "boxes": boxes[1:2]},
+    ]
+    Path("truth.json").write_text(json.dumps(digits))
+    Image.new("L", (20, 20)).save("images/tiny.png")
+    result = plan()
+    assert result.to_json()["missed"] == [
+        {"class": "1", "reason": "in a picture smaller than a window", "objects": 1},
+        {"class": "1", "reason": "too large", "objects": 1},
+        {"class": "1", "reason": "too small", "objects": 1},
+        {"class": "2", "reason": "too near the border", "objects": 1},
+    ]
+    assert result.to_json()["small"] == ["tiny.png"]
+    assert os.listdir("plan/pictures") == ["a.png"]
+    assert "1 object that no cell got: too large" in result.summary
+
+
+def test_a_truth_that_teaches_nothing_is_said(digits: dict[str, Any]) -> None:
+    result = plan(rules=ns.TruthRules(scale=(3, 4)), pictures=0)
+    assert [name for name, count in result.to_json()["cells"].items() if count] == ["background"]
+    assert "no cell is of an object" in result.notes[-1]
+    assert plan(force=True, pictures=0).notes == ()
+    Path("truth.json").write_text(json.dumps({**digits, "pictures": digits["pictures"][:1]}))
+    result = plan(rules=ns.TruthRules(9, 9, (0, 9)), force=True, pictures=0)
+    assert "no cell is background" in result.notes[-1]
+
+
+def test_drawings_show_classes_and_cells_that_do_not_count(digits: dict[str, Any]) -> None:
+    plan(pictures=1)
+    assert os.listdir("plan/pictures") == ["a.png"]
+    image = Image.open("plan/pictures/a.png").convert("RGB")
+    colors = {color for _, color in image.getcolors(image.width * image.height) or []}
+    assert (230, 159, 0) in colors  # the first class's, in the legend
+    assert (150, 90, 255) in colors  # and the tenth's
+    assert (120, 124, 132) in colors
+
+
+def test_names_of_drawings() -> None:
+    names = ["x/a.jpg", "a.jpg", "b.png", "b.jpeg"]
+    assert picture_files(names) == ["x/a.png", "a.png", "b.png.png", "b.jpeg.png"]
+    # Of which two would be b.png.png.
+    names.append("b.png.jpg")
+    assert picture_files(names) == [f"{name}.png" for name in names]
+
+
+def test_a_share_is_held_out_and_never_all() -> None:
+    pictures = [AnnotatedPicture(f"{number}.png", name=str(number)) for number in range(20)]
+    chosen = held_out(pictures, 0.25, 1)
+    assert len(chosen) == 5
+    assert list(chosen) == sorted(chosen, key=int)
+    assert held_out(pictures, 0.25, 2) != chosen == held_out(pictures, 0.25, 1)
+    assert len(held_out(pictures, 0.99, 1)) == 19
+    assert held_out(pictures[:1], 0.5, 1) == ()
+
+
+def test_weights_of_classes() -> None:
+    tally = TruthTally(("a", "b", "ground"))
+    tally.add("x", np.array([[0] * 10 + [1] * 40 + [2] * 1000 + [-1] * 7], np.int32), [], [])
+    a, b, ground = tally.weights(2, 0.1)
+    # Cells times weight are the same of each class.
+    assert a * 10 == pytest.approx(b * 40) == pytest.approx(ground * 100, rel=1e-4)
+    assert TruthTally(("a", "b")).weights(1, 0.5) == (1, 1)
+
+
+#: What is changed, and the one line that says what is wrong.
+WRONG: list[tuple[Callable[[], dict[str, Any]], str]] = [
+    (lambda: {"background": 1.5}, "background 1.5: expected a share of 1"),
+    (lambda: {"hold_out": 1.0}, "hold_out 1: nothing would be left to learn from"),
+    (lambda: {"batch": 0}, "batch 0: expected a number from 1 on"),
+    (lambda: {"pictures": -1}, "pictures -1: expected a number from 0 on"),
+    (lambda: {"annotations": "none.json"}, "none.json: No such file or directory"),
+    (lambda: {"images": "none"}, "none: is not a folder"),
+    (lambda: {"folder": "missing/plan"}, "there is no folder missing"),
+    (lambda: {"folder": "images"}, "images: holds an input"),
+    (lambda: {"settings": ns.Settings(mean=np.zeros((1, 9, 9), np.float32))}, "mean picture is a"),
+    (lambda: {"settings": ns.Settings(channel_swap="bgr")}, "channel"),
+    (lambda: {"freeze": ["conv9"]}, "conv9"),
+    (lambda: {"input_size": 8}, "8x8"),
+    (lambda: {"classes": ["a", "b"]}, "its classes are 0, 1"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), WRONG, ids=range(len(WRONG)))
+def test_what_cannot_be_planned_is_one_line_and_nothing_is_written(
+    change: Callable[[], dict[str, Any]], words: str, digits: dict[str, Any]
+) -> None:
+    before = sorted(os.listdir("."))
+    with pytest.raises(ns.NetsurgeryError, match=re.escape(words)) as error:
+        plan(**change())
+    assert "\n" not in str(error.value)
+    assert sorted(os.listdir(".")) == before
+
+
+def test_what_is_not_a_net_or_its_weights_is_one_line(
+    digits: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = Path(NET).read_bytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+    Path("solver").write_text('net: "a.prototxt" max_iter: 2')
+    other = Path(NET).read_text()
+    for name in ("conv1", "conv2", "conv3", "ip1"):
+        other = other.replace(f'"{name}"', f'"{name}_of_another"')
+    Path("other").write_text(other)
+    ns.init("other", "weights")
+    Path("cut").write_bytes(Path(MODEL).read_bytes()[:-9])
+    words = "-o new --annotations truth.json --images images"
+    for files, expected in (
+        (("solver", MODEL), "error: solver: is a solver, not a net; its net is 'a.prototxt'"),
+        ((NET, "weights"), "error: weights is of another net: of the 5 layers with params"),
+        ((NET, "cut"), "error: cut: "),
+        ((NET, "none"), "error: none: No such file or directory"),
+        ((NET, "images"), "error: images: is a folder, expected a caffemodel"),
+        ((NET, NET), f"error: {NET}: "),
+        (("-", MODEL), "error: a plan names its files: give a file, not standard input"),
+    ):
+        code = run(["train", "plan", *files, *words.split()])
+        error = capsys.readouterr().err
+        assert code == (2 if "-" in files else 1), error
+        assert error.startswith(expected)
+        assert error.count("\n") == 1
+        assert not Path("new").exists()
+
+
+def test_a_link_is_not_followed_and_inputs_are_not_outputs(digits: dict[str, Any]) -> None:
+    before = Path("truth.json").read_bytes()
+    for folder, words in (
+        ("truth.json", "truth.json: "),
+        ("images", "images: holds an input"),
+        (".", "holds an input"),
+    ):
+        with pytest.raises(ns.OutputError, match=re.escape(words)):
+            plan(folder, force=True)
+    assert Path("truth.json").read_bytes() == before
+
+
+def test_memory_is_claimed(digits: dict[str, Any]) -> None:
+    """Of annotations, pictures and batches: what is too large is refused by its name."""
+    Image.new("L", (3000, 2000)).save("images/empty.png")
+    ns.set_max_memory("4MiB")
+    try:
+        with pytest.raises(ns.MemoryLimitError, match=r"images/empty.png: .* needs"):
+            plan(pictures=0)
+    finally:
+        ns.set_max_memory(None)
+    assert not Path("plan").exists()
+    digits["pictures"] *= 20_000
+    Path("truth.json").write_text(json.dumps(digits))
+    ns.set_max_memory("60MiB")
+    try:
+        with pytest.raises(ns.MemoryLimitError, match=r"truth.json: its annotations needs"):
+            plan()
+    finally:
+        ns.set_max_memory(None)
+
+
+def test_a_broken_picture_leaves_nothing(digits: dict[str, Any]) -> None:
+    Path("images/c.png").write_bytes(Path("images/c.png").read_bytes()[:500])
+    with pytest.raises(ns.ImageError, match=r"images/c.png: broken picture"):
+        plan()
+    Image.new("L", (288, 190)).save("images/b.png")
+    with pytest.raises(ns.FormatError, match=r"images/b.png: 190x288 pixels, but"):
+        plan()
+    assert not [name for name in os.listdir(".") if "plan" in name]
+
+
+def test_a_plan_is_replaced_with_force_alone(digits: dict[str, Any]) -> None:
+    plan(pictures=1)
+    with pytest.raises(ns.OutputError, match=r"plan: exists already; force=True replaces it"):
+        plan()
+    plan(force=True, pictures=0)
+    assert not Path("plan/pictures").exists()
+    Path("mine").mkdir()
+    with pytest.raises(ns.OutputError, match=r"found none of plan.json in it"):
+        plan("mine", force=True)
+
+
+def test_a_plan_whose_files_changed_is_refused(digits: dict[str, Any]) -> None:
+    plan(pictures=0)
+    Path("truth.json").write_text(json.dumps(digits) + " ")
+    with pytest.raises(ns.FormatError, match=r"truth.json: has changed since .*; plan again"):
+        open_plan(Path("plan"))
+    for text, words in (
+        ("{", "is not a training plan"),
+        ("[]", "is not a training plan"),
+        ('{"netsurgery": "0.0.1", "format": 1}', "of netsurgery 0.0.1"),
+        (f'{{"netsurgery": "{ns.__version__}", "format": 1}}', "is not a training plan"),
+    ):
+        Path("plan/plan.json").write_text(text)
+        with pytest.raises(ns.FormatError, match=words):
+            read_plan(Path("plan"))
+    with pytest.raises(ns.FormatError, match=r"holds no training plan \(no plan.json\)"):
+        read_plan(Path("images"))
+
+
+def test_the_command(digits: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    words = f"train plan {NET} {MODEL} --annotations truth.json --images images --scale 0.5-1.2"
+    assert run([*words.split(), "-o", "plan", "--background-class", "10"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^7 +3 +3 +0$", out, re.MULTILINE)
+    assert "trains data 8x1x88x88" in out
+    assert "1 picture without an object, such as empty.png" in out
+    assert "wrote plan/plan.json" in out
+    assert run([*words.split(), "-o", "plan"]) == 1
+    assert capsys.readouterr().err == "error: plan: exists already; --force replaces it\n"
+    for wrong in ("--scale 3", "--near x", "--background 2", "--rate 0", "--hold-out 1"):
+        assert run([*words.split(), "-o", "other", *wrong.split()]) == 2
+    assert run([*words.split(), "-o", "other", "--near", "0.5"]) == 1
+    assert "near 0.5, far 0.3: expected 0 <= near <= far" in capsys.readouterr().err
+    assert not Path("other").exists()
+
+
+def test_options_have_the_defaults_of_the_library(
+    digits: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = f"train plan {NET} {MODEL} --annotations truth.json --images images --pictures 0 -o one"
+    assert run([*words.split(), "-q"]) == 0
+    ns.train_plan(NET, MODEL, "two", annotations="truth.json", images="images", pictures=0)
+    assert Path("one/plan.json").read_text() == Path("two/plan.json").read_text()
+
+
+def test_settings_of_this_net_are_taken(
+    digits: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From netsurgery.toml, where it names the net; a fully convolutional one's window too."""
+    ns.convert(NET, MODEL, ".", engine="embedded", settings=ns.Settings(raw_scale=2))
+    net, model = "digits_deploy_full_conv.prototxt", "digits_full_conv.caffemodel"
+    words = "--annotations truth.json --images images --background-class 10 --pictures 0 -q"
+    for each, folder in (((net, model), "own"), ((NET, MODEL), "plain")):
+        assert run(["train", "plan", *each, "-o", folder, *words.split()]) == 0
+    own, plain = (read_plan(Path(folder)) for folder in ("own", "plain"))
+    assert (own.settings, plain.settings) == ({"raw_scale": 2.0}, {})
+    assert own.window == plain.window == (32, 32)
+    with np.load("own/truth.npz") as first, np.load("plain/truth.npz") as second:
+        assert all(np.array_equal(first[name], second[name]) for name in first)
