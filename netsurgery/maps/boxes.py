@@ -1,0 +1,183 @@
+"""Boxes of what a class map finds: windows of cells that are sure of a class.
+
+A cell gives a box where its likeliest class is not the background and scores at least a threshold:
+its window, clipped to the picture. Of boxes of a class that overlap, those of higher scores stay
+(non-maximum suppression, greedily); of equal scores that of the earlier map, row and column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from netsurgery.errors import NetError, SettingsError
+from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.memory import Claim
+from netsurgery.io.wording import argument
+from netsurgery.maps.row_blocks import row_blocks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from netsurgery.maps.classmap import ClassMap
+
+    Array = NDArray[np.float64]
+
+__all__ = ["BoxRules", "Candidates", "MapBox", "candidates", "map_boxes", "overlaps", "suppressed"]
+
+#: Bytes of a candidate, in the arrays that it passes through.
+_CANDIDATE = 300
+#: A score beyond all others is written as the largest number there is.
+_MOST = float(np.finfo(np.float32).max)
+
+
+@checks_arguments()
+@dataclass(frozen=True)
+class BoxRules:
+    """Which cells give a box, and which boxes stay.
+
+    threshold: the least score of a cell's class; None for 0.5, of maps of probabilities. overlap:
+    of two boxes of a class that share more than that part of their union one goes. Raises
+    SettingsError for an overlap outside of 0..1 and a threshold that is no number.
+
+    >>> BoxRules(threshold=0.8).overlap
+    0.3
+    """
+
+    threshold: float | None = None
+    overlap: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not np.isfinite(self.threshold):
+            raise SettingsError(f"threshold {self.threshold:g}: expected a finite number")
+        if not 0 <= self.overlap <= 1:
+            raise SettingsError(f"overlap {self.overlap:g}: expected a number from 0 to 1")
+
+    def least(self, is_probability: bool, blob: str) -> float:
+        """The threshold for a map. Raises NetError where scores need one that is named."""
+        if self.threshold is not None:
+            return self.threshold
+        if not is_probability:
+            raise NetError(
+                f"blob {blob!r} has scores, not probabilities: say from which score on a cell "
+                f"gives a box ({argument('--threshold')})"
+            )
+        return 0.5
+
+
+class MapBox(NamedTuple):
+    """box: left, top, right, bottom in pixels of the picture. number: the class."""
+
+    number: int
+    score: float
+    box: tuple[float, float, float, float]
+
+
+class Candidates(NamedTuple):
+    """Boxes in the order of their cells: numbers N, scores N, boxes N x 4."""
+
+    numbers: NDArray[np.intp]
+    scores: Array
+    boxes: Array
+
+
+def map_boxes(
+    class_map: ClassMap, rules: BoxRules | None = None, background: int | None = None
+) -> list[MapBox]:
+    """The boxes of a map, those of higher scores first.
+
+    background: the class that gives no box, None where all do. Raises NetError where the cells'
+    places are not known, and for scores without a threshold; MemoryLimitError.
+
+    >>> import netsurgery as ns
+    >>> paths = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> settings = ns.convert(*paths, "map", input_size=(192, 288)).paths.settings
+    >>> class_map = ns.classify_map("examples/digits_canvas.png", settings, engine="embedded")
+    >>> boxes = map_boxes(class_map, BoxRules(0.99), class_map.background)
+    >>> sorted(box.number for box in boxes), boxes[0].box
+    ([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], (136.0, 16.0, 168.0, 48.0))
+    """
+    rules = rules or BoxRules()
+    least = rules.least(class_map.is_probability, class_map.blob)
+    return suppressed([candidates(class_map, least, background)], rules.overlap)
+
+
+def candidates(class_map: ClassMap, least: float, background: int | None) -> Candidates:
+    """The boxes of all cells whose class scores at least so much, row by row.
+
+    Those without a pixel of the picture are left out. Raises NetError, MemoryLimitError.
+    """
+    geometry = class_map.geometry
+    if geometry.stride is None or geometry.window is None:
+        raise NetError(
+            f"{class_map.image}: the total stride of blob {class_map.blob!r} is not known, so its "
+            "cells have no boxes"
+        )
+    numbers = class_map.argmax()
+    sure = numbers != (-1 if background is None else background)
+    for rows in row_blocks(class_map.values.shape):
+        sure[rows] &= class_map.values[:, rows].max(axis=0) >= least
+    with Claim(_CANDIDATE * int(sure.sum()), f"{class_map.image}: its boxes"):
+        row, column = np.nonzero(sure)
+        height, width = geometry.placement.image
+        boxes = np.empty((len(row), 4))
+        for axis, at, side in ((0, row, height), (1, column, width)):
+            low = geometry.start[axis] + geometry.stride[axis] * at.astype(np.float64)
+            edges = low, low + geometry.window[axis]
+            for corner, edge in zip((1 - axis, 3 - axis), edges, strict=True):
+                boxes[:, corner] = np.clip(geometry.placement.to_image(edge, axis), 0, side)
+        found = numbers[row, column]
+        scores = class_map.values[found, row, column].astype(np.float64)
+        seen = (boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3])
+        return Candidates(found[seen], np.clip(scores[seen], -_MOST, _MOST), boxes[seen])
+
+
+def suppressed(parts: Sequence[Candidates], overlap: float) -> list[MapBox]:
+    """The candidates of all maps of a picture that stay, those of higher scores first.
+
+    Of equal scores the earlier map's come first, then those of the earlier cell. A candidate goes
+    where one of its class that stays is before it and shares more than `overlap` of their union.
+    """
+    count = sum(len(part.numbers) for part in parts)
+    with Claim(_CANDIDATE * count, "the boxes of a picture"):
+        numbers, scores, boxes = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order = np.argsort(-scores, kind="stable")
+        kept = np.zeros(count, np.bool_)
+        for number in np.unique(numbers):
+            own = order[numbers[order] == number]
+            kept[list(_kept(boxes, own, overlap))] = True
+        return list(_listed(numbers, scores, boxes, (at for at in order.tolist() if kept[at])))
+
+
+def _kept(boxes: Array, order: NDArray[np.intp], overlap: float) -> Iterator[int]:
+    """Which of the boxes in `order` stay: the first, and so on with what it does not suppress."""
+    while len(order):
+        best, order = order[0], order[1:]
+        yield int(best)
+        order = order[overlaps(boxes[best], boxes[order]) <= overlap]
+
+
+def _listed(
+    numbers: NDArray[np.intp], scores: Array, boxes: Array, order: Iterable[int]
+) -> Iterator[MapBox]:
+    for at in order:
+        left, top, right, bottom = boxes[at].tolist()
+        yield MapBox(int(numbers[at]), float(scores[at]), (left, top, right, bottom))
+
+
+def overlaps(box: Array, boxes: Array) -> Array:
+    """What parts of their unions a box, 4, and each of others, N x 4, share: 0 to 1.
+
+    >>> overlaps(np.array([0, 0, 2, 2]), np.array([[1, 0, 3, 2], [2, 0, 4, 2]]))
+    array([0.33333333, 0.        ])
+    """
+    low = np.maximum(box[:2], boxes[:, :2])
+    high = np.minimum(box[2:], boxes[:, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    union = (box[2:] - box[:2]).prod() + areas - shared
+    result: Array = np.divide(shared, union, out=np.zeros(len(boxes)), where=union > 0)
+    return result
