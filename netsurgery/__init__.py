@@ -55,6 +55,8 @@ _MODULES = {
     "verbs.draw": "draw",
     "verbs.draw_result": "NetDrawing",
     "verbs.edit": "Edit edit",
+    "verbs.evaluate": "evaluate",
+    "verbs.evaluate_result": "NetEvaluation",
     "verbs.export": "OnnxExport export_onnx",
     "verbs.init": "Initialization init",
     "verbs.inspect": "inspect",
@@ -80,6 +82,7 @@ _MODULES = {
     # pictures, maps and features
     "formats.presets": "Preset presets",
     "formats.settings": "Settings read_settings",
+    "maps.boxes": "BoxRules",
     "maps.channel_view": "ChannelView",
     "maps.classmap": "ClassMap Geometry",
     "maps.features": "Extractor Features open_extractor",

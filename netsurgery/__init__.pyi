@@ -97,6 +97,7 @@ from netsurgery.formats.settings import (
     read_settings as read_settings,
 )
 from netsurgery.io.memory import set_max_memory as set_max_memory
+from netsurgery.maps.boxes import BoxRules as BoxRules
 from netsurgery.maps.channel_view import (
     ChannelView as ChannelView,
 )
@@ -192,6 +193,8 @@ from netsurgery.verbs.edit import Edit as Edit
 from netsurgery.verbs.edit import (
     edit as edit,
 )
+from netsurgery.verbs.evaluate import evaluate as evaluate
+from netsurgery.verbs.evaluate_result import NetEvaluation as NetEvaluation
 from netsurgery.verbs.export import OnnxExport as OnnxExport
 from netsurgery.verbs.export import (
     export_onnx as export_onnx,

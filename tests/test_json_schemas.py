@@ -68,6 +68,13 @@ RUNS: dict[str, list[str]] = {
         "NET MODEL ip2[0][5]=msra:seed=1 -o edited --force",
         "normalized norms fold -o edited --force --prototxt-out folded",
     ],
+    "evaluate": [
+        ". --annotations some.json --classes a=1 --background 0 --boxes --threshold -100 "
+        "--coco-results results.json --force --size image --labels names --engine embedded "
+        "--prototxt NET_full_conv.prototxt --weights MODEL_full_conv.caffemodel",
+        ". --annotations masks --classes a=1 --classes b=2 --engine embedded "
+        "--prototxt NET_full_conv.prototxt --weights MODEL_full_conv.caffemodel",
+    ],
     "export": [
         "NET MODEL -o net.onnx --force",
         "NET_full_conv.prototxt MODEL_full_conv.caffemodel -o net.onnx --force",
@@ -240,6 +247,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with RunLog(Path("reported"), 0) as log:
             log.add(Step(1, {"loss": 0.25}, 3))
             log.add_evaluation(Evaluation(1, np.array([[3, 1], [0, 2]]), 0.5, {"a.png": 0.5}))
+        truth["pictures"] = [
+            {"file": "grey.png", "boxes": boxes, "ignored": [[30, 0, 60, 30]]},
+            {"file": "tiny.png", "height": 5, "width": 5},
+        ]
+        Path("some.json").write_text(json.dumps(truth))
+        Path("masks").mkdir()
+        Image.linear_gradient("L").resize((60, 30)).point(lambda at: at // 128).save(
+            "masks/grey.png"
+        )
         settings = ns.Settings("NET_full_conv.prototxt", "MODEL_full_conv.caffemodel")
         names = ["grey.png", "nowhere.png"]
         ns.plan_job(names, settings, "job", outputs={"npy": "maps/"}, engine="embedded").resume()

@@ -46,6 +46,7 @@ COMMANDS = {
     "verify": ("verify", "Verify that two nets compute the same function."),
     "features": ("features", "Save blobs as arrays, with their position in the image."),
     "setup": ("setup", "Find a net's preprocessing from images of known classes."),
+    "evaluate": ("evaluate", "Compare a net's map with what is annotated of images."),
     "train": ("train", "Train a classifier by sliding windows."),
     "job": ("job", "Look at a job of classify-map, go on with it, merge its outputs."),
     "presets": ("presets", "List the preprocessing presets of --preprocess."),

@@ -1,4 +1,7 @@
-"""The options of `train plan`: which cells are of an object, chance, and how weights change."""
+"""The options of `train plan`: which cells are of an object, chance, and how weights change.
+
+`evaluate` has the first of them, too.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import click
 from netsurgery.cli.command import CHANCE, OWN, SOLVER, TRAINING, TRUTH, WordType, headed, of_net
 from netsurgery.cli.options import NumberType
 
-__all__ = ["augmentation_options", "net_options", "rule_options", "solver_options"]
+__all__ = ["augmentation_options", "net_options", "rule_options", "solver_options", "truth_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,8 +35,8 @@ SHARE = NumberType(min=0, max=1)
 
 
 @headed(TRUTH)
-def rule_options(command: F) -> F:
-    """--near, --far, --scale, --mask and --background; the command gets `rules`, `background`."""
+def truth_options(command: F) -> F:
+    """--near, --far, --scale and --mask; the command gets `rules`."""
 
     @click.option(
         "--near",
@@ -68,14 +71,6 @@ def rule_options(command: F) -> F:
         help="With masks: the class of a cell is that of the pixel at its window's centre, or of "
         "most of the window's pixels.",
     )
-    @click.option(
-        "--background",
-        type=SHARE,
-        default=0.15,
-        show_default=True,
-        metavar="X",
-        help="Share of the background's cells that count in each step.",
-    )
     @functools.wraps(command)
     def wrapped(
         *args: Any, near: float, far: float, scale: tuple[float, float], mask: Any, **kwargs: Any
@@ -85,6 +80,20 @@ def rule_options(command: F) -> F:
         return command(*args, rules=TruthRules(near, far, scale, mask), **kwargs)
 
     return wrapped  # type: ignore[return-value]
+
+
+@headed(TRUTH)
+def rule_options(command: F) -> F:
+    """The same, and --background; the command gets `rules` and `background`."""
+    background = click.option(
+        "--background",
+        type=SHARE,
+        default=0.15,
+        show_default=True,
+        metavar="X",
+        help="Share of the background's cells that count in each step.",
+    )
+    return truth_options(background(command))
 
 
 @headed(CHANCE)

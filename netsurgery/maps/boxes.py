@@ -26,7 +26,16 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["BoxRules", "Candidates", "MapBox", "candidates", "map_boxes", "overlaps", "suppressed"]
+__all__ = [
+    "BoxRules",
+    "Candidates",
+    "MapBox",
+    "candidates",
+    "least_score",
+    "map_boxes",
+    "overlaps",
+    "suppressed",
+]
 
 #: Bytes of a candidate, in the arrays that it passes through.
 _CANDIDATE = 300
@@ -56,16 +65,17 @@ class BoxRules:
         if not 0 <= self.overlap <= 1:
             raise SettingsError(f"overlap {self.overlap:g}: expected a number from 0 to 1")
 
-    def least(self, is_probability: bool, blob: str) -> float:
-        """The threshold for a map. Raises NetError where scores need one that is named."""
-        if self.threshold is not None:
-            return self.threshold
-        if not is_probability:
-            raise NetError(
-                f"blob {blob!r} has scores, not probabilities: say from which score on a cell "
-                f"gives a box ({argument('--threshold')})"
-            )
-        return 0.5
+
+def least_score(rules: BoxRules, is_probability: bool, blob: str) -> float:
+    """The threshold for a map of a blob. Raises NetError where scores need one that is named."""
+    if rules.threshold is not None:
+        return rules.threshold
+    if not is_probability:
+        raise NetError(
+            f"blob {blob!r} has scores, not probabilities: say from which score on a cell gives a "
+            f"box ({argument('--threshold')})"
+        )
+    return 0.5
 
 
 class MapBox(NamedTuple):
@@ -101,7 +111,7 @@ def map_boxes(
     ([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], (136.0, 16.0, 168.0, 48.0))
     """
     rules = rules or BoxRules()
-    least = rules.least(class_map.is_probability, class_map.blob)
+    least = least_score(rules, class_map.is_probability, class_map.blob)
     return suppressed([candidates(class_map, least, background)], rules.overlap)
 
 

@@ -21,6 +21,7 @@ FOLDERS = {
     ("job status", "DIR"),
     ("job resume", "DIR"),
     ("job merge", "DIR"),
+    ("evaluate", "IMAGES"),
     ("train plan", "--images"),
     ("train plan", "-o/--output-dir"),
 }

@@ -34,6 +34,10 @@ NOTED: dict[str, list[str]] = {
     "job status": ["grey.job"],
     "job resume": ["grey.job"],
     "job merge": ["grey.job --npy merged.npy --force"],
+    "evaluate": [
+        ". --annotations truth.json --classes a=1 --blob conv --prototxt good.prototxt "
+        "--weights good.caffemodel --engine embedded"
+    ],
     "train plan": [
         "good.prototxt good.caffemodel --annotations truth.json --images . -o plan --force"
     ],

@@ -1,0 +1,73 @@
+"""Boxes as COCO's evaluation reads them: a JSON list of image_id, category_id, bbox and score.
+
+The ids are those of the annotations where these are COCO's; else pictures and classes are numbered
+from 1 on, in the order of the annotations.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from netsurgery.train.objects import Annotations, Box
+from netsurgery.train.records import read_record
+
+__all__ = ["CocoBox", "CocoIds", "coco_ids", "coco_results"]
+
+
+class CocoIds(NamedTuple):
+    """The ids of the pictures by their names, and of the classes."""
+
+    images: dict[str, int]
+    categories: dict[str, int]
+
+
+class CocoBox(NamedTuple):
+    """A box that is found: the ids, left, top, right, bottom, and the score."""
+
+    image: int
+    category: int
+    box: Box
+    score: float
+
+
+def coco_ids(annotations: Annotations) -> CocoIds:
+    """The ids for annotations that were read from their `source`. Raises FormatError."""
+    source = Path(annotations.source)
+    if source.is_file():
+        record, claim = read_record(source)
+        with claim:
+            if "images" in record.values or "annotations" in record.values:
+                images = (each for each in record.records("images"))
+                categories = (each for each in record.records("categories"))
+                return CocoIds(
+                    {each.text("file_name"): each.whole("id") for each in images},
+                    {each.text("name"): each.whole("id") for each in categories},
+                )
+    return CocoIds(
+        {picture.name: number for number, picture in enumerate(annotations.pictures, 1)},
+        {name: number for number, name in enumerate(annotations.classes, 1)},
+    )
+
+
+def coco_results(boxes: Iterable[CocoBox]) -> bytes:
+    """The file's bytes, a line a box.
+
+    >>> print(coco_results([CocoBox(7, 2, (1.0, 2.0, 4.0, 8.0), 0.5)]).decode(), end="")
+    [
+    {"image_id": 7, "category_id": 2, "bbox": [1.0, 2.0, 3.0, 6.0], "score": 0.5}
+    ]
+    """
+    lines = []
+    for each in boxes:
+        left, top, right, bottom = each.box
+        record = {
+            "image_id": each.image,
+            "category_id": each.category,
+            "bbox": [left, top, right - left, bottom - top],
+            "score": each.score,
+        }
+        lines.append(json.dumps(record, allow_nan=False))
+    return ("[\n" + ",\n".join(lines) + "\n]\n").encode()

@@ -1,0 +1,121 @@
+"""How right a net is about one picture: its cells, a mask's pixels, and boxes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from netsurgery.errors import NetError
+from netsurgery.maps.boxes import Candidates, MapBox, suppressed
+from netsurgery.maps.class_names import check_class
+from netsurgery.maps.classmap import ClassMap
+from netsurgery.train.box_score import Outcome, outcomes
+from netsurgery.train.objects import AnnotatedPicture
+from netsurgery.train.score import Confusion, pixel_confusion
+from netsurgery.train.truth import IGNORED, TruthRules, open_truth, true_cells
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.intp]
+
+__all__ = ["FoundBox", "PictureScore", "Scorer"]
+
+
+class FoundBox(NamedTuple):
+    """A box that was found, and what became of it."""
+
+    box: MapBox
+    outcome: Outcome
+
+
+class PictureScore(NamedTuple):
+    """cells, pixels: by the places of `Scorer.classes`, one more for all other classes of the net.
+
+    pixels: None where there is no mask. objects: how many there are of each of the net's classes.
+    boxes: those found, of annotated classes, those of higher scores first.
+    """
+
+    cells: Confusion
+    pixels: Confusion | None
+    objects: Mapping[int, int]
+    boxes: Sequence[FoundBox]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores pictures of the same annotations.
+
+    numbers: the net's class of each class of the annotations, IGNORED for what does not count.
+    background: the net's class of what is none of them; where there is None, cells in which nothing
+    is annotated do not count.
+    """
+
+    numbers: Mapping[str, int]
+    background: int | None
+    rules: TruthRules
+
+    @cached_property
+    def classes(self) -> tuple[int, ...]:
+        """The net's classes that something may be of, in their order."""
+        annotated = {number for number in self.numbers.values() if number != IGNORED}
+        own = set() if self.background is None else {self.background}
+        return tuple(sorted(annotated | own))
+
+    def score(
+        self,
+        picture: AnnotatedPicture,
+        class_map: ClassMap,
+        parts: Sequence[Candidates] = (),
+        overlap: float = 1.0,
+    ) -> PictureScore:
+        """How right a picture's map is, and the boxes of `parts`, its maps at all scales.
+
+        Raises NetError where the cells' places are not known, FormatError where the picture is not
+        the one annotated, what opening a mask raises, MemoryLimitError.
+        """
+        windows = class_map.windows()
+        if windows is None:
+            raise NetError(
+                f"{class_map.image}: the total stride of blob {class_map.blob!r} is not known, so "
+                "nothing is known of its cells"
+            )
+        places = self._places(class_map)
+        truth = open_truth(picture, class_map.geometry.placement.image, self.numbers)
+        background = IGNORED if self.background is None else self.background
+        labels = true_cells(truth, windows, background, self.rules).labels
+        given, count = places[class_map.argmax()], len(self.classes) + 1
+        pixels = None
+        if truth.mask is not None:
+            mask = _placed(truth.mask, places)
+            pixels = pixel_confusion(mask, given, class_map.geometry, count)
+        known = {number for number in self.numbers.values() if number != IGNORED}
+        boxes = suppressed(parts, overlap) if parts else []
+        boxes = [box for box in boxes if box.number in known]
+        return PictureScore(
+            Confusion.of(_placed(labels, places), given, count),
+            pixels,
+            Counter(number for number in truth.numbers if number != IGNORED),
+            [FoundBox(*each) for each in zip(boxes, outcomes(boxes, truth), strict=True)],
+        )
+
+    def _places(self, class_map: ClassMap) -> Numbers:
+        """The place in `classes` of each class of the net; all others have the last."""
+        for number in self.classes:
+            check_class(number, class_map.classes, class_map.blob)
+        places = np.full(class_map.classes, len(self.classes), np.intp)
+        places[list(self.classes)] = range(len(self.classes))
+        return places
+
+
+def _placed(labels: NDArray[np.int32], places: Numbers) -> NDArray[np.int32]:
+    """The labels by their places; IGNORED stays."""
+    result = np.full(labels.shape, IGNORED, np.int32)
+    counts = labels != IGNORED
+    result[counts] = places[labels[counts]]
+    return result

@@ -1,0 +1,322 @@
+"""``netsurgery.evaluate``: how right a net is about annotated pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netsurgery.engines.contract import AnyEngine
+from netsurgery.errors import FormatError, NetsurgeryError, SettingsError
+from netsurgery.formats.settings import as_settings
+from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.files import Outputs
+from netsurgery.io.memory import Claim
+from netsurgery.io.wording import argument
+from netsurgery.maps.boxes import BoxRules, candidates, least_score
+from netsurgery.maps.class_names import ClassNames
+from netsurgery.maps.mapper import open_mapper
+from netsurgery.net.state import TEST, NetState
+from netsurgery.open_net.arguments import AnyPath
+from netsurgery.train.annotations import annotation_files, read_annotations
+from netsurgery.train.box_score import BoxCounts
+from netsurgery.train.class_match import match_classes
+from netsurgery.train.coco_results import CocoBox, CocoIds, coco_ids
+from netsurgery.train.coco_results import coco_results as as_coco_results
+from netsurgery.train.objects import AnnotatedPicture, Annotations
+from netsurgery.train.picture_score import PictureScore, Scorer
+from netsurgery.train.score import Confusion
+from netsurgery.train.truth import TruthRules
+from netsurgery.verbs.evaluate_result import ClassScore, NetEvaluation, PictureRow
+from netsurgery.verbs.picture_results import opened_model, results_of
+
+if TYPE_CHECKING:
+    from netsurgery.formats.presets import PresetName
+    from netsurgery.formats.settings import Settings
+    from netsurgery.maps.image import Picture
+    from netsurgery.maps.mapper import Mapper
+    from netsurgery.maps.picture_options import AnyPictureOptions
+    from netsurgery.open_net.net import Net
+
+__all__ = ["evaluate"]
+
+#: Bytes of a box that is kept until all are written, and in the file.
+_BOX = 600
+#: No picture is scaled by more.
+_MOST_SCALE = 100
+
+
+@checks_arguments()
+def evaluate(
+    images: AnyPath,
+    settings: Settings | AnyPath | None = None,
+    *,
+    annotations: AnyPath,
+    classes: Mapping[str, str] | None = None,
+    rules: TruthRules | None = None,
+    boxes: BoxRules | None = None,
+    box_scales: Iterable[float] = (1.0,),
+    coco_results: AnyPath | None = None,
+    net: Net | None = None,
+    size: AnyPictureOptions = "net",
+    stride: int | None = None,
+    blob: str | None = None,
+    drop_labels: bool | None = None,
+    preprocess: PresetName | None = None,
+    engine: AnyEngine = "auto",
+    state: NetState = TEST,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> NetEvaluation:
+    """How right a net is about annotated pictures: the classes of its map's cells, and boxes.
+
+    images: the folder of the pictures. annotations: COCO's JSON, a folder of Pascal VOC's files or
+    of masks, or a JSON of points and boxes. settings, net, size, stride, blob, drop_labels,
+    preprocess, engine, state: as in `classify_maps`; the settings' background is the class of what
+    is none of the annotated, and without one cells in which nothing is annotated do not count.
+    classes: which of the net's classes, by number or label, a class of the annotations is, "none"
+    where it is not to count; the others are the net's of exactly the same name. For masks without
+    a `classes.txt` its keys are the names of the masks' numbers, from 0 on. rules: which cells are
+    of an object, see TruthRules. boxes: how boxes are made of the map, see BoxRules, to be compared
+    with those annotated. box_scales: factors of the input's size at which boxes are looked for,
+    together. coco_results: a file for all boxes, in COCO's format of results. force: replace it.
+    progress: called with the pictures done and their number.
+
+    A picture that fails is a row with its error. Raises FormatError for broken annotations, and for
+    classes that are none of the net's; what `classify_maps` raises of the net or the settings;
+    OutputError; MemoryLimitError.
+
+    >>> import json
+    >>> import netsurgery as ns
+    >>> boxes = [{"class": "3", "box": [17, 9, 47, 39]}, {"class": "4", "box": [137, 17, 167, 47]}]
+    >>> truth = {"classes": ["3", "4"], "pictures": [{"file": "digits_canvas.png", "boxes": boxes}]}
+    >>> with open("truth.json", "w") as file:
+    ...     json.dump(truth, file)
+    >>> model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> with ns.convert(*model, input_size=(192, 288)).net as net:
+    ...     result = ns.evaluate("examples", net=net, annotations="truth.json",
+    ...                          boxes=ns.BoxRules(0.9), engine="embedded")
+    >>> print(result)
+    1 picture: 2 of 2 cells right
+    >>> result.mean_average_precision
+    1.0
+    """
+    if coco_results is not None and boxes is None:
+        raise SettingsError(
+            f"{argument('--coco-results')}: a file of boxes, but none are asked for "
+            f"({argument('--boxes')})"
+        )
+    scales = _checked_scales(box_scales)
+    source, mapping = Path(annotations), dict(classes or {})
+    read = read_annotations(source, Path(images), _mask_names(source, mapping))
+    if boxes is not None:
+        _check_have_boxes(read)
+    drop = blob is not None if drop_labels is None else drop_labels
+    with ExitStack() as stack:
+        model, engine = opened_model(stack, net, engine)
+        mapper = stack.enter_context(open_mapper(
+            as_settings(settings, preprocess), engine, blob=blob, size=size, stride=stride,
+            drop_labels=drop, state=state, model=model,
+        ))  # fmt: skip
+        names = ClassNames(mapper.source.classes, mapper.labels, mapper.source.blob)
+        own = mapper.background
+        background = None if own is None else names.find_background(own)
+        numbers = match_classes(read.classes, names, mapping, read.source)
+        scorer = Scorer(numbers, background, rules or TruthRules())
+        if boxes is not None:
+            least_score(boxes, mapper.source.is_probability, mapper.source.blob)
+        file = None if coco_results is None else os.fspath(coco_results)
+        ids = None if file is None else coco_ids(read)
+        outputs = None if file is None else _outputs(file, mapper, read, force)
+        run = _Run(mapper, read, scorer, boxes, scales, ids)
+        run.all(progress)
+        written: tuple[str, ...] = ()
+        if file is not None and outputs is not None and run.good:
+            with outputs:
+                outputs[file].write(as_coco_results(run.coco))
+            written = (file,)
+        return run.result(names, written)
+
+
+def _checked_scales(scales: Iterable[float]) -> tuple[float, ...]:
+    """Raises SettingsError for none, and for numbers that are no scale."""
+    checked = tuple(dict.fromkeys(map(float, scales)))
+    if not checked or not all(1 / _MOST_SCALE <= scale <= _MOST_SCALE for scale in checked):
+        listed = ", ".join(f"{scale:g}" for scale in checked) or "none"
+        raise SettingsError(
+            f"{argument('--box-scales')}: found {listed}, expected factors of the input's size, "
+            f"{1 / _MOST_SCALE:g} to {_MOST_SCALE}"
+        )
+    return checked
+
+
+def _mask_names(source: Path, mapping: Mapping[str, str]) -> tuple[str, ...] | None:
+    """The names of masks' numbers that the caller gives, where their folder has none."""
+    if not mapping or not source.is_dir():
+        return None
+    files = annotation_files(source)
+    named = files[0].suffix == ".txt" or files[-1].suffix.lower() != ".png"
+    return None if named else tuple(mapping)
+
+
+def _check_have_boxes(annotations: Annotations) -> None:
+    """Raise FormatError where boxes cannot be compared with what is annotated."""
+    for picture in annotations.pictures:
+        what = "a mask" if picture.mask is not None else ""
+        if any(thing.is_point for thing in picture.objects):
+            what = "points"
+        if what:
+            raise FormatError(
+                f"{annotations.source}: {picture.name} is annotated by {what}, with which boxes "
+                f"cannot be compared; leave out {argument('--boxes')}"
+            )
+
+
+def _outputs(file: str, mapper: Mapper, annotations: Annotations, force: bool) -> Outputs:
+    """The file of results, refused before any work where it would replace something."""
+    inputs = [*mapper.source.model.files, *(each.path for each in annotations.pictures)]
+    source = Path(annotations.source)
+    inputs += [annotations.source] if source.is_file() else map(str, annotation_files(source))
+    return Outputs([file], inputs=inputs, force=force)
+
+
+@dataclass(eq=False)
+class _Run:
+    """Scores all pictures; `rows` and the sums grow in their order."""
+
+    mapper: Mapper
+    annotations: Annotations
+    scorer: Scorer
+    boxes: BoxRules | None
+    scales: Sequence[float]
+    ids: CocoIds | None
+    rows: list[PictureRow] = field(default_factory=list)
+    cells: Confusion | None = None
+    pixels: Confusion | None = None
+    counts: dict[int, BoxCounts] = field(default_factory=dict)
+    coco: list[CocoBox] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
+    _claim: Claim = field(default_factory=lambda: Claim(0, "the boxes to be written"), init=False)
+
+    @property
+    def good(self) -> int:
+        """How many pictures did not fail."""
+        return sum(row.error is None for row in self.rows)
+
+    def all(self, progress: Callable[[int, int], None] | None) -> None:
+        """Score every picture; one that fails is a row with its error."""
+        pictures = self.annotations.pictures
+        self.mapper.load()  # what is wrong with the model is not each picture's fault
+        results = results_of(
+            self.mapper,
+            [(picture.path, picture.path) for picture in pictures],
+            self._scored,
+            lambda score: score,
+            lambda _, error: error,
+            held=True,
+            worth_a_thread=False,
+        )
+        with closing(results):
+            for done, picture in enumerate(pictures):
+                if progress is not None:
+                    progress(done, len(pictures))
+                self._enter(picture, next(results))
+
+    def _scored(self, number: int, picture: Picture) -> PictureScore | NetsurgeryError:
+        annotated, mapper = self.annotations.pictures[number], self.mapper
+        annotated.check_size(picture.size)
+        class_map = mapper.map(picture)
+        for kind, note in class_map.notes.items():
+            if kind != "engine":
+                self.notes.setdefault(kind, note)
+        if self.boxes is None:
+            return self.scorer.score(annotated, class_map)
+        least = least_score(self.boxes, class_map.is_probability, class_map.blob)
+        own = class_map.geometry.placement.input
+        parts = []
+        for scale in self.scales:
+            size = max(1, round(own[0] * scale)), max(1, round(own[1] * scale))
+            scaled = class_map if size == own else mapper.map(picture, size)
+            parts.append(candidates(scaled, least, self.scorer.background))
+        return self.scorer.score(annotated, class_map, parts, self.boxes.overlap)
+
+    def _enter(self, picture: AnnotatedPicture, score: PictureScore | NetsurgeryError) -> None:
+        if isinstance(score, NetsurgeryError):
+            self.rows.append(PictureRow(picture.path, error=score))
+            return
+        false = self._wrong_background(score.cells)
+        self.cells = score.cells if self.cells is None else self.cells + score.cells
+        if score.pixels is not None:
+            self.pixels = score.pixels if self.pixels is None else self.pixels + score.pixels
+        for number, count in score.objects.items():
+            self.counts.setdefault(number, BoxCounts()).objects += count
+        for found, outcome in score.boxes:
+            self.counts.setdefault(found.number, BoxCounts()).add(found.score, outcome)
+            if self.ids is not None:
+                self._claim.add(_BOX)
+                category = self._category(found.number)
+                image = self.ids.images[picture.name]
+                self.coco.append(CocoBox(image, category, found.box, found.score))
+        outcomes = [each.outcome for each in score.boxes] if self.boxes is not None else None
+        self.rows.append(PictureRow(picture.path, score.cells, false, outcomes))
+
+    def _wrong_background(self, cells: Confusion) -> int | None:
+        """How many cells of the background got another class; None where there is no background."""
+        own = self.scorer.background
+        return None if own is None else cells.wrong_for(self.scorer.classes.index(own))
+
+    def _category(self, number: int) -> int:
+        """The id of the first of the annotations' classes that is the net's `number`."""
+        assert self.ids is not None
+        name = next(name for name, own in self.scorer.numbers.items() if own == number)
+        return self.ids.categories[name]
+
+    def result(self, names: ClassNames, written: tuple[str, ...]) -> NetEvaluation:
+        """All that came out."""
+        scorer = self.scorer
+        empty = np.zeros((len(scorer.classes) + 1, len(scorer.classes) + 1), np.int64)
+        cells = self.cells or Confusion(empty)
+        classes = tuple(
+            ClassScore(
+                number,
+                tuple(name for name, own in scorer.numbers.items() if own == number),
+                None if names.labels is None else names.labels[number],
+                cells.figures[place],
+                None if self.pixels is None else self.pixels.figures[place],
+                self.counts.get(number, BoxCounts()) if self._has_boxes(number) else None,
+            )
+            for place, number in enumerate(scorer.classes)
+        )
+        notes = [*self.mapper.source.net.notes, *self.notes.values()]
+        if scorer.background is None and any(each.mask is None for each in self._pictures):
+            notes.append(
+                "no class of the net is said to be the background "
+                f"({argument('--background')}): cells in which nothing is annotated do not count"
+            )
+        return NetEvaluation(
+            source=self.annotations.source,
+            engine=self.mapper.engine,
+            engine_note=self.mapper.note,
+            background=scorer.background,
+            classes=classes,
+            cells=cells,
+            pixels=self.pixels,
+            boxes=self.boxes,
+            box_scales=tuple(self.scales),
+            pictures=tuple(self.rows),
+            written=written,
+            notes=tuple(notes),
+        )
+
+    @property
+    def _pictures(self) -> Sequence[AnnotatedPicture]:
+        return self.annotations.pictures
+
+    def _has_boxes(self, number: int) -> bool:
+        """Whether boxes of the class are counted: asked for, and of a class that is annotated."""
+        return self.boxes is not None and number in self.scorer.numbers.values()
