@@ -19,6 +19,7 @@ import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.maps import bands as bands_module
+from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.bands import BandRunner, BandStore, plan_bands
 from netsurgery.verbs.jobs.bands import BandFolder
 from netsurgery.verbs.jobs.worker import JobAssignment, JobWorker
@@ -86,6 +87,30 @@ def test_bands_in_any_order_have_the_bits_of_the_whole(
         together = tiled.map(opened, store=store)
     assert together.values.tobytes() == expected.tobytes()
     store.remove()
+
+
+def test_bands_that_are_run_in_stages(
+    tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a net with strides and padding, whose bands overlap by much."""
+    monkeypatch.setattr(bands_module, "_TIMES_OVERLAP", 1)
+    net, model = repo_root / "prototxt/small_caffenet.prototxt", tmp_path / "model.caffemodel"
+    ns.init(net, model, seed=1)
+    settings = ns.convert(net, model, tmp_path, engine="embedded").paths.settings
+    assert settings is not None
+    pixels = np.random.default_rng(0).integers(0, 256, (501, 307, 3), np.uint8)
+    opened = as_picture(pixels)
+    with ns.open_mapper(settings, ONE_THREAD, size="image") as whole:
+        expected = whole.map(opened).values
+    size = ns.PictureOptions("image", tile=300)
+    with ns.open_mapper(settings, ONE_THREAD, size=size) as tiled:
+        plan = plan_bands(tiled, opened)
+        assert plan is not None
+        runner = BandRunner(tiled, opened, plan)
+        parts = [runner.run(band) for band in plan.bands]
+        assert ", from 'conv1' on in " in tiled.tiled
+    assert len(parts) > 2
+    assert np.concatenate(parts, 1).tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize(
