@@ -64,7 +64,9 @@ def test_a_mask_s_pixels_get_the_nearest_cell(seed: int) -> None:
     picture = rng.randint(4, 30), rng.randint(4, 30)
     size = rng.randint(8, 40), rng.randint(8, 40)
     stride, window = (rng.choice([2.0, 3.0, 5.0]), 4.0), (float(rng.randint(3, 9)), 7.0)
-    geometry = Geometry(stride, window, place(picture, size, "warp"), (rng.uniform(-5, 5), rng.random()))
+    geometry = Geometry(
+        stride, window, place(picture, size, "warp"), (rng.uniform(-5, 5), rng.random())
+    )
     given = np.array([[rng.randint(0, 2) for _ in range(5)] for _ in range(4)])
     mask = np.array([[rng.randint(-1, 2) for _ in range(picture[1])] for _ in range(picture[0])])
     windows = geometry.windows(4, 5)

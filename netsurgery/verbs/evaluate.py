@@ -20,7 +20,7 @@ from netsurgery.io.memory import Claim
 from netsurgery.io.wording import argument
 from netsurgery.maps.boxes import BoxRules, candidates, least_score
 from netsurgery.maps.class_names import ClassNames
-from netsurgery.maps.mapper import open_mapper
+from netsurgery.maps.from_settings import open_mapper
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.train.annotations import annotation_files, read_annotations
