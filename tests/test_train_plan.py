@@ -51,6 +51,20 @@ def digits(bundled_nets: Path, repo_root: Path) -> dict[str, Any]:
     return truth
 
 
+@pytest.fixture
+def color_net(bundled_nets: Path) -> tuple[str, str]:
+    """A classifier of pictures in color, with its params by its fillers."""
+    Path("color.prototxt").write_text(
+        'input: "data" input_shape { dim: [1, 3, 20, 20] }\n'
+        'layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param '
+        '{ num_output: 4 kernel_size: 5 stride: 5 weight_filler { type: "xavier" } } }\n'
+        'layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc" inner_product_param '
+        '{ num_output: 2 weight_filler { type: "xavier" } } }\n'
+    )
+    ns.init("color.prototxt", "color.caffemodel")
+    return "color.prototxt", "color.caffemodel"
+
+
 def plan(folder: str = "plan", **more: Any) -> ns.PlannedTraining:
     options = {"annotations": "truth.json", "images": "images", "background_class": "10"}
     return ns.train_plan(NET, MODEL, folder, **{**options, "rules": RULES, **more})
@@ -413,6 +427,25 @@ def test_options_have_the_defaults_of_the_library(
     assert run([*words.split(), "-q"]) == 0
     ns.train_plan(NET, MODEL, "two", annotations="truth.json", images="images", pictures=0)
     assert Path("one/plan.json").read_text() == Path("two/plan.json").read_text()
+
+
+def test_preprocessing_is_kept(digits: dict[str, Any], color_net: tuple[str, str]) -> None:
+    """In plan.json, a mean by its path."""
+    np.save("mean.npy", np.full((3, 20, 20), 9, np.float32))
+    settings = ns.Settings(raw_scale=255, channel_swap="bgr", mean="mean.npy", input_scale=0.5)
+    truth = {"classes": ["a"], "pictures": [{"file": "a.png"}]}
+    Path("truth.json").write_text(json.dumps(truth))
+    result = ns.train_plan(
+        *color_net, "plan", annotations="truth.json", images="images", settings=settings
+    )
+    assert read_plan(Path("plan")) == result.plan
+    assert result.plan.settings["mean"] == str(Path("mean.npy").absolute())
+    data = open_plan(Path("plan")).inputs(0)["data"]
+    pixels = data / 0.5 + 9
+    assert -1e-3 < pixels.min() < pixels.max() < 255.01
+    np.save("mean.npy", np.zeros((3, 20, 20), np.float32))
+    with pytest.raises(ns.FormatError, match=r"mean.npy: has changed since"):
+        open_plan(Path("plan"))
 
 
 def test_settings_of_this_net_are_taken(

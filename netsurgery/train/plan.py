@@ -264,7 +264,12 @@ def preprocessing(settings: Settings) -> dict[str, Any]:
     values = {key: getattr(settings, key) for key in PIXEL_KEYS}
     if isinstance(settings.mean, Path):
         values["mean"] = str(settings.mean.absolute())
-    return {key: value for key, value in values.items() if value is not None}
+    # As JSON has them.
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in values.items()
+        if value is not None
+    }
 
 
 def held_out(pictures: Sequence[AnnotatedPicture], share: float, seed: int) -> tuple[str, ...]:
