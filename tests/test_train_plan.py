@@ -308,10 +308,10 @@ def test_what_is_not_a_net_or_its_weights_is_one_line(
     text = Path(NET).read_bytes()
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
     Path("solver").write_text('net: "a.prototxt" max_iter: 2')
-    other = Path(NET).read_text()
+    renamed = Path(NET).read_text()
     for name in ("conv1", "conv2", "conv3", "ip1"):
-        other = other.replace(f'"{name}"', f'"{name}_of_another"')
-    Path("other").write_text(other)
+        renamed = renamed.replace(f'"{name}"', f'"{name}_of_another"')
+    Path("other").write_text(renamed)
     ns.init("other", "weights")
     Path("cut").write_bytes(Path(MODEL).read_bytes()[:-9])
     words = "-o new --annotations truth.json --images images"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Boxes = NDArray[np.float64]
     Pixels = NDArray[np.float32]
 
-__all__ = ["Augmentation", "Crop", "Draw", "crop_of", "draw", "jittered", "order"]
+__all__ = ["Augmentation", "Draw", "PictureCrop", "crop_of", "draw", "jittered", "order"]
 
 Size = tuple[int, int]
 
@@ -101,7 +101,7 @@ def order(pictures: int, seed: int, epoch: int) -> NDArray[np.intp]:
     return numbers
 
 
-class Crop(NamedTuple):
+class PictureCrop(NamedTuple):
     """A part of a picture as it becomes a net's input.
 
     region: rows and columns of the picture that are looked at. scaled: what these are resized to.
@@ -150,7 +150,7 @@ def crop_of(
     augmentation: Augmentation,
     objects: tuple[TrueObject, ...] = (),
     window: tuple[float, float] = (0, 0),
-) -> Crop:
+) -> PictureCrop:
     """The crop that is drawn of a picture.
 
     placement: the picture's in the input of its map. size: of the input to make. objects: those a
@@ -169,7 +169,7 @@ def crop_of(
         sides.append(_side(start, image, factor, size[axis]))
     (rows, down, top), (columns, across, left) = sides
     flip = augmentation.flip and draw.flip
-    return Crop((rows, columns), (down, across), (top, left), size, flip)
+    return PictureCrop((rows, columns), (down, across), (top, left), size, flip)
 
 
 def _start(chance: float, side: int, size: int, at: float | None, window: float) -> int:

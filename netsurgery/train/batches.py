@@ -19,7 +19,7 @@ from netsurgery.maps.classmap import Geometry
 from netsurgery.maps.image import Picture, read_picture
 from netsurgery.maps.picture_options import PictureOptions
 from netsurgery.maps.transformer import Placement, Transformer, place
-from netsurgery.train.augment import Augmentation, Crop, crop_of, draw, jittered, order
+from netsurgery.train.augment import Augmentation, PictureCrop, crop_of, draw, jittered, order
 from netsurgery.train.objects import AnnotatedPicture
 from netsurgery.train.truth import IGNORED, Truth, TruthRules, open_truth, true_cells
 
@@ -52,7 +52,7 @@ class Sample(NamedTuple):
 
     data: Array
     labels: dict[str, NDArray[np.int32]]
-    crop: Crop
+    crop: PictureCrop
 
 
 class LabelGrid(NamedTuple):
@@ -151,10 +151,10 @@ class Batches:
         options = self.transformer.options
         return place(picture.size, options.input_size(self.map_size, picture.size), options.fit)
 
-    def _part(self, picture: Picture, crop: Crop) -> Picture:
+    def _part(self, picture: Picture, crop: PictureCrop) -> Picture:
         return Picture(picture.name, picture.pixels[crop.region])
 
-    def _data(self, part: Picture, crop: Crop) -> Array:
+    def _data(self, part: Picture, crop: PictureCrop) -> Array:
         antialias = self.transformer.options.antialias
         mean, _ = self.transformer.mean_for((0, 0))  # one a channel: a crop lies anywhere
         options = PictureOptions(crop.scaled, antialias=antialias)
@@ -165,7 +165,12 @@ class Batches:
         return data[:, :, ::-1] if crop.flip else data
 
     def _labels(
-        self, grid: LabelGrid, crop: Crop, picture: Size, truth: Truth, rng: np.random.Generator
+        self,
+        grid: LabelGrid,
+        crop: PictureCrop,
+        picture: Size,
+        truth: Truth,
+        rng: np.random.Generator,
     ) -> NDArray[np.int32]:
         boxes = Geometry.of(grid.cells, place(crop.size, crop.size)).windows(*grid.shape)
         assert boxes is not None

@@ -80,7 +80,8 @@ def train_plan(
 
     >>> import json
     >>> import netsurgery as ns
-    >>> digits = json.load(open("examples/digits_canvas.json"))["digits"]
+    >>> with open("examples/digits_canvas.json") as file:
+    ...     digits = json.load(file)["digits"]
     >>> boxes = [{"class": str(each["digit"]), "box": each["box"]} for each in digits]
     >>> truth = {"classes": [str(digit) for digit in range(10)],
     ...          "pictures": [{"file": "digits_canvas.png", "boxes": boxes}]}

@@ -27,13 +27,13 @@ class PlannedTraining(ShortRepr):
     >>> import json
     >>> import netsurgery as ns
     >>> truth = {"classes": ["7"], "pictures": [
-    ...     {"file": "digits_canvas.png", "boxes": [{"class": "7", "box": [221, 13, 243, 35]}]}]}
+    ...     {"file": "digits_canvas.png", "points": [{"class": "7", "at": [232, 24]}]}]}
     >>> with open("seven.json", "w") as file:
     ...     json.dump(truth, file)
     >>> plan = ns.train_plan("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel",
     ...                      "sevens", annotations="seven.json", images="examples")
     >>> print(plan)
-    sevens: 1 picture, 1 cell of 1 class, 692 of background
+    sevens: 1 picture, 1 cell of 1 class, 684 of background
     >>> plan.classes, plan.to_json()["missed"], plan.table().rows[0]
     (('7', 'background'), [], ('7', '1', '1', '0'))
     """
