@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from netsurgery.errors import SettingsError
+from netsurgery.errors import MemoryLimitError, SettingsError
+from netsurgery.io.memory import set_max_memory
 from netsurgery.maps.image import read_picture
 from netsurgery.maps.picture_options import PictureOptions
 from netsurgery.maps.transformer import Transformer
@@ -184,6 +185,28 @@ def test_what_is_dropped_from_memory_changes_nothing(
     for step in range(3):
         batch = source.batch(step)
         assert len(source._open) == 1
+    assert batch.data.tobytes() == expected.data.tobytes()
+
+
+def test_pictures_are_dropped_where_there_is_less_memory(tmp_path: Path) -> None:
+    pictures = []
+    for number in range(6):
+        path = str(tmp_path / f"{number}.png")
+        Image.new("L", (1000, 1000), number).save(path)
+        pictures.append(AnnotatedPicture(path))
+    expected = batches(pictures).batch(1)
+    set_max_memory("5MiB")  # a picture takes one, twice that while it is decoded
+    try:
+        source = batches(pictures)
+        source.batch(0)
+        batch = source.batch(1)
+        assert len(source._open) < 6
+        del source
+        set_max_memory("1MiB")
+        with pytest.raises(MemoryLimitError, match=r"[0-9].png: .* needs"):
+            batches(pictures).batch(0)
+    finally:
+        set_max_memory(None)
     assert batch.data.tobytes() == expected.data.tobytes()
 
 

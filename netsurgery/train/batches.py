@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from netsurgery.errors import MemoryLimitError
 from netsurgery.io.memory import empty
 from netsurgery.maps.classmap import Geometry
 from netsurgery.maps.image import Picture, read_picture
@@ -138,13 +139,23 @@ class Batches:
     def _opened(self, number: int) -> tuple[Picture, Truth]:
         """A picture and its truth; those that were not used for longest are dropped."""
         if number not in self._open:
-            annotated = self.pictures[number]
-            picture = read_picture(annotated.path)
-            self._open[number] = picture, open_truth(annotated, picture.size, self.classes)
+            try:
+                opened = self._read(number)
+            except MemoryLimitError:
+                if not self._open:
+                    raise
+                self._open.clear()  # there is less memory than _KEPT
+                opened = self._read(number)
+            self._open[number] = opened
             while len(self._open) > 1 and sum(map(_memory, self._open.values())) > _KEPT:
                 self._open.popitem(last=False)
         self._open.move_to_end(number)
         return self._open[number]
+
+    def _read(self, number: int) -> tuple[Picture, Truth]:
+        annotated = self.pictures[number]
+        picture = read_picture(annotated.path)
+        return picture, open_truth(annotated, picture.size, self.classes)
 
     def _placement(self, picture: Picture) -> Placement:
         """The picture's in the input of its map."""

@@ -22,7 +22,6 @@ from netsurgery.maps.from_settings import make_transformer
 from netsurgery.maps.picture_options import PictureOptions
 from netsurgery.maps.transformer import Transformer
 from netsurgery.net.net import NetDefinition
-from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import NetState
 from netsurgery.train.annotations import annotation_files, read_annotations
 from netsurgery.train.augment import Augmentation
@@ -159,8 +158,7 @@ class TrainingPlan:
 
     def read_net(self) -> NetDefinition:
         """The net that the plan is of. Raises PrototxtError."""
-        with NetWithWeights.open(self.net, self.model, self.state) as model:
-            return model.net
+        return NetDefinition.read(self.net, self.state)
 
     def training_net(self, net: NetDefinition) -> TrainingNet:
         """What is trained, made of the net. Raises what `training_net` raises."""
