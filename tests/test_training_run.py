@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.train_nets import CASES, falls
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.pycaffe import PycaffeEngine, open_engine
 from netsurgery.errors import TrainingError
@@ -84,7 +85,7 @@ def run(
         folder,
         engine,
         resume=resume,
-        finish=lambda save: save(folder / "out.caffemodel"),
+        finish=lambda trained: trained.save(folder / "out.caffemodel"),
         watch=watch,
     )
     return outcome, seen
@@ -158,6 +159,14 @@ def test_numbers_that_run_away_stop_the_run_with_the_layer(
     assert "the newest snapshot is of step 4" in words
     assert [each.step for each in snapshots(tmp_path)] == [4]
     assert [step.step for step in read_log(tmp_path).steps] == list(range(1, 7))
+
+
+@pytest.mark.caffe
+def test_a_net_from_scratch_learns_eight_pictures(repo_root: Path, caffe_python: str) -> None:
+    """`make train-nets` has larger nets."""
+    case = replace(CASES["demo"], size=48, batch=4)
+    losses = falls(case, repo_root / case.path, 100, threads=1)
+    assert np.mean(losses[-8:]) < np.mean(losses[:4]) / 2
 
 
 def test_a_snapshot_is_whole_or_none(tmp_path: Path) -> None:

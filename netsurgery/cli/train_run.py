@@ -41,6 +41,11 @@ __all__ = ["run"]
     metavar="N",
     help="Save the run every N steps; the newest two are kept.",
 )
+@click.option(
+    "--loss-map",
+    is_flag=True,
+    help="In the end draw which cells of the held-out images still hurt, into DIR/loss.",
+)
 @running_options
 @json_option
 @quiet_option
@@ -50,6 +55,7 @@ def run(
     resume: bool,
     evaluate: int | None,
     snapshot: int,
+    loss_map: bool,
     engine: EngineOptions,
     as_json: bool,
     quiet: bool,
@@ -81,6 +87,7 @@ def run(
             resume=resume,
             evaluate=evaluate,
             snapshot=snapshot,
+            loss_map=loss_map,
             engine=engine,
             force=force,
             progress=show,

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
 from netsurgery.engines.solver import CaffeSolver
@@ -114,6 +114,13 @@ class RunOutcome:
     notes: tuple[str, ...]
 
 
+class Trained(NamedTuple):
+    """What a finished run gives: what saves the weights to a path, and the scores of an input."""
+
+    save: Callable[[Path], None]
+    scores: Callable[[Array], Array]
+
+
 #: Called after each step and each evaluation; False stops the run, which is then saved.
 Watch = Callable[[TrainingProgress], object]
 
@@ -124,15 +131,15 @@ def run_training(
     engine: PycaffeEngine,
     *,
     resume: bool,
-    finish: Callable[[Callable[[Path], None]], None],
+    finish: Callable[[Trained], None],
     watch: Watch | None = None,
     say: Callable[[str], None] | None = None,
 ) -> RunOutcome:
     """Train until the last step, or until `watch` returns False.
 
     folder: gets the log and the snapshots. resume: go on from the newest snapshot; else a folder
-    with one is refused. finish: called in the end with what saves the weights to a path. say: told,
-    where a signal ends the process, that the run was saved.
+    with one is refused. finish: called in the end with what is trained. say: told, where a signal
+    ends the process, that the run was saved.
 
     Raises TrainingError where numbers stop being finite, naming the layer, and for snapshots of
     another plan; EngineError, OutputError.
@@ -142,7 +149,7 @@ def run_training(
             finished = run.train()
         if finished:
             with undisturbed:
-                finish(run.solver.save)
+                finish(Trained(run.solver.save, run.scores))
         return run.outcome(finished=finished)
 
 
@@ -282,14 +289,15 @@ class _Run:
 
     def _evaluate(self, losses: Mapping[str, float] | None = None) -> None:
         pictures = self.task.feed.held_out()
-        evaluation = evaluate(self._scores, pictures, self.task.net.outputs, self.solver.steps)
+        evaluation = evaluate(self.scores, pictures, self.task.net.outputs, self.solver.steps)
         if evaluation.pictures:
             with undisturbed:
                 self._log.add_evaluation(evaluation)
                 self._evaluations.append(evaluation)
             self._tell(losses, evaluation)
 
-    def _scores(self, data: Array) -> Array:
+    def scores(self, data: Array) -> Array:
+        """The scores of an input with the weights as they are now, 1 x K x h x w."""
         (name,) = self._deploy.inputs
         with undisturbed:
             if self._deploy.inputs[name] != data.shape:

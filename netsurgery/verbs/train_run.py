@@ -21,11 +21,13 @@ from netsurgery.io.wording import argument
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.train.feed import PlanFeed, open_plan
 from netsurgery.train.initial_weights import initial_weights
+from netsurgery.train.losses import write_losses
 from netsurgery.train.plan import PLAN
 from netsurgery.train.result_files import write_results
 from netsurgery.train.run import (
     Feed,
     Schedule,
+    Trained,
     TrainingProgress,
     TrainingTask,
     run_training,
@@ -47,6 +49,7 @@ def train_run(
     resume: bool = False,
     evaluate: int | None = None,
     snapshot: int = 100,
+    loss_map: bool = False,
     engine: AnyEngine = "caffe",
     force: bool = False,
     progress: Callable[[TrainingProgress], object] | None = None,
@@ -56,7 +59,8 @@ def train_run(
     resume: go on from the newest snapshot; the end is that of a run that was never stopped, bit for
     bit where the engine has one thread. evaluate, snapshot: after how many steps the held-out
     pictures are looked at (None: at five moments of the run) and the run is saved; both also at
-    the end. The newest two snapshots are kept. engine: where Caffe is, and with `gpu` on which
+    the end. The newest two snapshots are kept. loss_map: in the end draw the losses of the cells of
+    the held-out pictures into the folder's loss/. engine: where Caffe is, and with `gpu` on which
     device it trains. force: begin anew where the folder has a run. progress: called after each step
     and each evaluation; where it returns False the run is saved and stops.
 
@@ -75,6 +79,10 @@ def train_run(
     where numbers stop being finite: it names the layer; EngineError, OutputError.
     """
     path = Path(folder)
+    if resume and force:
+        raise SettingsError(
+            f"{argument('--resume')} and {argument('--force')} exclude each other; give one of them"
+        )
     _check_numbers(evaluate, snapshot)
     options = as_engine_options(engine, "caffe")
     if options.choice != "caffe":
@@ -83,7 +91,7 @@ def train_run(
     steps = feed.plan.solver.steps
     schedule = Schedule(evaluate or max(1, steps // _EVALUATIONS), snapshot)
     with _alone(path):
-        if force and not resume:
+        if force:
             _remove_run(path)
         files: tuple[str, ...] = ()
         with (
@@ -94,9 +102,11 @@ def train_run(
                 feed.net, weights, feed.plan.solver, cast("Feed", feed), schedule, _identity(feed)
             )
 
-            def finish(save: Callable[[Path], None]) -> None:
+            def finish(trained: Trained) -> None:
                 nonlocal files
-                files = write_results(path, feed.plan, feed.net, save)
+                files = write_results(path, feed.plan, feed.net, trained.save)
+                if loss_map:
+                    files = (*files, write_losses(path, feed, trained.scores))
 
             outcome = run_training(
                 task,

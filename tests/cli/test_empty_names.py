@@ -23,6 +23,8 @@ FOLDERS = {
     ("job merge", "DIR"),
     ("evaluate", "IMAGES"),
     ("train plan", "--images"),
+    ("train report", "DIR"),
+    ("train run", "DIR"),
     ("train plan", "-o/--output-dir"),
 }
 

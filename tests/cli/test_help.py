@@ -218,7 +218,9 @@ def test_many_options_are_under_headings(name: str, capsys: pytest.CaptureFixtur
 
 
 #: What they mean, and so their place, depends on the command.
-SEVERAL_MEANINGS = {"--background", "--blob", "--scale", "--size", "--suffix", "--weights"}
+SEVERAL_MEANINGS = {
+    *("--background", "--blob", "--resume", "--scale", "--size", "--suffix", "--weights"),
+}
 
 
 def test_an_option_of_several_commands_is_under_one_heading() -> None:

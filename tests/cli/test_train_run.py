@@ -83,12 +83,16 @@ def test_the_folder_has_a_net_that_maps(
     # A run that is finished is gone on with, and there is nothing left to do.
     capsys.readouterr()
     before = (whole / "model.caffemodel").read_bytes()
-    assert run(["train", "run", str(whole), *WORDS, "--resume"]) == 0
+    assert run(["train", "run", str(whole), *WORDS, "--resume", "--loss-map"]) == 0
     out = capsys.readouterr().out
     assert f"{whole}: 16 of 16 steps; cells of the held-out pictures right: " in out
     assert "found before" in out
     assert f"wrote {whole}/deploy.prototxt" in out
     assert (whole / "model.caffemodel").read_bytes() == before
+    held_out = json.loads((whole / "plan.json").read_text())["held_out"]
+    assert os.listdir(whole / "loss") == held_out
+    with Image.open(whole / "loss" / held_out[0]) as drawn:
+        assert drawn.size[0] > 288
 
 
 def started(plan: Path, *more: str) -> subprocess.Popen[str]:
@@ -147,6 +151,8 @@ def test_what_cannot_be_run_is_said_in_one_line(
         f"error: {whole}: holds a run that is at step 16; --resume goes on with it, --force begins "
         "anew\n"
     )
+    assert run(["train", "run", str(whole), "--resume", "--force"]) == 1
+    assert "--resume and --force exclude each other" in capsys.readouterr().err
     picture = planned / "a.png"
     kept = picture.read_bytes()
     try:

@@ -237,6 +237,8 @@ ALWAYS = """
     plan:--around plan:--fit plan:--window plan:--hold-out plan:--batch plan:--balance
     plan:--keep-auxiliary plan:--freeze plan:--train-batch-norm plan:--rate plan:--steps
     plan:--drop plan:--momentum plan:--decay plan:--seed plan:--pictures plan:--force
+    run:--resume run:--evaluate run:--snapshot run:--loss-map run:--caffe-python run:--allow
+    run:--force report:--curves report:--force
 """.split()
 
 CALLS = {
