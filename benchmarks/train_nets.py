@@ -3,10 +3,10 @@
     python -m benchmarks.train_nets [--only NAME] [--steps 100] [--data FOLDER]
 
 Each prototxt is made a training net of five classes, its weights are drawn at random (of
-SqueezeNet they are there), and Caffe's solver goes over eight pictures again and again; the class of every cell is the direction of its
-picture's stripes. The mean loss of the last steps has to be less than half of that of the first.
-The prototxts of other projects are looked for in FOLDER, by default ../shared/data. VGG16 takes
-longest.
+SqueezeNet they are there), and Caffe's solver goes over eight pictures again and again; the class
+of every cell is the direction of its picture's stripes. The mean loss of the last steps has to be
+less than half of that of the first. The prototxts of other projects are looked for in FOLDER, by
+default ../shared/data. VGG16 takes longest.
 """
 
 from __future__ import annotations
