@@ -646,6 +646,27 @@ def test_a_limit_longer_than_clocks_count(tmp_path: Path, monkeypatch: pytest.Mo
     assert limits == [threading.TIMEOUT_MAX]
 
 
+def test_how_long_threads_wait_busily_changes_no_bit(
+    repo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = repo_root / "prototxt" / "digits_deploy.prototxt"
+    weights = repo_root / "models" / "digits" / "digits.caffemodel"
+    data, results = np.random.default_rng(0).random((8, 1, 32, 32), np.float32), []
+    for spin in (ort_session.SPIN, 0, 5000):
+        monkeypatch.setattr(ort_session, "SPIN", spin)
+        with (
+            open_engine(EngineOptions(threads=2)) as engine,
+            engine.load(net, weights) as loaded,
+        ):
+            loaded.reshape({"data": data.shape})
+            results.append(loaded.forward({"data": data}, ["ip2"])["ip2"])
+            ((session, _),) = loaded._sessions.values()
+        settings = session._session.get_session_options()
+        assert settings.get_session_config_entry("session.intra_op.spin_duration_us") == str(spin)
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
 def test_gpu_without_the_gpu_build(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = ["CPUExecutionProvider"]
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: cpu)

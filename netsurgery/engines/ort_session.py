@@ -57,6 +57,11 @@ REWRITTEN = 8 << 20
 #: Bytes of an array from which on it is handed to ONNX Runtime apart from the graph.
 LARGE = 1 << 20
 
+#: Microseconds that a thread waits busily for the next layer. Left to ONNX Runtime, which waits
+#: longer, a forward takes up to a quarter more of the processor's time where the cores have other
+#: work, such as to prepare and draw pictures (`python -m benchmarks.waiting`).
+SPIN = 1000
+
 _FOLDER = "session.model_external_initializers_file_folder_path"
 
 
@@ -150,6 +155,7 @@ class Session:
         settings.add_session_config_entry("session.disable_prepacking", "1")
         # A plan of one block, made in the first run, would lie beside what that run has allocated.
         settings.enable_mem_pattern = False
+        settings.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN))
         if self._options.threads is not None:
             settings.intra_op_num_threads = self._options.threads
         if form.folder is not None:
