@@ -98,8 +98,8 @@ def missing(options: EngineOptions) -> str | None:
     return None
 
 
-def compare(materials: Materials, other: EngineOptions) -> Iterator[Compared]:
-    """Each row, as it is measured: what the CPU takes, and what `other` does."""
+def compare(materials: Materials, device: EngineOptions) -> Iterator[Compared]:
+    """Each row, as it is measured: what the CPU takes, and what `device` does."""
     side, window = materials.scale.mapped, materials.scale.window
     for net, size, batch in (
         (materials.dense, side, 1),
@@ -109,20 +109,20 @@ def compare(materials: Materials, other: EngineOptions) -> Iterator[Compared]:
     ):
         shape = batch, 3, size, size
         what = f"{'one picture' if batch == 1 else f'a batch of {batch}'} at {size}x{size}"
-        yield _compared(what, lambda how, net=net, shape=shape: _forward(net, shape, how), other)  # type: ignore[misc]
+        yield _compared(what, lambda how, net=net, shape=shape: _forward(net, shape, how), device)  # type: ignore[misc]
     # Tiles of the GPU against the whole of the CPU.
     tile = 2 * side
     yield _compared(
         f"a picture at {3 * side}x{3 * side}, on the GPU in tiles of at most {tile} a side",
         lambda how: _map(materials, "none" if how is _CPU else tile, how),
-        other,
+        device,
     )
 
 
 def _compared(
-    what: str, run: Callable[[EngineOptions], tuple[float, Array]], other: EngineOptions
+    what: str, run: Callable[[EngineOptions], tuple[float, Array]], device: EngineOptions
 ) -> Compared:
-    (cpu, expected), (gpu, values) = run(_CPU), run(other)
+    (cpu, expected), (gpu, values) = run(_CPU), run(device)
     difference = np.abs(values - expected).max() / np.abs(expected).max()
     return Compared(what, cpu, gpu, float(difference))
 

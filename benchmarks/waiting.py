@@ -85,8 +85,8 @@ def _two(stack: ExitStack, materials: Materials) -> Turn:
 
 
 def _print(turns: Mapping[str, Turn], count: int) -> None:
-    first, *others = (turn(2) for turn in turns.values())
-    if not all(np.array_equal(first, other) for other in others):
+    first, *results = (turn(2) for turn in turns.values())
+    if not all(np.array_equal(first, result) for result in results):
         sys.exit("not the same bits")
     spent: dict[str, list[float]] = {name: [] for name in turns}
     for _ in range(count):

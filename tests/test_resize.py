@@ -129,8 +129,8 @@ def test_weights_are_worked_out_once_for_pictures_of_one_size(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     resize_axis._kept_axis.cache_clear()
-    counted, first, other = Counted(monkeypatch), RGB, RGB[::-1] // 2
-    for pixels, again in ((first, False), (first, True), (other, True)):
+    counted, first, second = Counted(monkeypatch), RGB, RGB[::-1] // 2
+    for pixels, again in ((first, False), (first, True), (second, True)):
         counted.taps = 0
         with_kept = resize(pixels, (4, 5))
         assert (counted.taps == 0) is again
@@ -144,11 +144,11 @@ def test_few_weights_are_kept() -> None:
     resize_axis._kept_axis.cache_clear()
     for source in range(1000, 1000 + 3 * resize_axis._AXES):
         axis = resize_axis.Axis.of(12 * source, source, antialias=True)
-        kept = [weights.size for block in axis.blocks(0, source) for _, weights in axis.parts(
+        sizes = [weights.size for block in axis.blocks(0, source) for _, weights in axis.parts(
             block, resize_axis.CHUNK
         )]  # fmt: skip
         assert axis is resize_axis.Axis.of(12 * source, source, antialias=True)
-        assert sum(kept) <= resize_axis._KEPT
+        assert sum(sizes) <= resize_axis._KEPT
     assert resize_axis._kept_axis.cache_info().currsize == resize_axis._AXES
     assert resize_axis.Axis.of(1 << 20, 9, True) is not resize_axis.Axis.of(1 << 20, 9, True)
 
