@@ -27,6 +27,8 @@ class TrainingReport(ShortRepr):
     >>> report = ns.train_report("plan")  # doctest: +SKIP
     >>> report.confused[0]  # doctest: +SKIP
     ('background', '7', 3)
+    >>> report.svg()[:4]  # doctest: +SKIP
+    '<svg'
     """
 
     folder: str

@@ -76,7 +76,7 @@ def train_run(
 
     Raises FormatError for a folder that is no plan, and where a file has changed since it was
     planned; TrainingError for a folder with a run, where neither resume nor force is given, and
-    where numbers stop being finite: it names the layer; EngineError, OutputError.
+    where numbers stop being finite: it names the layer; SettingsError, EngineError, OutputError.
     """
     path = Path(folder)
     if resume and force:
