@@ -1,6 +1,6 @@
 """``python -m benchmarks.train_demo``: the demo net fine-tuned over whole sheets of digits.
 
-    python -m benchmarks.train_demo [--steps 400] [--sheets 150] [--keep FOLDER]
+    python -m benchmarks.train_demo [--steps 560] [--sheets 150] [--keep FOLDER]
 
 Sheets are drawn from the digits that the net was trained on, `train plan` and `train run` learn
 from them, and the net before and after is judged by 60 sheets, and by the windows of
@@ -54,7 +54,7 @@ class Judged:
 def main(words: list[str] | None = None) -> None:
     """Train, and print the figures."""
     parser = argparse.ArgumentParser(prog="train_demo", description="Fine-tune the demo net.")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=560)
     parser.add_argument("--sheets", type=int, default=150)
     parser.add_argument("--judged", type=int, default=JUDGED)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where to leave all of it")
@@ -99,8 +99,9 @@ def plan(place: Path, steps: int) -> None:
     netsurgery(
         "train", "plan", NET, MODEL, "--annotations", sheets / "sheets.json", "--images", sheets,
         "-o", place / "plan", "--background-class", BACKGROUND, "--near", NEAR, "--far", FAR,
-        "--input-size", "128x128", "--rate", "0.002", "--steps", steps,
-        "--drop", max(1, steps * 3 // 4), "--hold-out", "0.05", "--pictures", 3, "-q",
+        "--input-size", "128x128", "--rate", "0.008", "--steps", steps,
+        "--drop", max(1, steps * 5 // 8), "--hold-out", "0.02", "--pictures", 0,
+        "--background", "0.5", "--scales", "1-1", "--color", 0, "--around", "0.5", "-q",
     )  # fmt: skip
 
 
