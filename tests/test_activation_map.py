@@ -137,16 +137,16 @@ def test_an_inner_product_that_is_kept() -> None:
         ns.convert(write(text), before_pooling=True, layers=["a"])
 
 
-@pytest.mark.parametrize("other", ["--verify", "--keep-global-pooling"])
-def test_what_it_excludes(other: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("option", ["--verify", "--keep-global-pooling"])
+def test_what_it_excludes(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     write(HEADS["global"][0])
-    words = ["convert", "net.prototxt", "none.caffemodel", "--before-pooling", other]
+    words = ["convert", "net.prototxt", "none.caffemodel", "--before-pooling", option]
     assert run(words) == 2
-    assert other in capsys.readouterr().err
-    with pytest.raises(ns.SurgeryError, match=other.strip("-").replace("-", "_")):
+    assert option in capsys.readouterr().err
+    with pytest.raises(ns.SurgeryError, match=option.strip("-").replace("-", "_")):
         ns.convert(
             "net.prototxt", before_pooling=True,
-            verify=other == "--verify", keep_global_pooling=other != "--verify",
+            verify=option == "--verify", keep_global_pooling=option != "--verify",
         )  # fmt: skip
 
 

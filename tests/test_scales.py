@@ -48,11 +48,11 @@ def class_map(picture: Array, size: ns.PictureOptions, **more: Any) -> ns.ClassM
     return ns.classify_map(picture, "netsurgery.toml", size=size, engine="embedded", **more)
 
 
-def interpolated(at: tuple[float, float], other: ns.ClassMap) -> Array | None:
+def interpolated(at: tuple[float, float], second: ns.ClassMap) -> Array | None:
     """The scores of another map at a place of the picture, (y, x), cell by cell; None for none."""
-    boxes = other.windows()
+    boxes = second.windows()
     assert boxes is not None
-    total = np.zeros(other.classes, np.float32)
+    total = np.zeros(second.classes, np.float32)
     weights = []
     for axis in range(2):
         line = boxes[:, 0] if axis == 0 else boxes[0]
@@ -65,7 +65,7 @@ def interpolated(at: tuple[float, float], other: ns.ClassMap) -> Array | None:
     for row, down in enumerate(weights[0]):
         for column, across in enumerate(weights[1]):
             if down and across:
-                total += down * across * other.values[:, row, column]
+                total += down * across * second.values[:, row, column]
     return total
 
 
@@ -79,7 +79,7 @@ def combined(maps: list[ns.ClassMap], combine: str) -> Array:
             x0, y0, x1, y1 = boxes[row, column]
             at = ((y0 + y1) / 2, (x0 + x1) / 2)
             scores = [base.values[:, row, column]]
-            scores += [s for other in maps[1:] if (s := interpolated(at, other)) is not None]
+            scores += [s for second in maps[1:] if (s := interpolated(at, second)) is not None]
             result[:, row, column] = np.mean(scores, 0) if combine == "mean" else np.max(scores, 0)
     return result
 
@@ -130,7 +130,7 @@ def test_where_a_scale_has_no_cell_only_the_others_count() -> None:
     apart = np.abs(both.values - alone.values).max(0) > 1e-6
     assert apart[1:-1, 1:-1].all()
     assert not apart[0].any()
-    assert "have not all of them" in both.notes["scales"]
+    assert "near the edge have only some of them" in both.notes["scales"]
     all_there = class_map(picture, ns.PictureOptions(SIZE), scales=(1, 1.5))
     assert all_there.notes["scales"] == (
         "scores are the mean of those at scales 1, 1.5, at the windows of 1"

@@ -94,10 +94,10 @@ def test_every_pixel_is_between_its_cells(
         bands = file.read()
         assert file.transform == rasterio.Affine.identity()
         assert file.descriptions[2:] == ("score of class 2", "score of class 0")
-    there = ~np.isnan(values[0])
-    np.testing.assert_array_equal(np.isnan(bands).all(0), ~there)
-    np.testing.assert_array_equal(bands[0][there], values[:, there].argmax(0))
-    np.testing.assert_array_equal(bands[1][there], values[:, there].max(0))
+    covered = ~np.isnan(values[0])
+    np.testing.assert_array_equal(np.isnan(bands).all(0), ~covered)
+    np.testing.assert_array_equal(bands[0][covered], values[:, covered].argmax(0))
+    np.testing.assert_array_equal(bands[1][covered], values[:, covered].max(0))
     np.testing.assert_array_equal(bands[2:], values[[2, 0]])
 
 

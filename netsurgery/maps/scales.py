@@ -107,12 +107,12 @@ def check_on_one_grid(source: MapSource) -> None:
 def scales_note(scales: Scales, lacking: int) -> str:
     """How a map was made, in a line; lacking: how many of its cells not every scale had."""
     shown = ", ".join(f"{scale:g}" for scale in scales.scales)
-    made = "mean" if scales.combine == "mean" else "largest"
-    text = f"scores are the {made} of those at scales {shown}, at the windows of {scales.grid:g}"
+    how = "mean" if scales.combine == "mean" else "largest"
+    text = f"scores are the {how} of those at scales {shown}, at the windows of {scales.grid:g}"
     if not lacking:
         return text
     verb = "has" if lacking == 1 else "have"
-    return f"{text}; {counted(lacking, 'cell')} near the edge {verb} not all of them"
+    return f"{text}; {counted(lacking, 'cell')} near the edge {verb} only some of them"
 
 
 #: Scales, or the scales alone, whose mean is taken.

@@ -57,7 +57,7 @@ def test_the_mean_is_the_score(
         # An eighth of the channels, which is as deep as before.
         text = re.sub(
             r"num_output: (\d+)",
-            lambda found: f"num_output: {max(4, int(found[1]) // 8)}",
+            lambda match: f"num_output: {max(4, int(match[1]) // 8)}",
             prototxt.read_text(),
         )
         prototxt = tmp_path / "net.prototxt"

@@ -47,24 +47,24 @@ def without_pooling(plan: ConvolutionPlan, target: TargetSize) -> ConvolutionPla
     gone = [old.layer(name) for name in plan.windows]
     if not gone:
         refuse(path, [_no_pooling(plan)])
-    scores = _Scores(old, shapes, gone, {move.target: move.layer for move in plan.moves})
+    scores = _MeanBlobs(old, shapes, gone, {move.target: move.layer for move in plan.moves})
     removal = Removal(old)
     removal.need(gone)
     refuse(path, [*scores.refusals, *removal.finish()[2]])
     text, renames = without_layers(old.prototxt, gone)
     new = NetDefinition.of(Prototxt.parse(text, path), old.state)
-    made = _made(path, new, shapes, gone)
+    after = _new_shapes(path, new, shapes, gone)
     maps = tuple(dict.fromkeys(renames.get(blob, blob) for blob in scores.blobs))
-    inputs = _inputs(plan, new, made, maps[-1], target)
+    inputs = _inputs(plan, new, after, maps[-1], target)
     new = with_inputs(new, {each.name: each.new for each in inputs})
-    made = _made(path, new, shapes, gone)
+    after = _new_shapes(path, new, shapes, gone)
     return replace(
         plan,
         new=new,
         windows={},
         removed=(*plan.removed, *(layer.name for layer in gone)),
         inputs=tuple(inputs),
-        maps={blob: made.blobs[blob] for blob in new.outputs if made.blobs.get(blob)},
+        maps={blob: after.blobs[blob] for blob in new.outputs if after.blobs.get(blob)},
         renames={blob: renames.get(name, name) for blob, name in plan.renames.items()} | renames,
         notes=(*plan.notes, *_notes(plan, new, maps)),
         activation_maps=maps,
@@ -83,7 +83,7 @@ def _no_pooling(plan: ConvolutionPlan) -> Refusal:
     )
 
 
-def _made(path: str, net: NetDefinition, before: Shapes, gone: list[Layer]) -> Shapes:
+def _new_shapes(path: str, net: NetDefinition, before: Shapes, gone: list[Layer]) -> Shapes:
     """The shapes of the new net, whose params are those of `before`."""
     names = joined([repr(layer.name) for layer in gone])
     try:
@@ -99,7 +99,7 @@ def _made(path: str, net: NetDefinition, before: Shapes, gone: list[Layer]) -> S
 
 
 @dataclass
-class _Scores:
+class _MeanBlobs:
     """Which blobs of a net are linear in what its global poolings give, and so are means over maps.
 
     blobs: the last of them, which the classifier's scores are. refusals: what stands in the way.
@@ -177,8 +177,9 @@ def _is_linear(layer: Layer, shapes: Shapes, reads: list[str]) -> bool:
     if types.layout(layer) is not None:
         size = shapes.blobs.get(layer.bottoms[0], ())[2:]
         window = record.window(layer, size) if record.window and len(size) == 2 else None
-        one = window is not None and window.kernel == (1, 1) == window.stride
-        return one and window is not None and not any(window.pad) and len(layer.bottoms) == 1
+        if window is None or len(layer.bottoms) != 1:
+            return False
+        return window.kernel == (1, 1) == window.stride and not any(window.pad)
     if record.affine is not None:
         return len(layer.bottoms) == len(reads) == 1
     if types.values(layer) in (Values.KEPT, Values.PASSED, Values.MOVED):
@@ -189,16 +190,18 @@ def _is_linear(layer: Layer, shapes: Shapes, reads: list[str]) -> bool:
 
 
 def _inputs(
-    plan: ConvolutionPlan, new: NetDefinition, made: Shapes, blob: str, target: TargetSize
+    plan: ConvolutionPlan, new: NetDefinition, after: Shapes, blob: str, target: TargetSize
 ) -> list[Resize]:
     """The inputs at the size asked for, or at their old one, and what a cell of `blob` sees."""
     if target != TargetSize():
         check_target(plan.net, [each.name for each in plan.inputs], target)
-    return [_input(each, new, made, blob, target) for each in plan.inputs]
+    return [_input(each, new, after, blob, target) for each in plan.inputs]
 
 
-def _input(each: Resize, new: NetDefinition, made: Shapes, blob: str, target: TargetSize) -> Resize:
-    known = fields(new, of=each.name, shapes=made).get(blob)
+def _input(
+    each: Resize, new: NetDefinition, after: Shapes, blob: str, target: TargetSize
+) -> Resize:
+    known = fields(new, of=each.name, shapes=after).get(blob)
     size, stride = target.input_size or each.size, None if known is None else known.stride
     if target.map_size is not None:
         if stride is None:
@@ -207,7 +210,7 @@ def _input(each: Resize, new: NetDefinition, made: Shapes, blob: str, target: Ta
                 f"follows from {argument('--map-size')}; give {argument('--input-size')}"
             )
         sources: Mapping[str, Shape] = {
-            declared.name: made.blobs[declared.name] for declared in new.inputs
+            declared.name: after.blobs[declared.name] for declared in new.inputs
         }
         of = MapOf(ShapesAt(new), each.name, blob, sources)
         size = size_for_cells(of, each.size, stride, target.map_size)

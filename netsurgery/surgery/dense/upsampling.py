@@ -89,7 +89,7 @@ def with_upsampled_map(plan: ConvolutionPlan) -> ConvolutionPlan:
     laid = _Laid.of(known, shapes[blob], shapes[known.input])
     upsampling, text = _written(net, writer, blob, known.input, laid, shapes[blob][1])
     new = NetDefinition.of(Prototxt.parse(text, path), net.state)
-    made = infer(new).blobs
+    after = infer(new).blobs
     note = (
         f"{blob!r} is interpolated to the {shape_text(shapes[known.input][2:])} pixels of "
         f"{known.input!r} by Deconvolution {upsampling.layer!r}"
@@ -99,7 +99,7 @@ def with_upsampled_map(plan: ConvolutionPlan) -> ConvolutionPlan:
     return replace(
         plan,
         new=new,
-        maps={name: made[name] for name in new.outputs if made.get(name)},
+        maps={name: after[name] for name in new.outputs if after.get(name)},
         notes=(*plan.notes, note),
         upsampling=upsampling,
     )
