@@ -20,13 +20,13 @@ from netsurgery.io.argument_types import checked_argument, checks_arguments
 
 #: Classes that callers make themselves; all others are what functions return.
 MADE_BY_CALLERS = {
-    "Augmentation", "ChannelView", "EngineOptions", "MapView", "Net", "NetState", "PictureLook",
-    "PictureOptions", "Settings", "SolverSettings", "TruthRules",
+    "Augmentation", "BoxRules", "ChannelView", "EngineOptions", "MapView", "Net", "NetState",
+    "PictureLook", "PictureOptions", "Settings", "SolverSettings", "TruthRules",
 }  # fmt: skip
 RETURNED = {
     "Caffe", "Check", "ClassMap", "DensePlan", "Initialization", "JobMerge", "JobStatus", "Layer",
-    "ParamInspection", "PlannedTraining", "Preset", "ReceptiveField", "TilesVerification",
-    "Verification",
+    "NetEvaluation", "ParamInspection", "PlannedTraining", "Preset", "ReceptiveField",
+    "TilesVerification", "Verification",
 }  # fmt: skip
 #: What stands for the protocol that callers know them by.
 ENGINES = {"Engine": (PycaffeEngine, EmbeddedEngine), "LoadedNet": (CaffeNet, EmbeddedNet)}

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from netsurgery.errors import NetError, SettingsError
 from netsurgery.io.memory import set_max_memory
 from netsurgery.maps.boxes import (
+    BoxCandidates,
     BoxRules,
-    Candidates,
     MapBox,
     candidates,
     map_boxes,
@@ -64,18 +64,18 @@ def random_map(rng: random.Random, picture: tuple[int, int]) -> ClassMap:
     return class_map(numbers.reshape(shape), geometry, picture)
 
 
-def shared(one: Box, other: Box) -> float:
-    across = min(one[2], other[2]) - max(one[0], other[0])
-    down = min(one[3], other[3]) - max(one[1], other[1])
+def shared(box: Box, second: Box) -> float:
+    across = min(box[2], second[2]) - max(box[0], second[0])
+    down = min(box[3], second[3]) - max(box[1], second[1])
     both = max(across, 0) * max(down, 0)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (box, second)]
     return both / (sum(areas) - both)
 
 
 def by_loop(
     maps: list[ClassMap], threshold: float, overlap: float, background: int | None
 ) -> list[Found]:
-    found = []
+    hits = []
     for number, each in enumerate(maps):
         windows = each.windows()
         assert windows is not None
@@ -86,16 +86,16 @@ def by_loop(
                 best = scores.index(max(scores))
                 left, top, right, bottom = windows[row, column].tolist()
                 box = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
-                there = box[0] < box[2] and box[1] < box[3]
-                if best != background and scores[best] >= np.float32(threshold) and there:
-                    found.append(Found(best, scores[best], box, (number, row, column)))
-    found.sort(key=lambda each: (-each.score, each.cell))
-    kept: list[Found] = []
-    for one in found:
-        same = [other for other in kept if other.number == one.number]
-        if all(shared(other.box, one.box) <= overlap for other in same):
-            kept.append(one)
-    return kept
+                seen = box[0] < box[2] and box[1] < box[3]
+                if best != background and scores[best] >= np.float32(threshold) and seen:
+                    hits.append(Found(best, scores[best], box, (number, row, column)))
+    hits.sort(key=lambda each: (-each.score, each.cell))
+    stays: list[Found] = []
+    for box in hits:
+        same = [second for second in stays if second.number == box.number]
+        if all(shared(second.box, box.box) <= overlap for second in same):
+            stays.append(box)
+    return stays
 
 
 @pytest.mark.parametrize("seed", range(80))
@@ -167,7 +167,7 @@ def test_cells_without_places_have_no_boxes() -> None:
 
 
 def test_a_map_without_a_box_gives_none() -> None:
-    none = Candidates(np.zeros(0, np.intp), np.zeros(0), np.zeros((0, 4)))
+    none = BoxCandidates(np.zeros(0, np.intp), np.zeros(0), np.zeros((0, 4)))
     assert suppressed([none, none], 0.5) == []
 
 

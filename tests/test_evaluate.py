@@ -32,15 +32,15 @@ def digits(tmp_path_factory: pytest.TempPathFactory, repo_root: Path) -> Path:
     canvas.save(folder / "a.png")
     canvas.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "b.png")
     Image.new("L", (288, 192), 200).save(folder / "c.png")
-    found = json.loads((repo_root / "examples" / "digits_canvas.json").read_text())["digits"]
-    plain = [(str(each["digit"]), tuple(each["box"])) for each in found]
+    hits = json.loads((repo_root / "examples" / "digits_canvas.json").read_text())["digits"]
+    plain = [(str(each["digit"]), tuple(each["box"])) for each in hits]
     turned = [(name, (288 - box[2], box[1], 288 - box[0], box[3])) for name, box in plain]
     write_coco(folder / "coco.json", {"a.png": plain, "b.png": turned, "c.png": []})
     return folder
 
 
 @pytest.fixture(autouse=True)
-def there(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def in_the_folder(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(digits)
     monkeypatch.setenv("NETSURGERY_ENGINE", "embedded")
 
@@ -67,10 +67,10 @@ def settings(background: str | None = "10", **more: Any) -> ns.Settings:
     return replace(read, background=background, engine="embedded", **more)
 
 
-def shared(one: Sequence[float], other: Sequence[float]) -> float:
-    across = max(0, min(one[2], other[2]) - max(one[0], other[0]))
-    both = across * max(0, min(one[3], other[3]) - max(one[1], other[1]))
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+def shared(box_a: Sequence[float], box_b: Sequence[float]) -> float:
+    across = max(0, min(box_a[2], box_b[2]) - max(box_a[0], box_b[0]))
+    both = across * max(0, min(box_a[3], box_b[3]) - max(box_a[1], box_b[1]))
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (box_a, box_b)]
     return both / (sum(areas) - both)
 
 
@@ -113,10 +113,10 @@ def test_all_figures_are_those_of_the_maps() -> None:
     assert record["accuracy"] == sum(is_ == got for is_, got in cells) / len(cells)
     for number, each in enumerate(record["classes"]):
         true = sum(is_ == number for is_, _ in cells)
-        given = sum(got == number for _, got in cells)
+        assigned = sum(got == number for _, got in cells)
         right = sum(is_ == got == number for is_, got in cells)
-        assert (each["cells"]["true"], each["cells"]["given"]) == (true, given)
-        assert each["cells"]["iou"] == right / (true + given - right)
+        assert (each["cells"]["true"], each["cells"]["given"]) == (true, assigned)
+        assert each["cells"]["iou"] == right / (true + assigned - right)
         assert record["confusion"][number][number] == right
         if number < 10:
             hits = [hit for _, of, hit in sorted(scored, key=lambda it: -it[0]) if of == number]
@@ -134,18 +134,18 @@ def by_loop(mapped: ns.ClassMap, threshold: float, overlap: float) -> list[tuple
     windows = mapped.windows()
     assert windows is not None
     height, width = mapped.picture.size
-    found = []
+    hits = []
     for at, number in np.ndenumerate(mapped.argmax()):
         score = float(mapped.values[number, at[0], at[1]])
         left, top, right, bottom = windows[at].tolist()
         if number != 10 and score >= np.float32(threshold):
             box = max(0, left), max(0, top), min(width, right), min(height, bottom)
-            found.append((int(number), score, box))
-    kept: list[tuple[int, float, Box]] = []
-    for each in sorted(found, key=lambda it: -it[1]):
-        if all(shared(each[2], it[2]) <= overlap for it in kept if it[0] == each[0]):
-            kept.append(each)
-    return kept
+            hits.append((int(number), score, box))
+    stays: list[tuple[int, float, Box]] = []
+    for each in sorted(hits, key=lambda it: -it[1]):
+        if all(shared(each[2], it[2]) <= overlap for it in stays if it[0] == each[0]):
+            stays.append(each)
+    return stays
 
 
 def area(hits: list[bool], objects: int) -> float:
@@ -198,17 +198,17 @@ def test_boxes_of_several_scales_are_looked_for_together() -> None:
         {"file": "a.png", "boxes": [{"class": "4", "box": [68, 8, 84, 24]}]}]}  # fmt: skip
     Path("small.json").write_text(json.dumps(truth))
 
-    def found(*scales: float) -> dict[str, Any]:
+    def hits(*scales: float) -> dict[str, Any]:
         result = ns.evaluate("small", settings(), annotations="small.json", size="image",
                              boxes=ns.BoxRules(0.9), box_scales=scales)  # fmt: skip
         counts: dict[str, Any] = result.to_json()["classes"][0]["boxes"]
         return counts
 
-    assert found(1)["average_precision"] == 0  # at its own size a digit is half a window
-    assert found(2)["average_precision"] == 1
-    both = found(1, 2)
+    assert hits(1)["average_precision"] == 0  # at its own size a digit is half a window
+    assert hits(2)["average_precision"] == 1
+    both = hits(1, 2)
     assert both["right"] == 1
-    assert both["found"] >= found(2)["found"]
+    assert both["found"] >= hits(2)["found"]
 
 
 def test_without_a_background_only_objects_count() -> None:
@@ -217,8 +217,8 @@ def test_without_a_background_only_objects_count() -> None:
     assert (record["background"], record["false_finds"]) == (None, None)
     assert [each["class"] for each in record["classes"]] == list(range(10))
     # Cells of a digit that got the background's class are in the last column.
-    given = sum(each["cells"]["given"] for each in record["classes"])
-    assert given + sum(row[-1] for row in record["confusion"]) == record["cells"]["counted"]
+    assigned = sum(each["cells"]["given"] for each in record["classes"])
+    assert assigned + sum(row[-1] for row in record["confusion"]) == record["cells"]["counted"]
     assert any("--background" in note or "background" in note for note in record["notes"])
 
 
@@ -246,13 +246,13 @@ def test_masks_are_compared_pixel_by_pixel() -> None:
     masks(Path("masks"), ["paper", "4"])
     result = ns.evaluate(".", settings(), annotations="masks", classes={"paper": "10"})
     mapped = ns.classify_map("a.png", settings())
-    given, pixels = mapped.argmax(), np.asarray(Image.open("masks/a.png"))
+    assigned, pixels = mapped.argmax(), np.asarray(Image.open("masks/a.png"))
     windows = mapped.windows()
     assert windows is not None
     y, x = windows[:, 0, [1, 3]].mean(axis=1), windows[0, :, [0, 2]].mean(axis=0)
     expected = {(is_, got): 0 for is_ in (10, 4) for got in range(11)}
     for row in range(192):
-        nearest = given[abs(y - row - 0.5).argmin()]
+        nearest = assigned[abs(y - row - 0.5).argmin()]
         for column in range(250):
             got = int(nearest[abs(x - column - 0.5).argmin()])
             expected[10 if pixels[row, column] == 0 else 4, got] += 1

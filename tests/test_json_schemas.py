@@ -69,10 +69,11 @@ RUNS: dict[str, list[str]] = {
         "normalized norms fold -o edited --force --prototxt-out folded",
     ],
     "evaluate": [
-        ". --annotations some.json --classes a=1 --background 0 --boxes --threshold -100 "
+        ". --annotations some.json --classes a=10 --background 0 --boxes --threshold -100 "
         "--coco-results results.json --force --size image --labels names --engine embedded "
         "--prototxt NET_full_conv.prototxt --weights MODEL_full_conv.caffemodel",
-        ". --annotations masks --classes a=1 --classes b=2 --engine embedded "
+        ". --annotations masks --classes a=10 --classes b=1 "
+        "--engine embedded "
         "--prototxt NET_full_conv.prototxt --weights MODEL_full_conv.caffemodel",
     ],
     "export": [

@@ -26,26 +26,26 @@ pytestmark = pytest.mark.usefixtures("option_names")
 def test_the_counts_are_those_of_a_loop(seed: int) -> None:
     rng = np.random.default_rng(seed)
     classes, shape = int(rng.integers(1, 6)), rng.integers(1, 9, 2)
-    truth, given = rng.integers(-1, classes, shape), rng.integers(0, classes, shape)
+    truth, assigned = rng.integers(-1, classes, shape), rng.integers(0, classes, shape)
     expected = np.zeros((classes, classes), int)
     ignored = 0
-    for is_, got in zip(truth.flat, given.flat, strict=True):
+    for is_, got in zip(truth.flat, assigned.flat, strict=True):
         if is_ < 0:
             ignored += 1
         else:
             expected[is_, got] += 1
-    result = Confusion.of(truth, given, classes)
+    result = Confusion.of(truth, assigned, classes)
     np.testing.assert_array_equal(result.counts, expected)
     assert (result.ignored, result.counted) == (ignored, truth.size - ignored)
     for number, figures in enumerate(result.figures):
-        of_it, got_it = truth == number, (given == number) & (truth >= 0)
+        of_it, got_it = truth == number, (assigned == number) & (truth >= 0)
         both, either = (of_it & got_it).sum(), (of_it | got_it).sum()
         assert figures.iou == (both / either if either else None)
         assert figures.recall == (both / of_it.sum() if of_it.any() else None)
         assert figures.precision == (both / got_it.sum() if got_it.any() else None)
-        assert result.wrong_for(number) == (of_it & (given != number)).sum()
+        assert result.wrong_for(number) == (of_it & (assigned != number)).sum()
     if ignored < truth.size:
-        assert result.accuracy == ((truth == given).sum() / (truth >= 0).sum())
+        assert result.accuracy == ((truth == assigned).sum() / (truth >= 0).sum())
     else:
         assert result.accuracy is result.mean_iou is None
 
@@ -67,7 +67,7 @@ def test_a_mask_s_pixels_get_the_nearest_cell(seed: int) -> None:
     geometry = Geometry(
         stride, window, place(picture, size, "warp"), (rng.uniform(-5, 5), rng.random())
     )
-    given = np.array([[rng.randint(0, 2) for _ in range(5)] for _ in range(4)])
+    assigned = np.array([[rng.randint(0, 2) for _ in range(5)] for _ in range(4)])
     mask = np.array([[rng.randint(-1, 2) for _ in range(picture[1])] for _ in range(picture[0])])
     windows = geometry.windows(4, 5)
     assert windows is not None
@@ -77,18 +77,18 @@ def test_a_mask_s_pixels_get_the_nearest_cell(seed: int) -> None:
         for column in range(picture[1]):
             if mask[row, column] >= 0:
                 at = abs(y[:, 0] - row - 0.5).argmin(), abs(x[0] - column - 0.5).argmin()
-                expected[mask[row, column], given[at]] += 1
-    result = pixel_confusion(mask.astype(np.int32), given, geometry, 3)
+                expected[mask[row, column], assigned[at]] += 1
+    result = pixel_confusion(mask.astype(np.int32), assigned, geometry, 3)
     np.testing.assert_array_equal(result.counts, expected)
     assert result.ignored == (mask < 0).sum()
 
 
 def test_many_pixels_are_counted_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     geometry = Geometry((2.0, 2.0), (2.0, 2.0), place((9, 6), (9, 6)))
-    mask, given = np.arange(54, dtype=np.int32).reshape(9, 6) % 3, np.eye(4, 3, dtype=np.intp)
-    whole = pixel_confusion(mask, given, geometry, 3)
+    mask, assigned = np.arange(54, dtype=np.int32).reshape(9, 6) % 3, np.eye(4, 3, dtype=np.intp)
+    whole = pixel_confusion(mask, assigned, geometry, 3)
     monkeypatch.setattr("netsurgery.train.score._BLOCK", 12)
-    np.testing.assert_array_equal(pixel_confusion(mask, given, geometry, 3).counts, whole.counts)
+    np.testing.assert_array_equal(pixel_confusion(mask, assigned, geometry, 3).counts, whole.counts)
     assert whole.counted == 54
 
 
@@ -157,9 +157,9 @@ def test_a_box_is_of_the_object_of_its_class_that_it_shares_most_with() -> None:
     both = truth((0, 0, 10, 10), (3, 0, 13, 10))
     assert outcomes([box(2), box(1)], both) == ["right", "right"]  # the second, then the first
     assert outcomes([box(2), box(3)], both) == ["right", "repeated"]
-    other = truth((0, 0, 10, 10), (3, 0, 13, 10), numbers=(1, 2))
-    assert outcomes([box(2)], other) == ["right"]  # the first: the second is of another class
-    assert outcomes([box(0, number=3)], other) == ["false"]
+    mixed = truth((0, 0, 10, 10), (3, 0, 13, 10), numbers=(1, 2))
+    assert outcomes([box(2)], mixed) == ["right"]  # the first: the second is of another class
+    assert outcomes([box(0, number=3)], mixed) == ["false"]
 
 
 def test_what_does_not_count_makes_a_box_neither_right_nor_false() -> None:

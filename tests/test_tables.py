@@ -30,6 +30,8 @@ COMMANDS = {
                      "--labels names --summary --raw-scale 1"],
     "presets": [""],
     "train": ["plan net model --annotations truth.json --images . -o out --pictures 0 --force"],
+    "evaluate": [". --annotations boxes.json --prototxt net --weights model --blob conv3 --boxes "
+                 "--threshold 0 --classes a_class_of_a_rather_long_name=3 --engine embedded"],
     "setup": ["net model --image grey.png --class 3 --engine embedded --force"],
 }  # fmt: skip
 
@@ -54,6 +56,9 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repo_root: Path) -> P
     classes = [f"class {i} of a rather long name" for i in range(12)]
     truth = {"classes": classes, "pictures": [{"file": "grey.png"}]}
     Path("truth.json").write_text(json.dumps(truth))
+    Path("boxes.json").write_text(
+        json.dumps({**truth, "classes": ["a_class_of_a_rather_long_name"]})
+    )
     labels = (f"n{i} class {i} of a rather long name {i * 'x'}\n" for i in range(32))
     Path("names").write_text("".join(labels))
     return tmp_path

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 __all__ = [
+    "BoxCandidates",
     "BoxRules",
-    "Candidates",
     "MapBox",
     "candidates",
     "least_score",
@@ -50,7 +50,7 @@ class BoxRules:
 
     threshold: the least score of a cell's class; None for 0.5, of maps of probabilities. overlap:
     of two boxes of a class that share more than that part of their union one goes. Raises
-    SettingsError for an overlap outside of 0..1 and a threshold that is no number.
+    SettingsError for an overlap outside of 0..1 and a threshold that is not a number.
 
     >>> BoxRules(threshold=0.8).overlap
     0.3
@@ -86,7 +86,7 @@ class MapBox(NamedTuple):
     box: tuple[float, float, float, float]
 
 
-class Candidates(NamedTuple):
+class BoxCandidates(NamedTuple):
     """Boxes in the order of their cells: numbers N, scores N, boxes N x 4."""
 
     numbers: NDArray[np.intp]
@@ -115,7 +115,7 @@ def map_boxes(
     return suppressed([candidates(class_map, least, background)], rules.overlap)
 
 
-def candidates(class_map: ClassMap, least: float, background: int | None) -> Candidates:
+def candidates(class_map: ClassMap, least: float, background: int | None) -> BoxCandidates:
     """The boxes of all cells whose class scores at least so much, row by row.
 
     Those without a pixel of the picture are left out. Raises NetError, MemoryLimitError.
@@ -139,13 +139,13 @@ def candidates(class_map: ClassMap, least: float, background: int | None) -> Can
             edges = low, low + geometry.window[axis]
             for corner, edge in zip((1 - axis, 3 - axis), edges, strict=True):
                 boxes[:, corner] = np.clip(geometry.placement.to_image(edge, axis), 0, side)
-        found = numbers[row, column]
-        scores = class_map.values[found, row, column].astype(np.float64)
+        classes = numbers[row, column]
+        scores = class_map.values[classes, row, column].astype(np.float64)
         seen = (boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3])
-        return Candidates(found[seen], np.clip(scores[seen], -_MOST, _MOST), boxes[seen])
+        return BoxCandidates(classes[seen], np.clip(scores[seen], -_MOST, _MOST), boxes[seen])
 
 
-def suppressed(parts: Sequence[Candidates], overlap: float) -> list[MapBox]:
+def suppressed(parts: Sequence[BoxCandidates], overlap: float) -> list[MapBox]:
     """The candidates of all maps of a picture that stay, those of higher scores first.
 
     Of equal scores the earlier map's come first, then those of the earlier cell. A candidate goes
@@ -155,14 +155,14 @@ def suppressed(parts: Sequence[Candidates], overlap: float) -> list[MapBox]:
     with Claim(_CANDIDATE * count, "the boxes of a picture"):
         numbers, scores, boxes = (np.concatenate(column) for column in zip(*parts, strict=True))
         order = np.argsort(-scores, kind="stable")
-        kept = np.zeros(count, np.bool_)
+        stays = np.zeros(count, np.bool_)
         for number in np.unique(numbers):
             own = order[numbers[order] == number]
-            kept[list(_kept(boxes, own, overlap))] = True
-        return list(_listed(numbers, scores, boxes, (at for at in order.tolist() if kept[at])))
+            stays[list(_greedy(boxes, own, overlap))] = True
+        return list(_listed(numbers, scores, boxes, (at for at in order.tolist() if stays[at])))
 
 
-def _kept(boxes: Array, order: NDArray[np.intp], overlap: float) -> Iterator[int]:
+def _greedy(boxes: Array, order: NDArray[np.intp], overlap: float) -> Iterator[int]:
     """Which of the boxes in `order` stay: the first, and so on with what it does not suppress."""
     while len(order):
         best, order = order[0], order[1:]

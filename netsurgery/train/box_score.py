@@ -51,15 +51,15 @@ def outcomes(boxes: Sequence[MapBox], truth: Truth) -> list[Outcome]:
             if number < 0
         ),
     ]
-    found: set[int] = set()
+    matched: set[int] = set()
     results: list[Outcome] = []
     for each in boxes:
         own = np.flatnonzero(numbers == each.number)
         shared = overlaps(np.array(each.box), places[own])
         if len(own) and shared.max() >= MATCH:
             match = int(own[shared.argmax()])
-            results.append("repeated" if match in found else "right")
-            found.add(match)
+            results.append("repeated" if match in matched else "right")
+            matched.add(match)
         else:
             results.append("left out" if _is_ignored(each.box, ignored) else "false")
     return results
@@ -107,7 +107,7 @@ class BoxCounts:
             self._right.append(outcome == "right")
 
     @property
-    def found(self) -> int:
+    def total(self) -> int:
         """How many boxes there are."""
         return sum(self.counts.values())
 
@@ -127,7 +127,7 @@ class BoxCounts:
         names: tuple[Outcome, ...] = ("right", "repeated", "false", "left out")
         return {
             "objects": self.objects,
-            "found": self.found,
+            "found": self.total,
             **{name.replace(" ", "_"): self.counts.get(name, 0) for name in names},
             "average_precision": self.average_precision,
         }

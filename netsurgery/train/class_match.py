@@ -43,8 +43,8 @@ def match_classes(
     for name in classes:
         if name in mapping:
             numbers[name] = _mapped(mapping[name], names)
-        elif found := own.get(name):
-            numbers[name] = _only(found, name, names, source)
+        elif matches := own.get(name):
+            numbers[name] = _only(matches, name, names, source)
     unknown = [name for name in classes if name not in numbers]
     if unknown:
         raise FormatError(_unknown(unknown, names, source))
@@ -67,14 +67,14 @@ def _by_name(names: ClassNames) -> dict[str, list[int]]:
     return own
 
 
-def _only(found: Sequence[int], name: str, names: ClassNames, source: str) -> int:
-    if len(found) > 1 and names.labels is not None:
-        listed = "; ".join(f"{number} {names.labels[number]}" for number in found[:_LISTED])
+def _only(matches: Sequence[int], name: str, names: ClassNames, source: str) -> int:
+    if len(matches) > 1 and names.labels is not None:
+        listed = "; ".join(f"{number} {names.labels[number]}" for number in matches[:_LISTED])
         raise FormatError(
-            f"{source}: {counted(len(found), 'class')} of the net are called {name!r}: {listed}; "
+            f"{source}: {counted(len(matches), 'class')} of the net are called {name!r}: {listed}; "
             f"say which it is, by number ({argument('--classes NAME=LABEL')})"
         )
-    return found[0]
+    return matches[0]
 
 
 def _unknown(unknown: Sequence[str], names: ClassNames, source: str) -> str:

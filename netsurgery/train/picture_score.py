@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from netsurgery.errors import NetError
-from netsurgery.maps.boxes import Candidates, MapBox, suppressed
+from netsurgery.maps.boxes import BoxCandidates, MapBox, suppressed
 from netsurgery.maps.class_names import check_class
 from netsurgery.maps.classmap import ClassMap
 from netsurgery.train.box_score import Outcome, outcomes
@@ -71,7 +71,7 @@ class Scorer:
         self,
         picture: AnnotatedPicture,
         class_map: ClassMap,
-        parts: Sequence[Candidates] = (),
+        parts: Sequence[BoxCandidates] = (),
         overlap: float = 1.0,
     ) -> PictureScore:
         """How right a picture's map is, and the boxes of `parts`, its maps at all scales.
@@ -89,16 +89,16 @@ class Scorer:
         truth = open_truth(picture, class_map.geometry.placement.image, self.numbers)
         background = IGNORED if self.background is None else self.background
         labels = true_cells(truth, windows, background, self.rules).labels
-        given, count = places[class_map.argmax()], len(self.classes) + 1
+        assigned, count = places[class_map.argmax()], len(self.classes) + 1
         pixels = None
         if truth.mask is not None:
             mask = _placed(truth.mask, places)
-            pixels = pixel_confusion(mask, given, class_map.geometry, count)
+            pixels = pixel_confusion(mask, assigned, class_map.geometry, count)
         known = {number for number in self.numbers.values() if number != IGNORED}
         boxes = suppressed(parts, overlap) if parts else []
         boxes = [box for box in boxes if box.number in known]
         return PictureScore(
-            Confusion.of(_placed(labels, places), given, count),
+            Confusion.of(_placed(labels, places), assigned, count),
             pixels,
             Counter(number for number in truth.numbers if number != IGNORED),
             [FoundBox(*each) for each in zip(boxes, outcomes(boxes, truth), strict=True)],

@@ -82,12 +82,12 @@ class Confusion:
     ignored: int = 0
 
     @classmethod
-    def of(cls, truth: NDArray[Any], given: NDArray[Any], classes: int) -> Confusion:
+    def of(cls, truth: NDArray[Any], assigned: NDArray[Any], classes: int) -> Confusion:
         """Of numbers of classes below `classes`; a truth below 0 does not count."""
-        return cls(confusion(truth, given, classes), int((truth < 0).sum()))
+        return cls(confusion(truth, assigned, classes), int((truth < 0).sum()))
 
-    def __add__(self, other: Confusion) -> Confusion:
-        return Confusion(self.counts + other.counts, self.ignored + other.ignored)
+    def __add__(self, more: Confusion) -> Confusion:
+        return Confusion(self.counts + more.counts, self.ignored + more.ignored)
 
     @cached_property
     def counted(self) -> int:
@@ -102,8 +102,8 @@ class Confusion:
     @cached_property
     def figures(self) -> list[ClassFigures]:
         """Those of each class."""
-        true, given = self.counts.sum(axis=1), self.counts.sum(axis=0)
-        rows = zip(true, np.diagonal(self.counts), given, strict=True)
+        true, assigned = self.counts.sum(axis=1), self.counts.sum(axis=0)
+        rows = zip(true, np.diagonal(self.counts), assigned, strict=True)
         return [ClassFigures(*map(int, row)) for row in rows]
 
     @property
@@ -118,10 +118,10 @@ class Confusion:
         return figures.true - figures.right
 
 
-def confusion(truth: NDArray[Any], given: NDArray[Any], classes: int) -> Counts:
+def confusion(truth: NDArray[Any], assigned: NDArray[Any], classes: int) -> Counts:
     """How many of each class got each: K x K, int64, rows by the truth.
 
-    truth, given: numbers of classes below `classes`, of the same shape; a truth below 0 does not
+    truth, assigned: numbers of classes below `classes`, of the same shape; a truth below 0 does not
     count. Raises MemoryLimitError.
 
     >>> confusion(np.array([[0, 1, 1, -1]]), np.array([[0, 0, 1, 1]]), 2)
@@ -130,7 +130,7 @@ def confusion(truth: NDArray[Any], given: NDArray[Any], classes: int) -> Counts:
     """
     with Claim(_CELL * truth.size + 8 * classes * classes, "the counts of cells by their classes"):
         counts = truth >= 0
-        pairs = truth[counts].astype(np.int64) * classes + given[counts]
+        pairs = truth[counts].astype(np.int64) * classes + assigned[counts]
         return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
@@ -155,16 +155,16 @@ def nearest_cells(geometry: Geometry, axis: int, count: int) -> NDArray[np.intp]
 
 
 def pixel_confusion(
-    mask: NDArray[np.int32], given: NDArray[np.intp], geometry: Geometry, classes: int
+    mask: NDArray[np.int32], assigned: NDArray[np.intp], geometry: Geometry, classes: int
 ) -> Confusion:
     """A mask's pixels by their classes, each of which gets that of the nearest cell.
 
-    mask: H x W of the picture; given: rows x columns of the map. Raises MemoryLimitError.
+    mask: H x W of the picture; assigned: rows x columns of the map. Raises MemoryLimitError.
     """
-    rows, columns = (nearest_cells(geometry, axis, given.shape[axis]) for axis in (0, 1))
+    rows, columns = (nearest_cells(geometry, axis, assigned.shape[axis]) for axis in (0, 1))
     step = max(1, _BLOCK // max(1, mask.shape[1]))
     total = Confusion(np.zeros((classes, classes), np.int64))
     for start in range(0, len(mask), step):
         part = slice(start, start + step)
-        total += Confusion.of(mask[part], given[np.ix_(rows[part], columns)], classes)
+        total += Confusion.of(mask[part], assigned[np.ix_(rows[part], columns)], classes)
     return total

@@ -255,13 +255,13 @@ class _Run:
             self.pixels = score.pixels if self.pixels is None else self.pixels + score.pixels
         for number, count in score.objects.items():
             self.counts.setdefault(number, BoxCounts()).objects += count
-        for found, outcome in score.boxes:
-            self.counts.setdefault(found.number, BoxCounts()).add(found.score, outcome)
+        for hit, outcome in score.boxes:
+            self.counts.setdefault(hit.number, BoxCounts()).add(hit.score, outcome)
             if self.ids is not None:
                 self._claim.add(_BOX)
-                category = self._category(found.number)
+                category = self._category(hit.number)
                 image = self.ids.images[picture.name]
-                self.coco.append(CocoBox(image, category, found.box, found.score))
+                self.coco.append(CocoBox(image, category, hit.box, hit.score))
         outcomes = [each.outcome for each in score.boxes] if self.boxes is not None else None
         self.rows.append(PictureRow(picture.path, score.cells, false, outcomes))
 

@@ -103,6 +103,7 @@ NO_JSON = {"caffe install", "caffe use", "caffe forget"}
 #: Commands that write only with one of these options.
 PRINTING = {name: {"--npy", "--picture"} for name in ("classify-map", "inspect")}
 PRINTING["diff"] = {"--draw"}
+PRINTING["evaluate"] = {"--coco-results"}
 LEAVES = sorted(set(COMMANDS) - {"caffe", "job", "train"})
 
 

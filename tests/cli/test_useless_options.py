@@ -30,6 +30,7 @@ BASE = {
     "verify": "a.prototxt a.caffemodel a.prototxt a.caffemodel",
     "features": "x.png --blob b -o o.npz",
     "setup": "a.prototxt a.caffemodel --image x.png --class 1",
+    "evaluate": ". --annotations x.json",
 }
 
 #: Command -> option -> the words of calls in which it does nothing, and the reason given for each.
@@ -153,15 +154,22 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
         "--force": {"-o -": "with -o -, which is standard output"},
     },
     "setup": {"--mean": {"--preprocess scaled": "with --preprocess, but for bvlc-mean"}},
+    "evaluate": {
+        **{
+            option: {"": "without --boxes"}
+            for option in ("--threshold", "--overlap", "--box-scales", "--coco-results")
+        },
+        "--force": {"--boxes": "without --coco-results"},
+    },
     "init": {"--force": {"-o -": "with -o -, which"}},
     "transplant": {"--force": {"-o -": "with -o -, which"}},
     "dense": {"--force": {"-o -": "with -o -, which"}},
     "upgrade": {"--force": {"-o -": "with -o -, which"}},
 }
-for _name in ("classify-map", "features"):
+for _name in ("classify-map", "evaluate", "features"):
     for _option in ("--fit", "--antialias"):
         USELESS.setdefault(_name, {})[_option] = {"--size image": "with --size image, which"}
-for _name in ("classify-map", "features", "setup", "verify"):
+for _name in ("classify-map", "evaluate", "features", "setup", "verify"):
     for _option in ("--caffe-python", "--allow"):
         USELESS.setdefault(_name, {})[_option] = {EMBEDDED: "with --engine embedded, which is not"}
 for _option in ("--caffe-python", "--allow"):
@@ -183,7 +191,9 @@ VALUES = {
     "--caffe-python": "p",
     "--channel-swap": "bgr",
     "--background": "none",
+    "--box-scales": "1,2",
     "--class": "each",
+    "--coco-results": "o.json",
     "--draw": "d.svg",
     "--engine": "caffe",
     "--engines": "caffe,embedded",
@@ -194,6 +204,7 @@ VALUES = {
     "--level": "1",
     "--mean": "1,2,3",
     "--npy": "o",
+    "--overlap": "0.5",
     "--param": "a[0]",
     "--phase": "TEST",
     "--picture": "o",
@@ -205,6 +216,7 @@ VALUES = {
     "--size": "8x8",
     "--stage": "s",
     "--threads": "2",
+    "--threshold": "0.5",
     "--tiles": "9",
     "--timeout": "9",
     "--top-k": "3",
@@ -232,6 +244,8 @@ ALWAYS = """
     init:--seed install:--force info:--caffe-python
     classify-map:--job merge:--force merge:--records resume:--allow resume:--caffe-python
     resume:--on resume:--retry resume:--workers
+    evaluate:--annotations evaluate:--classes evaluate:--background evaluate:--boxes
+    evaluate:--near evaluate:--far evaluate:--scale evaluate:--mask evaluate:--window
     plan:--annotations plan:--images plan:--classes plan:--background-class plan:--near
     plan:--far plan:--scale plan:--mask plan:--background plan:--flip plan:--scales plan:--color
     plan:--around plan:--fit plan:--window plan:--hold-out plan:--batch plan:--balance
@@ -267,6 +281,7 @@ USEFUL = [
     ("features", "x.png", "--blob", "b", "--picture", "o.png", "--channels", "3", "--sort"),
     ("classify-map", "x.png", "--window", "5", "--json"),
     ("classify-map", "x.png", "--npy", "o.npy", "--force"),
+    ("evaluate", ".", "--annotations", "x", "--boxes", "--coco-results", "o", "--force"),
     ("verify", *PAIR, *PAIR, "--caffe-python", "p", "--engines", "caffe,embedded"),
     ("verify", *PAIR, *PAIR, "--mean", "1,2,3", "--image", "x"),
     ("verify", *PAIR, *PAIR, "--image", "x", "--seed", "3", "--random", "1"),
