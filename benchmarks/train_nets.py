@@ -25,9 +25,9 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.pycaffe import open_engine
 from netsurgery.engines.solver import CaffeSolver
 from netsurgery.net.net import NetDefinition
-from netsurgery.train.initial_weights import initial_weights
-from netsurgery.train.solver_text import SolverSettings, solver_text
-from netsurgery.train.training_net import TrainingNet, training_net
+from netsurgery.training.initial_weights import initial_weights
+from netsurgery.training.solver_text import SolverSettings, solver_text
+from netsurgery.training.training_net import TrainingNet, training_net
 
 __all__ = ["Case", "falls", "main"]
 

@@ -23,7 +23,7 @@ TITLES = {
     "net": "Open nets",
     "formats": "Pictures, maps and features",
     "maps": "Pictures, maps and features",
-    "train": "Training",
+    "training": "Training",
     "engines": "Engines",
     "io": "Limits",
     "errors": "Errors",

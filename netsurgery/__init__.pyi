@@ -164,9 +164,9 @@ from netsurgery.surgery.convolution.plan import ConvolutionPlan as ConvolutionPl
 from netsurgery.surgery.dense.plan import DensePlan as DensePlan
 from netsurgery.surgery.edit.plan import EditPlan as EditPlan
 from netsurgery.surgery.transplant.plan import TransplantPlan as TransplantPlan
-from netsurgery.train.augment import Augmentation as Augmentation
-from netsurgery.train.solver_text import SolverSettings as SolverSettings
-from netsurgery.train.truth import TruthRules as TruthRules
+from netsurgery.training.augment import Augmentation as Augmentation
+from netsurgery.training.solver_text import SolverSettings as SolverSettings
+from netsurgery.training.truth import TruthRules as TruthRules
 from netsurgery.verbs.check import check as check
 from netsurgery.verbs.check_result import Check as Check
 from netsurgery.verbs.classify_map import (
@@ -247,15 +247,15 @@ from netsurgery.verbs.setup import (
 from netsurgery.verbs.setup import (
     setup as setup,
 )
+from netsurgery.verbs.train import TrainingProgress as TrainingProgress
+from netsurgery.verbs.train import train as train
 from netsurgery.verbs.train_plan import (
     train_plan as train_plan,
 )
 from netsurgery.verbs.train_plan_result import PlannedTraining as PlannedTraining
 from netsurgery.verbs.train_report import train_report as train_report
 from netsurgery.verbs.train_report_result import TrainingReport as TrainingReport
-from netsurgery.verbs.train_run import TrainingProgress as TrainingProgress
-from netsurgery.verbs.train_run import train_run as train_run
-from netsurgery.verbs.train_run_result import Training as Training
+from netsurgery.verbs.train_result import Training as Training
 from netsurgery.verbs.transplant import Transplantation as Transplantation
 from netsurgery.verbs.transplant import (
     transplant as transplant,

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from netsurgery.errors import FormatError
-from netsurgery.train.annotations import read_annotations
-from netsurgery.train.objects import AnnotatedPicture, TrueMask, TrueObject
+from netsurgery.training.annotations import read_annotations
+from netsurgery.training.objects import AnnotatedPicture, TrueMask, TrueObject
 
 COCO: dict[str, Any] = {
     "images": [

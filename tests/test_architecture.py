@@ -31,7 +31,7 @@ ROOMS = [
     ["surgery", "export"],
     ["engines"],
     ["maps"],
-    ["train"],
+    ["training"],
     ["diagram"],
     ["open_net"],
     ["verbs"],
@@ -206,7 +206,7 @@ def literals(tree: ast.Module) -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.parametrize(
-    "room", ["net", "surgery", "drawing", "maps", "train", "diagram", "open_net", "verbs", "cli"]
+    "room", ["net", "surgery", "drawing", "maps", "training", "diagram", "open_net", "verbs", "cli"]
 )
 def test_what_a_layer_type_is_stands_in_its_record_alone(room: str) -> None:
     """No name of a type, and no list of names, outside the records and the converters."""

@@ -20,10 +20,10 @@ from netsurgery.maps.picture_options import PictureOptions
 from netsurgery.maps.transformer import Transformer
 from netsurgery.net.field import Cells
 from netsurgery.net.geometry import ReceptiveField
-from netsurgery.train.augment import Augmentation, order
-from netsurgery.train.batches import Batches, LabelGrid
-from netsurgery.train.objects import AnnotatedPicture, TrueMask, TrueObject
-from netsurgery.train.truth import IGNORED, TruthRules
+from netsurgery.training.augment import Augmentation, order
+from netsurgery.training.batches import Batches, LabelGrid
+from netsurgery.training.objects import AnnotatedPicture, TrueMask, TrueObject
+from netsurgery.training.truth import IGNORED, TruthRules
 
 #: Grey values of the classes 0, 1 and 2 in pictures whose pixels say their class.
 GREYS = (40, 120, 240)
@@ -180,7 +180,7 @@ def test_what_is_dropped_from_memory_changes_nothing(
     blocks: list[AnnotatedPicture], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = batches(blocks).batch(2)
-    monkeypatch.setattr("netsurgery.train.batches._KEPT", 0)
+    monkeypatch.setattr("netsurgery.training.batches._KEPT", 0)
     source = batches(blocks)
     for step in range(3):
         batch = source.batch(step)
@@ -310,7 +310,7 @@ def test_crops_of_any_size_lie_where_their_pixels_do() -> None:
     """The middle of a pixel of the crop, brought to the picture and back."""
     rng = random.Random(5)
     from netsurgery.maps.transformer import place
-    from netsurgery.train.augment import crop_of, draw
+    from netsurgery.training.augment import crop_of, draw
 
     for seed in range(200):
         picture = rng.randint(1, 300), rng.randint(1, 300)

@@ -15,8 +15,8 @@ from PIL import Image
 import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.errors import FormatError, NetError, OutputError, SettingsError
-from netsurgery.train.annotations import read_annotations
-from netsurgery.train.truth import IGNORED, label_map
+from netsurgery.training.annotations import read_annotations
+from netsurgery.training.truth import IGNORED, label_map
 
 RULES = ns.TruthRules(scale=(0.5, 1.4))
 Box = tuple[float, float, float, float]

@@ -16,8 +16,8 @@ from jsonschema import Draft202012Validator
 
 import netsurgery as ns
 from netsurgery.cli import run
-from netsurgery.train.evaluation import Evaluation
-from netsurgery.train.run_log import RunLog, Step
+from netsurgery.training.evaluation import Evaluation
+from netsurgery.training.run_log import RunLog, Step
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs"
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from netsurgery.drawing.scene import CellGrid
 from netsurgery.maps.image import Picture
-from netsurgery.train.loss_picture import LossPicture, loss_scene
+from netsurgery.training.loss_picture import LossPicture, loss_scene
 
 
 def test_cells_that_hurt_are_coloured_where_they_are() -> None:

@@ -13,11 +13,11 @@ from netsurgery.maps.boxes import MapBox
 from netsurgery.maps.class_names import ClassNames
 from netsurgery.maps.classmap import Geometry
 from netsurgery.maps.transformer import place
-from netsurgery.train.box_score import BoxCounts, average_precision, outcomes
-from netsurgery.train.class_match import match_classes
-from netsurgery.train.objects import Box, TrueObject
-from netsurgery.train.score import ClassFigures, Confusion, nearest_cells, pixel_confusion
-from netsurgery.train.truth import Truth
+from netsurgery.training.box_score import BoxCounts, average_precision, outcomes
+from netsurgery.training.class_match import match_classes
+from netsurgery.training.objects import Box, TrueObject
+from netsurgery.training.score import ClassFigures, Confusion, nearest_cells, pixel_confusion
+from netsurgery.training.truth import Truth
 
 pytestmark = pytest.mark.usefixtures("option_names")
 
@@ -87,7 +87,7 @@ def test_many_pixels_are_counted_in_blocks(monkeypatch: pytest.MonkeyPatch) -> N
     geometry = Geometry((2.0, 2.0), (2.0, 2.0), place((9, 6), (9, 6)))
     mask, assigned = np.arange(54, dtype=np.int32).reshape(9, 6) % 3, np.eye(4, 3, dtype=np.intp)
     whole = pixel_confusion(mask, assigned, geometry, 3)
-    monkeypatch.setattr("netsurgery.train.score._BLOCK", 12)
+    monkeypatch.setattr("netsurgery.training.score._BLOCK", 12)
     np.testing.assert_array_equal(pixel_confusion(mask, assigned, geometry, 3).counts, whole.counts)
     assert whole.counted == 54
 

@@ -18,12 +18,12 @@ import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.formats.labels import Labels
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.train.class_numbers import number_classes
-from netsurgery.train.feed import open_plan
-from netsurgery.train.objects import AnnotatedPicture
-from netsurgery.train.plan import held_out, read_plan
-from netsurgery.train.plan_folder import picture_files
-from netsurgery.train.truth_tally import TruthTally
+from netsurgery.training.class_numbers import number_classes
+from netsurgery.training.feed import open_plan
+from netsurgery.training.objects import AnnotatedPicture
+from netsurgery.training.plan import held_out, read_plan
+from netsurgery.training.plan_folder import picture_files
+from netsurgery.training.truth_tally import TruthTally
 
 NET, MODEL = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
 RULES = ns.TruthRules(scale=(0.5, 1.2))

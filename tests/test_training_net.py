@@ -15,8 +15,8 @@ from netsurgery.errors import NetError, SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
-from netsurgery.train.solver_text import SolverSettings, solver_text
-from netsurgery.train.training_net import TrainingNet, training_net
+from netsurgery.training.solver_text import SolverSettings, solver_text
+from netsurgery.training.training_net import TrainingNet, training_net
 
 #: A net of training: data by phase, a classifier on the way, accuracy, and what only TEST has.
 TRAIN_VAL = """

@@ -16,13 +16,19 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.pycaffe import PycaffeEngine, open_engine
 from netsurgery.errors import TrainingError
 from netsurgery.net.net import NetDefinition
-from netsurgery.train.evaluation import Evaluation, HeldOut, cell_losses, evaluate, worst
-from netsurgery.train.initial_weights import initial_weights
-from netsurgery.train.run import RunOutcome, Schedule, TrainingProgress, TrainingTask, run_training
-from netsurgery.train.run_log import LOG, RunLog, Step, read_log
-from netsurgery.train.snapshots import Snapshot, newest, save_snapshot, snapshots
-from netsurgery.train.solver_text import SolverSettings
-from netsurgery.train.training_net import TrainingNet, training_net
+from netsurgery.training.evaluation import Evaluation, HeldOut, cell_losses, evaluate, worst
+from netsurgery.training.initial_weights import initial_weights
+from netsurgery.training.run import (
+    RunOutcome,
+    Schedule,
+    TrainingProgress,
+    TrainingTask,
+    run_training,
+)
+from netsurgery.training.run_log import LOG, RunLog, Step, read_log
+from netsurgery.training.snapshots import Snapshot, newest, save_snapshot, snapshots
+from netsurgery.training.solver_text import SolverSettings
+from netsurgery.training.training_net import TrainingNet, training_net
 
 STEPS = 12
 

@@ -22,8 +22,8 @@ from netsurgery.maps.transformer import place
 from netsurgery.net.field import place_cells
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
-from netsurgery.train.objects import AnnotatedPicture, Box, TrueMask, TrueObject
-from netsurgery.train.truth import (
+from netsurgery.training.objects import AnnotatedPicture, Box, TrueMask, TrueObject
+from netsurgery.training.truth import (
     IGNORED,
     Truth,
     TruthRules,

@@ -41,7 +41,7 @@ from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
     from netsurgery.maps.picture_options import PictureOptions
-    from netsurgery.train.truth import TruthRules
+    from netsurgery.training.truth import TruthRules
     from netsurgery.verbs.evaluate_result import NetEvaluation
 
 __all__ = ["command"]

@@ -75,7 +75,7 @@ def truth_options(command: F) -> F:
     def wrapped(
         *args: Any, near: float, far: float, scale: tuple[float, float], mask: Any, **kwargs: Any
     ) -> Any:
-        from netsurgery.train.truth import TruthRules
+        from netsurgery.training.truth import TruthRules
 
         return command(*args, rules=TruthRules(near, far, scale, mask), **kwargs)
 
@@ -133,7 +133,7 @@ def augmentation_options(command: F) -> F:
         around: float,
         **kwargs: Any,
     ) -> Any:
-        from netsurgery.train.augment import Augmentation
+        from netsurgery.training.augment import Augmentation
 
         return command(*args, augmentation=Augmentation(flip, scales, color, around), **kwargs)
 
@@ -242,7 +242,7 @@ def solver_options(command: F) -> F:
         seed: int,
         **kwargs: Any,
     ) -> Any:
-        from netsurgery.train.solver_text import SolverSettings
+        from netsurgery.training.solver_text import SolverSettings
 
         solver = SolverSettings(rate, steps, drop, momentum, decay, seed)
         return command(*args, solver=solver, **kwargs)

@@ -16,8 +16,8 @@ from netsurgery.cli.progress import Progress
 from netsurgery.engines.contract import EngineOptions
 
 if TYPE_CHECKING:
-    from netsurgery.train.run import TrainingProgress
-    from netsurgery.verbs.train_run_result import Training
+    from netsurgery.training.run import TrainingProgress
+    from netsurgery.verbs.train_result import Training
 
 __all__ = ["run"]
 
@@ -71,7 +71,7 @@ def run(
     Example:
       netsurgery train run plan --threads 1
     """
-    from netsurgery.verbs.train_run import train_run
+    from netsurgery.verbs.train import train
 
     bar: list[Progress] = []
 
@@ -82,7 +82,7 @@ def run(
         bar[0].step_to(progress.step, _words(progress))
 
     try:
-        result = train_run(
+        result = train(
             folder,
             resume=resume,
             evaluate=evaluate,

@@ -23,15 +23,15 @@ from netsurgery.maps.class_names import ClassNames
 from netsurgery.maps.from_settings import open_mapper
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
-from netsurgery.train.annotations import annotation_files, read_annotations
-from netsurgery.train.box_score import BoxCounts
-from netsurgery.train.class_match import match_classes
-from netsurgery.train.coco_results import CocoBox, CocoIds, coco_ids
-from netsurgery.train.coco_results import coco_results as as_coco_results
-from netsurgery.train.objects import AnnotatedPicture, Annotations
-from netsurgery.train.picture_score import PictureScore, Scorer
-from netsurgery.train.score import Confusion
-from netsurgery.train.truth import TruthRules
+from netsurgery.training.annotations import annotation_files, read_annotations
+from netsurgery.training.box_score import BoxCounts
+from netsurgery.training.class_match import match_classes
+from netsurgery.training.coco_results import CocoBox, CocoIds, coco_ids
+from netsurgery.training.coco_results import coco_results as as_coco_results
+from netsurgery.training.objects import AnnotatedPicture, Annotations
+from netsurgery.training.picture_score import PictureScore, Scorer
+from netsurgery.training.score import Confusion
+from netsurgery.training.truth import TruthRules
 from netsurgery.verbs.evaluate_result import ClassScore, NetEvaluation, PictureRow
 from netsurgery.verbs.picture_results import opened_model, results_of
 

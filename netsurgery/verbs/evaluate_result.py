@@ -16,8 +16,8 @@ from netsurgery.io.wording import counted
 if TYPE_CHECKING:
     from netsurgery.errors import NetsurgeryError
     from netsurgery.maps.boxes import BoxRules
-    from netsurgery.train.box_score import BoxCounts, Outcome
-    from netsurgery.train.score import ClassFigures, Confusion
+    from netsurgery.training.box_score import BoxCounts, Outcome
+    from netsurgery.training.score import ClassFigures, Confusion
 
 __all__ = ["ClassScore", "NetEvaluation", "PictureRow"]
 

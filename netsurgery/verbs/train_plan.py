@@ -20,13 +20,13 @@ from netsurgery.maps.picture_options import AnyPictureOptions, as_picture_option
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
-from netsurgery.train.annotations import read_annotations
-from netsurgery.train.augment import Augmentation
-from netsurgery.train.plan import PLAN, PlanOptions
-from netsurgery.train.plan_folder import PlanWriter
-from netsurgery.train.planning import PlanFiles, make_plan
-from netsurgery.train.solver_text import SolverSettings
-from netsurgery.train.truth import TruthRules
+from netsurgery.training.annotations import read_annotations
+from netsurgery.training.augment import Augmentation
+from netsurgery.training.plan import PLAN, PlanOptions
+from netsurgery.training.plan_folder import PlanWriter
+from netsurgery.training.planning import PlanFiles, make_plan
+from netsurgery.training.solver_text import SolverSettings
+from netsurgery.training.truth import TruthRules
 from netsurgery.verbs.train_plan_result import PlannedTraining
 
 __all__ = ["train_plan"]

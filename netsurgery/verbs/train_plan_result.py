@@ -9,10 +9,10 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
 from netsurgery.io.wording import counted
-from netsurgery.train.plan import PLAN, TRAIN, TrainingPlan
-from netsurgery.train.plan_folder import PICTURES, SOLVER, TRUTH
-from netsurgery.train.training_net import TrainingNet
-from netsurgery.train.truth_tally import TruthTally
+from netsurgery.training.plan import PLAN, TRAIN, TrainingPlan
+from netsurgery.training.plan_folder import PICTURES, SOLVER, TRUTH
+from netsurgery.training.training_net import TrainingNet
+from netsurgery.training.truth_tally import TruthTally
 
 __all__ = ["PlannedTraining"]
 

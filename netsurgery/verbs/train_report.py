@@ -9,8 +9,8 @@ from netsurgery.errors import TrainingError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import Outputs
 from netsurgery.open_net.arguments import AnyPath
-from netsurgery.train.plan import read_plan
-from netsurgery.train.run_log import LOG, read_log
+from netsurgery.training.plan import read_plan
+from netsurgery.training.run_log import LOG, read_log
 from netsurgery.verbs.train_report_result import TrainingReport
 
 __all__ = ["train_report"]

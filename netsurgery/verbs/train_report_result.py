@@ -7,8 +7,8 @@ from typing import Any
 
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
-from netsurgery.train.evaluation import Evaluation, worst
-from netsurgery.train.run_log import History
+from netsurgery.training.evaluation import Evaluation, worst
+from netsurgery.training.run_log import History
 
 __all__ = ["TrainingReport"]
 
@@ -65,7 +65,7 @@ class TrainingReport(ShortRepr):
     def svg(self) -> str:
         """The losses by step, and the part of the held-out cells that is right."""
         from netsurgery.drawing.svg import to_svg
-        from netsurgery.train.curves import curves
+        from netsurgery.training.curves import curves
 
         return to_svg(curves(self.history, self.folder))
 

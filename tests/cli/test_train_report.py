@@ -12,8 +12,8 @@ import pytest
 
 import netsurgery as ns
 from netsurgery.cli import run
-from netsurgery.train.evaluation import Evaluation
-from netsurgery.train.run_log import LOG, RunLog, Step
+from netsurgery.training.evaluation import Evaluation
+from netsurgery.training.run_log import LOG, RunLog, Step
 
 STEPS = 1000
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 import netsurgery as ns
 from netsurgery.cli import run
-from netsurgery.train.snapshots import snapshots
+from netsurgery.training.snapshots import snapshots
 
 pytestmark = pytest.mark.caffe
 

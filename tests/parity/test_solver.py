@@ -15,8 +15,8 @@ from netsurgery.engines.solver import CaffeSolver, NotFinite
 from netsurgery.errors import EngineError, EngineFailed
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net.net import NetDefinition
-from netsurgery.train.solver_text import SolverSettings, solver_text
-from netsurgery.train.training_net import TrainingNet, training_net
+from netsurgery.training.solver_text import SolverSettings, solver_text
+from netsurgery.training.training_net import TrainingNet, training_net
 
 pytestmark = pytest.mark.caffe
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from netsurgery.errors import FormatError
 from netsurgery.io.nearest import did_you_mean
-from netsurgery.train.objects import AnnotatedPicture, Annotations, TrueObject
-from netsurgery.train.records import Record, box_of_corners, checked_names, picture_below
+from netsurgery.training.objects import AnnotatedPicture, Annotations, TrueObject
+from netsurgery.training.records import Record, box_of_corners, checked_names, picture_below
 
 __all__ = ["read_points"]
 

@@ -17,7 +17,7 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument, counted
 from netsurgery.maps.number_picture import read_numbers
 from netsurgery.maps.picture_list import PICTURE_ENDINGS
-from netsurgery.train.objects import AnnotatedPicture, Annotations, TrueMask
+from netsurgery.training.objects import AnnotatedPicture, Annotations, TrueMask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from netsurgery.maps.image import read_picture
-from netsurgery.train.batches import Batches
-from netsurgery.train.objects import AnnotatedPicture, Annotations
-from netsurgery.train.plan import TrainingPlan, read_plan
-from netsurgery.train.trained_maps import TrainedMaps
-from netsurgery.train.training_net import TrainingNet
-from netsurgery.train.truth import label_map
+from netsurgery.training.batches import Batches
+from netsurgery.training.objects import AnnotatedPicture, Annotations
+from netsurgery.training.plan import TrainingPlan, read_plan
+from netsurgery.training.trained_maps import TrainedMaps
+from netsurgery.training.training_net import TrainingNet
+from netsurgery.training.truth import label_map
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

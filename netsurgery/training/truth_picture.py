@@ -14,7 +14,7 @@ from netsurgery.drawing.scene import Bitmap, CellGrid, Rect, Scene
 from netsurgery.io.wording import counted
 from netsurgery.maps.layout import GAP, MARGIN, one_sheet
 from netsurgery.maps.palette import colors_by_class
-from netsurgery.train.truth import IGNORED, Truth
+from netsurgery.training.truth import IGNORED, Truth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

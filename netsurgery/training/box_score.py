@@ -20,8 +20,8 @@ import numpy as np
 
 from netsurgery.io.memory import Claim
 from netsurgery.maps.boxes import MapBox, overlaps
-from netsurgery.train.objects import Box
-from netsurgery.train.truth import Truth
+from netsurgery.training.objects import Box
+from netsurgery.training.truth import Truth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,10 +12,10 @@ from netsurgery.maps.map_source import MapSource
 from netsurgery.maps.picture_options import PictureOptions
 from netsurgery.maps.transformer import place
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.train.batches import LabelGrid
+from netsurgery.training.batches import LabelGrid
 
 if TYPE_CHECKING:
-    from netsurgery.train.training_net import TrainingNet
+    from netsurgery.training.training_net import TrainingNet
 
 __all__ = ["TrainedMaps"]
 

@@ -14,7 +14,7 @@ from netsurgery.io.memory import Claim
 from netsurgery.io.reader import read_text
 from netsurgery.io.unreadable import check_file
 from netsurgery.io.wording import counted
-from netsurgery.train.objects import Box
+from netsurgery.training.objects import Box
 
 __all__ = [
     "Record",

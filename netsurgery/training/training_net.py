@@ -29,9 +29,9 @@ from netsurgery.net.shapes import infer
 from netsurgery.net.types.training import INFOGAIN_LOSS, SOFTMAX_LOSS
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution, with_inputs
 from netsurgery.surgery.convolution.poolings import find_poolings
-from netsurgery.train.ends import Ends, Score, find_ends, only_main, without_ends
-from netsurgery.train.new_outputs import find_classifier, give_outputs
-from netsurgery.train.rates import freeze_layers, set_batch_norms
+from netsurgery.training.ends import Ends, Score, find_ends, only_main, without_ends
+from netsurgery.training.new_outputs import find_classifier, give_outputs
+from netsurgery.training.rates import freeze_layers, set_batch_norms
 
 __all__ = ["LOSSES", "Loss", "TrainingNet", "training_net"]
 

@@ -10,10 +10,10 @@ from netsurgery.io.folders import make_folder
 from netsurgery.io.output_folder import OutputFolder
 from netsurgery.io.targets import one_line
 from netsurgery.maps.image import read_picture
-from netsurgery.train.evaluation import cell_losses
-from netsurgery.train.feed import PlanFeed
-from netsurgery.train.loss_picture import LossPicture
-from netsurgery.train.plan_folder import picture_files
+from netsurgery.training.evaluation import cell_losses
+from netsurgery.training.feed import PlanFeed
+from netsurgery.training.loss_picture import LossPicture
+from netsurgery.training.plan_folder import picture_files
 
 if TYPE_CHECKING:
     import numpy as np

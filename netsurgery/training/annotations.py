@@ -11,8 +11,8 @@ from netsurgery.formats.labels import read_labels
 from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.unreadable import unreadable
 from netsurgery.io.wording import counted
-from netsurgery.train.objects import AnnotatedPicture, Annotations, Box, TrueMask, TrueObject
-from netsurgery.train.records import checked_names, read_record
+from netsurgery.training.objects import AnnotatedPicture, Annotations, Box, TrueMask, TrueObject
+from netsurgery.training.records import checked_names, read_record
 
 __all__ = [
     "AnnotatedPicture",
@@ -41,7 +41,7 @@ def read_annotations(
 ) -> Annotations:
     """The annotations in a file or a folder, and the files of their pictures below `images`.
 
-    source: a COCO file, a file of points and boxes (`train/points.py` has its form), a folder of
+    source: a COCO file, a file of points and boxes (`training/points.py` has its form), a folder of
     Pascal VOC's files or of masks. classes: the names of the classes, for a folder; else they are
     those of its `classes.txt`, or in VOC's case those found. No picture and no mask is opened;
     `AnnotatedPicture.check_size` and `open_mask` check that they are as the annotations say.
@@ -75,8 +75,8 @@ def _checked_classes(classes: Iterable[str]) -> tuple[str, ...]:
 
 
 def _of_file(source: Path, images: Path, classes: tuple[str, ...] | None) -> Annotations:
-    from netsurgery.train.coco import read_coco
-    from netsurgery.train.points import read_points
+    from netsurgery.training.coco import read_coco
+    from netsurgery.training.points import read_points
 
     record, _claim = read_record(source)
     if "images" in record.values or "annotations" in record.values:
@@ -122,8 +122,8 @@ def annotation_files(folder: Path) -> list[Path]:
 
 
 def _of_folder(source: Path, images: Path, classes: tuple[str, ...] | None) -> Annotations:
-    from netsurgery.train.masks import read_masks
-    from netsurgery.train.voc import read_voc
+    from netsurgery.training.masks import read_masks
+    from netsurgery.training.voc import read_voc
 
     files = [path for path in annotation_files(source) if path.name != _CLASSES]
     names = classes if classes is not None else _beside(files[0].parent)

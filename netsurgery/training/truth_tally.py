@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netsurgery.io.wording import argument, listed
-from netsurgery.train.truth import IGNORED
+from netsurgery.training.truth import IGNORED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -21,7 +21,7 @@ from netsurgery.errors import FormatError, OutputError
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim
 from netsurgery.io.wording import counted
-from netsurgery.train.evaluation import Evaluation
+from netsurgery.training.evaluation import Evaluation
 
 __all__ = ["LOG", "History", "RunLog", "Step", "read_log"]
 

@@ -15,7 +15,7 @@ from netsurgery.surgery.convolution.weights import (
     convolution_changes,
     match_weights,
 )
-from netsurgery.train.training_net import TrainingNet
+from netsurgery.training.training_net import TrainingNet
 
 __all__ = ["initial_weights"]
 

@@ -23,14 +23,14 @@ from netsurgery.maps.picture_options import PictureOptions
 from netsurgery.maps.transformer import Transformer
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import NetState
-from netsurgery.train.annotations import annotation_files, read_annotations
-from netsurgery.train.augment import Augmentation
-from netsurgery.train.batches import Batches
-from netsurgery.train.objects import AnnotatedPicture, Annotations
-from netsurgery.train.solver_text import SolverSettings
-from netsurgery.train.trained_maps import TrainedMaps
-from netsurgery.train.training_net import TrainingNet, training_net
-from netsurgery.train.truth import TruthRules
+from netsurgery.training.annotations import annotation_files, read_annotations
+from netsurgery.training.augment import Augmentation
+from netsurgery.training.batches import Batches
+from netsurgery.training.objects import AnnotatedPicture, Annotations
+from netsurgery.training.solver_text import SolverSettings
+from netsurgery.training.trained_maps import TrainedMaps
+from netsurgery.training.training_net import TrainingNet, training_net
+from netsurgery.training.truth import TruthRules
 
 __all__ = [
     "PLAN",

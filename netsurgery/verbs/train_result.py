@@ -1,4 +1,4 @@
-"""What `train_run` returns: what became of a training run."""
+"""What `train` returns: what became of a training run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
-from netsurgery.train.evaluation import ClassFigures, Evaluation
+from netsurgery.training.evaluation import ClassFigures, Evaluation
 
 __all__ = ["Training"]
 
@@ -22,7 +22,7 @@ class Training(ShortRepr):
     finished. engine: one line about what trained it. notes: what the user should know.
 
     >>> import netsurgery as ns
-    >>> training = ns.train_run("plan", resume=True)  # doctest: +SKIP
+    >>> training = ns.train("plan", resume=True)  # doctest: +SKIP
     >>> training.finished, training.after.classes[3].recall  # doctest: +SKIP
     (True, 0.9876)
     """

@@ -15,18 +15,18 @@ from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import infer
 from netsurgery.surgery.convolution.weights import match_weights
-from netsurgery.train.class_numbers import number_classes
-from netsurgery.train.objects import Annotations
-from netsurgery.train.plan import (
+from netsurgery.training.class_numbers import number_classes
+from netsurgery.training.objects import Annotations
+from netsurgery.training.plan import (
     PlanOptions,
     TrainingPlan,
     checksums,
     held_out,
     preprocessing,
 )
-from netsurgery.train.solver_text import SolverSettings
-from netsurgery.train.trained_maps import TrainedMaps
-from netsurgery.train.training_net import TrainingNet, training_net
+from netsurgery.training.solver_text import SolverSettings
+from netsurgery.training.trained_maps import TrainedMaps
+from netsurgery.training.training_net import TrainingNet, training_net
 
 __all__ = ["PlanFiles", "make_plan"]
 

@@ -22,11 +22,11 @@ from netsurgery.errors import TrainingError
 from netsurgery.io.cleanup import Undo
 from netsurgery.io.cleanup import step as undisturbed
 from netsurgery.io.wording import argument
-from netsurgery.train.evaluation import Evaluation, HeldOut, evaluate
-from netsurgery.train.run_log import RunLog, Step, read_log
-from netsurgery.train.snapshots import Snapshot, newest, save_snapshot, snapshots
-from netsurgery.train.solver_text import SolverSettings, solver_text
-from netsurgery.train.training_net import TrainingNet
+from netsurgery.training.evaluation import Evaluation, HeldOut, evaluate
+from netsurgery.training.run_log import RunLog, Step, read_log
+from netsurgery.training.snapshots import Snapshot, newest, save_snapshot, snapshots
+from netsurgery.training.solver_text import SolverSettings, solver_text
+from netsurgery.training.training_net import TrainingNet
 
 if TYPE_CHECKING:
     import numpy as np

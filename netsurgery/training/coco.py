@@ -10,8 +10,8 @@ from pathlib import Path
 
 from netsurgery.errors import FormatError
 from netsurgery.io.argument_types import shown
-from netsurgery.train.objects import AnnotatedPicture, Annotations, Box, TrueObject
-from netsurgery.train.records import Record, box_of_size, checked_names, picture_below
+from netsurgery.training.objects import AnnotatedPicture, Annotations, Box, TrueObject
+from netsurgery.training.records import Record, box_of_size, checked_names, picture_below
 
 __all__ = ["read_coco"]
 

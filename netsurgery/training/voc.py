@@ -18,8 +18,8 @@ from netsurgery.io.memory import Claim
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.reader import read_whole
 from netsurgery.io.unreadable import unreadable
-from netsurgery.train.objects import AnnotatedPicture, Annotations, Box, TrueObject
-from netsurgery.train.records import Record, box_of_corners, checked_names, picture_below
+from netsurgery.training.objects import AnnotatedPicture, Annotations, Box, TrueObject
+from netsurgery.training.records import Record, box_of_corners, checked_names, picture_below
 
 __all__ = ["read_voc"]
 

@@ -8,7 +8,7 @@ from netsurgery.errors import FormatError
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.wording import argument, counted
 from netsurgery.maps.class_names import NO_BACKGROUND, ClassNames
-from netsurgery.train.truth import IGNORED
+from netsurgery.training.truth import IGNORED
 
 __all__ = ["match_classes"]
 

@@ -28,8 +28,8 @@ import numpy as np
 from netsurgery.errors import NetError, SettingsError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.memory import Claim, empty
-from netsurgery.train.masks import open_mask
-from netsurgery.train.objects import AnnotatedPicture, Box, TrueObject
+from netsurgery.training.masks import open_mask
+from netsurgery.training.objects import AnnotatedPicture, Box, TrueObject
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,10 +14,10 @@ from netsurgery.errors import NetError
 from netsurgery.maps.boxes import BoxCandidates, MapBox, suppressed
 from netsurgery.maps.class_names import check_class
 from netsurgery.maps.classmap import ClassMap
-from netsurgery.train.box_score import Outcome, outcomes
-from netsurgery.train.objects import AnnotatedPicture
-from netsurgery.train.score import Confusion, pixel_confusion
-from netsurgery.train.truth import IGNORED, TruthRules, open_truth, true_cells
+from netsurgery.training.box_score import Outcome, outcomes
+from netsurgery.training.objects import AnnotatedPicture
+from netsurgery.training.score import Confusion, pixel_confusion
+from netsurgery.training.truth import IGNORED, TruthRules, open_truth, true_cells
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

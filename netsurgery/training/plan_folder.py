@@ -24,13 +24,13 @@ from netsurgery.io.folders import make_folder
 from netsurgery.io.output_folder import OutputFolder
 from netsurgery.io.targets import one_line
 from netsurgery.maps.image import read_picture
-from netsurgery.train.objects import AnnotatedPicture, Annotations
-from netsurgery.train.plan import PLAN, TRAIN, TrainingPlan
-from netsurgery.train.solver_text import solver_text
-from netsurgery.train.trained_maps import TrainedMaps
-from netsurgery.train.truth import Truth, open_truth, true_cells, why_missed
-from netsurgery.train.truth_picture import TruthPicture
-from netsurgery.train.truth_tally import TruthTally
+from netsurgery.training.objects import AnnotatedPicture, Annotations
+from netsurgery.training.plan import PLAN, TRAIN, TrainingPlan
+from netsurgery.training.solver_text import solver_text
+from netsurgery.training.trained_maps import TrainedMaps
+from netsurgery.training.truth import Truth, open_truth, true_cells, why_missed
+from netsurgery.training.truth_picture import TruthPicture
+from netsurgery.training.truth_tally import TruthTally
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from netsurgery.train.objects import Annotations, Box
-from netsurgery.train.records import read_record
+from netsurgery.training.objects import Annotations, Box
+from netsurgery.training.records import read_record
 
 __all__ = ["CocoBox", "CocoIds", "coco_ids", "coco_results"]
 

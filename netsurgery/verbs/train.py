@@ -1,4 +1,4 @@
-"""``netsurgery.train_run``: a planned training, run by Caffe's own solver."""
+"""``netsurgery.train``: a planned training, run by Caffe's own solver."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from netsurgery.io.locks import lock
 from netsurgery.io.terminal import say
 from netsurgery.io.wording import argument
 from netsurgery.open_net.arguments import AnyPath
-from netsurgery.train.feed import PlanFeed, open_plan
-from netsurgery.train.initial_weights import initial_weights
-from netsurgery.train.losses import write_losses
-from netsurgery.train.plan import PLAN
-from netsurgery.train.result_files import write_results
-from netsurgery.train.run import (
+from netsurgery.training.feed import PlanFeed, open_plan
+from netsurgery.training.initial_weights import initial_weights
+from netsurgery.training.losses import write_losses
+from netsurgery.training.plan import PLAN
+from netsurgery.training.result_files import write_results
+from netsurgery.training.run import (
     Feed,
     Schedule,
     Trained,
@@ -32,18 +32,18 @@ from netsurgery.train.run import (
     TrainingTask,
     run_training,
 )
-from netsurgery.train.run_log import LOG
-from netsurgery.train.snapshots import snapshots
-from netsurgery.verbs.train_run_result import Training
+from netsurgery.training.run_log import LOG
+from netsurgery.training.snapshots import snapshots
+from netsurgery.verbs.train_result import Training
 
-__all__ = ["TrainingProgress", "train_run"]
+__all__ = ["TrainingProgress", "train"]
 
 #: Evaluations of a run where nobody says how many steps apart.
 _EVALUATIONS = 5
 
 
 @checks_arguments()
-def train_run(
+def train(
     folder: AnyPath,
     *,
     resume: bool = False,
@@ -70,7 +70,7 @@ def train_run(
     >>> import netsurgery as ns
     >>> def show(progress: ns.TrainingProgress) -> None:
     ...     print(progress.step, progress.loss, progress.seconds_left)
-    >>> training = ns.train_run("plan", progress=show)  # doctest: +SKIP
+    >>> training = ns.train("plan", progress=show)  # doctest: +SKIP
     >>> print(training)  # doctest: +SKIP
     plan: 60 of 60 steps; cells of the held-out pictures right: 99.88% before, 99.91% after
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from netsurgery.drawing.arrow import Point
 from netsurgery.drawing.colors import PALE, Color
 from netsurgery.drawing.scene import ItemGroup, Line, Rect, Scene
-from netsurgery.train.run_log import History
+from netsurgery.training.run_log import History
 
 __all__ = ["curves"]
 

@@ -17,7 +17,7 @@ import numpy as np
 from netsurgery.errors import SettingsError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.maps.transformer import Placement
-from netsurgery.train.objects import TrueObject
+from netsurgery.training.objects import TrueObject
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

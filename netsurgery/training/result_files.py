@@ -8,8 +8,8 @@ from pathlib import Path
 
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.io.files import Outputs
-from netsurgery.train.plan import TrainingPlan
-from netsurgery.train.training_net import TrainingNet
+from netsurgery.training.plan import TrainingPlan
+from netsurgery.training.training_net import TrainingNet
 
 __all__ = ["DEPLOY", "MODEL", "write_results"]
 

@@ -20,9 +20,9 @@ from netsurgery.maps.classmap import Geometry
 from netsurgery.maps.image import Picture, read_picture
 from netsurgery.maps.picture_options import PictureOptions
 from netsurgery.maps.transformer import Placement, Transformer, place
-from netsurgery.train.augment import Augmentation, PictureCrop, crop_of, draw, jittered, order
-from netsurgery.train.objects import AnnotatedPicture
-from netsurgery.train.truth import IGNORED, Truth, TruthRules, open_truth, true_cells
+from netsurgery.training.augment import Augmentation, PictureCrop, crop_of, draw, jittered, order
+from netsurgery.training.objects import AnnotatedPicture
+from netsurgery.training.truth import IGNORED, Truth, TruthRules, open_truth, true_cells
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
