@@ -247,7 +247,7 @@ def test_what_is_found_is_what_a_count_by_hand_finds() -> None:
     np.testing.assert_array_equal(found.counts, counts)
     assert found.loss == pytest.approx(np.mean(losses))
     for number, figures in enumerate(found.classes):
-        assert figures.cells == counts[number].sum()
+        assert figures.true == counts[number].sum()
         assert figures.recall == counts[number, number] / counts[number].sum()
         assert figures.precision == counts[number, number] / counts[:, number].sum()
     assert worst(found, 1)[0][1] == max(found.pictures.values())

@@ -13,6 +13,7 @@ import numpy as np
 
 from netsurgery.errors import FormatError
 from netsurgery.io.memory import Claim
+from netsurgery.training.score import ClassFigures, Confusion, confusion
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     Labels = NDArray[np.int32]
     Counts = NDArray[np.int64]
 
-__all__ = ["ClassFigures", "Evaluation", "HeldOut", "cell_losses", "evaluate", "worst"]
+__all__ = ["Evaluation", "HeldOut", "cell_losses", "evaluate", "worst"]
 
 #: As Caffe has it: log takes no smaller number than a float's least (FLT_MIN).
 _LEAST = float(np.log(np.finfo(np.float32).tiny))
@@ -36,26 +37,6 @@ class HeldOut(NamedTuple):
     name: str
     data: Array
     labels: Labels
-
-
-class ClassFigures(NamedTuple):
-    """Of one class: how many cells are of it, how many of these are given it, how many are in all.
-
-    recall: the part of its cells that are given it; precision: the part of those given it that are
-    of it. None where there are none.
-    """
-
-    cells: int
-    right: int
-    given: int
-
-    @property
-    def recall(self) -> float | None:
-        return self.right / self.cells if self.cells else None
-
-    @property
-    def precision(self) -> float | None:
-        return self.right / self.given if self.given else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,15 +55,12 @@ class Evaluation:
     @property
     def accuracy(self) -> float:
         """The part of all cells that are given their class; 0 where no cell counts."""
-        total = int(self.counts.sum())
-        return int(np.trace(self.counts)) / total if total else 0.0
+        return Confusion(self.counts).accuracy or 0.0
 
     @property
     def classes(self) -> list[ClassFigures]:
         """The figures of every class."""
-        cells, given = self.counts.sum(axis=1), self.counts.sum(axis=0)
-        rows = zip(cells, np.diagonal(self.counts), given, strict=True)
-        return [ClassFigures(*map(int, row)) for row in rows]
+        return Confusion(self.counts).figures
 
     def to_json(self) -> dict[str, Any]:
         """All of it, as JSON has it."""
@@ -140,7 +118,7 @@ def evaluate(
     for picture in pictures:
         scores = run(picture.data)[0]
         with Claim(5 * 8 * scores.size, f"{picture.name}: the loss of its cells"):
-            counts += _counted(scores, picture.labels, outputs)
+            counts += confusion(picture.labels, scores.argmax(axis=0), outputs)
             cells = cell_losses(scores, picture.labels)
         known = cells[~np.isnan(cells)]
         losses[picture.name] = float(known.mean()) if known.size else 0.0
@@ -149,12 +127,6 @@ def evaluate(
             watch(picture, scores)
     cells_in_all = int(counts.sum())
     return Evaluation(step, counts, total / cells_in_all if cells_in_all else 0.0, losses)
-
-
-def _counted(scores: Array, labels: Labels, outputs: int) -> Counts:
-    counts = labels >= 0
-    pairs = labels[counts].astype(np.int64) * outputs + scores.argmax(axis=0)[counts]
-    return np.bincount(pairs, minlength=outputs * outputs).reshape(outputs, outputs)
 
 
 def worst(evaluation: Evaluation, count: int) -> Sequence[tuple[str, float]]:

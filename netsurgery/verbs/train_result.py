@@ -7,7 +7,8 @@ from typing import Any
 
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
-from netsurgery.training.evaluation import ClassFigures, Evaluation
+from netsurgery.training.evaluation import Evaluation
+from netsurgery.training.score import ClassFigures
 
 __all__ = ["Training"]
 
@@ -87,7 +88,7 @@ class Training(ShortRepr):
         for name, before, after in self._rows():
             if before is not None and after is not None:
                 parts = (before.recall, after.recall, before.precision, after.precision)
-                table.add(name, str(after.cells), *map(_percent, parts))
+                table.add(name, str(after.true), *map(_percent, parts))
         return table
 
     def __str__(self) -> str:
@@ -106,7 +107,7 @@ def _figures(figures: ClassFigures | None) -> dict[str, Any] | None:
     if figures is None:
         return None
     return {
-        "cells": figures.cells,
+        "cells": figures.true,
         "right": figures.right,
         "given": figures.given,
         "recall": figures.recall,
