@@ -116,7 +116,7 @@ def run(place: Path) -> float:
 def judge(net: Path, model: Path, sheets: Path) -> Judged:
     """How good a net is on sheets and on windows."""
     sys.path.insert(0, str(EXAMPLE))
-    from measure import held_out_windows  # type: ignore[import-not-found]
+    from measure import held_out_windows
 
     shown, labels = held_out_windows()
     with contextlib.ExitStack() as stack:
