@@ -73,8 +73,9 @@ class Torture:
         self.inputs = self._inputs()
         self.out.mkdir()
         # What a conversion imports is imported once, here, and not by each process that is forked.
+        # Into another folder: a process remembers when it has cleared one.
         current = os.getcwd()
-        self.convert("--force")
+        self.convert(out="first")
         os.chdir(current)
         assert threading.active_count() == 1
         # The least of three: moments behind the end would prove nothing.
@@ -103,11 +104,11 @@ class Torture:
                 os._exit(code)
         return process
 
-    def convert(self, *options: str) -> int:
+    def convert(self, *options: str, out: str = "out") -> int:
         """Do a conversion in this process, whose current folder then is the one of the inputs."""
         os.chdir(self.folder)
         os.environ["NETSURGERY_ENGINE"] = "embedded"
-        words = ["convert", "net.prototxt", "model.caffemodel", "-q", "-o", "out", *options]
+        words = ["convert", "net.prototxt", "model.caffemodel", "-q", "-o", out, *options]
         return run(words)
 
     def finished(self, process: int) -> int:
