@@ -26,7 +26,7 @@ MADE_BY_CALLERS = {
 RETURNED = {
     "Caffe", "Check", "ClassMap", "DensePlan", "Initialization", "JobMerge", "JobStatus", "Layer",
     "NetEvaluation", "ParamInspection", "PlannedTraining", "Preset", "ReceptiveField",
-    "TilesVerification", "Verification",
+    "TilesVerification", "Training", "TrainingProgress", "TrainingReport", "Verification",
 }  # fmt: skip
 #: What stands for the protocol that callers know them by.
 ENGINES = {"Engine": (PycaffeEngine, EmbeddedEngine), "LoadedNet": (CaffeNet, EmbeddedNet)}

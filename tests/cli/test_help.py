@@ -220,7 +220,16 @@ def test_many_options_are_under_headings(name: str, capsys: pytest.CaptureFixtur
 
 #: What they mean, and so their place, depends on the command.
 SEVERAL_MEANINGS = {
-    *("--background", "--blob", "--resume", "--scale", "--size", "--suffix", "--weights"),
+    *(
+        "--background",
+        "--blob",
+        "--resume",
+        "--scale",
+        "--scales",
+        "--size",
+        "--suffix",
+        "--weights",
+    ),
 }
 
 
