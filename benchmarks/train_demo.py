@@ -75,10 +75,10 @@ def main(words: list[str] | None = None) -> None:
 
 
 @contextlib.contextmanager
-def folder(kept: Path | None) -> Iterator[Path]:
-    if kept is not None:
-        kept.mkdir(parents=True)
-        yield kept
+def folder(chosen: Path | None) -> Iterator[Path]:
+    if chosen is not None:
+        chosen.mkdir(parents=True)
+        yield chosen
         return
     with tempfile.TemporaryDirectory(prefix="train-demo-") as name:
         yield Path(name)
@@ -128,10 +128,10 @@ def judge(net: Path, model: Path, sheets: Path) -> Judged:
         if opened.layers[-2].type == "InnerProduct":
             opened = stack.enter_context(ns.convert(opened).net)
         pictures = json.loads((sheets / "sheets.json").read_text())["pictures"]
-        found = [judge_sheet(opened, sheets / each["file"], each["points"]) for each in pictures]
-    cells, right, false = (sum(column) for column in zip(*found, strict=True))
+        counts = [judge_sheet(opened, sheets / each["file"], each["points"]) for each in pictures]
+    cells, right, false = (sum(column) for column in zip(*counts, strict=True))
     windows = float((np.concatenate(answers) == labels).mean())
-    return Judged(right / cells, windows, false / len(found))
+    return Judged(right / cells, windows, false / len(counts))
 
 
 def judge_sheet(net: ns.Net, path: Path, points: list[dict[str, Any]]) -> tuple[int, int, int]:

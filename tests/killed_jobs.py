@@ -176,15 +176,15 @@ class KilledJob:
         merging.merge(records=self.folder / "many.jsonl")
         for name in ("one.jsonl", "one.html"):
             expected = (self.folder / name).read_bytes().splitlines(keepends=True)
-            found = (
+            lines = (
                 (self.folder / name.replace("one", "many")).read_bytes().splitlines(keepends=True)
             )
-            for number, (line, other) in enumerate(zip(expected, found, strict=True), 1):
-                assert line == other, f"{name}:{number}"
-        one, many = self.folder / "one", self.folder / "many"
-        assert sorted(os.listdir(one)) == sorted(os.listdir(many))
-        for name in os.listdir(one):
-            assert (many / name).read_bytes() == (one / name).read_bytes(), name
+            for number, (line, merged) in enumerate(zip(expected, lines, strict=True), 1):
+                assert line == merged, f"{name}:{number}"
+        single, many = self.folder / "one", self.folder / "many"
+        assert sorted(os.listdir(single)) == sorted(os.listdir(many))
+        for name in os.listdir(single):
+            assert (many / name).read_bytes() == (single / name).read_bytes(), name
         assert self.begun_twice() <= deaths, f"{self.begun_twice()} begun twice, {deaths} killed"
         assert os.listdir(self.temporary) == []
 

@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.training.evaluation import Evaluation
-from netsurgery.training.run_log import RunLog, Step
+from netsurgery.training.run_log import LoggedStep, RunLog
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs"
 
@@ -246,7 +246,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert run([*plan.split(), "--hold-out", "0.5", "--batch", "1", "-q"]) == 0
         shutil.copytree("learnt", "reported")
         with RunLog(Path("reported"), 0) as log:
-            log.add(Step(1, {"loss": 0.25}, 3))
+            log.add(LoggedStep(1, {"loss": 0.25}, 3))
             log.add_evaluation(Evaluation(1, np.array([[3, 1], [0, 2]]), 0.5, {"a.png": 0.5}))
         truth["pictures"] = [
             {"file": "grey.png", "boxes": boxes, "ignored": [[30, 0, 60, 30]]},

@@ -8,12 +8,16 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fakes import Terminal
 
 import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.io.table import CellPaint, Column, Table
+from netsurgery.training.evaluation import Evaluation
+from netsurgery.training.run_log import LoggedStep, RunLog
+from netsurgery.verbs.train_result import Training
 
 #: Command -> the words behind it; NAME stands for a layer of a long name.
 COMMANDS = {
@@ -30,6 +34,8 @@ COMMANDS = {
                      "--labels names --summary --raw-scale 1"],
     "presets": [""],
     "train": ["plan net model --annotations truth.json --images . -o out --pictures 0 --force"],
+    "train run": ["plan"],
+    "train report": ["plan"],
     "evaluate": [". --annotations boxes.json --prototxt net --weights model --blob conv3 --boxes "
                  "--threshold 0 --classes a_class_of_a_rather_long_name=3 --engine embedded"],
     "setup": ["net model --image grey.png --class 3 --engine embedded --force"],
@@ -61,7 +67,28 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repo_root: Path) -> P
     )
     labels = (f"n{i} class {i} of a rather long name {i * 'x'}\n" for i in range(32))
     Path("names").write_text("".join(labels))
+    training = planned_training()
+    monkeypatch.setattr("netsurgery.verbs.train.train", lambda folder, **options: training)
     return tmp_path
+
+
+def planned_training() -> Training:
+    """A plan of a long class name with the log of a run, and what such a run returns."""
+    name = "a_class_of_a_rather_long_name"
+    picture = {"file": "grey.png", "boxes": [{"class": name, "box": [4, 4, 28, 28]}]}
+    Path("drawn.json").write_text(json.dumps({"classes": [name], "pictures": [picture]}))
+    solver = ns.SolverSettings(steps=2)
+    ns.train_plan(
+        "net", "model", "plan", annotations="drawn.json", images=".", pictures=0, solver=solver
+    )
+    before = Evaluation(0, np.array([[1, 3], [0, 6]]), 2.0, {"grey.png": 2.0})
+    after = Evaluation(2, np.array([[3, 1], [2, 4]]), 0.5, {"grey.png": 0.5})
+    with RunLog(Path("plan"), 0) as log:
+        log.add_evaluation(before)
+        log.add(LoggedStep(1, {"loss": 1.0}, 5))
+        log.add(LoggedStep(2, {"loss": 0.5}, 5))
+        log.add_evaluation(after)
+    return Training("plan", 2, 2, ("background", name), before, after, (), "Caffe")
 
 
 def printed(words: list[str], monkeypatch: pytest.MonkeyPatch, width: int | None) -> list[str]:
@@ -91,7 +118,7 @@ def test_a_table_fits_the_terminal(
 
     monkeypatch.setattr(Table, "lines", recorded)
     for number, words in enumerate(COMMANDS[command]):
-        out = printed([command, *words.split()], monkeypatch, width)
+        out = printed([*command.split(), *words.split()], monkeypatch, width)
         assert len(tables) > number
         for head, *rows in tables:
             assert max(map(len, (head, *rows))) <= width
@@ -118,7 +145,7 @@ def test_a_table_on_a_pipe_is_whole_and_plain(
 
     monkeypatch.setattr(Table, "lines", recorded)
     for words in COMMANDS[command]:
-        out = printed([command, *words.split()], monkeypatch, None)
+        out = printed([*command.split(), *words.split()], monkeypatch, None)
         assert not _COLOR.search("\n".join(out))
         titles = [column.title for column in tables[-1].columns]
         assert any(all(title in line for title in titles) for line in out)
@@ -127,7 +154,7 @@ def test_a_table_on_a_pipe_is_whole_and_plain(
 def test_every_command_with_a_table_is_here(repo_root: Path) -> None:
     folder = repo_root / "netsurgery" / "cli"
     users = {
-        path.stem.replace("_", "-")
+        path.stem.replace("train_", "train ").replace("_", "-")
         for path in folder.glob("*.py")
         if re.search(r"^ +echo_table\(", path.read_text(), re.MULTILINE)
     }

@@ -52,17 +52,17 @@ Make = Callable[..., TrainingNet]
 
 
 @pytest.fixture
-def made() -> Make:
+def make_net() -> Make:
     def make(text: str = TRAIN_VAL, **options: Any) -> TrainingNet:
         net = NetDefinition.of(Prototxt.parse(text, "net.prototxt"))
-        given = {blob: shape for blob, shape in SHAPES.items() if text == TRAIN_VAL}
-        return training_net(net.at(given), **{"size": (32, 24), "batch": 2, **options})
+        shapes = {blob: shape for blob, shape in SHAPES.items() if text == TRAIN_VAL}
+        return training_net(net.at(shapes), **{"size": (32, 24), "batch": 2, **options})
 
     return make
 
 
-def test_a_net_of_training_gets_inputs_and_one_loss(made: Make) -> None:
-    made_net = made()
+def test_a_net_of_training_gets_inputs_and_one_loss(make_net: Make) -> None:
+    made_net = make_net()
     assert made_net.data == {"data": (2, 1, 32, 24)}
     assert made_net.labels == {"label": (2, 1, 9, 5)}
     assert made_net.losses == ("loss2",)
@@ -83,8 +83,8 @@ def test_a_net_of_training_gets_inputs_and_one_loss(made: Make) -> None:
     assert [note for note in made_net.notes if "'loss1'" in note]
 
 
-def test_its_deploy_net_ends_with_probabilities_in_every_phase(made: Make) -> None:
-    made_net = made()
+def test_its_deploy_net_ends_with_probabilities_in_every_phase(make_net: Make) -> None:
+    made_net = make_net()
     deploy = made_net.deploy
     assert [layer.name for layer in deploy.layers][-2:] == ["fc-conv", "prob"]
     assert deploy.outputs == ("prob",)
@@ -93,8 +93,8 @@ def test_its_deploy_net_ends_with_probabilities_in_every_phase(made: Make) -> No
     assert [layer.name for layer in train.layers] == [layer.name for layer in deploy.layers]
 
 
-def test_classifiers_on_the_way_have_labels_of_their_own_grid(made: Make) -> None:
-    made_net = made(keep_auxiliary=True)
+def test_classifiers_on_the_way_have_labels_of_their_own_grid(make_net: Make) -> None:
+    made_net = make_net(keep_auxiliary=True)
     assert made_net.labels == {"label-loss1": (2, 1, 5, 3), "label": (2, 1, 9, 5)}
     assert made_net.scores == ("aux-conv", "fc-conv")
     assert made_net.losses == ("loss1", "loss2")
@@ -104,7 +104,7 @@ def test_classifiers_on_the_way_have_labels_of_their_own_grid(made: Make) -> Non
     assert "aux" not in made_net.deploy_text
 
 
-def test_two_losses_on_one_grid_share_their_labels(made: Make) -> None:
+def test_two_losses_on_one_grid_share_their_labels(make_net: Make) -> None:
     text = TRAIN_VAL.replace("conv2", "conv3").replace(
         'layer { name: "drop"',
         'layer { name: "fc2" type: "InnerProduct" bottom: "conv3" top: "fc2"'
@@ -118,20 +118,20 @@ def test_two_losses_on_one_grid_share_their_labels(made: Make) -> None:
     assert len(made_net.scores) == 3
 
 
-def test_new_outputs_are_a_layer_that_no_weights_have(made: Make) -> None:
-    made_net = made(outputs=5)
+def test_new_outputs_are_a_layer_that_no_weights_have(make_net: Make) -> None:
+    made_net = make_net(outputs=5)
     layer = made_net.net.layer("fc-conv-5")
     assert made_net.renamed == {"fc-conv": "fc-conv-5"}
     assert layer.param("convolution_param").integer("num_output", 0) == 5
     assert layer.param("convolution_param").message("weight_filler") is not None
     assert infer(made_net.deploy).blobs["prob"] == (1, 5, 9, 5)
-    same = made(outputs=3)
+    same = make_net(outputs=3)
     assert not same.renamed
-    assert same.text == made().text
+    assert same.text == make_net().text
 
 
-def test_what_is_frozen_has_a_rate_of_zero(made: Make) -> None:
-    net = made(freeze=["conv1", "fc"]).net
+def test_what_is_frozen_has_a_rate_of_zero(make_net: Make) -> None:
+    net = make_net(freeze=["conv1", "fc"]).net
     rates = {
         layer.name: [param.number("lr_mult", 1.0) for param in layer.message.messages("param")]
         for layer in net.layers
@@ -142,9 +142,9 @@ def test_what_is_frozen_has_a_rate_of_zero(made: Make) -> None:
     assert net.layer("conv1").param_names == ("w", "")
 
 
-def test_batch_norms_keep_their_statistics_unless_asked(made: Make) -> None:
+def test_batch_norms_keep_their_statistics_unless_asked(make_net: Make) -> None:
     for options, stored in (({}, True), ({"train_batch_norm": True}, False)):
-        layer = made(**options).net.layer("bn1")
+        layer = make_net(**options).net.layer("bn1")
         message = layer.message.message("batch_norm_param")
         assert message is not None
         assert message.boolean("use_global_stats", not stored) is stored
@@ -165,8 +165,8 @@ layer { name: "softmax" type: "Softmax" bottom: "fc" top: "fc" }
 """
 
 
-def test_a_softmax_in_place_goes_and_comes_back(made: Make) -> None:
-    made_net = made(DEPLOY, size=(10, 11))
+def test_a_softmax_in_place_goes_and_comes_back(make_net: Make) -> None:
+    made_net = make_net(DEPLOY, size=(10, 11))
     assert made_net.score == "fc-conv"
     assert [layer.type for layer in made_net.net.layers] == [
         "Input",
@@ -179,7 +179,7 @@ def test_a_softmax_in_place_goes_and_comes_back(made: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "message"),
     [
         (f"{DEPLOY}layer {{ name: 's' type: 'Split' bottom: 'fc' top: 'a' top: 'b' }}", "'a', 'b'"),
         (TRAIN_VAL.replace("SoftmaxWithLoss", "HingeLoss"), "HingeLoss"),
@@ -187,19 +187,19 @@ def test_a_softmax_in_place_goes_and_comes_back(made: Make) -> None:
         (DEPLOY.replace("num_output: 4", "num_output: 4 axis: 2"), "'fc'"),
     ],
 )
-def test_what_cannot_be_trained_is_refused(text: str, found: str) -> None:
+def test_what_cannot_be_trained_is_refused(text: str, message: str) -> None:
     net = NetDefinition.of(Prototxt.parse(text, "net.prototxt"))
     with pytest.raises(SurgeryError) as error:
         training_net(net, size=(16, 16))
-    assert found in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_freezing_what_is_not_there_is_refused(made: Make) -> None:
+def test_freezing_what_is_not_there_is_refused(make_net: Make) -> None:
     with pytest.raises(NetError, match="no layer named 'conv9'"):
-        made(freeze=["conv9"])
+        make_net(freeze=["conv9"])
     with pytest.raises(SurgeryError, match=r"'relu1' .*no params"):
-        made(freeze=["relu1"])
+        make_net(freeze=["relu1"])
 
 
 def test_the_solver_says_what_it_is_given() -> None:
@@ -227,9 +227,9 @@ def softmax_loss(scores: np.ndarray, labels: np.ndarray, matrix: np.ndarray | No
 @pytest.mark.caffe
 @pytest.mark.parametrize("loss", ["softmax", "infogain"])
 def test_the_losses_are_caffes_over_the_cells_that_count(
-    made: Make, loss: Any, caffe_engine: PycaffeEngine
+    make_net: Make, loss: Any, caffe_engine: PycaffeEngine
 ) -> None:
-    made_net = made(keep_auxiliary=True, loss=loss)
+    made_net = make_net(keep_auxiliary=True, loss=loss)
     rng = np.random.default_rng(5)
     inputs = {"data": rng.normal(size=(2, 1, 32, 24)).astype(np.float32)}
     for name, shape in made_net.labels.items():

@@ -25,7 +25,7 @@ from netsurgery.training.run import (
     TrainingTask,
     run_training,
 )
-from netsurgery.training.run_log import LOG, RunLog, Step, read_log
+from netsurgery.training.run_log import LOG, LoggedStep, RunLog, read_log
 from netsurgery.training.snapshots import Snapshot, newest, save_snapshot, snapshots
 from netsurgery.training.solver_text import SolverSettings
 from netsurgery.training.training_net import TrainingNet, training_net
@@ -191,16 +191,16 @@ def test_a_snapshot_is_whole_or_none(tmp_path: Path) -> None:
     names = sorted(path.name for path in (tmp_path / "snapshots").iterdir())
     endings = ("caffemodel", "json", "solverstate")
     assert names == [f"step-{step:08d}.{ending}" for step in (4, 5) for ending in endings]
-    found, notes = newest(tmp_path, "plan")
-    assert found == Snapshot(tmp_path, 5)
+    snapshot, notes = newest(tmp_path, "plan")
+    assert snapshot == Snapshot(tmp_path, 5)
     assert not notes
-    found.state.write_bytes(b"momentun")
-    found, notes = newest(tmp_path, "plan")
-    assert found == Snapshot(tmp_path, 4)
+    snapshot.state.write_bytes(b"momentun")
+    snapshot, notes = newest(tmp_path, "plan")
+    assert snapshot == Snapshot(tmp_path, 4)
     assert notes == [
         "the snapshot of step 5 is left out: step-00000005.solverstate is not what was written"
     ]
-    found.record.write_text("{")
+    snapshot.record.write_text("{")
     with pytest.raises(TrainingError, match="no other to go on from"):
         newest(tmp_path, "plan")
 
@@ -209,12 +209,12 @@ def test_a_log_goes_on_where_it_is_whole(tmp_path: Path) -> None:
     evaluation = Evaluation(2, np.array([[3, 1], [0, 2]]), 0.5, {"a": 0.5})
     with RunLog(tmp_path, 0) as log:
         for step in (1, 2, 3):
-            log.add(Step(step, {"loss": 1 / step}, 7))
+            log.add(LoggedStep(step, {"loss": 1 / step}, 7))
             if step == 2:
                 log.add_evaluation(evaluation)
     whole = (tmp_path / LOG).read_bytes()
     with RunLog(tmp_path, 2) as log:
-        log.add(Step(3, {"loss": 1 / 3}, 7))
+        log.add(LoggedStep(3, {"loss": 1 / 3}, 7))
     assert (tmp_path / LOG).read_bytes() == whole
     history = read_log(tmp_path)
     assert [step.cells for step in history.steps] == [7, 7, 7]
@@ -234,7 +234,7 @@ def test_what_is_found_is_what_a_count_by_hand_finds() -> None:
         )
         for number in range(3)
     ]
-    found = evaluate(lambda data: data, pictures, 4, 7)
+    evaluation = evaluate(lambda data: data, pictures, 4, 7)
     counts, losses = np.zeros((4, 4), int), []
     for picture in pictures:
         for row in range(3):
@@ -244,13 +244,13 @@ def test_what_is_found_is_what_a_count_by_hand_finds() -> None:
                 if label >= 0:
                     counts[label, scores.argmax()] += 1
                     losses.append(-np.log(np.exp(scores[label]) / np.exp(scores).sum()))
-    np.testing.assert_array_equal(found.counts, counts)
-    assert found.loss == pytest.approx(np.mean(losses))
-    for number, figures in enumerate(found.classes):
+    np.testing.assert_array_equal(evaluation.counts, counts)
+    assert evaluation.loss == pytest.approx(np.mean(losses))
+    for number, figures in enumerate(evaluation.classes):
         assert figures.true == counts[number].sum()
         assert figures.recall == counts[number, number] / counts[number].sum()
         assert figures.precision == counts[number, number] / counts[:, number].sum()
-    assert worst(found, 1)[0][1] == max(found.pictures.values())
-    again = Evaluation.from_json(json.loads(json.dumps(found.to_json())), "log")
-    assert again.to_json() == found.to_json()
+    assert worst(evaluation, 1)[0][1] == max(evaluation.pictures.values())
+    again = Evaluation.from_json(json.loads(json.dumps(evaluation.to_json())), "log")
+    assert again.to_json() == evaluation.to_json()
     assert np.isnan(cell_losses(pictures[0].data[0], np.full((3, 5), -1, np.int32))).all()

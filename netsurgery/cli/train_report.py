@@ -52,8 +52,8 @@ def _render(result: TrainingReport) -> None:
     if result.last is not None:
         echo_table(result.table())
     echo(str(result))
-    for truth, given, cells in result.confused:
-        echo(f"{truth} is taken for {given}: cells: {cells}")
+    for truth, answer, cells in result.confused:
+        echo(f"{truth} is taken for {answer}: cells: {cells}")
     for name, loss in result.worst:
         echo(f"largest loss: {name} ({loss:.4g})")
     for path in result.files:

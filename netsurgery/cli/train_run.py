@@ -14,6 +14,7 @@ from netsurgery.cli.options import force_option, json_option, quiet_option
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import Progress
 from netsurgery.engines.contract import EngineOptions
+from netsurgery.io.wording import counted
 
 if TYPE_CHECKING:
     from netsurgery.training.run import TrainingProgress
@@ -104,7 +105,7 @@ def run(
 def _words(progress: TrainingProgress) -> str:
     words = [] if progress.loss is None else [f"loss {progress.loss:.4g}"]
     if progress.cells_a_second is not None:
-        words.append(f"{progress.cells_a_second:.0f} cells/s")
+        words.append(f"{counted(round(progress.cells_a_second), 'cell')}/s")
     return ", ".join(words)
 
 

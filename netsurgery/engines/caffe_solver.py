@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 else:
     from caffe_channel import CHUNK, Refused
 
-__all__ = ["Training"]
+__all__ = ["TrainingSolver"]
 
 #: Field numbers of SolverState, BlobProto and BlobShape in Caffe's caffe.proto.
 ITERATION, HISTORY, STEP = 1, 3, 4
@@ -33,11 +33,11 @@ DATA, SHAPE, DIM = 5, 7, 1
 VARINT, BYTES = 0, 2
 
 
-class NotFinite(Exception):
+class StepCalledOff(Exception):
     """A gradient or a loss is not a number; raised inside a step to call it off."""
 
 
-class Training(object):
+class TrainingSolver(object):
     """One solver and its net."""
 
     def __init__(self, caffe, numpy, path):
@@ -72,12 +72,12 @@ class Training(object):
         gradient = self.broken_gradient()
         if gradient is None and all(self.finite(blobs[name].data) for name in self.losses):
             return
-        # A ReLU makes 0 of what is no number, so that only the gradients may tell.
+        # A ReLU makes 0 of a NaN, so that only the gradients may show it.
         self.broken = self.broken_value() or gradient
         if self.broken is None:
             self.broken = {"layer": "", "blob": self.losses[0], "what": "blob"}
         # What comes out of Caffe may be another exception; the finding is kept.
-        raise NotFinite()
+        raise StepCalledOff()
 
     def finite(self, array):
         # type: (Any) -> bool

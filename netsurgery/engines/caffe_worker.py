@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 
     from netsurgery.engines import caffe_confine
     from netsurgery.engines.caffe_channel import Channel, Refused, SharedFile
-    from netsurgery.engines.caffe_solver import Training
+    from netsurgery.engines.caffe_solver import TrainingSolver
 else:
     sys.dont_write_bytecode = True  # nothing is left beside netsurgery's own files, nor Caffe's
     sys.path.insert(0, HERE)
     import caffe_confine
     from caffe_channel import Channel, Refused, SharedFile
-    from caffe_solver import Training
+    from caffe_solver import TrainingSolver
 
     del sys.path[0]
 
@@ -65,7 +65,7 @@ class Worker(object):
         self.handed = [("/proc/self/fd/%d" % descriptor).encode() for descriptor in (shared, relay)]
         self.unconfined = {}  # type: Dict[str, str]
         self.nets = {}  # type: Dict[int, Any]
-        self.trainings = {}  # type: Dict[int, Training]
+        self.trainings = {}  # type: Dict[int, TrainingSolver]
         self.caffe = None  # type: Any
         self.shared = None  # type: Any
 
@@ -138,9 +138,9 @@ class Worker(object):
         net = self.made_net(request)
         if request["weights"] is not None:
             net.copy_from(native(request["weights"]))
-        return self.made(request, net)
+        return self.add_net(request, net)
 
-    def made(self, request, net):
+    def add_net(self, request, net):
         # type: (Dict[str, Any], Any) -> Dict[str, Any]
         """Keep the net under its number; what there is to say of it."""
         self.nets[request["net"]] = net
@@ -205,11 +205,11 @@ class Worker(object):
     def op_solver(self, request):
         # type: (Dict[str, Any]) -> Dict[str, Any]
         """Make a solver; its net is one like any other."""
-        training = Training(self.caffe, self.shared.numpy, native(request["prototxt"]))
+        training = TrainingSolver(self.caffe, self.shared.numpy, native(request["prototxt"]))
         if request["weights"] is not None:
             training.net.copy_from(native(request["weights"]))
         self.trainings[request["net"]] = training
-        return self.made(request, training.net)
+        return self.add_net(request, training.net)
 
     def op_step(self, request):
         # type: (Dict[str, Any]) -> Dict[str, Any]

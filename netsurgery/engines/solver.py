@@ -108,9 +108,9 @@ class CaffeSolver(CaffeNet):
             assert place is not None
             result = self._request("restore", doing, path=wire_path(place))
         with self._worker.sense(doing):
-            (found,) = shape_of([result["step"]])
-        if found != steps:
-            raise EngineFailed(f"{path}: is of step {found}, expected step {steps}")
+            (step,) = shape_of([result["step"]])
+        if step != steps:
+            raise EngineFailed(f"{path}: is of step {step}, expected step {steps}")
         self.steps = steps
 
     def lend(self, net: CaffeNet) -> None:

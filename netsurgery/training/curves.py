@@ -34,10 +34,10 @@ class _Curve(NamedTuple):
 def curves(history: History, title: str) -> Scene:
     """The drawing: losses on a scale of tenfolds, and the part of held-out cells that is right."""
     last = max([*(step.step for step in history.steps), *(e.step for e in history.evaluations), 1])
-    found = [(each.step, each.loss) for each in history.evaluations]
+    evaluated = [(each.step, each.loss) for each in history.evaluations]
     losses = [
         _Curve("loss of each step", _STEPS, _means(history)),
-        _Curve("loss of what is held out", _HELD_OUT, found, dots=True),
+        _Curve("loss of what is held out", _HELD_OUT, evaluated, dots=True),
     ]
     right = [(each.step, 100 * each.accuracy) for each in history.evaluations]
     scene = Scene(WIDTH, TOP + 2 * (PANEL + GAP), title=title)

@@ -62,7 +62,7 @@ def find_ends(net: NetDefinition, *, keep_auxiliary: bool) -> Ends:
     """The scores of `net`, which is in the state that it is trained in.
 
     keep_auxiliary: train the classifiers on the way as well, if the net has any.
-    Raises SurgeryError for a net without scores, or with several and nothing to tell them apart.
+    Raises SurgeryError for a net without scores, or with several and nothing to distinguish them.
     """
     losses = [layer for layer in net.layers if _is_loss(layer)]
     of_classes = [layer for layer in losses if types.of(layer) in _OF_CLASSES]
@@ -82,7 +82,7 @@ def find_ends(net: NetDefinition, *, keep_auxiliary: bool) -> Ends:
     else:
         scores, softmax, left_out = _of_outputs(net)
         notes += left_out
-    layers = _kept(net, scores)
+    layers = _scored_layers(net, scores)
     return Ends(tuple(scores), softmax, tuple(layers), tuple(notes))
 
 
@@ -117,13 +117,13 @@ def _behind_softmax(
 
 def _of_outputs(net: NetDefinition) -> tuple[list[Score], tuple[str, str], list[str]]:
     """The scores of a net without losses, its softmax, and what there is to say of the rest."""
-    found = {}
+    scores = {}
     for output in net.outputs:
         maker = net.last_writer(output)
         if maker is not None and maker.bottoms:
-            found[output] = _behind_softmax(net, None, output)
-    by_softmax = {output: each for output, each in found.items() if each[1] is not None}
-    chosen = by_softmax or found
+            scores[output] = _behind_softmax(net, None, output)
+    by_softmax = {output: each for output, each in scores.items() if each[1] is not None}
+    chosen = by_softmax or scores
     if len({blob for blob, _ in chosen.values()}) != 1:
         what = joined([repr(output) for output in chosen]) or "none"
         raise SurgeryError(
@@ -131,7 +131,7 @@ def _of_outputs(net: NetDefinition) -> tuple[list[Score], tuple[str, str], list[
             "probabilities of classes; take the others out first"
         )
     blob, softmax = next(iter(chosen.values()))
-    others = [output for output in found if output not in chosen]
+    others = [output for output in scores if output not in chosen]
     notes = [f"output {joined([repr(each) for each in others])} is left out"] if others else []
     names = ("prob", "prob") if softmax is None else (softmax.name, softmax.tops[0])
     return [Score(blob, "loss")], names, notes
@@ -140,10 +140,10 @@ def _of_outputs(net: NetDefinition) -> tuple[list[Score], tuple[str, str], list[
 def only_main(net: NetDefinition, ends: Ends) -> Ends:
     """The ends of `net`, which has nothing behind its scores, with the main scores alone."""
     scores = ends.scores[-1:]
-    return replace(ends, scores=scores, layers=tuple(_kept(net, scores)))
+    return replace(ends, scores=scores, layers=tuple(_scored_layers(net, scores)))
 
 
-def _kept(net: NetDefinition, scores: Sequence[Score]) -> list[Layer]:
+def _scored_layers(net: NetDefinition, scores: Sequence[Score]) -> list[Layer]:
     """The layers that the scores depend on, and the inputs of these, in file order."""
     # A softmax in place writes the scores' own blob, behind them.
     ends = [each for each in net.layers if _is_end(net, each)]
@@ -174,14 +174,14 @@ def without_ends(net: NetDefinition, ends: Ends) -> str:
 
     What it includes now is all that there is, so it is the same net in every state.
     """
-    kept, edits = set(ends.layers), net.prototxt.edits()
+    layers, edits = set(ends.layers), net.prototxt.edits()
     read = {bottom for layer in ends.layers for bottom in layer.bottoms}
     read |= {score.blob for score in ends.scores}
     for layer in (*net.layers, *net.excluded):
         field = net.prototxt.field_of(layer.message)
         if field.in_list:
             raise layer.error("the layers are in a list; write `layer { ... }` each")
-        if layer not in kept:
+        if layer not in layers:
             remove_layer(edits, net, layer)
             continue
         for name in ("include", "exclude"):
@@ -194,11 +194,11 @@ def without_ends(net: NetDefinition, ends: Ends) -> str:
     return edits.apply()
 
 
-def _keep_tops(edits: Edits, layer: Layer, kept: Sequence[str]) -> None:
+def _keep_tops(edits: Edits, layer: Layer, tops: Sequence[str]) -> None:
     """Leave an Input layer those of its tops, and their shapes."""
     shapes = layer.param("input_param").all("shape")
     for number, top in enumerate(layer.message.all("top")):
-        if layer.tops[number] not in kept:
+        if layer.tops[number] not in tops:
             remove_field(edits, top)
             if len(shapes) > 1:
                 remove_field(edits, shapes[number])

@@ -39,5 +39,5 @@ def initial_weights(net: TrainingNet, weights: Path) -> Iterator[Path]:
             convolution_changes(net.plan, model.weights),
             added_layers(net.plan, model.weights),
         )
-        with changed_model(planned, change) as made:
-            yield Path(made.path)
+        with changed_model(planned, change) as changed:
+            yield Path(changed.path)

@@ -49,12 +49,12 @@ def _passes_channels(layer: Layer) -> bool:
     return types.channels(layer) in (Channels.ALIKE, Channels.BY_CHANNEL, Channels.ALONG)
 
 
-def give_outputs(edits: Edits, found: Classifier, outputs: int, name: str) -> None:
+def give_outputs(edits: Edits, classifier: Classifier, outputs: int, name: str) -> None:
     """Write `outputs` and the new `name` into the layer, and a filler for its weight.
 
     Raises SurgeryError for a layer that shares its params, which are of another number.
     """
-    layer = found.layer
+    layer = classifier.layer
     if any(layer.param_names):
         raise layer.error("it shares its params with another layer, so its outputs cannot change")
     own, message = (

@@ -23,7 +23,7 @@ from netsurgery.io.cleanup import Undo
 from netsurgery.io.cleanup import step as undisturbed
 from netsurgery.io.wording import argument
 from netsurgery.training.evaluation import Evaluation, HeldOut, evaluate
-from netsurgery.training.run_log import RunLog, Step, read_log
+from netsurgery.training.run_log import LoggedStep, RunLog, read_log
 from netsurgery.training.snapshots import Snapshot, newest, save_snapshot, snapshots
 from netsurgery.training.solver_text import SolverSettings, solver_text
 from netsurgery.training.training_net import TrainingNet
@@ -47,7 +47,7 @@ class Feed(Protocol):
         """The inputs of a step, by blob; the first is step 0."""
 
     def held_out(self) -> Iterator[HeldOut]:
-        """The pictures that are held out of training, each time anew."""
+        """The pictures that are held out of training, each time from scratch."""
 
 
 @dataclass(frozen=True)
@@ -138,13 +138,13 @@ def run_training(
     """Train until the last step, or until `watch` returns False.
 
     folder: gets the log and the snapshots. resume: go on from the newest snapshot; else a folder
-    with one is refused. finish: called in the end with what is trained. say: told, where a signal
-    ends the process, that the run was saved.
+    with one is refused. finish: called in the end with what is trained. say: called, where a
+    signal ends the process, with the words that the run was saved.
 
     Raises TrainingError where numbers stop being finite, naming the layer, and for snapshots of
     another plan; EngineError, OutputError.
     """
-    with _Run(task, folder, engine, resume=resume, watch=watch) as run:
+    with _TrainingRun(task, folder, engine, resume=resume, watch=watch) as run:
         with run.saved_at_signals(say):
             finished = run.train()
         if finished:
@@ -153,7 +153,7 @@ def run_training(
         return run.outcome(finished=finished)
 
 
-class _Run:
+class _TrainingRun:
     """One process's part of a run."""
 
     def __init__(
@@ -182,11 +182,11 @@ class _Run:
     def _begin(folder: Path, identity: str, *, resume: bool) -> tuple[Snapshot | None, list[str]]:
         if resume:
             return newest(folder, identity)
-        found = snapshots(folder)
-        if found:
+        saved = snapshots(folder)
+        if saved:
             raise TrainingError(
-                f"{folder}: holds a run that is at step {found[0].step}; {argument('--resume')} "
-                f"goes on with it, {argument('--force')} begins anew"
+                f"{folder}: holds a run that is at step {saved[0].step}; {argument('--resume')} "
+                f"goes on with it, {argument('--force')} begins from scratch"
             )
         return None, []
 
@@ -203,7 +203,7 @@ class _Run:
         """The evaluations before this process's part."""
         return read_log(self.folder).evaluations if self.solver.steps else []
 
-    def __enter__(self) -> _Run:
+    def __enter__(self) -> _TrainingRun:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -258,7 +258,7 @@ class _Run:
         with undisturbed:
             result = self.solver.step(inputs, self.task.net.losses, self.task.solver.seed + number)
             if result.broken is None:
-                self._log.add(Step(self.solver.steps, result.losses, cells))
+                self._log.add(LoggedStep(self.solver.steps, result.losses, cells))
         self._speed.add(time.monotonic() - began, cells)
         if result.broken is not None:
             self._stop_at(number, str(result.broken))
@@ -266,12 +266,12 @@ class _Run:
 
     def _stop_at(self, number: int, where: str) -> None:
         """Raise for a step that was called off; gradients are in the place of momentum now."""
-        kept = "nothing was saved yet"
+        saved = "nothing was saved yet"
         if self._saved:
-            kept = f"the newest snapshot is of step {self._saved}"
+            saved = f"the newest snapshot is of step {self._saved}"
         raise TrainingError(
             f"{self.task.net.base.prototxt.path}: step {number + 1}: numbers are not finite any "
-            f"more, first {where}; {kept}; try a lower {argument('--rate')}"
+            f"more, first {where}; {saved}; try a lower {argument('--rate')}"
         )
 
     def _tell(
@@ -319,12 +319,12 @@ class _Run:
 
     def outcome(self, *, finished: bool) -> RunOutcome:
         """What became of it."""
-        found = self._evaluations
+        evaluations = self._evaluations
         return RunOutcome(
             self.solver.steps,
             finished,
-            found[0] if found else None,
-            found[-1] if found else None,
+            evaluations[0] if evaluations else None,
+            evaluations[-1] if evaluations else None,
             tuple(self.notes),
         )
 

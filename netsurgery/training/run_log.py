@@ -23,7 +23,7 @@ from netsurgery.io.memory import Claim
 from netsurgery.io.wording import counted
 from netsurgery.training.evaluation import Evaluation
 
-__all__ = ["LOG", "History", "RunLog", "Step", "read_log"]
+__all__ = ["LOG", "History", "LoggedStep", "RunLog", "read_log"]
 
 LOG = "log.jsonl"
 _LONGEST = 1 << 30
@@ -32,7 +32,7 @@ _PARSED = 12
 
 
 @dataclass(frozen=True)
-class Step:
+class LoggedStep:
     """The losses of a step, by name, and how many cells counted in it."""
 
     step: int
@@ -47,7 +47,7 @@ class Step:
 class History:
     """What a log says: its steps and its evaluations, in order."""
 
-    steps: list[Step] = field(default_factory=list)
+    steps: list[LoggedStep] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
 
 
@@ -65,7 +65,7 @@ class RunLog(Closeable):
         except OSError as error:
             raise OutputError(f"{self._path}: {error.strerror}") from None
 
-    def add(self, step: Step) -> None:
+    def add(self, step: LoggedStep) -> None:
         """Add a step's line."""
         self._write(step.to_json())
 
@@ -127,7 +127,7 @@ def read_log(folder: Path) -> History:
             continue
         try:
             losses = {str(name): float(loss) for name, loss in record["losses"].items()}
-            history.steps.append(Step(record["step"], losses, int(record["cells"])))
+            history.steps.append(LoggedStep(record["step"], losses, int(record["cells"])))
         except (KeyError, TypeError, ValueError, AttributeError):
             raise FormatError(f"{where}: this is no line of a training run's log") from None
     return history

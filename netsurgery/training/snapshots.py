@@ -101,13 +101,13 @@ def newest(folder: Path, identity: str) -> tuple[Snapshot | None, list[str]]:
     Raises TrainingError where there are some, and none is of the same plan.
     """
     notes: list[str] = []
-    found = snapshots(folder)
-    for snapshot in found:
+    saved = snapshots(folder)
+    for snapshot in saved:
         why = snapshot.why_not(identity)
         if not why:
             return snapshot, notes
         notes.append(f"the snapshot of step {snapshot.step} is left out: {why}")
-    if found:
+    if saved:
         raise TrainingError(f"{folder}: {notes[0]}; there is no other to go on from")
     return None, notes
 

@@ -101,9 +101,9 @@ def training_net(
     """The net that trains `net` on maps of pictures of `size` (height, width).
 
     batch: pictures a step. outputs: the number of classes, None for as many as the net has; where
-    it is another, the layer that makes the scores begins anew. ignore_label: that of cells that
-    count for nothing. loss: "infogain" takes a matrix of K x K, by which a mistake counts more or
-    less. keep_auxiliary: train the classifiers on the way, too. freeze: layers that stay as they
+    it is another, the layer that makes the scores begins from scratch. ignore_label: that of cells
+    that count for nothing. loss: "infogain" takes a matrix of K x K, by which a mistake counts more
+    or less. keep_auxiliary: train the classifiers on the way, too. freeze: layers that stay as they
     are. train_batch_norm: take the statistics of each batch, not those stored.
 
     Raises SurgeryError, naming the layer, for a net without scores over classes or that cannot be
@@ -158,9 +158,9 @@ def _base(net: NetDefinition, ends: Ends) -> NetDefinition:
     base = replace(declare_inputs(bare), notes=())
     if len(base.inputs) != 1 or not base.inputs[0].shape:
         why = why_no_input(bare)
-        found = ", ".join(repr(each.name) for each in base.inputs) or "none"
+        inputs = ", ".join(repr(each.name) for each in base.inputs) or "none"
         raise SurgeryError(
-            f"{net.prototxt.path}: found the inputs {found}, expected one of a known shape{why}; "
+            f"{net.prototxt.path}: found the inputs {inputs}, expected one of a known shape{why}; "
             f"give it by {argument('--input-shape data=1x3x224x224')}"
         )
     declared, shape = base.inputs[0], base.inputs[0].shape
@@ -203,8 +203,8 @@ def _with_outputs(
     plan: ConvolutionPlan | None,
 ) -> tuple[NetDefinition, dict[str, str]]:
     """The net with this many classes; the layers that are new, by their old names."""
-    found = [find_classifier(net, _renamed_score(score, plan).blob) for score in scores]
-    changed = {each.layer: each for each in found if outputs not in (None, each.outputs)}
+    classifiers = [find_classifier(net, _renamed_score(score, plan).blob) for score in scores]
+    changed = {each.layer: each for each in classifiers if outputs not in (None, each.outputs)}
     if outputs is None or not changed:
         return net, {}
     edits, renamed = net.prototxt.edits(), {}
@@ -244,8 +244,8 @@ def _deployed(net: NetDefinition, ends: Ends) -> str:
         f"layer {{ name: {quoted(name)} type: {quoted(types.SOFTMAX.name)} "
         f"bottom: {quoted(ends.scores[-1].blob)} top: {quoted(top)} }}"
     )
-    kept = _only_main(net, ends)
-    return _appended(kept, [layer])
+    text = _only_main(net, ends)
+    return _appended(text, [layer])
 
 
 def _only_main(net: NetDefinition, ends: Ends) -> str:
@@ -276,7 +276,7 @@ class _Ending:
         self._names: dict[object, str] = {}
         self.labels: dict[str, Shape] = {}
         self._of_score: dict[str, str] = {}
-        # The main labels have the plain name, and are told last.
+        # The main labels have the plain name, and are named last.
         for score in reversed(ends.scores):
             shape = self._map(score)
             grid = self._grid(score)
@@ -296,9 +296,9 @@ class _Ending:
     def _map(self, score: Score) -> Shape:
         shape = self._shapes.get(score.blob)
         if shape is None or len(shape) != 4:
-            found = "of unknown shape" if shape is None else shape_text(shape)
+            size = "of unknown shape" if shape is None else shape_text(shape)
             raise SurgeryError(
-                f"{self._net.prototxt.path}: the scores {score.blob!r} are {found}, expected a map "
+                f"{self._net.prototxt.path}: the scores {score.blob!r} are {size}, expected a map "
                 "of N x K x h x w"
             )
         return shape

@@ -17,7 +17,7 @@ from netsurgery.errors import EngineMissing, OutputError, SettingsError, Trainin
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.locks import lock
 from netsurgery.io.terminal import say
-from netsurgery.io.wording import argument
+from netsurgery.io.wording import argument, naming_options
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.training.feed import PlanFeed, open_plan
 from netsurgery.training.initial_weights import initial_weights
@@ -61,8 +61,8 @@ def train(
     pictures are looked at (None: at five moments of the run) and the run is saved; both also at
     the end. The newest two snapshots are kept. loss_map: in the end draw the losses of the cells of
     the held-out pictures into the folder's loss/. engine: where Caffe is, and with `gpu` on which
-    device it trains. force: begin anew where the folder has a run. progress: called after each step
-    and each evaluation; where it returns False the run is saved and stops.
+    device it trains. force: begin from scratch where the folder has a run. progress: called after
+    each step and each evaluation; where it returns False the run is saved and stops.
 
     A finished run leaves deploy.prototxt, model.caffemodel, labels.txt and netsurgery.toml in the
     folder. In Python, Ctrl-C leaves the newest snapshot; the command saves before it ends.
@@ -132,9 +132,9 @@ def train(
 
 
 def _check_numbers(evaluate: int | None, snapshot: int) -> None:
-    for option, number in (("--evaluate", evaluate), ("--snapshot", snapshot)):
+    for option, number in ((argument("--evaluate"), evaluate), (argument("--snapshot"), snapshot)):
         if number is not None and not 1 <= number < 2**31:
-            raise SettingsError(f"{argument(option)} {number}: expected a number from 1 on")
+            raise SettingsError(f"{option} {number}: expected a number from 1 on")
 
 
 def _caffe(options: EngineOptions) -> PycaffeEngine:
@@ -174,5 +174,6 @@ def _remove_run(folder: Path) -> None:
 
 
 def _say_how_to_go_on(folder: Path, words: str) -> None:
-    command = f"netsurgery train run {shlex.quote(str(folder))} --resume"
+    with naming_options():  # a command also where Python runs the training
+        command = f"netsurgery train run {shlex.quote(str(folder))} {argument('--resume')}"
     say(f"{words}; `{command}` goes on\n")

@@ -7,13 +7,14 @@ from typing import Any
 
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
+from netsurgery.io.wording import counted
 from netsurgery.training.evaluation import Evaluation, worst
 from netsurgery.training.run_log import History
 
 __all__ = ["TrainingReport"]
 
-#: How many pairs of classes and pictures are told.
-_TOLD = 10
+#: How many pairs of classes and pictures are reported.
+_REPORTED = 10
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,17 +51,17 @@ class TrainingReport(ShortRepr):
             return []
         counts, names = self.last.counts, self.names
         pairs = [
-            (names[truth], names[given], int(counts[truth, given]))
+            (names[truth], names[answer], int(counts[truth, answer]))
             for truth in range(len(names))
-            for given in range(len(names))
-            if truth != given and counts[truth, given]
+            for answer in range(len(names))
+            if truth != answer and counts[truth, answer]
         ]
-        return sorted(pairs, key=lambda pair: -pair[2])[:_TOLD]
+        return sorted(pairs, key=lambda pair: -pair[2])[:_REPORTED]
 
     @property
     def worst(self) -> list[tuple[str, float]]:
         """The held-out pictures with the largest mean loss, the worst first."""
-        return [] if self.last is None else list(worst(self.last, _TOLD))
+        return [] if self.last is None else list(worst(self.last, _REPORTED))
 
     def svg(self) -> str:
         """The losses by step, and the part of the held-out cells that is right."""
@@ -82,8 +83,8 @@ class TrainingReport(ShortRepr):
             "classes": list(self.names),
             "counts": [] if self.last is None else self.last.counts.tolist(),
             "confused": [
-                {"class": truth, "given": given, "cells": cells}
-                for truth, given, cells in self.confused
+                {"class": truth, "given": answer, "cells": cells}
+                for truth, answer, cells in self.confused
             ],
             "worst": [{"picture": name, "loss": loss} for name, loss in self.worst],
             "files": list(self.files),
@@ -103,4 +104,4 @@ class TrainingReport(ShortRepr):
         return table
 
     def __str__(self) -> str:
-        return f"{self.folder}: {self.step} of {self.steps} steps"
+        return f"{self.folder}: {self.step} of {counted(self.steps, 'step')}"

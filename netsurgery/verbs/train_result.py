@@ -7,6 +7,7 @@ from typing import Any
 
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
+from netsurgery.io.wording import counted
 from netsurgery.training.evaluation import Evaluation
 from netsurgery.training.score import ClassFigures
 
@@ -92,7 +93,7 @@ class Training(ShortRepr):
         return table
 
     def __str__(self) -> str:
-        done = f"{self.folder}: {self.step} of {self.steps} steps"
+        done = f"{self.folder}: {self.step} of {counted(self.steps, 'step')}"
         if self.before is None or self.after is None:
             return done
         before, after = (f"{each.accuracy:.2%}" for each in (self.before, self.after))

@@ -13,7 +13,7 @@ import pytest
 import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.training.evaluation import Evaluation
-from netsurgery.training.run_log import LOG, RunLog, Step
+from netsurgery.training.run_log import LOG, LoggedStep, RunLog
 
 STEPS = 1000
 
@@ -40,7 +40,7 @@ def learnt(planned: Path) -> Path:
     with RunLog(Path("plan"), 0) as log:
         log.add_evaluation(Evaluation(0, np.array([[1, 3], [0, 6]]), 2.0, {"a": 2.0, "b": 1.0}))
         for step in range(1, STEPS):
-            log.add(Step(step, {"loss": 1 / step}, 5))
+            log.add(LoggedStep(step, {"loss": 1 / step}, 5))
         log.add_evaluation(Evaluation(999, np.array([[3, 1], [2, 4]]), 0.5, {"a": 0.1, "b": 0.7}))
     return planned
 

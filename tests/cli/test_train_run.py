@@ -149,17 +149,17 @@ def test_what_cannot_be_run_is_said_in_one_line(
     assert run(["train", "run", str(whole)]) == 1
     assert capsys.readouterr().err == (
         f"error: {whole}: holds a run that is at step 16; --resume goes on with it, --force begins "
-        "anew\n"
+        "from scratch\n"
     )
     assert run(["train", "run", str(whole), "--resume", "--force"]) == 1
     assert "--resume and --force exclude each other" in capsys.readouterr().err
     picture = planned / "a.png"
-    kept = picture.read_bytes()
+    content = picture.read_bytes()
     try:
         Image.fromarray(np.zeros((50, 50), np.uint8)).save(picture)
         assert run(["train", "run", str(plan), "-q"]) == 1
     finally:
-        picture.write_bytes(kept)
+        picture.write_bytes(content)
     assert str(picture) in capsys.readouterr().err
     assert not (plan / "model.caffemodel").exists()
 

@@ -188,7 +188,7 @@ def test_a_step_with_numbers_that_are_none_is_called_off(
     kept_statistics = training_net(read, size=(10, 12), batch=2)
     with engine.solver(kept_statistics.net, SOLVER) as solver:
         trained(solver, net, batches, 0, 1)
-        kept = params(solver)
+        before = params(solver)
         data = batches[1]["data"].copy()
         data[0, 0, 4, 4] = np.nan
         broken = solver.step({"data": data, "label": batches[1]["label"]}, net.losses, 5)
@@ -197,7 +197,7 @@ def test_a_step_with_numbers_that_are_none_is_called_off(
         with pytest.raises(EngineError, match="the last step was called off"):
             solver.save_state(tmp_path / "lost.solverstate")
         for name, values in params(solver).items():
-            np.testing.assert_array_equal(values, kept[name], err_msg=name)
+            np.testing.assert_array_equal(values, before[name], err_msg=name)
         solver.set_param("conv3", 1, np.array([0, np.inf, 0, 0], np.float32))
         broken = solver.step(batches[1], net.losses, 5)
         assert broken.broken == NotFinite("conv3", "param")
