@@ -161,8 +161,8 @@ TEXTS = {
 #: Words in "s" after a value that are no plurals.
 SINGULAR = set(
     "agrees allows alone axis becomes chooses compares converts copies declares does exists fills "
-    "fits gives has holds is leaves looks names needs puts replaces requires runs selects sends "
-    "takes was writes".split()
+    "fits gives has holds is its leaves looks names needs puts replaces requires runs sees selects "
+    "sends takes was works writes".split()
 )
 #: One word or two, of which the last may be a plural.
 PLURAL = re.compile(r" ((?!(?:for|from|in|of|on|with) )(?:[a-z]+ )??[a-z]+[a-rt-z]s)\b")

@@ -91,7 +91,7 @@ def _new_shapes(path: str, net: NetDefinition, before: Shapes, gone: list[Layer]
     except PrototxtError as error:
         raise SurgeryError(f"{path}: without {names}: {error.what}") from None
     refuse(path, [
-        Refusal(layer, "without " + names + " its params would change their shape")
+        Refusal(layer, f"without {names} its params would change their shape")
         for layer, params in before.params.items()
         if after.params.get(layer) != params
     ])  # fmt: skip
@@ -153,7 +153,7 @@ class _MeanBlobs:
         name = self.names.get(layer.name, layer.name)
         weighs = types.layout(layer) is not None
         if spoiled is None and weighs:
-            why = layer.type + " sees more than one cell of the map that is no longer pooled"
+            why = f"{layer.type} sees more than one cell of the map that is no longer pooled"
             self.refusals.append(Refusal(name, why))
         elif spoiled is not None and weighs:
             why = (
@@ -162,7 +162,7 @@ class _MeanBlobs:
             )
             self.refusals.append(Refusal(spoiled.name, why))
         elif layer.in_place:
-            why = layer.type + " works in place on the scores, and no blob would have them"
+            why = f"{layer.type} works in place on the scores, and no blob would have them"
             self.refusals.append(Refusal(name, why))
 
 
