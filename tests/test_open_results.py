@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -14,6 +15,9 @@ import pytest
 
 import netsurgery as ns
 from netsurgery.open_net import arrays
+from netsurgery.training.evaluation import Evaluation
+from netsurgery.training.run_log import RunLog
+from netsurgery.verbs.train_result import Training
 
 NET, MODEL, PICTURE = "net.prototxt", "net.caffemodel", "canvas.png"
 EMBEDDED = ns.EngineOptions("embedded")
@@ -285,6 +289,28 @@ def results() -> list[Any]:
         job.resume(workers=1),
         job.merge(),
         job,
+        ns.Scales((0.7, 1)),
+        *of_training(dense),
+    ]
+
+
+def of_training(dense: ns.Net) -> list[Any]:
+    """What the calls about training return; a run of no steps needs no Caffe."""
+    name = "2"
+    box = {"class": name, "box": [2, 2, 30, 30]}
+    shutil.copy(PICTURE, "sheet.png")  # annotations name no file of an odd name
+    truth = {"classes": [name], "pictures": [{"file": "sheet.png", "boxes": [box]}]}
+    Path("truth.json").write_text(json.dumps(truth))
+    plan = ns.train_plan(
+        NET, MODEL, "plan", annotations="truth.json", images=".", pictures=0, force=True
+    )
+    with RunLog(Path("plan"), 0) as log:
+        log.add_evaluation(Evaluation(0, np.array([[1, 3], [0, 6]]), 2.0, {"sheet.png": 2.0}))
+    return [
+        plan,
+        ns.train_report("plan"),
+        Training("plan", 0, 9, ("background", name), None, None, (), "Caffe"),
+        ns.evaluate(".", net=dense, annotations="truth.json", engine="embedded", size="image"),
     ]
 
 
