@@ -226,6 +226,21 @@ def test_objects_that_no_cell_got_are_counted_by_why(digits: dict[str, Any]) -> 
     assert "1 object that no cell got: too large" in result.summary
 
 
+def test_a_picture_smaller_than_a_window_is_not_held_out(digits: dict[str, Any]) -> None:
+    names = [f"{number}.png" for number in range(3)]
+    for name in names:
+        Image.new("L", (20, 20)).save(f"images/{name}")
+    digits["pictures"] = [*digits["pictures"], *({"file": name} for name in names)]
+    Path("truth.json").write_text(json.dumps(digits))
+    result = plan(hold_out=0.6, pictures=0)
+    assert result.plan.held_out
+    assert not set(result.plan.held_out) & set(names)
+    feed = open_plan(Path("plan"))
+    assert [each.name for each in feed.held_out()] == list(result.plan.held_out)
+    assert {each.name for each in feed.batches.pictures} >= set(names)
+    assert feed.inputs(0)["data"].shape == (8, 1, 88, 88)
+
+
 def test_a_truth_that_teaches_nothing_is_said(digits: dict[str, Any]) -> None:
     result = plan(rules=ns.TruthRules(scale=(3, 4)), pictures=0)
     assert [name for name, count in result.to_json()["cells"].items() if count] == ["background"]

@@ -63,7 +63,8 @@ class PlanWriter:
     ) -> TrainingPlan:
         """Fill the folder; the plan that is in it, with the weights of its classes.
 
-        Raises what reading a picture and its truth raises, OutputError.
+        A picture smaller than a window has no map to judge, so it is not held out. Raises what
+        reading a picture and its truth raises, OutputError.
         """
         place, count = Path(folder.temporary), len(annotations.pictures)
         files = picture_files([picture.name for picture in annotations.pictures[: self._most]])
@@ -76,7 +77,8 @@ class PlanWriter:
                 self._add(picture, archive, png)
                 if progress is not None:
                     progress(number + 1, count)
-        plan = self._plan
+        small, plan = set(self.tally.small), self._plan
+        plan = replace(plan, held_out=tuple(name for name in plan.held_out if name not in small))
         if plan.weights:
             share = plan.options.background
             plan = replace(plan, weights=self.tally.weights(plan.background, share))
