@@ -130,6 +130,30 @@ def test_a_run_that_goes_on_ends_as_one_that_was_never_stopped(
 
 
 @pytest.mark.caffe
+def test_what_is_seen_of_the_held_out_pictures_may_stop_a_run(
+    task: TrainingTask, engine: PycaffeEngine, tmp_path: Path
+) -> None:
+    def stopped(at: int, *, resume: bool) -> RunOutcome:
+        return run_training(
+            task,
+            tmp_path,
+            engine,
+            resume=resume,
+            finish=lambda trained: None,
+            watch=lambda progress: progress.evaluation is None or progress.step < at,
+        )
+
+    assert (stopped(0, resume=False).step, snapshots(tmp_path)) == (0, [])
+    outcome = stopped(3, resume=False)
+    assert (outcome.step, outcome.finished) == (5, False)
+    assert [each.step for each in snapshots(tmp_path)] == [5, 4]
+    # It is not looked at again where it goes on, and the last look stops nothing.
+    assert stopped(10, resume=True).step == 10
+    assert stopped(STEPS, resume=True).finished
+    assert [each.step for each in read_log(tmp_path).evaluations] == [0, 5, 10, 12]
+
+
+@pytest.mark.caffe
 def test_the_loss_of_what_is_held_out_falls(
     task: TrainingTask, engine: PycaffeEngine, tmp_path: Path
 ) -> None:

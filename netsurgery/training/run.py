@@ -228,19 +228,18 @@ class _TrainingRun:
     def train(self) -> bool:
         """All steps that are left; False where `watch` has stopped it."""
         schedule, last = self.task.schedule, self.task.solver.steps
-        if not self._evaluated(self.solver.steps) and self._due(self.solver.steps):
-            self._evaluate()
-        while self.solver.steps < last:
+        goes_on = True
+        if self._due(self.solver.steps) and not self._evaluated(self.solver.steps):
+            goes_on = self._evaluate()
+        while goes_on and self.solver.steps < last:
             losses = self._step()
             done = self.solver.steps
             goes_on = self._tell(losses)
             if self._due(done):
-                self._evaluate(losses)
+                goes_on &= self._evaluate(losses)
             if done % schedule.snapshot == 0 or done == last or not goes_on:
                 self.save()
-            if not goes_on and done < last:
-                return False
-        return True
+        return self.solver.steps == last
 
     def _due(self, step: int) -> bool:
         return step % self.task.schedule.evaluate == 0 or step == self.task.solver.steps
@@ -287,14 +286,16 @@ class _TrainingRun:
             self._watch(TrainingProgress(done, steps, losses, speed, left, evaluation)) is not False
         )
 
-    def _evaluate(self, losses: Mapping[str, float] | None = None) -> None:
+    def _evaluate(self, losses: Mapping[str, float] | None = None) -> bool:
+        """Look at the pictures that are held out; whether the run is to go on."""
         pictures = self.task.feed.held_out()
         evaluation = evaluate(self.scores, pictures, self.task.net.outputs, self.solver.steps)
-        if evaluation.pictures:
-            with undisturbed:
-                self._log.add_evaluation(evaluation)
-                self._evaluations.append(evaluation)
-            self._tell(losses, evaluation)
+        if not evaluation.pictures:
+            return True
+        with undisturbed:
+            self._log.add_evaluation(evaluation)
+            self._evaluations.append(evaluation)
+        return self._tell(losses, evaluation)
 
     def scores(self, data: Array) -> Array:
         """The scores of an input with the weights as they are now, 1 x K x h x w."""
