@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -164,6 +165,25 @@ def test_the_loss_of_what_is_held_out_falls(
     history = read_log(tmp_path)
     assert [step.step for step in history.steps] == list(range(1, STEPS + 1))
     assert history.evaluations[-1].loss == outcome.after.loss
+
+
+@pytest.mark.caffe
+def test_the_time_left_is_that_of_slow_pictures_too(
+    task: TrainingTask, engine: PycaffeEngine, tmp_path: Path
+) -> None:
+    class Slow(Squares):
+        def inputs(self, step: int) -> Mapping[str, Any]:
+            time.sleep(0.2)
+            return super().inputs(step)
+
+        def held_out(self) -> Iterator[HeldOut]:
+            return iter(())
+
+    _, seen = run(replace(task, feed=Slow(task.net)), tmp_path, engine, stop=3)
+    assert seen[-1].step == 3
+    left = seen[-1].seconds_left
+    assert left is not None
+    assert left > 0.15 * (STEPS - 3)
 
 
 @pytest.mark.caffe

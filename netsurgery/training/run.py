@@ -249,10 +249,10 @@ class _TrainingRun:
 
     def _step(self) -> Mapping[str, float]:
         number = self.solver.steps
+        began = time.monotonic()
         inputs = self._ahead.take(number, more=number + 1 < self.task.solver.steps)
         labels = inputs[list(self.task.net.labels)[-1]]
         cells = int((labels >= 0).sum())
-        began = time.monotonic()
         # A signal waits for the step's end: the worker answers one request at a time.
         with undisturbed:
             result = self.solver.step(inputs, self.task.net.losses, self.task.solver.seed + number)
@@ -331,7 +331,7 @@ class _TrainingRun:
 
 
 class _Speed:
-    """How fast the last steps were."""
+    """How fast the last steps were, with the waits for their pictures."""
 
     def __init__(self) -> None:
         self._recent: deque[tuple[float, int]] = deque(maxlen=_RECENT)
