@@ -91,13 +91,13 @@ def train(
     steps = feed.plan.solver.steps
     schedule = Schedule(evaluate or max(1, steps // _EVALUATIONS), snapshot)
     with _alone(path):
-        if force:
-            _remove_run(path)
         files: tuple[str, ...] = ()
         with (
             initial_weights(feed.net, Path(feed.plan.model)) as weights,
             _caffe(options) as caffe,
         ):
+            if force:  # only now that another can begin
+                _remove_run(path)
             task = TrainingTask(
                 feed.net, weights, feed.plan.solver, cast("Feed", feed), schedule, _identity(feed)
             )

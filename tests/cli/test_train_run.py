@@ -164,6 +164,18 @@ def test_what_cannot_be_run_is_said_in_one_line(
     assert not (plan / "model.caffemodel").exists()
 
 
+def test_a_run_stays_where_there_is_no_caffe_to_begin_another(
+    whole: Path, plan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(plan)
+    shutil.copytree(whole, plan)
+    words = ["--force", "--caffe-python", str(plan / "nowhere"), "-q"]
+    assert run(["train", "run", str(plan), *words]) != 0
+    assert "nowhere" in capsys.readouterr().err
+    assert [each.step for each in snapshots(plan)] == [16, 12]
+    assert (plan / "log.jsonl").read_bytes() == (whole / "log.jsonl").read_bytes()
+
+
 def test_numbers_that_run_away_are_an_error_with_the_layer(
     planned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
