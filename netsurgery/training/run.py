@@ -138,18 +138,20 @@ def run_training(
     """Train until the last step, or until `watch` returns False.
 
     folder: gets the log and the snapshots. resume: go on from the newest snapshot; else a folder
-    with one is refused. finish: called in the end with what is trained. say: called, where a
-    signal ends the process, with the words that the run was saved.
+    with one is refused. finish: called in the end with what is trained; where it is interrupted, a
+    resumed run calls it again. say: called, where a signal ends the process, with the words that
+    the run was saved.
 
     Raises TrainingError where numbers stop being finite, naming the layer, and for snapshots of
     another plan; EngineError, OutputError.
     """
-    with _TrainingRun(task, folder, engine, resume=resume, watch=watch) as run:
-        with run.saved_at_signals(say):
-            finished = run.train()
+    with (
+        _TrainingRun(task, folder, engine, resume=resume, watch=watch) as run,
+        run.saved_at_signals(say),
+    ):
+        finished = run.train()
         if finished:
-            with undisturbed:
-                finish(Trained(run.solver.save, run.scores))
+            finish(Trained(run.solver.save, run.scores))
         return run.outcome(finished=finished)
 
 

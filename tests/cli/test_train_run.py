@@ -141,6 +141,37 @@ def test_a_run_that_was_interrupted_and_killed_ends_as_one_that_was_not(
     assert left == []
 
 
+def test_drawing_losses_can_be_interrupted(whole: Path, plan: Path) -> None:
+    shutil.rmtree(plan)
+    shutil.copytree(whole, plan)
+    script = """
+import sys, time
+from netsurgery.__main__ import main
+from netsurgery.verbs import train
+
+def draw(folder, feed, scores):
+    (folder / "drawing").touch()
+    time.sleep(100)
+
+train.write_losses = draw
+sys.argv = ["netsurgery", *sys.argv[1:]]
+main()
+"""
+    words = ["train", "run", str(plan), *WORDS, "-q", "--resume", "--loss-map"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *words], stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    try:
+        wait_for(process, (plan / "drawing").exists)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=50)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert said == (f"saved after step 16 of 16; `netsurgery train run {plan} --resume` goes on\n")
+
+
 def test_what_cannot_be_run_is_said_in_one_line(
     whole: Path, plan: Path, planned: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
