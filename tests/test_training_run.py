@@ -212,6 +212,21 @@ def test_numbers_that_run_away_stop_the_run_with_the_layer(
 
 
 @pytest.mark.caffe
+def test_a_last_step_that_runs_away_is_no_result(
+    task: TrainingTask, engine: PycaffeEngine, tmp_path: Path
+) -> None:
+    """Its own loss and gradients are finite; what they make of the weights is not."""
+    wild = replace(task, solver=replace(task.solver, rate=1e30, steps=1))
+    with pytest.raises(TrainingError) as error:
+        run(wild, tmp_path, engine)
+    words = "after step 1: numbers are not finite any more, first scores of picture 100; nothing"
+    assert words in str(error.value)
+    assert not snapshots(tmp_path)
+    assert not (tmp_path / "out.caffemodel").exists()
+    assert [each.step for each in read_log(tmp_path).evaluations] == [0]
+
+
+@pytest.mark.caffe
 def test_a_net_from_scratch_learns_eight_pictures(repo_root: Path, caffe_python: str) -> None:
     """`make train-nets` has larger nets."""
     case = replace(CASES["demo"], size=48, batch=4)

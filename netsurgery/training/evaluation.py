@@ -44,7 +44,7 @@ class Evaluation:
     """What cells were given, by what they are: K x K, int64, rows are the truth.
 
     step: after how many steps. loss: the mean over all cells that count. pictures: of each the
-    mean loss over its cells, 0 where none counts.
+    mean loss over its cells, 0 where none counts, NaN where its scores are none.
     """
 
     step: int
@@ -120,7 +120,7 @@ def evaluate(
         with Claim(5 * 8 * scores.size, f"{picture.name}: the loss of its cells"):
             counts += confusion(picture.labels, scores.argmax(axis=0), outputs)
             cells = cell_losses(scores, picture.labels)
-        known = cells[~np.isnan(cells)]
+        known = cells[picture.labels >= 0]
         losses[picture.name] = float(known.mean()) if known.size else 0.0
         total += float(known.sum())
         if watch is not None:

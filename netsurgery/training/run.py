@@ -7,6 +7,7 @@ from its number, so do the solver's random numbers, and a snapshot has the rest.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -262,17 +263,18 @@ class _TrainingRun:
                 self._log.add(LoggedStep(self.solver.steps, result.losses, cells))
         self._speed.add(time.monotonic() - began, cells)
         if result.broken is not None:
-            self._stop_at(number, str(result.broken))
+            # Gradients are in the place of momentum now, so this step is not saved.
+            raise self._broken(f"step {number + 1}", str(result.broken))
         return result.losses
 
-    def _stop_at(self, number: int, where: str) -> None:
-        """Raise for a step that was called off; gradients are in the place of momentum now."""
+    def _broken(self, when: str, where: str) -> TrainingError:
+        """What to raise where numbers stop being finite."""
         saved = "nothing was saved yet"
         if self._saved:
             saved = f"the newest snapshot is of step {self._saved}"
-        raise TrainingError(
-            f"{self.task.net.base.prototxt.path}: step {number + 1}: numbers are not finite any "
-            f"more, first {where}; {saved}; try a lower {argument('--rate')}"
+        return TrainingError(
+            f"{self.task.net.base.prototxt.path}: {when}: numbers are not finite any more, first "
+            f"{where}; {saved}; try a lower {argument('--rate')}"
         )
 
     def _tell(
@@ -294,6 +296,9 @@ class _TrainingRun:
         evaluation = evaluate(self.scores, pictures, self.task.net.outputs, self.solver.steps)
         if not evaluation.pictures:
             return True
+        for name, loss in evaluation.pictures.items():
+            if math.isnan(loss):
+                raise self._broken(f"after step {self.solver.steps}", f"scores of {name}")
         with undisturbed:
             self._log.add_evaluation(evaluation)
             self._evaluations.append(evaluation)
