@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netsurgery.maps.image import read_picture
 from netsurgery.training.batches import Batches
+from netsurgery.training.evaluation import HeldOut
 from netsurgery.training.objects import AnnotatedPicture, Annotations
 from netsurgery.training.plan import TrainingPlan, read_plan
 from netsurgery.training.trained_maps import TrainedMaps
@@ -23,15 +24,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["PlanFeed", "WholePicture", "open_plan"]
-
-
-class WholePicture(NamedTuple):
-    """A picture that is not learnt from: its input, 1 x C x H x W, and the labels of its map."""
-
-    name: str
-    data: Array
-    labels: NDArray[np.int32]
+__all__ = ["PlanFeed", "open_plan"]
 
 
 @dataclass(frozen=True)
@@ -65,14 +58,14 @@ class PlanFeed:
             inputs[self.net.infogain] = matrix[np.newaxis, np.newaxis]
         return inputs
 
-    def held_out(self) -> Iterator[WholePicture]:
+    def held_out(self) -> Iterator[HeldOut]:
         """The pictures that are held out, each as a whole, in the order of the annotations."""
         names = set(self.plan.held_out)
         for picture in self.annotations.pictures:
             if picture.name in names:
                 yield self._whole(picture)
 
-    def _whole(self, annotated: AnnotatedPicture) -> WholePicture:
+    def _whole(self, annotated: AnnotatedPicture) -> HeldOut:
         picture, plan = read_picture(annotated.path), self.plan
         geometry, shape = self.maps.of_picture(picture.size)
         size = self.maps.input_size(picture.size)
@@ -80,7 +73,7 @@ class PlanFeed:
         labels = label_map(
             annotated, geometry, shape, plan.numbers, plan.background, plan.options.rules
         )
-        return WholePicture(annotated.name, data, labels)
+        return HeldOut(annotated.name, data, labels)
 
 
 def open_plan(folder: Path) -> PlanFeed:

@@ -9,7 +9,6 @@ import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
 
 from netsurgery.engines.contract import AnyEngine, EngineOptions, as_engine_options
 from netsurgery.engines.pycaffe import PycaffeEngine, open_engine
@@ -25,7 +24,6 @@ from netsurgery.training.losses import write_losses
 from netsurgery.training.plan import PLAN
 from netsurgery.training.result_files import write_results
 from netsurgery.training.run import (
-    Feed,
     Schedule,
     Trained,
     TrainingProgress,
@@ -99,7 +97,7 @@ def train(
             if force:  # only now that another can begin
                 _remove_run(path)
             task = TrainingTask(
-                feed.net, weights, feed.plan.solver, cast("Feed", feed), schedule, _identity(feed)
+                feed.net, weights, feed.plan.solver, feed, schedule, _identity(feed)
             )
 
             def finish(trained: Trained) -> None:
