@@ -15,7 +15,8 @@ import pytest
 from benchmarks.train_nets import CASES, falls
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.pycaffe import PycaffeEngine, open_engine
-from netsurgery.errors import TrainingError
+from netsurgery.errors import MemoryLimitError, TrainingError
+from netsurgery.io.memory import set_max_memory
 from netsurgery.net.net import NetDefinition
 from netsurgery.training.evaluation import Evaluation, HeldOut, cell_losses, evaluate, worst
 from netsurgery.training.initial_weights import initial_weights
@@ -281,6 +282,15 @@ def test_a_log_goes_on_where_it_is_whole(tmp_path: Path) -> None:
     with RunLog(tmp_path, 0):
         pass
     assert not (tmp_path / LOG).read_bytes()
+
+
+def test_losses_of_cells_are_of_the_memory_that_may_be_used(fresh_budget: None) -> None:
+    scores, labels = np.zeros((1000, 40, 50), np.float32), np.zeros((40, 50), np.int32)
+    set_max_memory("79MB")
+    with pytest.raises(MemoryLimitError, match="the loss of a picture's cells needs"):
+        cell_losses(scores, labels)
+    set_max_memory("81MB")
+    assert cell_losses(scores, labels) == pytest.approx(np.log(1000))
 
 
 def test_what_is_found_is_what_a_count_by_hand_finds() -> None:

@@ -88,18 +88,19 @@ class Evaluation:
 def cell_losses(scores: Array, labels: Labels) -> NDArray[np.float64]:
     """The softmax loss of each cell, h x w; NaN where it does not count.
 
-    scores: K x h x w.
+    scores: K x h x w. Raises MemoryLimitError.
 
     >>> scores = np.zeros((4, 1, 2), np.float32)
     >>> cell_losses(scores, np.array([[2, -1]], np.int32)).round(4)
     array([[1.3863,    nan]])
     """
-    wide = scores.astype(np.float64)
-    wide -= wide.max(axis=0)
-    logs = wide - np.log(np.exp(wide).sum(axis=0))
-    counts = labels >= 0
-    own = np.take_along_axis(logs, np.where(counts, labels, 0)[np.newaxis], axis=0)[0]
-    return np.where(counts, -np.maximum(own, _LEAST), np.nan)
+    with Claim(5 * 8 * scores.size, "the loss of a picture's cells"):
+        wide = scores.astype(np.float64)
+        wide -= wide.max(axis=0)
+        logs = wide - np.log(np.exp(wide).sum(axis=0))
+        counts = labels >= 0
+        own = np.take_along_axis(logs, np.where(counts, labels, 0)[np.newaxis], axis=0)[0]
+        return np.where(counts, -np.maximum(own, _LEAST), np.nan)
 
 
 def evaluate(
@@ -117,9 +118,8 @@ def evaluate(
     total, losses = 0.0, {}
     for picture in pictures:
         scores = run(picture.data)[0]
-        with Claim(5 * 8 * scores.size, f"{picture.name}: the loss of its cells"):
-            counts += confusion(picture.labels, scores.argmax(axis=0), outputs)
-            cells = cell_losses(scores, picture.labels)
+        counts += confusion(picture.labels, scores.argmax(axis=0), outputs)
+        cells = cell_losses(scores, picture.labels)
         known = cells[picture.labels >= 0]
         losses[picture.name] = float(known.mean()) if known.size else 0.0
         total += float(known.sum())
