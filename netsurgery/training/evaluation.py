@@ -108,11 +108,10 @@ def evaluate(
     pictures: Iterable[HeldOut],
     outputs: int,
     step: int,
-    watch: Callable[[HeldOut, Array], None] | None = None,
 ) -> Evaluation:
     """How right a net is about `pictures`.
 
-    run: the scores, 1 x K x h x w, of an input. watch: gets each picture and its scores, K x h x w.
+    run: the scores, 1 x K x h x w, of an input.
     """
     counts = np.zeros((outputs, outputs), np.int64)
     total, losses = 0.0, {}
@@ -123,8 +122,6 @@ def evaluate(
         known = cells[picture.labels >= 0]
         losses[picture.name] = float(known.mean()) if known.size else 0.0
         total += float(known.sum())
-        if watch is not None:
-            watch(picture, scores)
     cells_in_all = int(counts.sum())
     return Evaluation(step, counts, total / cells_in_all if cells_in_all else 0.0, losses)
 
