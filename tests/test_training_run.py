@@ -15,7 +15,7 @@ import pytest
 from benchmarks.train_nets import CASES, falls
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.pycaffe import PycaffeEngine, open_engine
-from netsurgery.errors import MemoryLimitError, TrainingError
+from netsurgery.errors import FormatError, MemoryLimitError, TrainingError
 from netsurgery.io.memory import set_max_memory
 from netsurgery.net.net import NetDefinition
 from netsurgery.training.evaluation import Evaluation, HeldOut, cell_losses, evaluate, worst
@@ -282,6 +282,24 @@ def test_a_log_goes_on_where_it_is_whole(tmp_path: Path) -> None:
     with RunLog(tmp_path, 0):
         pass
     assert not (tmp_path / LOG).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"step": 1, "losses": {}, "cells": 1}',
+        '{"step": 1, "losses": {"loss": NaN}, "cells": 1}',
+        '{"step": 1, "losses": {"loss": 1}, "cells": Infinity}',
+        f'{{"step": 1, "losses": {{"loss": 1{"0" * 400}}}, "cells": 1}}',
+        '{"step": 1, "evaluation": {"step": 1, "loss": Infinity, "counts": [[1]], "pictures": {}}}',
+        '{"step": 1, "evaluation": {"step": 1, "loss": 1, "counts": [[1], []], "pictures": {}}}',
+    ],
+    ids=range(6),
+)
+def test_a_line_that_no_run_has_written_is_refused(line: str, tmp_path: Path) -> None:
+    (tmp_path / LOG).write_text(f"{line}\n")
+    with pytest.raises(FormatError, match=rf"{LOG}:1: this is no .* of a training run"):
+        read_log(tmp_path)
 
 
 def test_losses_of_cells_are_of_the_memory_that_may_be_used(fresh_budget: None) -> None:

@@ -5,6 +5,7 @@ A cell counts where the truth says what it is; it is given the class of its larg
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -80,7 +81,10 @@ class Evaluation:
             pictures = {str(name): float(loss) for name, loss in record["pictures"].items()}
             if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or (counts < 0).any():
                 raise ValueError(counts.shape)
-            return cls(int(record["step"]), counts, float(record["loss"]), pictures)
+            loss = float(record["loss"])
+            if not all(map(math.isfinite, [loss, *pictures.values()])):
+                raise ValueError(loss)
+            return cls(int(record["step"]), counts, loss, pictures)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise FormatError(f"{where}: this is no evaluation of a training run") from None
 

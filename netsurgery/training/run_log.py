@@ -10,6 +10,7 @@ that is not whole, of a process that was killed, does not count.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -127,7 +128,9 @@ def read_log(folder: Path) -> History:
             continue
         try:
             losses = {str(name): float(loss) for name, loss in record["losses"].items()}
+            if not losses or not all(map(math.isfinite, losses.values())):
+                raise ValueError(losses)
             history.steps.append(LoggedStep(record["step"], losses, int(record["cells"])))
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise FormatError(f"{where}: this is no line of a training run's log") from None
     return history
