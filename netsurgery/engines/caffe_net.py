@@ -110,13 +110,7 @@ class CaffeNet(Closeable):
         what it had, which is what a layer working in place on it made of it. A blob is seen
         after its last writer. Raises EngineError for inputs and names that do not fit.
         """
-        import numpy as np
-
-        arrays = []
-        for name, array in inputs.items():
-            self._check_input(name)
-            check_array(f"input {name}", array, self._blobs[name])
-            arrays.append(np.ascontiguousarray(array).reshape(array.shape))
+        arrays = self._fitting(inputs)
         for name in blobs:
             if name not in self._blobs:
                 raise EngineError(
@@ -173,6 +167,17 @@ class CaffeNet(Closeable):
                 raise
             raise EngineFailed(f"{path}: Caffe could not write it; is the disk full?") from None
         check_saved(path, len(self._layers))
+
+    def _fitting(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """The inputs as the worker is given them. Raises EngineError for one that does not fit."""
+        import numpy as np
+
+        arrays = []
+        for name, array in inputs.items():
+            self._check_input(name)
+            check_array(f"input {name}", array, self._blobs[name])
+            arrays.append(np.ascontiguousarray(array).reshape(array.shape))
+        return arrays
 
     def _checked(self, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
         """The shapes of inputs, where those can have them. Raises EngineError."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.caffe_net import CaffeNet, shape_of
-from netsurgery.engines.contract import check_array
 from netsurgery.engines.worker_process import wire_path
 from netsurgery.errors import EngineError, EngineFailed
 
@@ -59,13 +58,7 @@ class CaffeSolver(CaffeNet):
         seed: of the step's random numbers, any whole number from 0 on. Where a loss or a gradient
         is not finite no param changes. Raises EngineError for inputs that do not fit.
         """
-        import numpy as np
-
-        arrays = []
-        for name, array in inputs.items():
-            self._check_input(name)
-            check_array(f"input {name}", array, self._blobs[name])
-            arrays.append(np.ascontiguousarray(array).reshape(array.shape))
+        arrays = self._fitting(inputs)
         self._check_open()
         offsets = self._worker.put(arrays)
         feed = [[name, offset] for name, offset in zip(inputs, offsets, strict=True)]
