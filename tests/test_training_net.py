@@ -104,6 +104,22 @@ def test_classifiers_on_the_way_have_labels_of_their_own_grid(make_net: Make) ->
     assert "aux" not in made_net.deploy_text
 
 
+@pytest.mark.parametrize(
+    ("written", "weight"),
+    [
+        ("loss_weight: 0.123456789", 0.123456789),
+        ('top: "prob" loss_weight: 0.5 loss_weight: 0', 0.5),
+        ('top: "prob" loss_weight: [0.5, 0]', 0.5),
+    ],
+)
+def test_a_loss_keeps_its_weight(written: str, weight: float) -> None:
+    text = TRAIN_VAL.replace("loss_weight: 0.25", written)
+    net = NetDefinition.of(Prototxt.parse(text)).at(SHAPES)
+    made_net = training_net(net, size=(32, 24), keep_auxiliary=True)
+    (loss,) = [layer for layer in made_net.net.layers if layer.name == "loss1"]
+    assert loss.message.number("loss_weight", 1.0) == weight
+
+
 def test_two_losses_on_one_grid_share_their_labels(make_net: Make) -> None:
     text = TRAIN_VAL.replace("conv2", "conv3").replace(
         'layer { name: "drop"',

@@ -94,9 +94,9 @@ def _is_loss(layer: Layer) -> bool:
 def _of_losses(net: NetDefinition, losses: Sequence[Layer]) -> list[Score]:
     scores = []
     for layer in losses:
-        weight = layer.message.scalar("loss_weight")
+        weights = layer.message.scalars("loss_weight")  # one a top; the loss is the first
         blob = _behind_softmax(net, layer, layer.bottoms[0])[0]
-        scores.append(Score(blob, layer.name, 1.0 if weight is None else weight.as_float()))
+        scores.append(Score(blob, layer.name, weights[0].as_float() if weights else 1.0))
     return scores
 
 

@@ -334,7 +334,7 @@ class _Ending:
             f"  type: {quoted(LOSSES[self._loss])}",
             *(f"  bottom: {quoted(bottom)}" for bottom in bottoms),
             f"  top: {quoted(name)}",
-            f"  loss_weight: {score.weight:g}",
+            f"  loss_weight: {score.weight:.9g}",
             # The mean is over the cells that count, however many these are.
             f"  loss_param {{ ignore_label: {self._ignore} normalization: VALID }}",
         ]
