@@ -117,8 +117,8 @@ def training_net(
     ends = replace(ends, scores=tuple(_renamed_score(score, plan) for score in ends.scores))
     data, shape = _picture(body, size)
     body = with_inputs(body, {data: (batch, *shape[1:])})
-    names = {**{move.layer: move.target for move in (plan.moves if plan else ())}}
-    names = {**renamed, **{old: renamed.get(new, new) for old, new in names.items()}}
+    moved = {move.layer: move.target for move in (plan.moves if plan else ())}
+    names = {**renamed, **{old: renamed.get(new, new) for old, new in moved.items()}}
     ending = _Ending(body, ends, ignore_label, loss)
     return TrainingNet(
         text=ending.text(_with_rates(body, freeze, names, train=train_batch_norm)),

@@ -25,10 +25,23 @@ def train_report(
     curves: where to draw the losses and what the held-out pictures say, an SVG; None to draw
     nothing. force: replace that file.
 
+    >>> import json
     >>> import netsurgery as ns
-    >>> report = ns.train_report("plan", "curves.svg")  # doctest: +SKIP
-    >>> [each.accuracy for each in report.history.evaluations]  # doctest: +SKIP
-    [0.9975, 0.9981, 0.9986]
+    >>> truth = {"classes": ["7"], "pictures": [
+    ...     {"file": "digits_canvas.png", "points": [{"class": "7", "at": [232, 24]}]}]}
+    >>> with open("seven.json", "w") as file:
+    ...     json.dump(truth, file)
+    >>> plan = ns.train_plan("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel",
+    ...                      "sevens", annotations="seven.json", images="examples", pictures=0)
+    >>> with open("sevens/log.jsonl", "w") as file:  # a run writes it
+    ...     for step, right in ((0, 380), (1000, 399)):
+    ...         counts = [[right, 400 - right], [0, 600]]
+    ...         pictures = {"digits_canvas.png": 0.02}
+    ...         found = {"step": step, "loss": 0.02, "counts": counts, "pictures": pictures}
+    ...         print(json.dumps({"step": step, "evaluation": found}), file=file)
+    >>> report = ns.train_report("sevens", "curves.svg")
+    >>> [each.accuracy for each in report.history.evaluations]
+    [0.98, 0.999]
 
     Raises FormatError for a folder without a plan or with a log that is none, TrainingError for a
     plan that was never run, OutputError.

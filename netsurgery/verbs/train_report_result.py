@@ -24,11 +24,13 @@ class TrainingReport(ShortRepr):
     folder: the plan's. step: how many of `steps` are done. names: of the classes. history: all
     steps and evaluations. files: what was written.
 
-    >>> import netsurgery as ns
-    >>> report = ns.train_report("plan")  # doctest: +SKIP
-    >>> report.confused[0]  # doctest: +SKIP
-    ('background', '7', 3)
-    >>> report.svg()[:4]  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from netsurgery.training.evaluation import Evaluation
+    >>> last = Evaluation(800, np.array([[396, 4], [0, 33]]), 0.02, {"a.png": 0.02})
+    >>> report = TrainingReport("plan", 800, 1000, ("background", "7"), History([], [last]))
+    >>> report.confused, report.worst
+    ([('background', '7', 4)], [('a.png', 0.02)])
+    >>> report.svg()[:4]
     '<svg'
     """
 

@@ -23,10 +23,15 @@ class Training(ShortRepr):
     files: what was written: the net, its weights and their netsurgery.toml once the run is
     finished. engine: one line about what trained it. notes: what the user should know.
 
-    >>> import netsurgery as ns
-    >>> training = ns.train("plan", resume=True)  # doctest: +SKIP
-    >>> training.finished, training.after.classes[3].recall  # doctest: +SKIP
-    (True, 0.9876)
+    >>> import numpy as np
+    >>> from netsurgery.training.evaluation import Evaluation
+    >>> before = Evaluation(0, np.array([[90, 10], [3, 27]]), 0.31, {"a.png": 0.31})
+    >>> after = Evaluation(60, np.array([[99, 1], [0, 30]]), 0.02, {"a.png": 0.02})
+    >>> training = Training("plan", 60, 60, ("background", "7"), before, after, (), "Caffe")
+    >>> training.finished, training.after.classes[1].recall
+    (True, 1.0)
+    >>> print(training)
+    plan: 60 of 60 steps; cells of the held-out pictures right: 90.00% before, 99.23% after
     """
 
     folder: str
