@@ -86,8 +86,8 @@ def resume_job(
 ) -> JobStatus:
     """Go on with a job, with a bar on a terminal: pictures a second, and the time left."""
     status = job.status()
-    progress = Progress(status.pictures, quiet, show_pos=True)
     begun, before = time.monotonic(), status.pictures - status.left
+    progress = Progress(status.pictures, quiet, before=before, show_pos=True)
 
     def show(over: int, count: int) -> None:
         seconds = time.monotonic() - begun

@@ -35,12 +35,22 @@ class _LastLine(io.StringIO):
 
 
 class Progress:
-    """A bar over `total` steps, shown after `moment` seconds; `clear` it before other output."""
+    """A bar over `total` steps, shown after `moment` seconds; `clear` it before other output.
+
+    before: steps that an earlier process has done, which say nothing of the time left.
+    """
 
     def __init__(
-        self, total: int, quiet: bool = False, *, moment: float = 0.0, **looks: Any
+        self,
+        total: int,
+        quiet: bool = False,
+        *,
+        before: int = 0,
+        moment: float = 0.0,
+        **looks: Any,
     ) -> None:
-        self._moment, self._done = moment, 0
+        self._moment, self._done, self._before = moment, 0, before
+        self._began = time.time()
         self._on_screen: Undo | None = None
         self._bar: Any = None
         if total > 1 and not quiet and on_terminal(sys.stderr):
@@ -60,7 +70,11 @@ class Progress:
         if self._bar is None:
             return
         # A hidden bar counts steps, so that its time left is right when it appears.
-        self._bar.hidden = time.time() < self._bar.start + self._moment
+        now = time.time()
+        self._bar.hidden = now < self._began + self._moment
+        if done > self._before:
+            # click takes all steps to have been made since then.
+            self._bar.start = now - (now - self._began) * done / (done - self._before)
         if not self._bar.hidden:
             self._on_screen = self._on_screen or Undo(_next_line)
         self._bar.update(done - self._done, item)

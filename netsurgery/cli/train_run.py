@@ -78,8 +78,7 @@ def run(
 
     def show(progress: TrainingProgress) -> None:
         if not bar:
-            bar.append(Progress(progress.steps, quiet))
-            bar[0].step_to(progress.step)
+            bar.append(Progress(progress.steps, quiet, before=progress.step))
         bar[0].step_to(progress.step, _words(progress))
 
     try:

@@ -60,6 +60,20 @@ def test_the_bar_says_the_time_left(
     assert drawn[4:] == [""]
 
 
+def test_what_was_done_before_does_not_shorten_the_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    clock = Clock(monkeypatch)
+    bar = progress.Progress(100, before=50, show_pos=True)
+    for done in (50, 51, 52):
+        bar.step_to(done)
+        clock.now += 10
+    bar.clear()
+    drawn = capsys.readouterr().err.split("\r\x1b[K")
+    assert drawn[3] == "[############------------]  52/100  00:08:00"
+
+
 def test_short_work_shows_no_bar(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
