@@ -260,6 +260,9 @@ def test_a_snapshot_is_whole_or_none(tmp_path: Path) -> None:
     assert notes == [
         "the snapshot of step 5 is left out: step-00000005.solverstate is not what was written"
     ]
+    # The one that is damaged is not kept in the place of one that is whole.
+    save_snapshot(Snapshot(tmp_path, 4), "plan", write)
+    assert [each.step for each in snapshots(tmp_path)] == [4]
     snapshot.record.write_text("{")
     with pytest.raises(TrainingError, match="no other to go on from"):
         newest(tmp_path, "plan")

@@ -112,10 +112,8 @@ def newest(folder: Path, identity: str) -> tuple[Snapshot | None, list[str]]:
     return None, notes
 
 
-def save_snapshot(
-    snapshot: Snapshot, identity: str, write: Callable[[Path, Path], None]
-) -> Snapshot:
-    """Save a snapshot, and remove all but the newest ones.
+def save_snapshot(snapshot: Snapshot, identity: str, write: Callable[[Path, Path], None]) -> None:
+    """Save the newest snapshot of a run, and remove all but it and the one before.
 
     write: gets the paths to write the weights and the state to. Raises OutputError, and what
     `write` raises; what was there before stays then.
@@ -135,6 +133,8 @@ def save_snapshot(
             "solverstate": sha256_of(state),
         }
         outputs[snapshot.record].write(json.dumps(record, indent=1).encode() + b"\n")
-    for old in snapshots(snapshot.folder)[_KEPT:]:
-        old.remove()
-    return snapshot
+    saved = snapshots(snapshot.folder)
+    at = saved.index(snapshot)
+    # Later ones are those that the run could not go on from.
+    for other in [*saved[:at], *saved[at + _KEPT :]]:
+        other.remove()
