@@ -187,6 +187,19 @@ def test_labels_name_the_outputs() -> None:
     assert number_classes(["cat", "puss"], 2, Labels("l", ("cat, puss", "x")), "x").outputs == 3
 
 
+def test_labels_that_are_more_or_fewer_name_nothing() -> None:
+    for lines in (("cat",), ("cat", "dog", "cow", "page")):
+        labels = Labels("l", lines)
+        numbers = number_classes(["0", "1"], 3, labels, "2")
+        assert (numbers.names, numbers.outputs) == (("0", "1", "background"), None)
+        assert "3 outputs, the" in number_classes(["cat", "dog"], 3, labels).notes[0]
+
+
+def test_a_label_that_is_a_number_is_the_label() -> None:
+    labels = Labels("l", ("1", "2", "0"))
+    assert number_classes(["1", "2"], 3, labels, "0").names == ("1", "2", "0")
+
+
 def test_masks_have_their_own_background(bundled_nets: Path) -> None:
     Path("images").mkdir()
     Path("masks").mkdir()
