@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,8 @@ def test_the_folder_has_all_that_a_run_needs(digits: dict[str, Any]) -> None:
             )
             assert truth["a.png"][int(row), int(column)] == int(each["class"])
         assert (truth["empty.png"] == 10).all()
+    with zipfile.ZipFile("plan/truth.npz") as archive:
+        assert all(each.compress_size < each.file_size / 4 for each in archive.infolist())
     record = result.to_json()
     assert record["empty"] == ["empty.png"]
     assert record["cells"]["3"] == record["objects"]["3"] == 3

@@ -104,7 +104,9 @@ class PlanWriter:
         tally.add(annotated.name, labels, names, [missed.get(i, "") for i in range(len(names))])
         if not (truth.objects or truth.ignored or truth.mask is not None):
             tally.empty.append(annotated.name)
-        with archive.open(zipfile.ZipInfo(f"{annotated.name}.npy"), "w") as file:
+        member = zipfile.ZipInfo(f"{annotated.name}.npy")
+        member.compress_type = archive.compression  # which it does not take from the archive
+        with archive.open(member, "w") as file:
             np.lib.format.write_array(file, labels, allow_pickle=False)
         if png is not None and geometry is not None:
             self._draw(png, picture, truth, geometry, labels, missed)
