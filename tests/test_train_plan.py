@@ -242,6 +242,21 @@ def test_objects_that_no_cell_got_are_counted_by_why(digits: dict[str, Any]) -> 
     assert "1 object that no cell got: too large" in result.summary
 
 
+def test_a_picture_without_a_map_is_not_held_out(digits: dict[str, Any]) -> None:
+    Image.new("L", (20, 20)).save("images/tiny.png")
+    truth = {**digits, "pictures": [{"file": "tiny.png"}, *digits["pictures"][:3]]}
+    Path("truth.json").write_text(json.dumps(truth))
+    pictures = [AnnotatedPicture("", name=each["file"]) for each in truth["pictures"]]
+    seed = next(seed for seed in range(99) if "tiny.png" in held_out(pictures, 0.75, seed))
+    result = plan(hold_out=0.75, solver=ns.SolverSettings(seed=seed), pictures=0)
+    assert result.to_json()["small"] == ["tiny.png"]
+    feed = open_plan(Path("plan"))
+    assert tuple(each.name for each in feed.held_out()) == result.plan.held_out
+    assert len(result.plan.held_out) == 2
+    assert {picture.name for picture in feed.plan.learnt(feed.annotations)} >= {"tiny.png"}
+    assert feed.inputs(0)["data"].shape[0] == 8
+
+
 def test_a_truth_that_teaches_nothing_is_said(digits: dict[str, Any]) -> None:
     result = plan(rules=ns.TruthRules(scale=(3, 4)), pictures=0)
     assert [name for name, count in result.to_json()["cells"].items() if count] == ["background"]

@@ -63,6 +63,7 @@ class PlanWriter:
     ) -> TrainingPlan:
         """Fill the folder; the plan that is in it, with the weights of its classes.
 
+        A picture that is too small for the net has no map to be judged by, so none is held out.
         Raises what reading a picture and its truth raises, OutputError.
         """
         place, count = Path(folder.temporary), len(annotations.pictures)
@@ -76,7 +77,9 @@ class PlanWriter:
                 self._add(picture, archive, png)
                 if progress is not None:
                     progress(number + 1, count)
-        plan = self._plan
+        small = set(self.tally.small)
+        held_out = tuple(name for name in self._plan.held_out if name not in small)
+        plan = replace(self._plan, held_out=held_out)
         if plan.weights:
             share = plan.options.background
             plan = replace(plan, weights=self.tally.weights(plan.background, share))
