@@ -61,11 +61,15 @@ class Scorer:
     rules: TruthRules
 
     @cached_property
+    def annotated(self) -> frozenset[int]:
+        """The net's classes that the annotations name and that count."""
+        return frozenset(self.numbers.values()) - {IGNORED}
+
+    @cached_property
     def classes(self) -> tuple[int, ...]:
         """The net's classes that something may be of, in their order."""
-        annotated = {number for number in self.numbers.values() if number != IGNORED}
         own = set() if self.background is None else {self.background}
-        return tuple(sorted(annotated | own))
+        return tuple(sorted(self.annotated | own))
 
     def score(
         self,
@@ -94,9 +98,8 @@ class Scorer:
         if truth.mask is not None:
             mask = _placed(truth.mask, places)
             pixels = pixel_confusion(mask, assigned, class_map.geometry, count)
-        known = {number for number in self.numbers.values() if number != IGNORED}
         boxes = suppressed(parts, overlap) if parts else []
-        boxes = [box for box in boxes if box.number in known]
+        boxes = [box for box in boxes if box.number in self.annotated]
         return PictureScore(
             Confusion.of(_placed(labels, places), assigned, count),
             pixels,
