@@ -17,7 +17,7 @@ from netsurgery.maps.classmap import ClassMap
 from netsurgery.training.box_score import Outcome, outcomes
 from netsurgery.training.objects import AnnotatedPicture
 from netsurgery.training.score import Confusion, pixel_confusion
-from netsurgery.training.truth import IGNORED, TruthRules, open_truth, true_cells
+from netsurgery.training.truth import IGNORED, TruthRules, looked_up, open_truth, true_cells
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -117,8 +117,6 @@ class Scorer:
 
 
 def _placed(labels: NDArray[np.int32], places: Numbers) -> NDArray[np.int32]:
-    """The labels by their places; IGNORED stays."""
-    result = np.full(labels.shape, IGNORED, np.int32)
-    counts = labels != IGNORED
-    result[counts] = places[labels[counts]]
-    return result
+    """The labels by their places; IGNORED, which is -1, stays. Raises MemoryLimitError."""
+    table = np.append(places, IGNORED).astype(np.int32)
+    return looked_up(table, labels, "the places of classes")
