@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -297,6 +298,14 @@ def test_entities_cannot_hide_behind_an_encoding(images: Path) -> None:
 def test_deep_xml_does_no_harm(images: Path) -> None:
     deep = "<annotation>" * 50_000 + "</annotation>" * 50_000
     assert "no <filename>" in refused(voc(deep), images)
+
+
+def test_long_text_in_xml_is_read_at_once(images: Path) -> None:
+    start = time.process_time()
+    lines = "x\n" * 500_000
+    source = voc(VOC.replace("</annotation>", f"<comment>{lines}</comment></annotation>"))
+    assert read_annotations(source, images).pictures[0].name == "a.png"
+    assert time.process_time() - start < 20  # a minute, where each line copies those before it
 
 
 def no_classes(images: Path) -> tuple[Path, Path, list[str] | None]:

@@ -269,6 +269,20 @@ def test_color_changes_within_its_bounds_and_moves_nothing(tmp_path: Path) -> No
     assert 0.02 < min(differences) < max(differences) < 0.6
 
 
+def test_memory_to_change_colors_is_claimed(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.png")
+    Image.new("L", (2000, 2000)).save(path)
+    options = PictureOptions("net")
+    set_max_memory("24MiB")
+    try:
+        batches([AnnotatedPicture(path)], options=options).sample(0)
+        colored = replace(STILL, color=0.1)
+        with pytest.raises(MemoryLimitError, match=r"a\.png: changing its colors needs"):
+            batches([AnnotatedPicture(path)], augmentation=colored, options=options).sample(0)
+    finally:
+        set_max_memory(None)
+
+
 def test_preprocessing_is_that_of_maps(tmp_path: Path) -> None:
     path = str(tmp_path / "a.png")
     pixels = np.random.default_rng(1).integers(0, 256, (40, 52, 3), np.uint8)

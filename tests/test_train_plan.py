@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,8 @@ def test_the_folder_has_all_that_a_run_needs(digits: dict[str, Any]) -> None:
             )
             assert truth["a.png"][int(row), int(column)] == int(each["class"])
         assert (truth["empty.png"] == 10).all()
+    with zipfile.ZipFile("plan/truth.npz") as archive:
+        assert all(each.compress_size < each.file_size / 4 for each in archive.infolist())
     record = result.to_json()
     assert record["empty"] == ["empty.png"]
     assert record["cells"]["3"] == record["objects"]["3"] == 3
@@ -187,6 +190,19 @@ def test_labels_name_the_outputs() -> None:
     assert number_classes(["cat", "puss"], 2, Labels("l", ("cat, puss", "x")), "x").outputs == 3
 
 
+def test_labels_that_are_more_or_fewer_name_nothing() -> None:
+    for lines in (("cat",), ("cat", "dog", "cow", "page")):
+        labels = Labels("l", lines)
+        numbers = number_classes(["0", "1"], 3, labels, "2")
+        assert (numbers.names, numbers.outputs) == (("0", "1", "background"), None)
+        assert "3 outputs, the" in number_classes(["cat", "dog"], 3, labels).notes[0]
+
+
+def test_a_label_that_is_a_number_is_the_label() -> None:
+    labels = Labels("l", ("1", "2", "0"))
+    assert number_classes(["1", "2"], 3, labels, "0").names == ("1", "2", "0")
+
+
 def test_masks_have_their_own_background(bundled_nets: Path) -> None:
     Path("images").mkdir()
     Path("masks").mkdir()
@@ -226,19 +242,19 @@ def test_objects_that_no_cell_got_are_counted_by_why(digits: dict[str, Any]) -> 
     assert "1 object that no cell got: too large" in result.summary
 
 
-def test_a_picture_smaller_than_a_window_is_not_held_out(digits: dict[str, Any]) -> None:
-    names = [f"{number}.png" for number in range(3)]
-    for name in names:
-        Image.new("L", (20, 20)).save(f"images/{name}")
-    digits["pictures"] = [*digits["pictures"], *({"file": name} for name in names)]
-    Path("truth.json").write_text(json.dumps(digits))
-    result = plan(hold_out=0.6, pictures=0)
-    assert result.plan.held_out
-    assert not set(result.plan.held_out) & set(names)
+def test_a_picture_without_a_map_is_not_held_out(digits: dict[str, Any]) -> None:
+    Image.new("L", (20, 20)).save("images/tiny.png")
+    truth = {**digits, "pictures": [{"file": "tiny.png"}, *digits["pictures"][:3]]}
+    Path("truth.json").write_text(json.dumps(truth))
+    pictures = [AnnotatedPicture("", name=each["file"]) for each in truth["pictures"]]
+    seed = next(seed for seed in range(99) if "tiny.png" in held_out(pictures, 0.75, seed))
+    result = plan(hold_out=0.75, solver=ns.SolverSettings(seed=seed), pictures=0)
+    assert result.to_json()["small"] == ["tiny.png"]
     feed = open_plan(Path("plan"))
-    assert [each.name for each in feed.held_out()] == list(result.plan.held_out)
-    assert {each.name for each in feed.batches.pictures} >= set(names)
-    assert feed.inputs(0)["data"].shape == (8, 1, 88, 88)
+    assert tuple(each.name for each in feed.held_out()) == result.plan.held_out
+    assert len(result.plan.held_out) == 2
+    assert {picture.name for picture in feed.plan.learnt(feed.annotations)} >= {"tiny.png"}
+    assert feed.inputs(0)["data"].shape[0] == 8
 
 
 def test_a_truth_that_teaches_nothing_is_said(digits: dict[str, Any]) -> None:

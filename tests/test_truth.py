@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import netsurgery as ns
-from netsurgery.errors import FormatError, NetError, SettingsError
+from netsurgery.errors import FormatError, MemoryLimitError, NetError, SettingsError
 from netsurgery.formats.prototxt import Prototxt
+from netsurgery.io.memory import set_max_memory
 from netsurgery.maps.classmap import Geometry
 from netsurgery.maps.picture_options import Fit
 from netsurgery.maps.transformer import place
@@ -28,6 +29,7 @@ from netsurgery.training.truth import (
     Truth,
     TruthRules,
     label_map,
+    looked_up,
     open_truth,
     true_cells,
     why_missed,
@@ -242,6 +244,18 @@ def test_a_masks_numbers_are_classes_and_255_does_not_count(tmp_path: Path, pale
     geometry = Geometry((1, 1), (1, 1), place((2, 3), (2, 3)))
     labels = label_map(picture, geometry, (2, 3), classes, 9, TruthRules())
     assert labels.tolist() == truth.mask.tolist()
+
+
+def test_the_classes_of_pixels_are_claimed() -> None:
+    table = np.array([7, 5, -1], np.int32)
+    numbers = np.random.default_rng(1).integers(-1, 2, (600, 700), np.int32)
+    assert np.array_equal(looked_up(table, numbers, "a mask"), table[numbers])
+    set_max_memory("1MiB")
+    try:
+        with pytest.raises(MemoryLimitError, match=r"^a mask needs"):
+            looked_up(table, numbers, "a mask")
+    finally:
+        set_max_memory(None)
 
 
 def test_broken_masks_are_one_line(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +30,7 @@ from netsurgery.cli.preprocess_options import (
     with_settings_file,
 )
 from netsurgery.cli.printing import echo, echo_failed, echo_json, echo_notes, echo_table
-from netsurgery.cli.progress import Progress
+from netsurgery.cli.progress import LateProgress
 from netsurgery.cli.train_options import truth_options
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.found_settings import merged
@@ -222,7 +221,7 @@ def command(
     settings = with_settings_file(flags, trust_config)
     if not quiet:
         echo_model(flags, settings)
-    with closing(_Bar(quiet)) as bar:
+    with LateProgress(quiet, show_pos=True) as bar:
         result = evaluate(
             images,
             settings,
@@ -243,22 +242,6 @@ def command(
             progress=bar.step_to,
         )
     _show(result, as_json, quiet)
-
-
-class _Bar:
-    """How many images are done, of a number that the first step says."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._progress: Progress | None = None
-
-    def step_to(self, done: int, total: int) -> None:
-        self._progress = self._progress or Progress(total, self._quiet, show_pos=True)
-        self._progress.step_to(done)
-
-    def close(self) -> None:
-        if self._progress is not None:
-            self._progress.clear()
 
 
 def _show(result: NetEvaluation, as_json: bool, quiet: bool) -> None:

@@ -13,9 +13,10 @@ import click
 
 from netsurgery.cli.printing import cell, echo_over, on_terminal, terminal_width
 from netsurgery.io.cleanup import Undo
+from netsurgery.io.closeable import Closeable
 from netsurgery.io.terminal import say
 
-__all__ = ["Progress", "bytes_written"]
+__all__ = ["LateProgress", "Progress", "bytes_written"]
 
 #: Work that takes less time shows no bar; seconds.
 _MOMENT = 1.0
@@ -88,6 +89,29 @@ class Progress:
             self._on_screen = None
 
 
+class LateProgress(Closeable):
+    """A bar whose number of steps the first call says; `close` wipes it.
+
+    What is over at the first call was so before, where the work `goes_on`: it took none of the
+    time that the bar tells the rest by.
+    """
+
+    def __init__(self, quiet: bool = False, *, goes_on: bool = False, **looks: Any) -> None:
+        self._quiet, self._goes_on, self._looks = quiet, goes_on, looks
+        self._progress: Progress | None = None
+
+    def step_to(self, done: int, total: int, item: str = "") -> None:
+        """Show that `done` steps of `total` are over and `item` is in work."""
+        if self._progress is None:
+            before = done if self._goes_on else 0
+            self._progress = Progress(total, self._quiet, before=before, **self._looks)
+        self._progress.step_to(done, item)
+
+    def close(self) -> None:
+        if self._progress is not None:
+            self._progress.clear()
+
+
 def _next_line() -> None:
     """For the shell's prompt, where a signal ends the command after a bar."""
     say("\n")
@@ -101,15 +125,7 @@ def bytes_written(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
         return
     from netsurgery.io.memory import size_text
 
-    bar: Progress | None = None
-
-    def show(done: int, total: int) -> None:
-        nonlocal bar
-        bar = bar or Progress(total, moment=_MOMENT)
-        bar.step_to(done, f"{size_text(done)} of {size_text(total)}")
-
-    try:
-        yield show
-    finally:
-        if bar is not None:
-            bar.clear()
+    with LateProgress(moment=_MOMENT) as bar:
+        yield lambda done, total: bar.step_to(
+            done, total, f"{size_text(done)} of {size_text(total)}"
+        )

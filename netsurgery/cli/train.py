@@ -27,7 +27,7 @@ from netsurgery.cli.options import (
 )
 from netsurgery.cli.preprocess_options import MAP_SIZE, preprocess_options, with_settings_file
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
-from netsurgery.cli.progress import Progress
+from netsurgery.cli.progress import LateProgress
 from netsurgery.cli.train_options import (
     augmentation_options,
     net_options,
@@ -167,14 +167,7 @@ def plan(
     from netsurgery.verbs.train_plan import train_plan
 
     refuse_any_stdin("a plan names its files")
-    bar: list[Progress] = []
-
-    def show(done: int, count: int) -> None:
-        if not bar:
-            bar.append(Progress(count, quiet))
-        bar[0].step_to(done)
-
-    try:
+    with LateProgress(quiet) as bar:
         result = train_plan(
             net,
             weights,
@@ -185,12 +178,9 @@ def plan(
             size=PictureOptions(size, fit),
             settings=_settings(net, preprocess, window, trust_config),
             state=state,
-            progress=show,
+            progress=bar.step_to,
             **options,
         )
-    finally:
-        for each in bar:
-            each.clear()
     if as_json:
         echo_json(result.to_json())
     elif not quiet:

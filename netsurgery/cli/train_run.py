@@ -12,7 +12,7 @@ from netsurgery.cli.engine_options import running_options
 from netsurgery.cli.files import FOLDER_PATH
 from netsurgery.cli.options import force_option, json_option, quiet_option
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
-from netsurgery.cli.progress import Progress
+from netsurgery.cli.progress import LateProgress
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.io.wording import counted
 
@@ -74,14 +74,7 @@ def run(
     """
     from netsurgery.verbs.train import train
 
-    bar: list[Progress] = []
-
-    def show(progress: TrainingProgress) -> None:
-        if not bar:
-            bar.append(Progress(progress.steps, quiet, before=progress.step))
-        bar[0].step_to(progress.step, _words(progress))
-
-    try:
+    with LateProgress(quiet, goes_on=True) as bar:
         result = train(
             folder,
             resume=resume,
@@ -90,11 +83,8 @@ def run(
             loss_map=loss_map,
             engine=engine,
             force=force,
-            progress=show,
+            progress=lambda now: bar.step_to(now.step, now.steps, _words(now)),
         )
-    finally:
-        for each in bar:
-            each.clear()
     if as_json:
         echo_json(result.to_json())
     elif not quiet:

@@ -76,12 +76,12 @@ class Labels:
         matches = [
             number
             for number in range(len(self.lines))
-            if word in map(str.casefold, self._words(number))
+            if word in map(str.casefold, self.words(number))
         ]
         if len(matches) == 1:
             return matches[0]
         if not matches:
-            names = [name for line in range(len(self.lines)) for name in self._words(line)]
+            names = [name for line in range(len(self.lines)) for name in self.words(line)]
             hint = did_you_mean(text, names) or _LABEL_FORMS
             raise FormatError(f"{self.path}: no label {text!r}{hint}")
         listed = "; ".join(f"{number} {self.lines[number]}" for number in matches)
@@ -90,7 +90,7 @@ class Labels:
             "give the class's number or its whole line"
         )
 
-    def _words(self, number: int) -> list[str]:
+    def words(self, number: int) -> list[str]:
         """What finds a class, as the file spells it: its line, its id and its names."""
         identity, names = self._parts[number]
         words = [self.lines[number], identity, *map(str.strip, names.split(","))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from netsurgery.errors import FormatError
@@ -64,7 +65,7 @@ pictures), a folder of Pascal VOC's XML files, or one of masks (PNG)
     count = sum(len(picture.objects) + len(picture.ignored) for picture in annotations.pictures)
     memory = _PICTURE * len(annotations.pictures) + _OBJECT * count
     claim = Claim(memory, f"{source}: its annotations")
-    return claim_for(Annotations(annotations.classes, annotations.pictures, str(source)), claim)
+    return claim_for(replace(annotations, source=str(source)), claim)
 
 
 def _checked_classes(classes: Iterable[str]) -> tuple[str, ...]:
@@ -97,7 +98,7 @@ def _in_order(annotations: Annotations, classes: tuple[str, ...], source: Path) 
             f"{source}: its classes are {', '.join(annotations.classes)}; "
             f"found {', '.join(classes)} given for them"
         )
-    return Annotations(classes, annotations.pictures)
+    return replace(annotations, classes=classes)
 
 
 def annotation_files(folder: Path) -> list[Path]:

@@ -15,12 +15,20 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from netsurgery.errors import MemoryLimitError
-from netsurgery.io.memory import empty
+from netsurgery.io.memory import Claim, claim_for, empty
 from netsurgery.maps.classmap import Geometry
 from netsurgery.maps.image import Picture, read_picture
 from netsurgery.maps.picture_options import PictureOptions
 from netsurgery.maps.transformer import Placement, Transformer, place
-from netsurgery.training.augment import Augmentation, PictureCrop, crop_of, draw, jittered, order
+from netsurgery.training.augment import (
+    Augmentation,
+    Draw,
+    PictureCrop,
+    crop_of,
+    draw,
+    jittered,
+    order,
+)
 from netsurgery.training.objects import AnnotatedPicture
 from netsurgery.training.truth import IGNORED, Truth, TruthRules, open_truth, true_cells
 
@@ -37,6 +45,9 @@ Size = tuple[int, int]
 
 #: Bytes of decoded pictures and masks that are kept.
 _KEPT = 1 << 28
+
+#: Bytes that a value takes while colors are changed.
+_COLORED = 16
 
 _AUGMENTATION = Augmentation()
 
@@ -129,8 +140,7 @@ class Batches:
         )
         part = self._part(picture, crop)
         if self.augmentation.color:
-            pixels = np.asarray(part.pixels, np.float32) / np.float32(part.peak)
-            part = replace(part, pixels=jittered(pixels, drawn, self.augmentation.color))
+            part = self._jittered(part, drawn)
         labels = {
             grid.name: self._labels(grid, crop, picture.size, truth, rng) for grid in self.grids
         }
@@ -164,6 +174,14 @@ class Batches:
 
     def _part(self, picture: Picture, crop: PictureCrop) -> Picture:
         return Picture(picture.name, picture.pixels[crop.region])
+
+    def _jittered(self, part: Picture, drawn: Draw) -> Picture:
+        count = part.pixels.size
+        claim = Claim(_COLORED * count, f"{part.shown}: changing its colors")
+        pixels = np.asarray(part.pixels, np.float32) / np.float32(part.peak)
+        changed = jittered(pixels, drawn, self.augmentation.color)
+        claim.at_most(changed.itemsize * count)
+        return replace(part, pixels=claim_for(changed, claim))
 
     def _data(self, part: Picture, crop: PictureCrop) -> Array:
         antialias = self.transformer.options.antialias

@@ -60,9 +60,8 @@ def _by_name(names: ClassNames) -> dict[str, list[int]]:
     if names.labels is None:
         return {str(number): [number] for number in range(names.classes or 0)}
     own: dict[str, list[int]] = {}
-    for number, line in enumerate(names.labels.lines):
-        identity, rest = names.labels.split(number)
-        for word in dict.fromkeys([line, identity, *map(str.strip, rest.split(","))]):
+    for number in range(len(names.labels)):
+        for word in names.labels.words(number):
             own.setdefault(word, []).append(number)
     return own
 

@@ -41,7 +41,8 @@ def number_classes(
 ) -> ClassNumbers:
     """The numbers of the annotations' `classes` in a net of so many outputs.
 
-    labels: the net's; without them a class that is called by its number is that one. background:
+    labels: the net's; without them, or where they are more or fewer than its outputs, a class that
+    is called by its number is that one. background:
     the name or number of the background's class, which may be one of the annotations', as a mask's
     is. Where the annotations' classes and the background are all of the net's, its outputs are
     kept; else they begin from scratch: the classes in their order, the background last.
@@ -50,13 +51,16 @@ def number_classes(
     >>> number_classes(["cat", "dog"], 1000).names
     ('cat', 'dog', 'background')
     """
+    if labels is not None and len(labels) != outputs:
+        labels = None
     name = _BACKGROUND if background is None else background
     named = dict.fromkeys([*classes, name])
     own = {each: _own_number(each, outputs, labels) for each in named}
     if set(own.values()) == set(range(outputs)) and len(own) == outputs:
         by_number = {number: each for each, number in own.items() if number is not None}
         if name not in classes and class_number(name) is not None:
-            by_number[own[name] or 0] = _BACKGROUND if labels is None else labels.short(int(name))
+            number = own[name] or 0
+            by_number[number] = _BACKGROUND if labels is None else labels.short(number)
         numbers = {each: own[each] or 0 for each in classes}
         names = tuple(by_number[number] for number in range(outputs))
         return ClassNumbers(names, numbers, own[name] or 0, None)
@@ -74,7 +78,7 @@ def number_classes(
 def _own_number(name: str, outputs: int, labels: Labels | None) -> int | None:
     """The net's own class of that name, or of that number; None where there is none."""
     number = class_number(name)
-    if labels is not None and len(labels) == outputs:
+    if labels is not None:
         try:
             return labels.find(name)
         except FormatError:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from netsurgery.errors import FormatError
 from netsurgery.io.argument_types import shown
-from netsurgery.training.objects import AnnotatedPicture, Annotations, Box, TrueObject
+from netsurgery.training.objects import AnnotatedPicture, Annotations, Box, CocoIds, TrueObject
 from netsurgery.training.records import Record, box_of_size, checked_names, picture_below
 
 __all__ = ["read_coco"]
@@ -43,6 +43,10 @@ def read_coco(record: Record, images: Path) -> Annotations:
                 name=each.text("file_name"),
             )
             for number, each in pictures.items()
+        ),
+        ids=CocoIds(
+            {each.text("file_name"): number for number, each in pictures.items()},
+            {name: number for number, name in names.items()},
         ),
     )
 

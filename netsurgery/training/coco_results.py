@@ -8,20 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import NamedTuple
 
-from netsurgery.training.objects import Annotations, Box
-from netsurgery.training.records import read_record
+from netsurgery.training.objects import Annotations, Box, CocoIds
 
-__all__ = ["CocoBox", "CocoIds", "coco_ids", "coco_results"]
-
-
-class CocoIds(NamedTuple):
-    """The ids of the pictures by their names, and of the classes."""
-
-    images: dict[str, int]
-    categories: dict[str, int]
+__all__ = ["CocoBox", "coco_ids", "coco_results"]
 
 
 class CocoBox(NamedTuple):
@@ -34,19 +25,8 @@ class CocoBox(NamedTuple):
 
 
 def coco_ids(annotations: Annotations) -> CocoIds:
-    """The ids for annotations that were read from their `source`. Raises FormatError."""
-    source = Path(annotations.source)
-    if source.is_file():
-        record, claim = read_record(source)
-        with claim:
-            if "images" in record.values or "annotations" in record.values:
-                images = (each for each in record.records("images"))
-                categories = (each for each in record.records("categories"))
-                return CocoIds(
-                    {each.text("file_name"): each.whole("id") for each in images},
-                    {each.text("name"): each.whole("id") for each in categories},
-                )
-    return CocoIds(
+    """The ids for boxes that are found in the annotations' pictures."""
+    return annotations.ids or CocoIds(
         {picture.name: number for number, picture in enumerate(annotations.pictures, 1)},
         {name: number for number, name in enumerate(annotations.classes, 1)},
     )

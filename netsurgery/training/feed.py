@@ -69,7 +69,7 @@ class PlanFeed:
         picture, plan = read_picture(annotated.path), self.plan
         geometry, shape = self.maps.of_picture(picture.size)
         size = self.maps.input_size(picture.size)
-        data, _ = plan.transformer(self.maps.channels).blob(picture, size)
+        data, _ = self.batches.transformer.blob(picture, size)
         labels = label_map(
             annotated, geometry, shape, plan.numbers, plan.background, plan.options.rules
         )

@@ -6,12 +6,12 @@ Places are in pixels of the picture as a viewer shows it; pixel i covers [i, i +
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from netsurgery.errors import FormatError
 from netsurgery.io.shape_text import shape_text
 
-__all__ = ["AnnotatedPicture", "Annotations", "Box", "TrueMask", "TrueObject"]
+__all__ = ["AnnotatedPicture", "Annotations", "Box", "CocoIds", "TrueMask", "TrueObject"]
 
 #: Left, top, right, bottom.
 Box: TypeAlias = tuple[float, float, float, float]
@@ -96,13 +96,22 @@ class AnnotatedPicture:
                 )
 
 
+class CocoIds(NamedTuple):
+    """The ids of the pictures by their names, and of the classes."""
+
+    images: dict[str, int]
+    categories: dict[str, int]
+
+
 @dataclass(frozen=True)
 class Annotations:
     """The classes in the order of the annotations, and all pictures; source: where they are from.
 
-    The class of every object is one of `classes`, and so is each name of a mask.
+    The class of every object is one of `classes`, and so is each name of a mask. ids: those of
+    COCO's annotations, None for others.
     """
 
     classes: tuple[str, ...]
     pictures: tuple[AnnotatedPicture, ...]
     source: str = ""
+    ids: CocoIds | None = None

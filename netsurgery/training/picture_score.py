@@ -17,7 +17,7 @@ from netsurgery.maps.classmap import ClassMap
 from netsurgery.training.box_score import Outcome, outcomes
 from netsurgery.training.objects import AnnotatedPicture
 from netsurgery.training.score import Confusion, pixel_confusion
-from netsurgery.training.truth import IGNORED, TruthRules, open_truth, true_cells
+from netsurgery.training.truth import IGNORED, TruthRules, looked_up, open_truth, true_cells
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,11 +61,15 @@ class Scorer:
     rules: TruthRules
 
     @cached_property
+    def annotated(self) -> frozenset[int]:
+        """The net's classes that the annotations name and that count."""
+        return frozenset(self.numbers.values()) - {IGNORED}
+
+    @cached_property
     def classes(self) -> tuple[int, ...]:
         """The net's classes that something may be of, in their order."""
-        annotated = {number for number in self.numbers.values() if number != IGNORED}
         own = set() if self.background is None else {self.background}
-        return tuple(sorted(annotated | own))
+        return tuple(sorted(self.annotated | own))
 
     def score(
         self,
@@ -94,9 +98,8 @@ class Scorer:
         if truth.mask is not None:
             mask = _placed(truth.mask, places)
             pixels = pixel_confusion(mask, assigned, class_map.geometry, count)
-        known = {number for number in self.numbers.values() if number != IGNORED}
         boxes = suppressed(parts, overlap) if parts else []
-        boxes = [box for box in boxes if box.number in known]
+        boxes = [box for box in boxes if box.number in self.annotated]
         return PictureScore(
             Confusion.of(_placed(labels, places), assigned, count),
             pixels,
@@ -114,8 +117,6 @@ class Scorer:
 
 
 def _placed(labels: NDArray[np.int32], places: Numbers) -> NDArray[np.int32]:
-    """The labels by their places; IGNORED stays."""
-    result = np.full(labels.shape, IGNORED, np.int32)
-    counts = labels != IGNORED
-    result[counts] = places[labels[counts]]
-    return result
+    """The labels by their places; IGNORED, which is -1, stays. Raises MemoryLimitError."""
+    table = np.append(places, IGNORED).astype(np.int32)
+    return looked_up(table, labels, "the places of classes")

@@ -63,8 +63,8 @@ class PlanWriter:
     ) -> TrainingPlan:
         """Fill the folder; the plan that is in it, with the weights of its classes.
 
-        A picture smaller than a window has no map to judge, so it is not held out. Raises what
-        reading a picture and its truth raises, OutputError.
+        A picture that is too small for the net has no map to be judged by, so none is held out.
+        Raises what reading a picture and its truth raises, OutputError.
         """
         place, count = Path(folder.temporary), len(annotations.pictures)
         files = picture_files([picture.name for picture in annotations.pictures[: self._most]])
@@ -77,8 +77,9 @@ class PlanWriter:
                 self._add(picture, archive, png)
                 if progress is not None:
                     progress(number + 1, count)
-        small, plan = set(self.tally.small), self._plan
-        plan = replace(plan, held_out=tuple(name for name in plan.held_out if name not in small))
+        small = set(self.tally.small)
+        held_out = tuple(name for name in self._plan.held_out if name not in small)
+        plan = replace(self._plan, held_out=held_out)
         if plan.weights:
             share = plan.options.background
             plan = replace(plan, weights=self.tally.weights(plan.background, share))
@@ -106,7 +107,9 @@ class PlanWriter:
         tally.add(annotated.name, labels, names, [missed.get(i, "") for i in range(len(names))])
         if not (truth.objects or truth.ignored or truth.mask is not None):
             tally.empty.append(annotated.name)
-        with archive.open(zipfile.ZipInfo(f"{annotated.name}.npy"), "w") as file:
+        member = zipfile.ZipInfo(f"{annotated.name}.npy")
+        member.compress_type = archive.compression  # which it does not take from the archive
+        with archive.open(member, "w") as file:
             np.lib.format.write_array(file, labels, allow_pickle=False)
         if png is not None and geometry is not None:
             self._draw(png, picture, truth, geometry, labels, missed)

@@ -54,8 +54,8 @@ def make_plan(
     settings: Settings,
     solver: SolverSettings,
     input_size: Size | None,
-) -> tuple[TrainingPlan, TrainingNet, tuple[str, ...]]:
-    """The plan, its training net, and what the user should know.
+) -> tuple[TrainingPlan, TrainedMaps, tuple[str, ...]]:
+    """The plan, the maps of its training net, and what the user should know.
 
     Raises SurgeryError, NetError and PrototxtError for a net that cannot be trained so, FormatError
     and its children for settings that do not fit.
@@ -93,9 +93,10 @@ def make_plan(
     trained = plan.training_net(net)
     # What cannot be used is refused now, not by the run.
     _check_weights(trained, files.model)
-    plan.transformer(plan.maps(trained).channels)
-    _ = plan.maps(trained).grids
-    return plan, trained, tuple(dict.fromkeys([*trained.notes, *classes.notes]))
+    maps = plan.maps(trained)
+    plan.transformer(maps.channels)
+    _ = maps.grids
+    return plan, maps, tuple(dict.fromkeys([*trained.notes, *classes.notes]))
 
 
 def _checksums(paths: Mapping[str, str], pixels: Mapping[str, object]) -> dict[str, str]:

@@ -28,7 +28,7 @@ import numpy as np
 from netsurgery.errors import NetError, SettingsError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.memory import Claim, empty
-from netsurgery.training.masks import open_mask
+from netsurgery.training.masks import VOID, open_mask
 from netsurgery.training.objects import AnnotatedPicture, Box, TrueObject
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ __all__ = [
     "Truth",
     "TruthRules",
     "label_map",
+    "looked_up",
     "open_truth",
     "true_cells",
     "why_missed",
@@ -125,11 +126,18 @@ def open_truth(
         numbers = tuple(classes[thing.label] for thing in picture.objects)
         return Truth(picture.objects, numbers, picture.ignored)
     values = open_mask(picture.mask, size)
-    mask = empty(size, "i4", f"{picture.mask.path}: the classes of its pixels")
-    mask[...] = IGNORED
-    for value, name in enumerate(picture.mask.names):
-        mask[values == value] = classes[name]
-    return Truth(mask=mask)
+    names = picture.mask.names
+    table = np.full(max(len(names), VOID + 1), IGNORED, np.int32)
+    table[: len(names)] = [classes[name] for name in names]
+    return Truth(mask=looked_up(table, values, f"{picture.mask.path}: the classes of its pixels"))
+
+
+def looked_up(table: Numbers, numbers: NDArray[Any], what: str) -> Numbers:
+    """The table's values at the numbers, H x W; -1 is its last. Raises MemoryLimitError."""
+    result: Numbers = empty(numbers.shape, "i4", what)
+    for row, own in zip(result, numbers, strict=True):  # an index takes eight bytes
+        row[:] = table[own]
+    return result
 
 
 def label_map(

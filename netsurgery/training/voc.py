@@ -41,12 +41,16 @@ def read_voc(files: Sequence[Path], images: Path, classes: tuple[str, ...]) -> A
 
 @dataclass
 class _Element:
-    """An element of an XML file; place: file and line."""
+    """An element of an XML file; place: file and line. pieces: its text, as it was found."""
 
     name: str
     place: str
-    text: str = ""
+    pieces: list[str] = field(default_factory=list)
     children: list[_Element] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
 
     def all(self, name: str) -> list[_Element]:
         return [child for child in self.children if child.name == name]
@@ -170,4 +174,4 @@ class _TreeBuilder:
         self._open.pop()
 
     def _characters(self, text: str) -> None:
-        self._open[-1].text += text
+        self._open[-1].pieces.append(text)

@@ -26,9 +26,9 @@ from netsurgery.open_net.arguments import AnyPath
 from netsurgery.training.annotations import annotation_files, read_annotations
 from netsurgery.training.box_score import BoxCounts
 from netsurgery.training.class_match import match_classes
-from netsurgery.training.coco_results import CocoBox, CocoIds, coco_ids
+from netsurgery.training.coco_results import CocoBox, coco_ids
 from netsurgery.training.coco_results import coco_results as as_coco_results
-from netsurgery.training.objects import AnnotatedPicture, Annotations
+from netsurgery.training.objects import AnnotatedPicture, Annotations, CocoIds
 from netsurgery.training.picture_score import PictureScore, Scorer
 from netsurgery.training.score import Confusion
 from netsurgery.training.truth import TruthRules

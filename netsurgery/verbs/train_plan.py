@@ -17,7 +17,7 @@ from netsurgery.io.size import AnySize, as_size
 from netsurgery.io.unreadable import check_file
 from netsurgery.io.wording import argument
 from netsurgery.maps.picture_options import AnyPictureOptions, as_picture_options
-from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.training.annotations import read_annotations
@@ -117,22 +117,22 @@ def train_plan(
         train_batch_norm=train_batch_norm,
     )
     trained_size = None if input_size is None else as_size(input_size, "input_size")
-    with NetWithWeights.open(files.net, files.model, state) as model:
-        read = read_annotations(files.annotations, files.images, options.classes)
-        plan, trained, notes = make_plan(
-            model.net,
-            files,
-            read,
-            options,
-            as_settings(settings),
-            solver or SolverSettings(),
-            trained_size,
-        )
-    writer = PlanWriter(plan, plan.maps(trained), pictures)
+    definition = NetDefinition.read(files.net, state)
+    read = read_annotations(files.annotations, files.images, options.classes)
+    plan, maps, notes = make_plan(
+        definition,
+        files,
+        read,
+        options,
+        as_settings(settings),
+        solver or SolverSettings(),
+        trained_size,
+    )
+    writer = PlanWriter(plan, maps, pictures)
     with OutputFolder(os.fspath(folder), force=force) as output:
         plan = writer.write(output, read, progress)
     notes = (*notes, *writer.tally.notes(plan.background))
-    return PlannedTraining(str(folder), plan, trained, writer.tally, writer.drawn, notes)
+    return PlannedTraining(str(folder), plan, maps.net, writer.tally, writer.drawn, notes)
 
 
 def _check_numbers(background: float, hold_out: float, batch: int, pictures: int) -> None:
