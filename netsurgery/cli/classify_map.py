@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from netsurgery.cli.colors import Color, bold, color_count, paint
-from netsurgery.cli.command import Command, of_net, useless
+from netsurgery.cli.command import Command, useless
 from netsurgery.cli.engine_options import engine_hint, engine_options
 from netsurgery.cli.files import refuse_any_stdin
 from netsurgery.cli.job_options import job_options, run_job
@@ -27,14 +27,15 @@ from netsurgery.cli.map_picture_options import (
     upsample_option,
 )
 from netsurgery.cli.options import (
-    SIZE,
     force_option,
     is_printed,
     json_option,
+    map_blob_option,
     quiet_option,
     settings_of_state,
     state_options,
     trust_option,
+    window_option,
 )
 from netsurgery.cli.output_options import output_options, resume_option, useless_without_output
 from netsurgery.cli.picture_lists import pictures_argument
@@ -88,15 +89,7 @@ __all__ = ["command"]
 @state_options
 @preprocess_options
 @picture_options
-@useless_without_output("window")(
-    click.option(
-        "--window",
-        type=SIZE,
-        envvar="NETSURGERY_WINDOW",
-        help="Input size of the classifier before conversion (default: from netsurgery.toml, else "
-        "inferred from the net; else the receptive field of a cell).",
-    )
-)
+@useless_without_output("window")(window_option)
 @click.option(
     "--stride",
     type=click.IntRange(min=1),
@@ -106,13 +99,7 @@ __all__ = ["command"]
     "that needs one run.",
 )
 @scales_options
-@click.option(
-    "--blob",
-    metavar="NAME",
-    envvar="NETSURGERY_BLOB",
-    shell_complete=of_net("complete_blob"),
-    help="Blob with the map (default: the top of the last layer).",
-)
+@map_blob_option
 @useless_without_output("top_k")(
     click.option(
         "--top-k",

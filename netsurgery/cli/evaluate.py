@@ -12,15 +12,16 @@ from netsurgery.cli.command import Command, WordType, of_net, useless
 from netsurgery.cli.engine_options import engine_hint, engine_options
 from netsurgery.cli.files import FILE_PATH, FOLDER_PATH
 from netsurgery.cli.options import (
-    SIZE,
     NumberType,
     force_option,
     json_option,
+    map_blob_option,
     output_option,
     quiet_option,
     settings_of_state,
     state_options,
     trust_option,
+    window_option,
 )
 from netsurgery.cli.preprocess_options import (
     echo_model,
@@ -133,26 +134,14 @@ _of_boxes = useless("without --boxes", lambda values: not values["boxes"])
 )
 @truth_options
 @model_options
-@click.option(
-    "--window",
-    type=SIZE,
-    envvar="NETSURGERY_WINDOW",
-    help="Input size of the classifier before conversion (default: from netsurgery.toml, else "
-    "inferred from the net; else the receptive field of a cell).",
-)
+@window_option
 @click.option(
     "--stride",
     type=click.IntRange(min=1),
     metavar="N",
     help="A cell every N pixels of the input, as classify-map does.",
 )
-@click.option(
-    "--blob",
-    metavar="NAME",
-    envvar="NETSURGERY_BLOB",
-    shell_complete=of_net("complete_blob"),
-    help="Blob with the map (default: the top of the last layer).",
-)
+@map_blob_option
 @state_options
 @preprocess_options
 @picture_options

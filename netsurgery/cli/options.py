@@ -28,12 +28,14 @@ __all__ = [
     "force_option",
     "is_printed",
     "json_option",
+    "map_blob_option",
     "output_option",
     "quiet_option",
     "seed_option",
     "settings_of_state",
     "state_options",
     "trust_option",
+    "window_option",
     "whole_numbers",
 ]
 
@@ -175,6 +177,28 @@ def settings_of_state(state: NetState) -> Settings:
 
     level = click.get_current_context().params.get("level")
     return Settings(stages=state.stages or None, level=level)
+
+
+def window_option(command: F) -> F:
+    """--window of a map; the command gets `window`, None where it was left out."""
+    return click.option(
+        "--window",
+        type=SIZE,
+        envvar="NETSURGERY_WINDOW",
+        help="Input size of the classifier before conversion (default: from netsurgery.toml, else "
+        "inferred from the net; else the receptive field of a cell).",
+    )(command)
+
+
+def map_blob_option(command: F) -> F:
+    """--blob of a map; the command gets `blob`, None where it was left out."""
+    return click.option(
+        "--blob",
+        metavar="NAME",
+        envvar="NETSURGERY_BLOB",
+        shell_complete=of_net("complete_blob"),
+        help="Blob with the map (default: the top of the last layer).",
+    )(command)
 
 
 @headed(OTHER)
