@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,17 @@ def test_wrong_scales_in_python() -> None:
     with pytest.raises((ns.SettingsError, TypeError)):
         ns.Scales((1,), combine="sum")  # type: ignore[arg-type]
     assert parse_scales("2,0.5") == (2, 0.5)
+    with pytest.raises(ns.SettingsError, match=r"scales 1.5: expected numbers, as in \(0.7, 1"):
+        class_map(np.zeros(SIZE, np.float32), ns.PictureOptions(SIZE), scales=1.5)
+
+
+@pytest.mark.parametrize("scales", [np.array([0.5, 1], np.float32), [Fraction(1, 2), np.int64(1)]])
+def test_scales_of_any_numbers_are_written_as_json(scales: Any) -> None:
+    result = class_map(np.zeros(SIZE, np.float32), ns.PictureOptions(SIZE), scales=scales)
+    record = json.loads(json.dumps(result.to_json()))
+    assert record["scales"]["scales"] == [float(scale) for scale in scales]
+    assert record["scales"]["grid"] == 1
+    assert hash(result.scales) == hash(ns.Scales(tuple(map(float, scales))))
 
 
 def test_a_scale_that_the_net_cannot_take_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,12 +58,15 @@ class Scales:
             raise SettingsError(
                 f"combine {self.combine!r}: expected {' or '.join(get_args(Combine))}"
             )
-        for scale in self.scales:
+        given = tuple(self.scales)
+        for scale in given:
             number = isinstance(scale, Real) and not isinstance(scale, bool)
             if not number or not 0 < scale <= _LARGEST:
                 raise SettingsError(
                     f"scale {scale!r}: expected a number above 0, at most {_LARGEST:g}"
                 )
+        # numpy's numbers and fractions are no JSON.
+        object.__setattr__(self, "scales", tuple(map(float, given)))
         if not 1 <= len(set(self.scales)) == len(self.scales) <= _MOST:
             raise SettingsError(
                 f"scales {', '.join(f'{scale:g}' for scale in self.scales) or 'of none'}: expected "
@@ -121,7 +124,11 @@ AnyScales: TypeAlias = Scales | Iterable[float]
 
 def as_scales(scales: AnyScales | None) -> Scales | None:
     """The scales that a caller means. Raises SettingsError."""
-    return scales if scales is None or isinstance(scales, Scales) else Scales(tuple(scales))
+    if scales is None or isinstance(scales, Scales):
+        return scales
+    if not isinstance(scales, Iterable):
+        raise SettingsError(f"scales {scales!r}: expected numbers, as in (0.7, 1, 1.4)")
+    return Scales(tuple(scales))
 
 
 def parse_scales(text: str) -> tuple[float, ...]:
