@@ -224,6 +224,16 @@ def test_a_scale_that_the_net_cannot_take_is_named(capsys: pytest.CaptureFixture
     assert "; at --scales 0.02" in capsys.readouterr().err
 
 
+def test_the_scale_that_takes_too_much_memory_is_named() -> None:
+    ns.set_max_memory("30MiB")
+    try:
+        options = ns.PictureOptions((300, 400), tile="none")
+        with pytest.raises(ns.MemoryLimitError, match="fits, for the input at scales=5"):
+            class_map(np.zeros(SIZE, np.float32), options, scales=(1, 5))
+    finally:
+        ns.set_max_memory(None)
+
+
 def save_picture(name: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, SIZE).astype(np.uint8)
     Image.fromarray(pixels).save(name)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from netsurgery.errors import NetError, SettingsError
+from netsurgery.errors import MemoryLimitError, NetError, SettingsError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.wording import argument, counted
 
@@ -96,6 +96,9 @@ def scale_named(scale: float) -> Iterator[None]:
         yield
     except NetError as error:
         raise NetError(f"{error}; at {argument(f'--scales {scale:g}')}") from error
+    except MemoryLimitError as error:
+        # A size that fits is that of the input at this scale.
+        raise error.more(f", for the input at {argument(f'--scales {scale:g}')}") from error
 
 
 def check_on_one_grid(source: MapSource) -> None:
