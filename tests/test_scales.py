@@ -224,6 +224,14 @@ def test_a_scale_that_the_net_cannot_take_is_named(capsys: pytest.CaptureFixture
     assert "; at --scales 0.02" in capsys.readouterr().err
 
 
+def test_scales_are_refused_before_the_net_is_run_at_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[object] = []
+    monkeypatch.setattr("netsurgery.maps.net_runner.NetRunner.run", lambda *_: runs.append(0))
+    with pytest.raises(ns.NetError, match=r"as an input of 1x2 .* at scales='0.02'"):
+        class_map(np.zeros(SIZE, np.float32), ns.PictureOptions(SIZE), scales=(1, 0.02))
+    assert not runs
+
+
 def test_the_scale_that_takes_too_much_memory_is_named() -> None:
     ns.set_max_memory("30MiB")
     try:
