@@ -232,6 +232,16 @@ def test_scales_are_refused_before_the_net_is_run_at_any(monkeypatch: pytest.Mon
     assert not runs
 
 
+def test_tiles_of_each_scale_are_noted() -> None:
+    picture = np.zeros(SIZE, np.float32)
+    notes = class_map(picture, ns.PictureOptions(SIZE, tile=40), scales=(1, 1.5, 0.4)).notes
+    first, second = notes["tiles"].split("; ")
+    assert first.startswith("at scale 1 the net was run in ")
+    assert second.startswith("at scale 1.5 the net was run in ")
+    # The last one was run as a whole.
+    assert "tiles" in class_map(picture, ns.PictureOptions(SIZE, tile=40), scales=(1, 0.4)).notes
+
+
 def test_the_scale_that_takes_too_much_memory_is_named() -> None:
     ns.set_max_memory("30MiB")
     try:

@@ -163,7 +163,7 @@ class Mapper(NetRunner):
         from netsurgery.maps.combined import CombinedMaps
         from netsurgery.maps.scales import scale_named, scales_note
 
-        blob, first = self.source.blob, None
+        blob, first, tiled = self.source.blob, None, []
         sizes = list(scales.sizes(size))
         for scale, scaled in sizes:  # each before the net is run at any
             with scale_named(scale):
@@ -178,7 +178,9 @@ class Mapper(NetRunner):
             else:
                 combined.add(values[0], geometry)
             del values  # before there are those of the next
+            tiled += [f"at scale {scale:g} {self.tiled}"] if self.tiled else []
         assert first is not None
+        self.tiled = "; ".join(tiled)
         self.scaled = scales_note(scales, combined.lacking)
         return replace(first, values={blob: combined.whole()})
 
