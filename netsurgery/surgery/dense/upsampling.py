@@ -23,7 +23,7 @@ from netsurgery.net.field import ReceptiveField, fields
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.shapes import infer
 from netsurgery.surgery.convolution.plan import ConvolutionPlan
-from netsurgery.surgery.dense.crops import CropNames, layer_text
+from netsurgery.surgery.dense.crops import CropNames, layer_text, padded, rules_beside
 from netsurgery.surgery.plan import Refusal, refuse
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def with_upsampled_map(plan: ConvolutionPlan) -> ConvolutionPlan:
             "a Crop behind it has no name in a prototxt of V1",
             "`netsurgery upgrade` brings it up to date",
         )])  # fmt: skip
-    shapes = infer(net).blobs
-    known = fields(net, shapes=infer(net)).get(blob)
+    inferred = infer(net)
+    shapes, known = inferred.blobs, fields(net, shapes=inferred).get(blob)
     if known is None or len(plan.inputs) != 1 or known.input != plan.inputs[0].name:
         refuse(path, [Refusal(writer.name, f"where the cells of {blob!r} lie is not known")])
     assert known is not None
@@ -165,19 +165,8 @@ def _written(
     net: NetDefinition, writer: Layer, blob: str, size: str, laid: _Laid, channels: int
 ) -> tuple[Upsampling, str]:
     """The Deconvolution, and the text with it behind `writer`, read by all that read the blob."""
-    names, rules = CropNames(net), [
-        net.prototxt.text[f.start : f.end]
-        for name in ("include", "exclude")
-        for f in writer.message.all(name)
-    ]  # fmt: skip
-    source, written = blob, []
-    if any(laid.pad):
-        padded = names.new(f"{blob}_padded")
-        pads = f"kernel_size: 1 pad_h: {laid.pad[0]} pad_w: {laid.pad[1]}"
-        written.append(layer_text(
-            padded, 'type: "Im2col"', [source], [padded], f"convolution_param {{ {pads} }}", rules
-        ))  # fmt: skip
-        source = padded
+    names, rules = CropNames(net), rules_beside(net, writer)
+    source, written = padded(blob, blob, laid.pad, names, rules)
     spread, cropped = names.new(f"{blob}_spread"), names.new(f"{blob}_upsampled")
     (height, width), (down, across) = laid.kernel, laid.stride
     window = f"kernel_h: {height} kernel_w: {width} stride_h: {down} stride_w: {across}"
