@@ -108,6 +108,9 @@ IN_PLACE = layer("Dropout", "d", "p", top="p")
         (pool("p", "c1", how="MAX") + fc("fc", "p"), "layer 'p': it does not pool by AVE"),
         (pool("p", "c1") + fc("a", "p") + HIDDEN,
          "layer 'r': ReLU between the pooling and 'b' is not linear"),
+        (pool("p", "c1") + fc("first", "p", 2) + fc("a", "p") + layer("ReLU", "r", "p")
+         + fc("b", "r") + layer("Eltwise", "e", "a b"),
+         "layer 'r': ReLU between the pooling and 'b' is not linear"),
         (pool("p", "c1") + layer("Convolution", "w", "p", "convolution_param { num_output: 2 "
          "kernel_size: 3 pad: 1 }"), "layer 'w': Convolution sees more than one cell"),
         (pool("p", "c1") + fc("fc", "p") + layer("Softmax", "prob", "fc", top="fc"),
@@ -135,6 +138,15 @@ def test_an_inner_product_that_is_kept() -> None:
     text = pool("p", "c1") + fc("a", "p") + fc("b", "p")
     with pytest.raises(ns.SurgeryError, match="layer 'b': without 'p' its params would change"):
         ns.convert(write(text), before_pooling=True, layers=["a"])
+
+
+def test_each_of_several_classifiers_has_a_map() -> None:
+    text = pool("p", "c1") + fc("a", "p") + fc("b", "p", 2) + layer("Softmax", "prob", "b")
+    result = ns.convert(write(text), before_pooling=True)
+    assert result.plan.activation_maps == ("a-conv", "b-conv")
+    said = " ".join(result.notes)
+    assert "the mean of 'a-conv' over its cells" in said
+    assert "the mean of 'b-conv' over its cells" in said
 
 
 @pytest.mark.parametrize("option", ["--verify", "--keep-global-pooling"])
