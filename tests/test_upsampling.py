@@ -71,6 +71,13 @@ def test_an_activation_map_of_every_pixel(behind: str, capsys: pytest.CaptureFix
     np.testing.assert_array_equal(tiles[3, 5], [5, 3, 6, 4])
 
 
+def test_a_net_without_outputs(capsys: pytest.CaptureFixture[str]) -> None:
+    write(NET + 'layer { name: "unread" type: "Silence" bottom: "fc" }\n')
+    assert run(["convert", "net.prototxt", "w.caffemodel", "--upsample"]) == 1
+    error = capsys.readouterr().err
+    assert error == "error: net.prototxt: the net has no output to interpolate\n"
+
+
 OLD = """input: "x" input_dim: [1, 1, 16, 16]
 layers { name: "c" type: CONVOLUTION bottom: "x" top: "c"
   convolution_param { num_output: 4 kernel_size: 4 stride: 4 } }

@@ -69,8 +69,8 @@ class Upsampling:
 def with_upsampled_map(plan: ConvolutionPlan) -> ConvolutionPlan:
     """The conversion with its map at every pixel of the input.
 
-    Scores are interpolated, and a Softmax behind them is taken of each pixel. Raises SurgeryError
-    naming the layer that stands in the way and why.
+    Scores are interpolated, and a Softmax behind them is taken of each pixel. Raises
+    SurgeryError naming the layer that stands in the way and why.
     """
     net, path = plan.new, plan.new.prototxt.path
     writer, blob = _map_of(plan)
@@ -108,7 +108,10 @@ def with_upsampled_map(plan: ConvolutionPlan) -> ConvolutionPlan:
 def _map_of(plan: ConvolutionPlan) -> tuple[Layer, str]:
     """The blob of scores to interpolate, and the layer that writes it last."""
     net = plan.new
-    blob = plan.activation_maps[-1] if plan.activation_maps else list(plan.maps or net.outputs)[-1]
+    outputs = plan.activation_maps or tuple(plan.maps or net.outputs)
+    if not outputs:
+        raise SurgeryError(f"{net.prototxt.path}: the net has no output to interpolate")
+    blob = outputs[-1]
     writer = net.last_writer(blob)
     assert writer is not None
     # Scores may be interpolated; probabilities are made of them, pixel by pixel.
