@@ -69,7 +69,7 @@ class Upsampling:
 def with_upsampled_map(plan: ConvolutionPlan) -> ConvolutionPlan:
     """The conversion with its map at every pixel of the input.
 
-    Scores are interpolated, and a Softmax behind them is taken of each pixel. Raises
+    Scores are interpolated, and a Softmax or an ArgMax behind them is taken of each pixel. Raises
     SurgeryError naming the layer that stands in the way and why.
     """
     net, path = plan.new, plan.new.prototxt.path
@@ -114,16 +114,20 @@ def _map_of(plan: ConvolutionPlan) -> tuple[Layer, str]:
     blob = outputs[-1]
     writer = net.last_writer(blob)
     assert writer is not None
-    # Scores may be interpolated; probabilities are made of them, pixel by pixel.
-    while types.is_a(writer, types.SOFTMAX) and not writer.in_place:
+    # Scores may be interpolated; probabilities and classes are made of them, pixel by pixel.
+    while _made_of_scores(writer) and not writer.in_place:
         blob = writer.bottoms[0]
         before = net.producer(writer, blob)
         if before is None:
             raise SurgeryError(f"{net.prototxt.path}: no layer makes {blob!r}")
         writer = before
-    if types.is_a(writer, types.SOFTMAX):
+    if _made_of_scores(writer):
         refuse(net.prototxt.path, [Refusal(writer.name, "it works in place on the scores")])
     return writer, blob
+
+
+def _made_of_scores(layer: Layer) -> bool:
+    return types.is_a(layer, types.SOFTMAX) or types.is_a(layer, types.ARGMAX)
 
 
 def _why_not(known: ReceptiveField, blob: str) -> str:
