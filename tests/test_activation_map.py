@@ -98,6 +98,7 @@ def test_its_mean_is_the_classifiers_score(head: str) -> None:
 
 
 HIDDEN = layer("ReLU", "r", "a") + fc("b", "r")
+LABELS = 'layer { name: "labels" type: "Input" top: "labels" input_param { shape { dim: 2 } } }\n'
 IN_PLACE = layer("Dropout", "d", "p", top="p")
 
 
@@ -115,6 +116,9 @@ IN_PLACE = layer("Dropout", "d", "p", top="p")
          "kernel_size: 3 pad: 1 }"), "layer 'w': Convolution sees more than one cell"),
         (pool("p", "c1") + fc("fc", "p") + layer("Softmax", "prob", "fc", top="fc"),
          "layer 'prob': Softmax works in place on the scores"),
+        (LABELS + pool("p", "c1") + fc("fc", "p") + layer("SoftmaxWithLoss", "loss", "fc labels"),
+         "layer 'loss': SoftmaxWithLoss compares the map with labels, which do not grow with it; "
+         "convert the deploy prototxt"),
         (pool("p", "c1") + layer("Scale", "s", "p", SCALE, top="p") + fc("fc", "p")
          + layer("AbsVal", "again", "c1"),
          "layer 'p': a layer works in place on what it pools; 'c1' is read again after it"),

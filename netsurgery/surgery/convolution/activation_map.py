@@ -24,9 +24,14 @@ from netsurgery.net.shapes import Shapes, ShapesAt, infer
 from netsurgery.net.types.record import Values
 from netsurgery.surgery.convolution.map_size import MapOf, size_for_cells
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, with_inputs
-from netsurgery.surgery.convolution.positions import is_pointwise
+from netsurgery.surgery.convolution.positions import compares_with_labels, is_pointwise
 from netsurgery.surgery.convolution.removal import Removal
-from netsurgery.surgery.convolution.size import Resize, TargetSize, check_target
+from netsurgery.surgery.convolution.size import (
+    Resize,
+    TargetSize,
+    check_target,
+    compared_with_labels,
+)
 from netsurgery.surgery.convolution.text import without_layers
 from netsurgery.surgery.plan import Refusal, refuse
 
@@ -158,7 +163,9 @@ class _MeanBlobs:
         """A layer with weights may not read what is no longer a mean, nor take it over cells."""
         name = self.names.get(layer.name, layer.name)
         weighs = types.layout(layer) is not None
-        if spoiled is None and weighs:
+        if compares_with_labels(layer):
+            self.refusals.append(compared_with_labels(layer))
+        elif spoiled is None and weighs:
             why = f"{layer.type} sees more than one cell of the map that is no longer pooled"
             self.refusals.append(Refusal(name, why))
         elif spoiled is not None and weighs:
