@@ -98,6 +98,7 @@ def test_its_mean_is_the_classifiers_score(head: str) -> None:
 
 
 HIDDEN = layer("ReLU", "r", "a") + fc("b", "r")
+LABELS = 'layer { name: "labels" type: "Input" top: "labels" input_param { shape { dim: 2 } } }\n'
 IN_PLACE = layer("Dropout", "d", "p", top="p")
 
 
@@ -108,10 +109,16 @@ IN_PLACE = layer("Dropout", "d", "p", top="p")
         (pool("p", "c1", how="MAX") + fc("fc", "p"), "layer 'p': it does not pool by AVE"),
         (pool("p", "c1") + fc("a", "p") + HIDDEN,
          "layer 'r': ReLU between the pooling and 'b' is not linear"),
+        (pool("p", "c1") + fc("first", "p", 2) + fc("a", "p") + layer("ReLU", "r", "p")
+         + fc("b", "r") + layer("Eltwise", "e", "a b"),
+         "layer 'r': ReLU between the pooling and 'b' is not linear"),
         (pool("p", "c1") + layer("Convolution", "w", "p", "convolution_param { num_output: 2 "
          "kernel_size: 3 pad: 1 }"), "layer 'w': Convolution sees more than one cell"),
         (pool("p", "c1") + fc("fc", "p") + layer("Softmax", "prob", "fc", top="fc"),
          "layer 'prob': Softmax works in place on the scores"),
+        (LABELS + pool("p", "c1") + fc("fc", "p") + layer("SoftmaxWithLoss", "loss", "fc labels"),
+         "layer 'loss': SoftmaxWithLoss compares the map with labels, which do not grow with it; "
+         "convert the deploy prototxt"),
         (pool("p", "c1") + layer("Scale", "s", "p", SCALE, top="p") + fc("fc", "p")
          + layer("AbsVal", "again", "c1"),
          "layer 'p': a layer works in place on what it pools; 'c1' is read again after it"),
@@ -135,6 +142,15 @@ def test_an_inner_product_that_is_kept() -> None:
     text = pool("p", "c1") + fc("a", "p") + fc("b", "p")
     with pytest.raises(ns.SurgeryError, match="layer 'b': without 'p' its params would change"):
         ns.convert(write(text), before_pooling=True, layers=["a"])
+
+
+def test_each_of_several_classifiers_has_a_map() -> None:
+    text = pool("p", "c1") + fc("a", "p") + fc("b", "p", 2) + layer("Softmax", "prob", "b")
+    result = ns.convert(write(text), before_pooling=True)
+    assert result.plan.activation_maps == ("a-conv", "b-conv")
+    said = " ".join(result.notes)
+    assert "the mean of 'a-conv' over its cells" in said
+    assert "the mean of 'b-conv' over its cells" in said
 
 
 @pytest.mark.parametrize("option", ["--verify", "--keep-global-pooling"])

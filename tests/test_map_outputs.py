@@ -132,6 +132,27 @@ def test_a_geotiff_lends_its_coordinates(
             assert at(file, *(transform @ ((x0 + x1) / 2, (y0 + y1) / 2))) == digit["digit"]
 
 
+def test_blocks_of_a_geotiff_are_of_all_its_bands(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many classes are named, what is in memory at once is as large."""
+    sizes: list[int] = []
+    stack = np.stack
+
+    def stacked(arrays: Any) -> Any:
+        result = stack(arrays)
+        sizes.append(result.size)
+        return result
+
+    limit = 33 * 12 * 2  # two rows of the map, twelve bands
+    monkeypatch.setattr(row_blocks_module, "_BLOCK", limit)
+    monkeypatch.setattr("numpy.stack", stacked)
+    named = ",".join(map(str, range(10)))
+    assert run([*CLASSIFY.split(), "--geotiff", "m.tif", "--class", named]) == 0
+    assert sum(sizes) == 12 * 21 * 33
+    assert max(sizes) == limit
+
+
 def test_an_array_that_is_called_like_a_geotiff_is_none(folder: Path) -> None:
     """Another picture's coordinates are not this one's."""
     write_geotiff("place.tif", Affine(0.5, 0, 430_000, 0, -0.5, 5_400_000), "EPSG:32632")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,17 @@ def test_wrong_scales_in_python() -> None:
     with pytest.raises((ns.SettingsError, TypeError)):
         ns.Scales((1,), combine="sum")  # type: ignore[arg-type]
     assert parse_scales("2,0.5") == (2, 0.5)
+    with pytest.raises(ns.SettingsError, match=r"scales 1.5: expected numbers, as in \(0.7, 1"):
+        class_map(np.zeros(SIZE, np.float32), ns.PictureOptions(SIZE), scales=1.5)
+
+
+@pytest.mark.parametrize("scales", [np.array([0.5, 1], np.float32), [Fraction(1, 2), np.int64(1)]])
+def test_scales_of_any_numbers_are_written_as_json(scales: Any) -> None:
+    result = class_map(np.zeros(SIZE, np.float32), ns.PictureOptions(SIZE), scales=scales)
+    record = json.loads(json.dumps(result.to_json()))
+    assert record["scales"]["scales"] == [float(scale) for scale in scales]
+    assert record["scales"]["grid"] == 1
+    assert hash(result.scales) == hash(ns.Scales(tuple(map(float, scales))))
 
 
 def test_a_scale_that_the_net_cannot_take_is_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -210,6 +222,34 @@ def test_a_scale_that_the_net_cannot_take_is_named(capsys: pytest.CaptureFixture
     words = ["classify-map", "a.png", "--size", "60x84", "--engine", "embedded"]
     assert run([*words, "--scales", "1,0.02"]) == 1
     assert "; at --scales 0.02" in capsys.readouterr().err
+
+
+def test_scales_are_refused_before_the_net_is_run_at_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[object] = []
+    monkeypatch.setattr("netsurgery.maps.net_runner.NetRunner.run", lambda *_: runs.append(0))
+    with pytest.raises(ns.NetError, match=r"as an input of 1x2 .* at scales='0.02'"):
+        class_map(np.zeros(SIZE, np.float32), ns.PictureOptions(SIZE), scales=(1, 0.02))
+    assert not runs
+
+
+def test_tiles_of_each_scale_are_noted() -> None:
+    picture = np.zeros(SIZE, np.float32)
+    notes = class_map(picture, ns.PictureOptions(SIZE, tile=40), scales=(1, 1.5, 0.4)).notes
+    first, second = notes["tiles"].split("; ")
+    assert first.startswith("at scale 1 the net was run in ")
+    assert second.startswith("at scale 1.5 the net was run in ")
+    # The last one was run as a whole.
+    assert "tiles" in class_map(picture, ns.PictureOptions(SIZE, tile=40), scales=(1, 0.4)).notes
+
+
+def test_the_scale_that_takes_too_much_memory_is_named() -> None:
+    ns.set_max_memory("30MiB")
+    try:
+        options = ns.PictureOptions((300, 400), tile="none")
+        with pytest.raises(ns.MemoryLimitError, match="fits, for the input at scales=5"):
+            class_map(np.zeros(SIZE, np.float32), options, scales=(1, 5))
+    finally:
+        ns.set_max_memory(None)
 
 
 def save_picture(name: str) -> None:

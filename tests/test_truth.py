@@ -258,6 +258,20 @@ def test_the_classes_of_pixels_are_claimed() -> None:
         set_max_memory(None)
 
 
+def test_a_mask_is_turned_as_its_picture_is(tmp_path: Path) -> None:
+    """By Exif: a mask that was drawn over a photograph may have its orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    numbers = np.array([[0, 1, 1], [0, 0, 1]], np.uint8)
+    Image.fromarray(numbers).save(tmp_path / "m.png", exif=exif)
+    mask = TrueMask(str(tmp_path / "m.png"), ("ground", "cat"))
+    size = ns.read_picture(tmp_path / "m.png").size
+    assert size == (3, 2)
+    truth = open_truth(AnnotatedPicture("a.png", mask=mask), size, {"ground": 0, "cat": 1})
+    assert truth.mask is not None
+    assert truth.mask.tolist() == [[0, 0], [0, 1], [1, 1]]
+
+
 def test_broken_masks_are_one_line(tmp_path: Path) -> None:
     path = tmp_path / "m.png"
     picture = AnnotatedPicture("a.png", mask=TrueMask(str(path), ("ground", "cat")))

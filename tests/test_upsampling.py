@@ -71,6 +71,30 @@ def test_an_activation_map_of_every_pixel(behind: str, capsys: pytest.CaptureFix
     np.testing.assert_array_equal(tiles[3, 5], [5, 3, 6, 4])
 
 
+def test_classes_are_of_interpolated_scores() -> None:
+    """A place between classes 0 and 2 is no class 1."""
+    write(NET + 'layer { name: "best" type: "ArgMax" bottom: "fc" top: "best" }\n')
+    result = ns.convert("net.prototxt", "w.caffemodel", upsample=True)
+    assert result.plan.upsampling is not None
+    assert result.plan.upsampling.blob == "fc-conv_upsampled"
+    assert result.plan.upsampling.channels == 3
+    assert list(result.plan.maps) == ["best"]
+    with result.net as net:
+        picture = np.random.default_rng(0).uniform(0, 1, (1, 1, 20, 24)).astype(np.float32)
+        blobs = net.forward(x=picture, blobs=["fc-conv_upsampled", "best"])
+    best, scores = blobs["best"][:, 0], blobs["fc-conv_upsampled"]
+    apart = scores.any(axis=1)  # far from every cell all are 0
+    assert apart.sum() > 100
+    np.testing.assert_array_equal(best[apart], scores.argmax(axis=1)[apart])
+
+
+def test_a_net_without_outputs(capsys: pytest.CaptureFixture[str]) -> None:
+    write(NET + 'layer { name: "unread" type: "Silence" bottom: "fc" }\n')
+    assert run(["convert", "net.prototxt", "w.caffemodel", "--upsample"]) == 1
+    error = capsys.readouterr().err
+    assert error == "error: net.prototxt: the net has no output to interpolate\n"
+
+
 OLD = """input: "x" input_dim: [1, 1, 16, 16]
 layers { name: "c" type: CONVOLUTION bottom: "x" top: "c"
   convolution_param { num_output: 4 kernel_size: 4 stride: 4 } }

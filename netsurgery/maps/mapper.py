@@ -20,10 +20,7 @@ from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.large_file import open_picture
 from netsurgery.maps.map_source import MapSource, refuse_blob
 from netsurgery.maps.net_runner import NetRunner
-from netsurgery.maps.picture_options import (
-    InputSize,
-    TileSize,
-)
+from netsurgery.maps.picture_options import InputSize, TileSize
 from netsurgery.maps.transformer import Placement, Transformer, squeeze_note
 from netsurgery.net.field import Cells
 from netsurgery.net.shapes import TOO_MANY
@@ -166,8 +163,12 @@ class Mapper(NetRunner):
         from netsurgery.maps.combined import CombinedMaps
         from netsurgery.maps.scales import scale_named, scales_note
 
-        blob, first = self.source.blob, None
-        for scale, scaled in scales.sizes(size):
+        blob, first, tiled = self.source.blob, None, []
+        sizes = list(scales.sizes(size))
+        for scale, scaled in sizes:  # each before the net is run at any
+            with scale_named(scale):
+                self.too_large(picture, scaled)
+        for scale, scaled in sizes:
             with scale_named(scale):
                 result = self._at(picture, scaled)
             values = result.values.pop(blob)
@@ -177,7 +178,9 @@ class Mapper(NetRunner):
             else:
                 combined.add(values[0], geometry)
             del values  # before there are those of the next
+            tiled += [f"at scale {scale:g} {self.tiled}"] if self.tiled else []
         assert first is not None
+        self.tiled = "; ".join(tiled)
         self.scaled = scales_note(scales, combined.lacking)
         return replace(first, values={blob: combined.whole()})
 
@@ -311,6 +314,19 @@ class Mapper(NetRunner):
                 f"({argument('--size')}): {error}"
             ) from error
 
+    def too_large(self, picture: Picture, size: Size) -> NetError | None:
+        """Why an input of `size` cannot be run as one, where tiles may help; None where it can.
+
+        Raises NetError as `check_size` for one that is too small.
+        """
+        try:
+            self.check_size(picture, size)
+        except NetError as error:
+            if not str(error).endswith(TOO_MANY):
+                raise
+            return error
+        return None
+
 
 def plan_tiles(
     mapper: Mapper,
@@ -337,13 +353,7 @@ def plan_tiles(
         of_map = map_memory(source.map_shape(names[0], size)) if as_map else 0
         return max(source.input_memory(size), cutting(size, size)) + of_map
 
-    refusal: MemoryLimitError | NetError | None = None
-    try:
-        mapper.check_size(picture, size)
-    except NetError as error:
-        if not str(error).endswith(TOO_MANY):  # which alone tiles may help with
-            raise
-        refusal = error
+    refusal: MemoryLimitError | NetError | None = mapper.too_large(picture, size)
     loaded = mapper.load()
     if refusal is None and not (isinstance(tile, int) and max(size) > tile):
         try:

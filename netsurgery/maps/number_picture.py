@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from netsurgery.errors import ImageError
-from netsurgery.io.memory import Claim, empty
+from netsurgery.io.memory import Claim
 from netsurgery.maps.image import Picture, open_file
-from netsurgery.maps.pillow_pixels import decoding_memory
+from netsurgery.maps.pillow_pixels import decoding_memory, upright
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,27 +16,24 @@ if TYPE_CHECKING:
 __all__ = ["read_numbers"]
 
 #: What Pillow calls pixels of 8 bits that stand for themselves, and those of 16.
-_BYTES, _WORDS = ("P", "L"), ("I;16", "I;16B", "I")
+_MODES = ("P", "L", "I;16", "I;16B", "I")
 
 
 def read_numbers(path: str) -> NDArray[Any]:
-    """The numbers of a picture, H x W, uint8 or uint16; a palette's colours are not looked at.
+    """The numbers of a picture, H x W, upright, uint8 or uint16; no palette is looked at.
 
     Raises ImageError as `read_picture`, and for a picture in colours; MemoryLimitError.
     """
 
     def as_numbers(image: Image.Image, name: str, _: str) -> Picture:
-        if image.mode not in (*_BYTES, *_WORDS):
+        if image.mode not in _MODES:
             raise ImageError(
                 f"its pixels are {image.mode}; expected numbers, a grey picture or one with a "
                 "palette"
             )
         with Claim(decoding_memory(image), f"{name}: decoding it"):
             image.load()
-            kind = "u1" if image.mode in _BYTES else "u2"
-            numbers = empty((image.height, image.width, 1), kind, f"{name}: its numbers")
-            numbers[:, :, 0] = np.asarray(image)
-        return Picture(name, numbers)
+            return Picture(name, upright(image, image.mode, f"{name}: its numbers"))
 
     pixels: NDArray[Any] = open_file(path, as_numbers).pixels[:, :, 0]
     return pixels

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from netsurgery.errors import NetError, SettingsError
+from netsurgery.errors import MemoryLimitError, NetError, SettingsError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.wording import argument, counted
 
@@ -58,12 +58,15 @@ class Scales:
             raise SettingsError(
                 f"combine {self.combine!r}: expected {' or '.join(get_args(Combine))}"
             )
-        for scale in self.scales:
+        given = tuple(self.scales)
+        for scale in given:
             number = isinstance(scale, Real) and not isinstance(scale, bool)
             if not number or not 0 < scale <= _LARGEST:
                 raise SettingsError(
                     f"scale {scale!r}: expected a number above 0, at most {_LARGEST:g}"
                 )
+        # numpy's numbers and fractions are no JSON.
+        object.__setattr__(self, "scales", tuple(map(float, given)))
         if not 1 <= len(set(self.scales)) == len(self.scales) <= _MOST:
             raise SettingsError(
                 f"scales {', '.join(f'{scale:g}' for scale in self.scales) or 'of none'}: expected "
@@ -93,6 +96,9 @@ def scale_named(scale: float) -> Iterator[None]:
         yield
     except NetError as error:
         raise NetError(f"{error}; at {argument(f'--scales {scale:g}')}") from error
+    except MemoryLimitError as error:
+        # A size that fits is that of the input at this scale.
+        raise error.more(f", for the input at {argument(f'--scales {scale:g}')}") from error
 
 
 def check_on_one_grid(source: MapSource) -> None:
@@ -121,7 +127,11 @@ AnyScales: TypeAlias = Scales | Iterable[float]
 
 def as_scales(scales: AnyScales | None) -> Scales | None:
     """The scales that a caller means. Raises SettingsError."""
-    return scales if scales is None or isinstance(scales, Scales) else Scales(tuple(scales))
+    if scales is None or isinstance(scales, Scales):
+        return scales
+    if not isinstance(scales, Iterable):
+        raise SettingsError(f"scales {scales!r}: expected numbers, as in (0.7, 1, 1.4)")
+    return Scales(tuple(scales))
 
 
 def parse_scales(text: str) -> tuple[float, ...]:

@@ -248,11 +248,11 @@ class Conversion(OpenResult):
         if not self.written:
             return None
         words = ["netsurgery", "classify-map", "IMAGE"]
+        scores = list(self.plan.activation_maps)
+        if scores and self.plan.upsampling is not None:
+            scores = [self.plan.upsampling.blob]  # which is read in their place
         # Behind the scores of an activation map a Softmax may follow.
-        scores = [blob for blob in self.plan.activation_maps if blob not in self.plan.new.outputs]
-        if self.plan.upsampling is not None:
-            scores = [self.plan.upsampling.blob] if scores else []
-            scores = [blob for blob in scores if blob not in self.plan.new.outputs]
+        scores = [blob for blob in scores if blob not in self.plan.new.outputs]
         words += ["--blob", scores[-1]] if scores else []
         folder = self.paths.prototxt.parent
         # From the folder of a netsurgery.toml that names the net, no options are needed.

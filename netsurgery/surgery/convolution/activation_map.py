@@ -24,9 +24,14 @@ from netsurgery.net.shapes import Shapes, ShapesAt, infer
 from netsurgery.net.types.record import Values
 from netsurgery.surgery.convolution.map_size import MapOf, size_for_cells
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, with_inputs
-from netsurgery.surgery.convolution.positions import is_pointwise
+from netsurgery.surgery.convolution.positions import compares_with_labels, is_pointwise
 from netsurgery.surgery.convolution.removal import Removal
-from netsurgery.surgery.convolution.size import Resize, TargetSize, check_target
+from netsurgery.surgery.convolution.size import (
+    Resize,
+    TargetSize,
+    check_target,
+    compared_with_labels,
+)
 from netsurgery.surgery.convolution.text import without_layers
 from netsurgery.surgery.plan import Refusal, refuse
 
@@ -102,7 +107,7 @@ def _new_shapes(path: str, net: NetDefinition, before: Shapes, gone: list[Layer]
 class _MeanBlobs:
     """Which blobs of a net are linear in what its global poolings give, and so are means over maps.
 
-    blobs: the last of them, which the classifier's scores are. refusals: what stands in the way.
+    means: all of them. refusals: what stands in the way.
     """
 
     net: NetDefinition
@@ -110,7 +115,9 @@ class _MeanBlobs:
     gone: list[Layer]
     #: a converted layer's name -> that of the author.
     names: Mapping[str, str]
-    blobs: list[str] = field(default_factory=list, init=False)
+    means: list[str] = field(default_factory=list, init=False)
+    #: those that go on into a later one.
+    passed: set[str] = field(default_factory=set, init=False)
     refusals: list[Refusal] = field(default_factory=list, init=False)
     #: blob -> the first layer before it that is not linear.
     past: dict[str, Layer] = field(default_factory=dict, init=False)
@@ -119,8 +126,13 @@ class _MeanBlobs:
         for layer in self.net.layers:
             self._step(layer)
 
+    @property
+    def blobs(self) -> list[str]:
+        """The last of the means, which the classifier's scores are."""
+        return [blob for blob in self.means if blob not in self.passed]
+
     def _step(self, layer: Layer) -> None:
-        reads = [bottom for bottom in layer.bottoms if bottom in self.blobs]
+        reads = [bottom for bottom in layer.bottoms if bottom in self.means]
         spoiled = next((self.past[bottom] for bottom in layer.bottoms if bottom in self.past), None)
         linear = spoiled is None and bool(reads) and _is_linear(layer, self.shapes, reads)
         if layer in self.gone:
@@ -129,14 +141,13 @@ class _MeanBlobs:
             self._refuse(layer, spoiled)
         for top in layer.tops:
             self.past.pop(top, None)
-            if linear and top not in self.blobs:
-                self.blobs.append(top)
+            if linear and top not in self.means:
+                self.means.append(top)
             elif not linear and (reads or spoiled) and layer not in self.gone:
                 self.past[top] = spoiled or layer
         if linear:
-            # What goes on into a later score is none itself.
-            passed = {bottom for bottom in reads if bottom not in layer.tops}
-            self.blobs = [blob for blob in self.blobs if blob not in passed]
+            self.passed.update(reads)
+            self.passed.difference_update(layer.tops)
 
     def _pools_mean(self, layer: Layer) -> bool:
         if types.pooled_by(layer) == "SUM":
@@ -152,7 +163,9 @@ class _MeanBlobs:
         """A layer with weights may not read what is no longer a mean, nor take it over cells."""
         name = self.names.get(layer.name, layer.name)
         weighs = types.layout(layer) is not None
-        if spoiled is None and weighs:
+        if compares_with_labels(layer):
+            self.refusals.append(compared_with_labels(layer))
+        elif spoiled is None and weighs:
             why = f"{layer.type} sees more than one cell of the map that is no longer pooled"
             self.refusals.append(Refusal(name, why))
         elif spoiled is not None and weighs:

@@ -23,7 +23,7 @@ from netsurgery.surgery.convolution.map_size import MapOf, size_for_map
 from netsurgery.surgery.convolution.positions import compares_with_labels
 from netsurgery.surgery.plan import Refusal, refuse
 
-__all__ = ["Resize", "TargetSize", "check_target", "resize"]
+__all__ = ["Resize", "TargetSize", "check_target", "compared_with_labels", "resize"]
 
 DEFAULT_MAP = (8, 8)
 
@@ -125,10 +125,16 @@ def _unmoved() -> str:
 
 def _note_unresized(net: NetDefinition, layer: Layer, target: TargetSize) -> list[str]:
     """What to say where a layer compares the map with labels of the old size."""
-    why = f"{layer.type} compares the map with labels, which do not grow with it"
+    refusal = compared_with_labels(layer)
     if target != TargetSize():
-        refuse(net.prototxt.path, [Refusal(layer.name, why, "convert the deploy prototxt")])
-    return [f"the inputs stay as they are: layer {layer.name!r}: {why}"]
+        refuse(net.prototxt.path, [refusal])
+    return [f"the inputs stay as they are: layer {layer.name!r}: {refusal.reason}"]
+
+
+def compared_with_labels(layer: Layer) -> Refusal:
+    """Why a map that such a layer reads must not grow."""
+    why = f"{layer.type} compares the map with labels, which do not grow with it"
+    return Refusal(layer.name, why, "convert the deploy prototxt")
 
 
 def _too_many(net: NetDefinition, driving: list[NetInput], target: TargetSize) -> list[str]:

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 
 from netsurgery.formats.prototxt import quoted
 from netsurgery.net import types
-from netsurgery.net.net import NetDefinition
+from netsurgery.net.net import Layer, NetDefinition
 from netsurgery.net.windows import Window
 from netsurgery.surgery.dense.walk import DenseLayer
 
-__all__ = ["CropNames", "layer_text", "pooling_by_crops"]
+__all__ = ["CropNames", "layer_text", "padded", "pooling_by_crops", "rules_beside"]
 
 #: Which layers of other phases, stages and levels a layer stands beside.
 _RULES = ("include", "exclude")
@@ -45,17 +45,8 @@ def pooling_by_crops(net: NetDefinition, each: DenseLayer, names: CropNames) -> 
     """The layers that do what a Pooling of the window `each.new` would, which end in its top."""
     layer, window = each.layer, each.new
     assert window is not None
-    source, message = net.prototxt.text, layer.message
-    rules = [source[f.start : f.end] for name in _RULES for f in message.all(name)]
-    bottom = layer.bottoms[0]
-    written: list[str] = []
-    if any(window.pad):
-        padded = names.new(f"{layer.name}_padded")
-        pads = f"kernel_size: 1 pad_h: {window.pad[0]} pad_w: {window.pad[1]}"
-        written.append(layer_text(
-            padded, 'type: "Im2col"', [bottom], [padded], f"convolution_param {{ {pads} }}", rules
-        ))  # fmt: skip
-        bottom = padded
+    rules = rules_beside(net, layer)
+    bottom, written = padded(layer.bottoms[0], layer.name, window.pad, names, rules)
     axes = [axis for axis in range(2) if window.kernel[axis] > 1]
     for axis in axes:
         stem = f"{layer.name}_{_AXES[axis]}"
@@ -66,6 +57,23 @@ def pooling_by_crops(net: NetDefinition, each: DenseLayer, names: CropNames) -> 
         joined = _joined(types.pooled_by(layer), window.kernel[axis])
         written += [*text, layer_text(bottom, 'type: "Eltwise"', crops, [top], joined, rules)]
     return "\n".join(written)
+
+
+def rules_beside(net: NetDefinition, layer: Layer) -> list[str]:
+    """The fields that say in which states a layer is there, for those that stand beside it."""
+    source = net.prototxt.text
+    return [source[f.start : f.end] for name in _RULES for f in layer.message.all(name)]
+
+
+def padded(
+    bottom: str, stem: str, pad: Sequence[int], names: CropNames, rules: Sequence[str]
+) -> tuple[str, list[str]]:
+    """The blob that is `bottom` with cells of 0 around it, and the layer for that, if any."""
+    if not any(pad):
+        return bottom, []
+    top = names.new(f"{stem}_padded")
+    param = f"convolution_param {{ kernel_size: 1 pad_h: {pad[0]} pad_w: {pad[1]} }}"
+    return top, [layer_text(top, 'type: "Im2col"', [bottom], [top], param, rules)]
 
 
 def _crops(

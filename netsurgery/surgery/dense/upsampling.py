@@ -23,7 +23,7 @@ from netsurgery.net.field import ReceptiveField, fields
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.shapes import infer
 from netsurgery.surgery.convolution.plan import ConvolutionPlan
-from netsurgery.surgery.dense.crops import CropNames, layer_text
+from netsurgery.surgery.dense.crops import CropNames, layer_text, padded, rules_beside
 from netsurgery.surgery.plan import Refusal, refuse
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ class Upsampling:
 def with_upsampled_map(plan: ConvolutionPlan) -> ConvolutionPlan:
     """The conversion with its map at every pixel of the input.
 
-    Scores are interpolated, and a Softmax behind them is taken of each pixel. Raises SurgeryError
-    naming the layer that stands in the way and why.
+    Scores are interpolated, and a Softmax or an ArgMax behind them is taken of each pixel. Raises
+    SurgeryError naming the layer that stands in the way and why.
     """
     net, path = plan.new, plan.new.prototxt.path
     writer, blob = _map_of(plan)
@@ -80,8 +80,8 @@ def with_upsampled_map(plan: ConvolutionPlan) -> ConvolutionPlan:
             "a Crop behind it has no name in a prototxt of V1",
             "`netsurgery upgrade` brings it up to date",
         )])  # fmt: skip
-    shapes = infer(net).blobs
-    known = fields(net, shapes=infer(net)).get(blob)
+    inferred = infer(net)
+    shapes, known = inferred.blobs, fields(net, shapes=inferred).get(blob)
     if known is None or len(plan.inputs) != 1 or known.input != plan.inputs[0].name:
         refuse(path, [Refusal(writer.name, f"where the cells of {blob!r} lie is not known")])
     assert known is not None
@@ -108,19 +108,26 @@ def with_upsampled_map(plan: ConvolutionPlan) -> ConvolutionPlan:
 def _map_of(plan: ConvolutionPlan) -> tuple[Layer, str]:
     """The blob of scores to interpolate, and the layer that writes it last."""
     net = plan.new
-    blob = plan.activation_maps[-1] if plan.activation_maps else list(plan.maps or net.outputs)[-1]
+    outputs = plan.activation_maps or tuple(plan.maps or net.outputs)
+    if not outputs:
+        raise SurgeryError(f"{net.prototxt.path}: the net has no output to interpolate")
+    blob = outputs[-1]
     writer = net.last_writer(blob)
     assert writer is not None
-    # Scores may be interpolated; probabilities are made of them, pixel by pixel.
-    while types.is_a(writer, types.SOFTMAX) and not writer.in_place:
+    # Scores may be interpolated; probabilities and classes are made of them, pixel by pixel.
+    while _made_of_scores(writer) and not writer.in_place:
         blob = writer.bottoms[0]
         before = net.producer(writer, blob)
         if before is None:
             raise SurgeryError(f"{net.prototxt.path}: no layer makes {blob!r}")
         writer = before
-    if types.is_a(writer, types.SOFTMAX):
+    if _made_of_scores(writer):
         refuse(net.prototxt.path, [Refusal(writer.name, "it works in place on the scores")])
     return writer, blob
+
+
+def _made_of_scores(layer: Layer) -> bool:
+    return types.is_a(layer, types.SOFTMAX) or types.is_a(layer, types.ARGMAX)
 
 
 def _why_not(known: ReceptiveField, blob: str) -> str:
@@ -165,19 +172,8 @@ def _written(
     net: NetDefinition, writer: Layer, blob: str, size: str, laid: _Laid, channels: int
 ) -> tuple[Upsampling, str]:
     """The Deconvolution, and the text with it behind `writer`, read by all that read the blob."""
-    names, rules = CropNames(net), [
-        net.prototxt.text[f.start : f.end]
-        for name in ("include", "exclude")
-        for f in writer.message.all(name)
-    ]  # fmt: skip
-    source, written = blob, []
-    if any(laid.pad):
-        padded = names.new(f"{blob}_padded")
-        pads = f"kernel_size: 1 pad_h: {laid.pad[0]} pad_w: {laid.pad[1]}"
-        written.append(layer_text(
-            padded, 'type: "Im2col"', [source], [padded], f"convolution_param {{ {pads} }}", rules
-        ))  # fmt: skip
-        source = padded
+    names, rules = CropNames(net), rules_beside(net, writer)
+    source, written = padded(blob, blob, laid.pad, names, rules)
     spread, cropped = names.new(f"{blob}_spread"), names.new(f"{blob}_upsampled")
     (height, width), (down, across) = laid.kernel, laid.stride
     window = f"kernel_h: {height} kernel_w: {width} stride_h: {down} stride_w: {across}"

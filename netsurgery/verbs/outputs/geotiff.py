@@ -21,12 +21,19 @@ if TYPE_CHECKING:
 
 __all__ = ["OUTPUT"]
 
+#: Bands before those of classes: the likeliest class and its score.
+_FIRST = 2
+
 
 def _of_map(class_map: ClassMap, view: MapView) -> Content:
     from netsurgery.maps.cell_raster import CellRaster
 
-    raster = _Pixels(class_map) if view.upsample else _Cells(class_map, CellRaster.of(class_map))
     numbers = _classes(class_map, view.class_)
+    raster: _Cells | _Pixels
+    if view.upsample:
+        raster = _Pixels(class_map)
+    else:
+        raster = _Cells(class_map, CellRaster.of(class_map), _FIRST + len(numbers))
 
     def write(output: OutputFile) -> None:
         # GDAL replaces the file that it is to write, and an output must stay the one it is.
@@ -57,10 +64,11 @@ class _Scores(NamedTuple):
 
 
 class _Cells:
-    """A pixel a cell."""
+    """A pixel a cell; bands: how many the file has, whose blocks are to be small."""
 
-    def __init__(self, class_map: ClassMap, grid: CellRaster) -> None:
-        self.class_map, self.grid, self.shape = class_map, grid, class_map.shape
+    def __init__(self, class_map: ClassMap, grid: CellRaster, bands: int) -> None:
+        self.class_map, self.grid, self.bands = class_map, grid, bands
+        self.shape = class_map.shape
 
     def transform(self, of_picture: Any) -> Any:
         return _of_cells(of_picture, self.grid)
@@ -71,7 +79,7 @@ class _Cells:
         values = self.class_map.values
         outside = self.grid.outside(self.shape, self.class_map.picture.size)
         likeliest = self.class_map.argmax()
-        for rows in row_blocks((2, *self.shape)):
+        for rows in row_blocks((self.bands, *self.shape)):
             yield rows, _Scores(values[:, rows], likeliest[rows], outside[rows])
 
 
@@ -108,7 +116,7 @@ def _write(
     of_picture, crs = _georeference(class_map.picture)
     # It warns of pictures that lie nowhere on the earth.
     with no_warnings, rasterio.open(
-        path, "w", driver="GTiff", width=width, height=height, count=2 + len(numbers),
+        path, "w", driver="GTiff", width=width, height=height, count=_FIRST + len(numbers),
         dtype="float32", nodata=np.nan, crs=crs, transform=raster.transform(of_picture),
         compress="deflate", bigtiff="if_safer",
     ) as file:  # fmt: skip
