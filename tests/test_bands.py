@@ -120,6 +120,7 @@ def test_bands_that_are_run_in_stages(
         (ns.PictureOptions("image"), {}),  # as a whole: it fits the memory
         (ns.PictureOptions("net", tile=190), {}),
         (TILED, {"stride": 2}),
+        (TILED, {"scales": ns.Scales((0.8, 1))}),
     ],
 )
 def test_what_is_not_large_has_no_bands(

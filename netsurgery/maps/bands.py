@@ -63,13 +63,13 @@ class BandPlan:
 def plan_bands(mapper: Mapper, picture: Picture) -> BandPlan | None:
     """The bands of a picture, or None where it is not large: where it is not run in tiles.
 
-    So it is where its input has fewer rows than two bands have, and where tiles are not known to
-    give the bits of the whole. The bands depend on the net and the size of the input alone. Raises
+    So it is where its input has fewer rows than two bands have, where the map is made of several,
+    moved or scaled, and where tiles are not known to give the bits of the whole. The bands depend on the net and the size of the input alone. Raises
     what `Mapper.map` raises before it runs the net.
     """
     source = mapper.source
     size = mapper.transformer.options.input_size(source.size, picture.size)
-    if mapper.stride is not None or size[0] < 2 * _ROWS:
+    if mapper.stride is not None or mapper.scales is not None or size[0] < 2 * _ROWS:
         return None
     cutter = mapper.transformer.cutter(picture, size)
     plan, _ = plan_tiles(
