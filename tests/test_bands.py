@@ -179,6 +179,26 @@ def test_a_helper_takes_bands_of_a_picture_that_another_worker_has(picture: str)
     assert ns.open_job(JOB).status().to_json()["bands"] == []
 
 
+def test_a_worker_whose_bands_would_have_other_bits_takes_none(picture: str) -> None:
+    """As one of more threads; where nobody else is there it makes the picture as a whole."""
+    with planned(picture, outputs={"npy": "map.npy"}) as planner:
+        (chunk,) = planner.folder.chunks
+        _, bands = planner._opened(chunk, 0)
+        assert bands is not None
+    many = EngineOptions("embedded", threads=16)
+    with JobWorker(JobAssignment(JOB, many, "run", None, True)) as worker:
+        left, holder = bands.left(), chunk.take({})
+        assert holder is not None
+        assert not worker.do(chunk)
+        assert bands.left() == left
+        holder.end()
+        worker.do_all()
+        assert sorted(os.listdir(chunk.path)) == ["0000000.json", "0000000.npy"]
+    with ns.open_mapper(settings(), many, size=TILED) as tiled:
+        expected = tiled.map(picture).values
+    np.testing.assert_array_equal(np.load(chunk.file(0, ".npy")), expected)
+
+
 @pytest.mark.parametrize("file", ["lease", "0000000.bands/00001.lease"])
 def test_a_picture_or_a_band_that_kills_its_workers_fails(picture: str, file: str) -> None:
     with planned(picture) as worker:

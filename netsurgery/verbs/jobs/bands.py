@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,7 @@ class BandFolder:
             record = json.loads(path.read_bytes())
             height, width = record["size"]
             bands = tuple(Band(*each) for each in record["bands"])
-            return BandPlan((height, width), record["height"], bands)
+            return BandPlan((height, width), record["height"], record["cells"], bands)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -62,7 +62,7 @@ class BandFolder:
         """The folder with a plan of bands in it. Raises OutputError."""
         path = self.path / _PLAN
         make_folder(str(self.path))
-        record = {"size": plan.size, "height": plan.height, "bands": plan.bands}
+        record = asdict(plan)
         with Outputs([path], force=True) as outputs:
             outputs[path].write(f"{json.dumps(record)}\n".encode())
         return BandFolder(self.path)

@@ -99,6 +99,8 @@ class JobWorker(Closeable):
         set_max_memory(assignment.memory)
         plan.check_files()
         self._mapper: Mapper = plan.open_mapper(assignment.engine)
+        #: Pictures whose bands would have other bits with this worker's threads, or memory.
+        self._unfit: set[int] = set()
 
     def close(self) -> None:
         """Release the net."""
@@ -139,12 +141,12 @@ class JobWorker(Closeable):
             picture, bands = self._opened(chunk, index)
         if bands is not None:
             lease.write({**note, "tries": tries})  # each band counts its own
-            while bands.left() and index in chunk.left():
+            while bands.left() and index in chunk.left() and index not in self._unfit:
                 if not self._do_bands(chunk, index, bands, picture):  # others are at the last ones
                     time.sleep(_SHORT)
             lease.write({**note, "tries": tries + 1})
         if index in chunk.left():
-            self._do(chunk, index, picture, bands)
+            self._do(chunk, index, picture, None if index in self._unfit else bands)
         chunk.bands(index).remove()
 
     def _tries(self, note: Mapping[str, Any], index: int) -> int:
@@ -186,8 +188,11 @@ class JobWorker(Closeable):
             opened = open_picture(picture or self.folder.plan.pictures[index])
             return BandRunner(self._mapper, opened, bands.plan)
 
-        done = [self._do_band(chunk, index, bands, each, runner) for each in bands.left()]
-        return any(done)
+        done = False
+        for number in bands.left():
+            if index not in self._unfit:
+                done |= self._do_band(chunk, index, bands, number, runner)
+        return done
 
     def _do_band(
         self,
@@ -197,7 +202,8 @@ class JobWorker(Closeable):
         number: int,
         runner: Callable[[], BandRunner],
     ) -> bool:
-        """Do one band of a picture, or have the picture fail; False where nobody needs it."""
+        """Do one band of a picture, or have the picture fail; False where nobody needs it, or it is
+        not for this worker to do."""
         from netsurgery.maps.image import out_of_memory_named
 
         before = bands.last_note(number)
@@ -212,6 +218,9 @@ class JobWorker(Closeable):
             lease.write({"run": self._run, "picture": index, "tries": tries + 1})
             try:
                 with out_of_memory_named(self.folder.plan.pictures[index]):
+                    if not runner().keeps_bits:
+                        self._unfit.add(index)
+                        return False
                     self._write_band(bands, number, runner())
             except OutputError:  # a full disk is not the picture's fault
                 if bands.left():  # else others took this worker for dead, and all is over
