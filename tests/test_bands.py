@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -223,6 +224,20 @@ def test_bands_that_are_none_are_an_error_of_the_picture(picture: str) -> None:
     assert error["error"].endswith("00001.npy: has another shape than its band; remove it")
     bands = BandFolder(chunk.path / "0000000.bands")
     assert bands.plan is None
+
+
+@pytest.mark.parametrize("suffixes", [[".bands"], [".over"], [".bands", ".over"]])
+def test_bands_of_a_worker_that_died_when_it_was_done_go(picture: str, suffixes: list[str]) -> None:
+    """It had written the record, and was yet to remove them, or at that."""
+    with planned(picture) as worker:
+        (chunk,) = worker.folder.chunks
+        worker._opened(chunk, 0)
+        shutil.copytree(chunk.bands(0).path, "kept")
+        worker.do_all()
+    for suffix in suffixes:
+        shutil.copytree("kept", chunk.file(0, suffix))
+    assert ns.open_job(JOB).resume(workers=1).done == 1
+    assert os.listdir(chunk.path) == ["0000000.json"]
 
 
 def test_a_plan_of_bands_that_is_none_is_refused(

@@ -26,10 +26,10 @@ from netsurgery.io.lease import Lease, is_held, read_lease
 if TYPE_CHECKING:
     from netsurgery.maps.bands import BandPlan
 
-__all__ = ["BANDS", "BandFolder"]
+__all__ = ["BANDS", "OVER", "BandFolder"]
 
-#: The ending of the folder of a picture's bands.
-BANDS = ".bands"
+#: The endings of the folder of a picture's bands, and of one that is being removed.
+BANDS, OVER = ".bands", ".over"
 
 _PLAN = "plan.json"
 
@@ -109,7 +109,8 @@ class BandFolder:
 
     def remove(self) -> None:
         """Remove all of it, once it is not needed; somebody may still be at a band."""
-        over = self.path.with_suffix(".over")
+        over = self.path.with_suffix(OVER)
+        shutil.rmtree(over, ignore_errors=True)  # of a worker that died while it removed it
         try:
             os.rename(self.path, over)
         except OSError:  # somebody else has

@@ -23,7 +23,7 @@ from typing import Any
 
 from netsurgery.errors import JobError
 from netsurgery.io.lease import Lease, is_held, read_lease
-from netsurgery.verbs.jobs.bands import BANDS, BandFolder
+from netsurgery.verbs.jobs.bands import BANDS, OVER, BandFolder
 from netsurgery.verbs.jobs.plan import PLAN, RECORD, JobPlan, read_plan
 
 __all__ = ["ERROR", "Chunk", "JobFolder", "Tally"]
@@ -72,6 +72,13 @@ class Chunk:
         names = set(_names(self.path))
         folders = {index: self.bands(index) for index in self.left()}
         return {index: bands for index, bands in folders.items() if bands.path.name in names}
+
+    def remove_bands(self) -> None:
+        """Remove all bands, of workers that died before they did; the pictures are over."""
+        for name in _names(self.path):
+            stem, dot, ending = name.partition(".")
+            if dot + ending in (BANDS, OVER):
+                self.bands(int(stem)).remove()
 
     def take(self, note: dict[str, Any]) -> Lease | None:
         """The lease of the chunk, or None where somebody has it. Raises JobError."""
