@@ -226,6 +226,29 @@ def test_bands_that_are_none_are_an_error_of_the_picture(picture: str) -> None:
     assert bands.plan is None
 
 
+@pytest.mark.parametrize("shape", [(430, 260), (500, 300)])
+def test_bands_of_a_picture_that_has_changed_are_not_used(
+    picture: str, shape: tuple[int, int]
+) -> None:
+    with planned(picture, outputs={"npy": "map.npy"}) as worker:
+        (chunk,) = worker.folder.chunks
+        _, bands = worker._opened(chunk, 0)
+        assert bands is not None
+        assert worker._do_bands(chunk, 0, bands)
+        os.unlink(bands.file(1))
+        Image.fromarray(np.random.default_rng(1).integers(0, 256, shape, np.uint8)).save(picture)
+        holder = chunk.take({})
+        assert holder is not None
+        assert not worker.do(chunk)
+        assert bands.left() == [1]
+        holder.end()
+        worker.do_all()
+        values = np.load(chunk.file(0, ".npy"))
+    with mapper(TILED) as tiled:
+        expected = tiled.map(picture).values
+    np.testing.assert_array_equal(values, expected)
+
+
 @pytest.mark.parametrize("suffixes", [[".bands"], [".over"], [".bands", ".over"]])
 def test_bands_of_a_worker_that_died_when_it_was_done_go(picture: str, suffixes: list[str]) -> None:
     """It had written the record, and was yet to remove them, or at that."""

@@ -31,6 +31,7 @@ from netsurgery.io.scratch import remove_scratch
 from netsurgery.io.targets import FileSet
 from netsurgery.io.terminal import say
 from netsurgery.io.wording import counted, naming_options
+from netsurgery.verbs.jobs.bands import picture_state
 from netsurgery.verbs.jobs.folder import ERROR, Chunk, JobFolder
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ class JobWorker(Closeable):
                     self._do_picture(chunk, index, lease, self._tries(before, index))
                 return True
         for index, bands in chunk.in_bands().items():
-            self._do_bands(chunk, index, bands)
+            if bands.are_of(picture_state(self.folder.plan.pictures[index])):
+                self._do_bands(chunk, index, bands)
         return False
 
     def _do_picture(self, chunk: Chunk, index: int, lease: Lease, tries: int) -> None:
@@ -162,14 +164,18 @@ class JobWorker(Closeable):
         from netsurgery.maps.large_file import open_picture
 
         name, bands = self.folder.plan.pictures[index], chunk.bands(index)
+        state = picture_state(name)
         try:
+            if bands.plan and not bands.are_of(state):  # the file has changed since
+                bands.remove()
+                bands = chunk.bands(index)
             with out_of_memory_named(name):
                 picture = open_picture(name)
                 plan = None if bands.plan else plan_bands(self._mapper, picture)
         except NetsurgeryError:
             return name, None
         if plan is not None:
-            bands = bands.begin(plan)
+            bands = bands.begin(plan, state)
         return picture, bands if bands.plan else None
 
     def _do_bands(
