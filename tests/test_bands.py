@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -120,6 +121,7 @@ def test_bands_that_are_run_in_stages(
         (ns.PictureOptions("image"), {}),  # as a whole: it fits the memory
         (ns.PictureOptions("net", tile=190), {}),
         (TILED, {"stride": 2}),
+        (TILED, {"scales": ns.Scales((0.8, 1))}),
     ],
 )
 def test_what_is_not_large_has_no_bands(
@@ -178,6 +180,26 @@ def test_a_helper_takes_bands_of_a_picture_that_another_worker_has(picture: str)
     assert ns.open_job(JOB).status().to_json()["bands"] == []
 
 
+def test_a_worker_whose_bands_would_have_other_bits_takes_none(picture: str) -> None:
+    """As one of more threads; where nobody else is there it makes the picture as a whole."""
+    with planned(picture, outputs={"npy": "map.npy"}) as planner:
+        (chunk,) = planner.folder.chunks
+        _, bands = planner._opened(chunk, 0)
+        assert bands is not None
+    many = EngineOptions("embedded", threads=16)
+    with JobWorker(JobAssignment(JOB, many, "run", None, True)) as worker:
+        left, holder = bands.left(), chunk.take({})
+        assert holder is not None
+        assert not worker.do(chunk)
+        assert bands.left() == left
+        holder.end()
+        worker.do_all()
+        assert sorted(os.listdir(chunk.path)) == ["0000000.json", "0000000.npy"]
+    with ns.open_mapper(settings(), many, size=TILED) as tiled:
+        expected = tiled.map(picture).values
+    np.testing.assert_array_equal(np.load(chunk.file(0, ".npy")), expected)
+
+
 @pytest.mark.parametrize("file", ["lease", "0000000.bands/00001.lease"])
 def test_a_picture_or_a_band_that_kills_its_workers_fails(picture: str, file: str) -> None:
     with planned(picture) as worker:
@@ -202,6 +224,43 @@ def test_bands_that_are_none_are_an_error_of_the_picture(picture: str) -> None:
     assert error["error"].endswith("00001.npy: has another shape than its band; remove it")
     bands = BandFolder(chunk.path / "0000000.bands")
     assert bands.plan is None
+
+
+@pytest.mark.parametrize("shape", [(430, 260), (500, 300)])
+def test_bands_of_a_picture_that_has_changed_are_not_used(
+    picture: str, shape: tuple[int, int]
+) -> None:
+    with planned(picture, outputs={"npy": "map.npy"}) as worker:
+        (chunk,) = worker.folder.chunks
+        _, bands = worker._opened(chunk, 0)
+        assert bands is not None
+        assert worker._do_bands(chunk, 0, bands)
+        os.unlink(bands.file(1))
+        Image.fromarray(np.random.default_rng(1).integers(0, 256, shape, np.uint8)).save(picture)
+        holder = chunk.take({})
+        assert holder is not None
+        assert not worker.do(chunk)
+        assert bands.left() == [1]
+        holder.end()
+        worker.do_all()
+        values = np.load(chunk.file(0, ".npy"))
+    with mapper(TILED) as tiled:
+        expected = tiled.map(picture).values
+    np.testing.assert_array_equal(values, expected)
+
+
+@pytest.mark.parametrize("suffixes", [[".bands"], [".over"], [".bands", ".over"]])
+def test_bands_of_a_worker_that_died_when_it_was_done_go(picture: str, suffixes: list[str]) -> None:
+    """It had written the record, and was yet to remove them, or at that."""
+    with planned(picture) as worker:
+        (chunk,) = worker.folder.chunks
+        worker._opened(chunk, 0)
+        shutil.copytree(chunk.bands(0).path, "kept")
+        worker.do_all()
+    for suffix in suffixes:
+        shutil.copytree("kept", chunk.file(0, suffix))
+    assert ns.open_job(JOB).resume(workers=1).done == 1
+    assert os.listdir(chunk.path) == ["0000000.json"]
 
 
 def test_a_plan_of_bands_that_is_none_is_refused(

@@ -153,6 +153,24 @@ def test_few_weights_are_kept() -> None:
     assert resize_axis.Axis.of(1 << 20, 9, True) is not resize_axis.Axis.of(1 << 20, 9, True)
 
 
+def test_weights_are_kept_once_for_pictures_of_other_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many of a block's pixels are weighed at a time, which the other side decides."""
+    resize_axis._kept_axis.cache_clear()
+    axis, counted = resize_axis.Axis.of(300, 20, antialias=True), Counted(monkeypatch)
+    blocks = list(axis.blocks(0, axis.count))
+    for block in blocks:
+        list(axis.parts(block, resize_axis.CHUNK))
+    counted.taps = 0
+    results = [list(axis.parts(block, most)) for most in (7, 85, 300) for block in blocks]
+    assert counted.taps == 0
+    expected = [list(axis._parts(block, most)) for most in (7, 85, 300) for block in blocks]
+    for parts, others in zip(results, expected, strict=True):
+        for (pixels, weights), (own, others_weights) in zip(parts, others, strict=True):
+            assert pixels == own
+            assert weights.flags.c_contiguous
+            np.testing.assert_array_equal(weights, others_weights)
+
+
 @pytest.mark.usefixtures("fresh_budget")
 def test_more_memory_than_may_be_used() -> None:
     """For the result, and for some rows of the picture that are resized in height alone."""

@@ -300,6 +300,16 @@ def test_a_record_does_not_say_that_it_went_on(
     assert capsys.readouterr().out == whole.out
 
 
+def test_a_page_does_not_say_that_it_went_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = [*CLASSIFY, "--html", "page.html"]
+    assert run(command) == 0
+    whole = Path("page.html").read_bytes()
+    run_until(4, monkeypatch, command)
+    assert rows_done() == 4
+    assert run(command) == 0
+    assert Path("page.html").read_bytes() == whole
+
+
 def change_picture() -> None:
     with Image.open("big.png") as image:
         pixels = np.asarray(image).copy()

@@ -16,7 +16,7 @@ from netsurgery.io.npy import read_npy
 from netsurgery.maps.mapper import plan_tiles
 from netsurgery.maps.tile_runs import run_in_tiles
 from netsurgery.maps.tile_store import TileStore
-from netsurgery.maps.tiled import keeps_bits, thread_count
+from netsurgery.maps.tiled import keeps_bits, keeps_order, thread_count
 from netsurgery.net.needed import only_needed
 from netsurgery.net.tiles import Tiling, least_exact_cells
 from netsurgery.net.tiling import Untileable, find_tiling
@@ -53,23 +53,28 @@ class Band(NamedTuple):
 
 @dataclass(frozen=True)
 class BandPlan:
-    """The bands of a picture: the size of its input, the rows of a band's, and all of them."""
+    """The bands of a picture: the size of its input, the rows of a band's, and all of them.
+
+    cells: how many the smallest map of a band's input has.
+    """
 
     size: Size
     height: int
+    cells: int
     bands: tuple[Band, ...]
 
 
 def plan_bands(mapper: Mapper, picture: Picture) -> BandPlan | None:
     """The bands of a picture, or None where it is not large: where it is not run in tiles.
 
-    So it is where its input has fewer rows than two bands have, and where tiles are not known to
-    give the bits of the whole. The bands depend on the net and the size of the input alone. Raises
-    what `Mapper.map` raises before it runs the net.
+    So it is where its input has fewer rows than two bands have, where the map is made of several,
+    moved or scaled, and where tiles are not known to give the bits of the whole. The bands depend
+    on the net and the size of the input alone. Raises what `Mapper.map` raises before it runs the
+    net.
     """
     source = mapper.source
     size = mapper.transformer.options.input_size(source.size, picture.size)
-    if mapper.stride is not None or size[0] < 2 * _ROWS:
+    if mapper.stride is not None or mapper.scales is not None or size[0] < 2 * _ROWS:
         return None
     cutter = mapper.transformer.cutter(picture, size)
     plan, _ = plan_tiles(
@@ -81,9 +86,9 @@ def plan_bands(mapper: Mapper, picture: Picture) -> BandPlan | None:
     tiling = find_tiling(net, source.input.name, source.shape, size, [source.blob])
     assert not isinstance(tiling, Untileable)  # it was planned
     bands = _bands(tiling, source.blob)
-    fewest = tiling.fewest_cells((bands.height, size[1]))
-    exact = fewest >= least_exact_cells(thread_count(mapper.options))
-    return bands if exact and len(bands.bands) > 1 else None
+    if len(bands.bands) == 1:
+        return None
+    return bands if BandRunner(mapper, picture, bands).keeps_bits else None
 
 
 def _bands(tiling: Tiling, blob: str) -> BandPlan:
@@ -95,7 +100,8 @@ def _bands(tiling: Tiling, blob: str) -> BandPlan:
         part = tile.parts[blob]
         cells, own = part.cells[0], part.source[0]
         bands.append(Band(tile.start[0], cells.start, cells.stop, own.start))
-    return BandPlan(tiling.size, height, tuple(bands))
+    fewest = tiling.fewest_cells((height, columns.size))
+    return BandPlan(tiling.size, height, fewest, tuple(bands))
 
 
 class BandRunner:
@@ -106,11 +112,21 @@ class BandRunner:
 
     def __init__(self, mapper: Mapper, picture: Picture, plan: BandPlan) -> None:
         self._mapper, self._blob = mapper, mapper.source.blob
-        self._size = (plan.height, plan.size[1])
+        self._size, self._cells = (plan.height, plan.size[1]), plan.cells
         self._cutter = mapper.transformer.cutter(picture, plan.size)
         self._tiles, _ = plan_tiles(
             mapper, picture, self._size, [self._blob], lambda _, tile: self._cutter.memory(tile)
         )
+
+    @property
+    def keeps_bits(self) -> bool:
+        """Whether its bands have the very bits of the whole, with its threads and its memory."""
+        engine, options = self._mapper.engine, self._mapper.options
+        if self._cells < least_exact_cells(thread_count(options)):
+            return False
+        if self._tiles is None:
+            return keeps_order(engine, options)
+        return keeps_bits(self._tiles, engine, options)
 
     def run(self, band: Band) -> Array:
         """The rows of the map that a band gives, float32 C x rows x columns."""

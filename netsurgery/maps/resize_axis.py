@@ -44,7 +44,8 @@ class Axis:
         #: Places that are computed at once: a block is computed as a whole or not at all, so that
         #: its numbers do not depend on what else is asked for.
         self.block = _FEW if max(step, 2 * bell.radius) > _WIDE else _BLOCK
-        self._kept: dict[tuple[int, int, int], list[Part]] | None = None
+        #: The weights of blocks, by where those begin and end.
+        self._kept: dict[tuple[int, int], Part] | None = None
 
     @classmethod
     def of(cls, source: int, target: int, antialias: bool) -> Axis:
@@ -71,12 +72,18 @@ class Axis:
     def parts(self, block: slice, most: int) -> Iterator[Part]:
         """The source pixels of a block and their weights, at most `most` pixels each."""
         if self._kept is None:
-            return self._parts(block, most)
-        key = block.start, block.stop, most
-        parts = self._kept.get(key)
-        if parts is None:
-            parts = self._kept[key] = list(self._parts(block, most))
-        return iter(parts)
+            yield from self._parts(block, most)
+            return
+        key = block.start, block.stop
+        whole = self._kept.get(key)
+        if whole is None:
+            (whole,) = self._parts(block, self.source)
+            self._kept[key] = whole
+        pixels, weights = whole
+        for start in range(pixels.start, pixels.stop, most):
+            part = slice(start, min(start + most, pixels.stop))
+            columns = slice(start - pixels.start, part.stop - pixels.start)
+            yield part, np.ascontiguousarray(weights[:, columns])
 
     def keep(self) -> None:
         """Keep all weights from now on; several threads may ask for them."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netsurgery import __version__
-from netsurgery.io.checksum import sha256_of
+from netsurgery.io.checksum import sha256_of, size_and_time
 from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.rows import row_bands
 
@@ -59,10 +59,7 @@ def _hashed(content: bytes) -> str:
 
 def _of_file(path: str) -> str:
     """A file by its content, or a very large one by its size and time."""
-    state = os.stat(path)
-    if state.st_size > _READ:
-        return f"size {state.st_size}, time {state.st_mtime_ns}"
-    return sha256_of(path)
+    return size_and_time(path) if os.path.getsize(path) > _READ else sha256_of(path)
 
 
 def _of_pixels(pixels: PixelRows) -> str:

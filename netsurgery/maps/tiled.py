@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Tiler",
     "keeps_bits",
+    "keeps_order",
     "thread_count",
     "tiles_note",
 ]
@@ -230,13 +231,17 @@ def tiles_note(plan: StagedPlan, engine: str, options: EngineOptions) -> str:
 
 
 def keeps_bits(plan: StagedPlan, engine: str, options: EngineOptions) -> bool:
-    """Whether tiles give the very bits of the whole.
+    """Whether tiles give the very bits of the whole. engine, options: as in `keeps_order`."""
+    return keeps_order(engine, options) and plan.is_exact(thread_count(options))
 
-    engine: what runs them, as it describes itself; options: those that it was opened with. Only the
-    embedded engine on the CPU is known to add in the same order whatever the size of the input.
+
+def keeps_order(engine: str, options: EngineOptions) -> bool:
+    """Whether numbers are added in the same order whatever the size of the input, if not small.
+
+    engine: what runs the net, as it describes itself; options: those that it was opened with. Only
+    the embedded engine on the CPU is known to do so.
     """
-    same_order = engine.startswith("embedded") and options.gpu is None
-    return same_order and plan.is_exact(thread_count(options))
+    return engine.startswith("embedded") and options.gpu is None
 
 
 def thread_count(options: EngineOptions) -> int:

@@ -209,7 +209,10 @@ class Job(ShortRepr):
         if tally.left:
             with ExitStack() as stack:
                 run_crew(self._assignments(workers, on, engine, tally.left, stack), look)
-        return self._status(tally.count())
+        if not tally.count().left:
+            for chunk in self._folder.chunks:
+                chunk.remove_bands()
+        return self._status(tally)
 
     def _assignments(
         self, workers: int | None, on: str | None, engine: AnyEngine, left: int, stack: ExitStack

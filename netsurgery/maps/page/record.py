@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from netsurgery.maps.cell_places import cell_places
+from netsurgery.maps.map_record import recorded_notes
 from netsurgery.maps.page.codes import BUDGET, OVERHEAD, encode
 from netsurgery.maps.page.selection import MOST, SHARED, Selection, select
 
@@ -62,7 +63,7 @@ def map_part(
         "map": list(class_map.shape),
         "blob": class_map.blob,
         "engine": class_map.engine,
-        "notes": [note for kind, note in class_map.notes.items() if kind != "engine"],
+        "notes": recorded_notes(class_map.notes),
         "scored": class_map.scored,
         "places": places,
         "classCount": class_map.classes,

@@ -13,12 +13,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import JobError
+from netsurgery.io.checksum import size_and_time
 from netsurgery.io.files import Outputs
 from netsurgery.io.folders import make_folder
 from netsurgery.io.lease import Lease, is_held, read_lease
@@ -26,12 +27,20 @@ from netsurgery.io.lease import Lease, is_held, read_lease
 if TYPE_CHECKING:
     from netsurgery.maps.bands import BandPlan
 
-__all__ = ["BANDS", "BandFolder"]
+__all__ = ["BANDS", "OVER", "BandFolder", "picture_state"]
 
-#: The ending of the folder of a picture's bands.
-BANDS = ".bands"
+#: The endings of the folder of a picture's bands, and of one that is being removed.
+BANDS, OVER = ".bands", ".over"
 
 _PLAN = "plan.json"
+
+
+def picture_state(name: str) -> str:
+    """What a picture's file is known by; "" where there is none, as opening it says."""
+    try:
+        return size_and_time(name)
+    except OSError:
+        return ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,14 @@ class BandFolder:
     @cached_property
     def plan(self) -> BandPlan | None:
         """Which bands there are; None where they are not planned, or not needed any more."""
+        return self._plan_and_picture[0]
+
+    def are_of(self, state: str) -> bool:
+        """Whether they are of a picture in such a state, as `picture_state` gives it."""
+        return self._plan_and_picture[1] == state
+
+    @cached_property
+    def _plan_and_picture(self) -> tuple[BandPlan | None, str]:
         from netsurgery.maps.bands import Band, BandPlan
 
         path = self.path / _PLAN
@@ -50,19 +67,20 @@ class BandFolder:
             record = json.loads(path.read_bytes())
             height, width = record["size"]
             bands = tuple(Band(*each) for each in record["bands"])
-            return BandPlan((height, width), record["height"], bands)
+            plan = BandPlan((height, width), record["height"], record["cells"], bands)
+            return plan, record["picture"]
         except (FileNotFoundError, NotADirectoryError):
-            return None
+            return None, ""
         except OSError as error:
             raise JobError(f"{path}: {error.strerror}") from error
         except (KeyError, TypeError, ValueError) as error:
             raise JobError(f"{path}: is no plan of bands ({error}); remove it") from error
 
-    def begin(self, plan: BandPlan) -> BandFolder:
-        """The folder with a plan of bands in it. Raises OutputError."""
+    def begin(self, plan: BandPlan, state: str) -> BandFolder:
+        """The folder with a plan of bands in it; state: of the picture. Raises OutputError."""
         path = self.path / _PLAN
         make_folder(str(self.path))
-        record = {"size": plan.size, "height": plan.height, "bands": plan.bands}
+        record = {"picture": state, **asdict(plan)}
         with Outputs([path], force=True) as outputs:
             outputs[path].write(f"{json.dumps(record)}\n".encode())
         return BandFolder(self.path)
@@ -109,7 +127,8 @@ class BandFolder:
 
     def remove(self) -> None:
         """Remove all of it, once it is not needed; somebody may still be at a band."""
-        over = self.path.with_suffix(".over")
+        over = self.path.with_suffix(OVER)
+        shutil.rmtree(over, ignore_errors=True)  # of a worker that died while it removed it
         try:
             os.rename(self.path, over)
         except OSError:  # somebody else has

@@ -23,7 +23,7 @@ from typing import Any
 
 from netsurgery.errors import JobError
 from netsurgery.io.lease import Lease, is_held, read_lease
-from netsurgery.verbs.jobs.bands import BANDS, BandFolder
+from netsurgery.verbs.jobs.bands import BANDS, OVER, BandFolder
 from netsurgery.verbs.jobs.plan import PLAN, RECORD, JobPlan, read_plan
 
 __all__ = ["ERROR", "Chunk", "JobFolder", "Tally"]
@@ -69,9 +69,19 @@ class Chunk:
 
     def in_bands(self) -> dict[int, BandFolder]:
         """The pictures that are left and in work in bands."""
-        names = set(_names(self.path))
-        folders = {index: self.bands(index) for index in self.left()}
-        return {index: bands for index, bands in folders.items() if bands.path.name in names}
+        numbers = self._having(BANDS)
+        left = self.left() if numbers else []
+        return {index: self.bands(index) for index in left if index in numbers}
+
+    def remove_bands(self) -> None:
+        """Remove all bands, of workers that died before they did; the pictures are over."""
+        for index in self._having(BANDS, OVER):
+            self.bands(index).remove()
+
+    def _having(self, *suffixes: str) -> set[int]:
+        """The pictures of which there is a file or folder with one of these endings."""
+        names = (name.partition(".") for name in _names(self.path))
+        return {int(stem) for stem, dot, ending in names if dot + ending in suffixes}
 
     def take(self, note: dict[str, Any]) -> Lease | None:
         """The lease of the chunk, or None where somebody has it. Raises JobError."""

@@ -31,6 +31,7 @@ from netsurgery.io.scratch import remove_scratch
 from netsurgery.io.targets import FileSet
 from netsurgery.io.terminal import say
 from netsurgery.io.wording import counted, naming_options
+from netsurgery.verbs.jobs.bands import picture_state
 from netsurgery.verbs.jobs.folder import ERROR, Chunk, JobFolder
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ class JobWorker(Closeable):
         set_max_memory(assignment.memory)
         plan.check_files()
         self._mapper: Mapper = plan.open_mapper(assignment.engine)
+        #: Pictures whose bands would have other bits with this worker's threads, or memory.
+        self._unfit: set[int] = set()
 
     def close(self) -> None:
         """Release the net."""
@@ -126,7 +129,8 @@ class JobWorker(Closeable):
                     self._do_picture(chunk, index, lease, self._tries(before, index))
                 return True
         for index, bands in chunk.in_bands().items():
-            self._do_bands(chunk, index, bands)
+            if bands.are_of(picture_state(self.folder.plan.pictures[index])):
+                self._do_bands(chunk, index, bands)
         return False
 
     def _do_picture(self, chunk: Chunk, index: int, lease: Lease, tries: int) -> None:
@@ -139,12 +143,12 @@ class JobWorker(Closeable):
             picture, bands = self._opened(chunk, index)
         if bands is not None:
             lease.write({**note, "tries": tries})  # each band counts its own
-            while bands.left() and index in chunk.left():
+            while bands.left() and index in chunk.left() and index not in self._unfit:
                 if not self._do_bands(chunk, index, bands, picture):  # others are at the last ones
                     time.sleep(_SHORT)
             lease.write({**note, "tries": tries + 1})
         if index in chunk.left():
-            self._do(chunk, index, picture, bands)
+            self._do(chunk, index, picture, None if index in self._unfit else bands)
         chunk.bands(index).remove()
 
     def _tries(self, note: Mapping[str, Any], index: int) -> int:
@@ -160,14 +164,18 @@ class JobWorker(Closeable):
         from netsurgery.maps.large_file import open_picture
 
         name, bands = self.folder.plan.pictures[index], chunk.bands(index)
+        state = picture_state(name)
         try:
+            if bands.plan and not bands.are_of(state):  # the file has changed since
+                bands.remove()
+                bands = chunk.bands(index)
             with out_of_memory_named(name):
                 picture = open_picture(name)
                 plan = None if bands.plan else plan_bands(self._mapper, picture)
         except NetsurgeryError:
             return name, None
         if plan is not None:
-            bands = bands.begin(plan)
+            bands = bands.begin(plan, state)
         return picture, bands if bands.plan else None
 
     def _do_bands(
@@ -186,8 +194,11 @@ class JobWorker(Closeable):
             opened = open_picture(picture or self.folder.plan.pictures[index])
             return BandRunner(self._mapper, opened, bands.plan)
 
-        done = [self._do_band(chunk, index, bands, each, runner) for each in bands.left()]
-        return any(done)
+        done = False
+        for number in bands.left():
+            if index not in self._unfit:
+                done |= self._do_band(chunk, index, bands, number, runner)
+        return done
 
     def _do_band(
         self,
@@ -197,7 +208,8 @@ class JobWorker(Closeable):
         number: int,
         runner: Callable[[], BandRunner],
     ) -> bool:
-        """Do one band of a picture, or have the picture fail; False where nobody needs it."""
+        """Do one band of a picture, or have the picture fail; False where nobody needs it, or it is
+        not for this worker to do."""
         from netsurgery.maps.image import out_of_memory_named
 
         before = bands.last_note(number)
@@ -212,6 +224,9 @@ class JobWorker(Closeable):
             lease.write({"run": self._run, "picture": index, "tries": tries + 1})
             try:
                 with out_of_memory_named(self.folder.plan.pictures[index]):
+                    if not runner().keeps_bits:
+                        self._unfit.add(index)
+                        return False
                     self._write_band(bands, number, runner())
             except OutputError:  # a full disk is not the picture's fault
                 if bands.left():  # else others took this worker for dead, and all is over
