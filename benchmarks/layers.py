@@ -25,7 +25,8 @@ from netsurgery.cli import GARBAGE
 __all__ = ["LINES", "folder_of", "main", "run", "words"]
 
 #: Command -> its words, for net a and weights a, and net b in which some layers have other names;
-#: FIRST and LAST are layers with params, BLOB is the first one's top, grey.png a picture.
+#: FIRST and LAST are layers with params, BLOB is the first one's top, grey.png a picture,
+#: truth.json annotates it.
 LINES: dict[str, str] = {
     "inspect": "inspect a.prototxt a.caffemodel",
     "inspect --field": "inspect a.prototxt --field --json",
@@ -64,8 +65,18 @@ LINES: dict[str, str] = {
         "setup a.prototxt a.caffemodel --image grey.png --class 0 --blob BLOB "
         "--preprocess scaled --force"
     ),
+    "evaluate": (
+        "evaluate . --annotations truth.json --prototxt a.prototxt --weights a.caffemodel "
+        "--blob BLOB --classes x=none"
+    ),
+    "train plan": (
+        "train plan a.prototxt a.caffemodel --annotations truth.json --images . -o plan "
+        "--pictures 0 --force"
+    ),
     "verify": "verify a.prototxt a.caffemodel a.prototxt a.caffemodel",
 }
+
+_TRUTH = '{"classes": ["x"], "pictures": [{"file": "grey.png"}]}'
 
 #: 1: `diff` has found a difference, `check` an error.
 _DONE = (0, 1)
@@ -90,6 +101,7 @@ def folder_of(shape: str, size: int) -> Iterator[Written]:
             net.save(Path(), "a")
             second.save(Path(), "b")
             Image.new("L", (8, 8), 7).save("grey.png")
+            Path("truth.json").write_text(_TRUTH)
             yield net
         finally:
             os.chdir(before)

@@ -9,7 +9,7 @@ from PIL import Image
 
 import netsurgery
 
-__all__ = ["CALLS", "COMMANDS", "GOOD", "make_good"]
+__all__ = ["CALLS", "COMMANDS", "GOOD", "TRUTH", "make_good"]
 
 #: A net that all of them take, with its weights beside it (good.caffemodel).
 GOOD = """
@@ -25,12 +25,19 @@ layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool"
 layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
 """
 
+#: Annotations of the picture.
+TRUTH = '{"classes": ["1"], "pictures": [{"file": "grey.png"}]}'
+
 
 def make_good(level: int = 7) -> None:
-    """Make good.prototxt, good.caffemodel and a grey picture of 8 x 8 in the current folder."""
+    """Make good.prototxt, good.caffemodel and a grey picture of 8 x 8 in the current folder.
+
+    good.json annotates the picture.
+    """
     Path("good.prototxt").write_text(GOOD)
     netsurgery.init("good.prototxt", "good.caffemodel")
     Image.new("L", (8, 8), level).save("grey.png")
+    Path("good.json").write_text(TRUTH)
 
 
 #: Command -> the words behind it, several ways where a net may stand in several places; NET is the
@@ -47,8 +54,13 @@ COMMANDS: dict[str, list[str]] = {
     "draw": ["NET -o out.svg", "NET good.caffemodel -o out.html --fold --field"],
     "init": ["NET -o out.caffemodel"],
     "edit": ["NET good.caffemodel conv[0]*=2 -o out.caffemodel"],
+    "evaluate": [
+        ". --annotations good.json --prototxt NET --weights good.caffemodel --blob conv "
+        "--engine embedded"
+    ],
     "export": ["NET good.caffemodel -o out.onnx"],
     "diff": ["NET good.prototxt", "good.prototxt NET"],
+    "train": ["plan NET good.caffemodel --annotations good.json --images . -o out --pictures 0"],
     "transplant": [
         "NET good.caffemodel good.prototxt -o out.caffemodel",
         "good.prototxt good.caffemodel NET -o out.caffemodel",
@@ -98,6 +110,9 @@ CALLS: dict[str, Callable[..., object]] = {
     "edit": lambda net, state: netsurgery.edit(
         net, _WEIGHTS, ["conv[0]*=2"], "out.caffemodel", state=state
     ),
+    "evaluate": lambda net, state: netsurgery.evaluate(
+        ".", _settings(net), annotations="good.json", blob="conv", engine=_EMBEDDED, state=state
+    ),
     "export_onnx": lambda net, state: netsurgery.export_onnx(
         net, _WEIGHTS, "out.onnx", state=state
     ),
@@ -113,6 +128,16 @@ CALLS: dict[str, Callable[..., object]] = {
     "inspect": lambda net, state: netsurgery.inspect(net, _WEIGHTS, state=state),
     "setup": lambda net, state: netsurgery.setup(
         net, _WEIGHTS, "grey.png", 0, preprocess="scaled", engine=_EMBEDDED, state=state, force=True
+    ),
+    "train_plan": lambda net, state: netsurgery.train_plan(
+        net,
+        _WEIGHTS,
+        "out",
+        annotations="good.json",
+        images=".",
+        pictures=0,
+        force=True,
+        state=state,
     ),
     "transplant": lambda net, state: netsurgery.transplant(
         (_PROTOTXT, _WEIGHTS), (net, None), "out.caffemodel", state=state

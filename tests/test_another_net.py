@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from every_command import COMMANDS
+from every_command import COMMANDS, TRUTH
 
 import netsurgery as ns
 from netsurgery.cli import run
@@ -53,6 +53,11 @@ RUNS = {
     "init": ("net --missing wrong -o out", 1),
     "verify": ("net right net wrong --engine ENGINE", 2),
     "features": ("grey.png --prototxt net --weights wrong --blob fc -o f.npz --engine ENGINE", 1),
+    "evaluate": (
+        ". --annotations truth.json --prototxt net --weights wrong --blob conv3 --engine ENGINE",
+        1,
+    ),
+    "train": ("plan net wrong --annotations truth.json --images . -o plan", 1),
     "setup": ("net wrong --image grey.png --class 1 --engine ENGINE", 1),
 }
 
@@ -70,6 +75,7 @@ def other_net(
     assert run(["init", "net", "-o", "right", "-q"]) == 0
     assert run(["init", "other", "-o", "wrong", "-q"]) == 0
     Image.linear_gradient("L").resize((12, 12)).save("grey.png")
+    Path("truth.json").write_text(TRUTH)
     return str(request.param)
 
 

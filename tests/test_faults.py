@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from every_command import COMMANDS, GOOD
+from every_command import COMMANDS, GOOD, TRUTH
 from PIL import Image
 
 from netsurgery.cli import run
@@ -64,6 +64,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of `every_command`."""
     folder = tmp_path_factory.mktemp("inputs")
     (folder / "good.prototxt").write_text(GOOD)
+    (folder / "good.json").write_text(TRUTH)
     Image.new("L", (8, 8), 128).save(folder / "grey.png")
     command = ["init", str(folder / "good.prototxt"), "-q", "-o", str(folder / "good.caffemodel")]
     assert run(command) == 0
@@ -208,7 +209,8 @@ def test_names_that_are_not_of_the_locale(
     net, weights = os.fsdecode(b"net \xff.prototxt"), os.fsdecode(b"\xfd.caffemodel")
     (folder / net).write_text(GOOD.replace('"fc"', '"Ĺayer"'), "utf-8")
     assert run(["init", str(folder / net), "-q", "-o", str(folder / weights)]) == 0
-    shutil.copy(inputs / "grey.png", folder)
+    for name in ("grey.png", "good.json"):
+        shutil.copy(inputs / name, folder)
     files = {"NET": net, "good.prototxt": net, "good.caffemodel": weights}
     words = [files.get(word, word) for word in COMMANDS[name][-1].split()]
     done = subprocess.run(

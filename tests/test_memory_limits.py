@@ -18,7 +18,7 @@ import memory_hogs as hogs
 import pytest
 from attacks.arena import Arena, Done
 from attacks.scripts import find_caffe_python
-from every_command import COMMANDS, GOOD
+from every_command import COMMANDS, GOOD, TRUTH
 from lacking import lacking
 from PIL import Image
 
@@ -47,6 +47,7 @@ def inputs() -> Iterator[Path]:
             for net in ("good", "small", "wide", "permuted", "priors"):
                 assert run(["init", f"{net}.prototxt", "-o", f"{net}.caffemodel", "-q"]) == 0
             Image.new("L", (8, 8), 77).save("grey.png")
+            Path("good.json").write_text(TRUTH)
         finally:
             os.chdir(before)
         yield folder

@@ -9,9 +9,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from every_command import COMMANDS, GOOD
+from every_command import COMMANDS, make_good
 from lacking import as_root, with_owners
-from PIL import Image
 from test_ownership import EVE, Give, give  # noqa: F401 - a fixture
 
 from netsurgery.cli import run
@@ -38,9 +37,7 @@ OUTPUTS = {
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files that the commands take, and a folder of one's own to be hurt."""
     monkeypatch.chdir(tmp_path)
-    Path("good.prototxt").write_text(GOOD)
-    Image.new("L", (8, 8), 128).save("grey.png")
-    assert run(["init", "good.prototxt", "-q", "-o", "good.caffemodel"]) == 0
+    make_good(128)
     Path("private").mkdir()
     Path("private/precious").write_text("years of work")
     return tmp_path

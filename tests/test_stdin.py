@@ -51,6 +51,8 @@ LINES = [
         ),
     ]
 ]
+#: Commands whose outputs name the net's files for later.
+NAMING_FILES = ("setup ", "train plan ")
 #: Outputs that hold their inputs' names, or times.
 NAMING = (".toml", ".npz", ".onnx", ".png")
 FILES = (
@@ -64,7 +66,7 @@ CASES = [
     (line, place)
     for line in dict.fromkeys(LINES)
     for place, word in enumerate(line.split())
-    if word in FILES and (not line.startswith("setup ") or word == "grey.png")
+    if word in FILES and (not line.startswith(NAMING_FILES) or word == "grey.png")
 ]
 
 

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from every_command import COMMANDS, GOOD
-from PIL import Image
+from every_command import COMMANDS, make_good
 
 from netsurgery.cli import run
 from netsurgery.io.segments import FileSource
@@ -26,8 +25,12 @@ listdir close
 
 #: What the line about it names, one of these.
 NAMES = ("good.", "grey.png", "out", "current folder")
-#: setup's only output lies in the folder it runs in.
-OF_SETUP = ("netsurgery.toml", "error: .: ")
+#: setup's only output lies in the folder it runs in, where the others' annotated pictures are.
+MORE_NAMES = {
+    "setup": ("netsurgery.toml", "error: .: "),
+    "evaluate": ("error: .: ",),
+    "train": ("error: .: ",),
+}
 
 
 class Broken:
@@ -56,9 +59,7 @@ class Broken:
 def current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files of `every_command` in the current folder."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "good.prototxt").write_text(GOOD)
-    Image.new("L", (8, 8), 128).save("grey.png")
-    assert run(["init", "good.prototxt", "-q", "-o", "good.caffemodel"]) == 0
+    make_good(128)
     return tmp_path
 
 
@@ -103,7 +104,7 @@ def test_a_call_that_fails(
         elif code:
             assert err.count("\n") == 1, message
             assert err.startswith("error: "), message
-            named = NAMES + (OF_SETUP if name == "setup" else ())
+            named = NAMES + MORE_NAMES.get(name, ())
             assert any(each in err for each in named), message
         left = {path for path in clear(current_folder, names) if path.endswith("netsurgery-tmp")}
         assert not left or broken.failed == "unlink", message

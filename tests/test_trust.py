@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from every_command import CALLS, COMMANDS, GOOD
+from every_command import CALLS, COMMANDS, make_good
 from lacking import as_root, with_owners
 from PIL import Image
 
@@ -55,8 +55,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    Path("good.prototxt").write_text(GOOD)
-    assert run(["init", "good.prototxt", "-o", "good.caffemodel", "-q"]) == 0
+    make_good()
     for name in ("strange.prototxt", "strange.caffemodel"):
         shutil.copy(f"good{Path(name).suffix}", name)
     Path("strange.txt").write_text("a\nb\nc\n")
@@ -89,7 +88,7 @@ def words_of(name: str, way: str) -> list[str]:
 WAYS = [(name, way) for name, ways in COMMANDS.items() for way in ways]
 
 #: Those that look for settings, and the exit code of their refusal.
-FINDS = {"classify-map": 1, "features": 1, "export": 1, "verify": 2}
+FINDS = {"classify-map": 1, "features": 1, "evaluate": 1, "train": 1, "export": 1, "verify": 2}
 
 
 def outputs(capsys: pytest.CaptureFixture[str]) -> tuple[str, dict[str, bytes]]:

@@ -6,10 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from every_command import COMMANDS, GOOD
-from PIL import Image
+from every_command import COMMANDS, GOOD, make_good
 
-import netsurgery
 from netsurgery.cli import run
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net.cost import costs
@@ -45,9 +43,7 @@ LINES = [(name, words) for name, several in COMMANDS.items() for words in severa
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    Path("good.prototxt").write_text(GOOD)
-    netsurgery.init("good.prototxt", "good.caffemodel")
-    Image.new("L", (8, 8), 7).save("grey.png")
+    make_good()
     return tmp_path
 
 

@@ -35,8 +35,8 @@ __all__ = [
     "settings_of_state",
     "state_options",
     "trust_option",
-    "window_option",
     "whole_numbers",
+    "window_option",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])

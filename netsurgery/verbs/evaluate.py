@@ -123,6 +123,8 @@ def evaluate(
             as_settings(settings, preprocess), engine, blob=blob, size=size, stride=stride,
             drop_labels=drop, state=state, model=model,
         ))  # fmt: skip
+        if mapper.source.classes is None:
+            mapper.load()  # which says what of the net is not known
         names = ClassNames(mapper.source.classes, mapper.labels, mapper.source.blob)
         own = mapper.background
         background = None if own is None else names.find_background(own)
