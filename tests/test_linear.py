@@ -11,10 +11,10 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from every_command import COMMANDS
@@ -26,6 +26,9 @@ from benchmarks.many_layers import SHAPES
 from netsurgery.cli import run as run_command
 from netsurgery.diagram.typeface import text_width
 from netsurgery.drawing.fonts import FONTS, Fonts
+
+#: What sys.settrace takes.
+Tracer: TypeAlias = Callable[[FrameType, str, Any], Any]
 
 _OURS = f"{os.sep}netsurgery{os.sep}"
 _SIZE = 8
@@ -70,15 +73,26 @@ def _lines_run(line: list[str]) -> Counter[str]:
     """file:line -> how many times the command runs it, lettering all of its text again."""
     text_width.cache_clear()
     vars(FONTS).update(vars(Fonts()))
-    counts: Counter[str] = Counter()
+    files: dict[str, Counter[int]] = {}
+    tracers: dict[str, Tracer | None] = {}
 
-    def local(frame: FrameType, event: str, _: Any) -> Any:
-        if event == "line":
-            counts[f"{frame.f_code.co_filename.rpartition(_OURS)[2]}:{frame.f_lineno}"] += 1
+    def tracer(path: str) -> Tracer | None:
+        if _OURS not in path:
+            return None
+        lines = files[path] = Counter()
+
+        def local(frame: FrameType, event: str, _: Any) -> Any:
+            if event == "line":
+                lines[frame.f_lineno] += 1
+            return local
+
         return local
 
     def entered(frame: FrameType, _: str, __: Any) -> Any:
-        return local if _OURS in frame.f_code.co_filename else None
+        path = frame.f_code.co_filename
+        if path not in tracers:
+            tracers[path] = tracer(path)
+        return tracers[path]
 
     before = sys.gettrace()
     sys.settrace(entered)
@@ -86,7 +100,11 @@ def _lines_run(line: list[str]) -> Counter[str]:
         run(line)
     finally:
         sys.settrace(before)
-    return counts
+    return Counter({
+        f"{path.rpartition(_OURS)[2]}:{number}": count
+        for path, lines in files.items()
+        for number, count in lines.items()
+    })  # fmt: skip
 
 
 def test_an_endless_name_makes_one_cell_long_and_no_column(
