@@ -36,6 +36,9 @@ SECONDS ?= 60
 MUTANTS ?= 60
 FUZZ_ARGS ?=
 
+# Tests start the commands thousands of times: let Python keep what it has compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test bench bench-gpu bench-huge bench-page bench-jobs train-demo train-nets docs schema reference gallery types-table conformance mutants fuzz torture kills cluster signals attacks check lock audit dist lint types caffe programs clean
 
 # setuptools warns of every editable installation.
