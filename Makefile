@@ -1,6 +1,6 @@
 # make demo    convert the bundled net, map the bundled picture; the results are in demo/
 #              (by the embedded engine; ENGINE=caffe gets real Caffe and has it do both)
-# make test    the whole test suite, against real Caffe where the machine can have it
+# make test    the whole test suite, against real Caffe where the machine can have it, JOBS at a time
 # make bench   speed and memory against real Caffe, about five minutes; into docs/performance.md
 # make bench-huge  maps of pictures of up to 40,000 x 40,000: memory and time, a quarter of an hour
 # make bench-gpu  a GPU against the CPU, where there is one; into docs/performance.md
@@ -8,6 +8,7 @@
 # make fuzz    every reader and whole command lines on mutated files, for SECONDS=60
 # make torture conversions of 1 GiB killed at a hundred moments
 # make kills   maps in tiles killed at twenty random moments, and gone on with
+# make lines   lines of code that are run for every pair of layers: every command on every shape of nets
 # make cluster a job on a Ray cluster of three nodes, its workers, nodes and drivers killed
 # make attacks every idea of tests/attacks, with its verdict
 # make signals  commands ended by signals at random moments, ROUNDS=60 of each signal and command
@@ -30,6 +31,7 @@ BIN := .venv/bin
 RUNTIME := .venv/.runtime
 STAMP := .venv/.installed
 PYTEST_ARGS ?=
+JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 ENGINE ?= embedded
 ROUNDS ?= 60
 SECONDS ?= 60
@@ -39,7 +41,7 @@ FUZZ_ARGS ?=
 # Tests start the commands thousands of times: let Python keep what it has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test bench bench-gpu bench-huge bench-page bench-jobs train-demo train-nets docs schema reference gallery types-table conformance mutants fuzz torture kills cluster signals attacks check lock audit dist lint types caffe programs clean
+.PHONY: demo test bench bench-gpu bench-huge bench-page bench-jobs train-demo train-nets docs schema reference gallery types-table conformance mutants fuzz torture kills lines cluster signals attacks check lock audit dist lint types caffe programs clean
 
 # setuptools warns of every editable installation.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check
@@ -75,7 +77,7 @@ programs:
 	  || echo going on without $$missing
 
 test: $(STAMP) caffe programs
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 bench: $(STAMP) caffe
 	$(BIN)/python -m benchmarks.bench --write docs/performance.md
@@ -108,6 +110,9 @@ torture: $(STAMP)
 
 kills: $(STAMP)
 	NETSURGERY_KILLS=20 $(BIN)/python -m pytest tests/test_resume.py -k killed
+
+lines: $(STAMP)
+	NETSURGERY_LINES=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/test_linear.py
 
 # Ray's sockets are in the folder, and their names must be short.
 cluster: $(STAMP)

@@ -3,6 +3,8 @@
 Every line of netsurgery that a command runs is counted, for a net, one of twice the layers and
 one of four times: a line that looks at every layer for every layer is seen at once, however cheap
 it is, and nothing depends on a clock. What C functions go through is timed by `benchmarks.layers`.
+Each command is run on every third shape of nets, and each shape has a third of the commands;
+`make lines` runs all on all.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ Tracer: TypeAlias = Callable[[FrameType, str, Any], Any]
 
 _OURS = f"{os.sep}netsurgery{os.sep}"
 _SIZE = 8
+#: Every how manyth command a shape has.
+_SHARE = int(os.environ.get("NETSURGERY_LINES", "3"))
 #: A line may be run so many times more for what begins only in larger nets.
 _SLACK = 70
 
@@ -45,12 +49,23 @@ def test_every_command_is_among_those_measured() -> None:
     assert {line.split()[0] for line in LINES.values()} == set(COMMANDS)
 
 
+def _commands(shape: str) -> list[str]:
+    """The commands of a shape, others for each of some neighbours."""
+    return list(LINES)[list(SHAPES).index(shape) % _SHARE :: _SHARE]
+
+
+def test_every_command_has_shapes_and_every_shape_commands() -> None:
+    had = Counter(command for shape in SHAPES for command in _commands(shape))
+    assert set(had) == set(LINES)
+    assert min(had.values()) >= len(SHAPES) // _SHARE
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_no_line_is_run_for_every_pair_of_layers(shape: str) -> None:
-    counts: dict[str, list[Counter[str]]] = {command: [] for command in LINES}
+    counts: dict[str, list[Counter[str]]] = {command: [] for command in _commands(shape)}
     for size in (_SIZE, 2 * _SIZE, 4 * _SIZE):
         with folder_of(shape, size) as net:
-            for command in LINES:
+            for command in counts:
                 if size == _SIZE:
                     run(words(command, net))  # what is imported and kept the first time
                 counts[command].append(_lines_run(words(command, net)))
