@@ -123,8 +123,8 @@ def test_rows_are_kept_bit_for_bit_and_new_ones_follow_from_fillers(
                 assert now[3:].tobytes() == np.array(new)[3:].tobytes()
     assert params["aux-conv"][1][3] == 0.5
     assert all(np.ptp(params[name][0][3]) > 0 for name in ("aux-conv", "fc-conv"))
-    other = plan(*names, "other", keep_auxiliary=True, solver=ns.SolverSettings(seed=8))
-    assert other.outputs == 4
+    reseeded = plan(*names, "other", keep_auxiliary=True, solver=ns.SolverSettings(seed=8))
+    assert reseeded.outputs == 4
     again = first_weights("other")["fc-conv"][0]
     assert (again[:3] == params["fc-conv"][0][:3]).all()
     assert (again[3] != params["fc-conv"][0][3]).all()
@@ -230,7 +230,7 @@ def test_a_class_that_may_be_another_is_refused(
             net_text(aux=5),
             "layer 'aux-conv' (Convolution): it has 5 outputs, the last classifier 3",
         ),
-        (net_text(behind=SCALE), "layer 's' (Scale): it has params for each of the 3 outputs of"),
+        (net_text(behind=SCALE), "layer 's' (Scale): it has params for each of 3 outputs of"),
         (net_text(GROUPS), "layer 'fc' (Convolution): its outputs are in 3 groups"),
         (net_text(MAP, behind=UPSAMPLED, score="up"), "outputs cannot be added to a Deconvolution"),
         (net_text(f'{LAST} param {{ name: "w" }}'), "it shares its params with another layer"),

@@ -70,10 +70,10 @@ def give_outputs(edits: Edits, classifier: Classifier, outputs: int, name: str) 
     layer = classifier.layer
     if any(layer.param_names):
         raise layer.error("it shares its params with another layer, so its outputs cannot change")
-    for other in classifier.behind:
-        raise other.error(
-            f"it has params for each of the {classifier.outputs} outputs of {layer.name!r}, so "
-            "these cannot change"
+    for scale in classifier.behind:
+        raise scale.error(
+            f"it has params for each of {counted(classifier.outputs, 'output')} of {layer.name!r}, "
+            "so these cannot change"
         )
     own, message = (
         layer.message.scalar("name"),
@@ -92,14 +92,14 @@ def give_outputs(edits: Edits, classifier: Classifier, outputs: int, name: str) 
             insert_field(edits, number, _FILLER)
 
 
-def check_growth(classifier: Classifier, kept: int) -> None:
-    """Raise SurgeryError for a layer to which outputs cannot be added behind its `kept` ones."""
+def check_growth(classifier: Classifier, own_outputs: int) -> None:
+    """Raise SurgeryError for a layer to which none can be added behind so many of its own."""
     layer = classifier.layer
-    if classifier.outputs != kept:
+    if classifier.outputs != own_outputs:
         raise layer.error(
-            f"it has {counted(classifier.outputs, 'output')}, the last classifier {kept}: which of "
-            f"its classes are those is not known; leave out {argument('--keep-outputs')} or "
-            f"{argument('--keep-auxiliary')}"
+            f"it has {counted(classifier.outputs, 'output')}, the last classifier {own_outputs}: "
+            "which of its classes are those is not known; leave out "
+            f"{argument('--keep-outputs')} or {argument('--keep-auxiliary')}"
         )
     if not types.is_a(layer, types.CONVOLUTION):
         expected = f"{types.CONVOLUTION.name} or {types.INNER_PRODUCT.name}"

@@ -176,7 +176,7 @@ class TrainingPlan:
             size=self.input_size,
             batch=self.options.batch,
             outputs=self.outputs,
-            kept=self.kept,
+            own_outputs=self.kept,
             loss="infogain" if self.weights else "softmax",
             keep_auxiliary=self.options.keep_auxiliary,
             freeze=self.options.freeze,

@@ -94,7 +94,7 @@ def training_net(
     size: tuple[int, int],
     batch: int = 8,
     outputs: int | None = None,
-    kept: int = 0,
+    own_outputs: int = 0,
     ignore_label: int = -1,
     loss: Loss = "softmax",
     keep_auxiliary: bool = False,
@@ -105,10 +105,11 @@ def training_net(
 
     batch: pictures a step. outputs: the number of classes, None for as many as the net has; where
     it is another, the layer that makes the scores begins from scratch, under a name that no weights
-    have. kept: where the first so many are its own, it keeps these and its name. ignore_label: that
-    of cells that count for nothing. loss: "infogain" takes a matrix of K x K, by which a mistake
-    counts more or less. keep_auxiliary: train the classifiers on the way, too. freeze: layers that
-    stay as they are. train_batch_norm: take the statistics of each batch, not those stored.
+    have. own_outputs: where the first so many are its own, it keeps these and its name, and grows.
+    ignore_label: that of cells that count for nothing. loss: "infogain" takes a matrix of K x K, by
+    which a mistake counts more or less. keep_auxiliary: train the classifiers on the way, too.
+    freeze: layers that stay as they are. train_batch_norm: take the statistics of each batch, not
+    those stored.
 
     Raises SurgeryError, naming the layer, for a net without scores over classes or that cannot be
     made fully convolutional; NetError for a layer to freeze that is not there; PrototxtError.
@@ -117,7 +118,7 @@ def training_net(
     ends = find_ends(read, keep_auxiliary=keep_auxiliary)
     base = _base(read, ends)
     converted, plan = _converted(base, size)
-    body, renamed = _with_outputs(converted, ends.scores, outputs, kept, plan)
+    body, renamed = _with_outputs(converted, ends.scores, outputs, own_outputs, plan)
     ends = replace(ends, scores=tuple(_renamed_score(score, plan) for score in ends.scores))
     data, shape = _picture(body, size)
     body = with_inputs(body, {data: (batch, *shape[1:])})
@@ -136,8 +137,8 @@ def training_net(
         outputs=ending.outputs,
         base=base,
         plan=plan,
-        renamed={} if kept else renamed,
-        grown=tuple(renamed) if kept else (),
+        renamed={} if own_outputs else renamed,
+        grown=tuple(renamed) if own_outputs else (),
         notes=(*base.notes, *ends.notes, *(plan.notes if plan else ())),
     )
 
@@ -205,7 +206,7 @@ def _with_outputs(
     net: NetDefinition,
     scores: Sequence[Score],
     outputs: int | None,
-    kept: int,
+    own_outputs: int,
     plan: ConvolutionPlan | None,
 ) -> tuple[NetDefinition, dict[str, str]]:
     """The net with this many classes; the names of the layers that have them, by their old ones."""
@@ -216,8 +217,8 @@ def _with_outputs(
     edits, renamed = net.prototxt.edits(), {}
     for each in changed.values():
         name = each.layer.name
-        if kept:
-            check_growth(each, kept)
+        if own_outputs:
+            check_growth(each, own_outputs)
         else:
             name = _free(f"{name}-{outputs}", net.prototxt.layer_names)
         give_outputs(edits, each, outputs, name)
