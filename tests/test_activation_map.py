@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import netsurgery as ns
 from netsurgery.cli import run
+from netsurgery.verbs.verify_result import MeanCells
 
 WITHIN = 1e-5
 SIDE = 40
@@ -217,3 +219,82 @@ def test_its_cells_lie_where_they_look(repo_root: Path, capsys: pytest.CaptureFi
     np.testing.assert_allclose(
         windows[1, 2], [6 * scale[0], 2 * scale[1], 11 * scale[0], 7 * scale[1]]
     )
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_verify_compares_the_mean(head: str) -> None:
+    text, (old_blob, new_blob) = HEADS[head]
+    ns.init(write(text), "w.caffemodel", seed=1)
+    net = "net.prototxt", "w.caffemodel"
+    with ns.convert(*net, before_pooling=True) as result:
+        verification = ns.verify(net, result.net, engine="embedded")
+    assert verification.verified
+    compared = {each.blob: each for each in verification.outputs}[old_blob]
+    assert (compared.new_blob, compared.mean) == (new_blob, MeanCells((10, 10)))
+    assert compared.difference.new_shape[2:] == (10, 10)
+    # What the others make of it is not compared, and nothing is left out in silence.
+    behind = [each for each in ("prob",) if f'top: "{each}"' in text]
+    assert [each.blob for each in verification.outputs if each.mean is None] == []
+    assert [
+        each for each in behind if f"{each!r} is taken of each cell" in str(verification.notes)
+    ] == (behind)
+
+
+@pytest.mark.parametrize(
+    ("more", "step"),
+    [({"stride": 2}, 2), ({"stride": 1}, 4), ({"map_size": (13, 17)}, 1), ({"input_size": 32}, 1)],
+)
+def test_verify_finds_the_cells_of_other_maps(more: dict[str, Any], step: int) -> None:
+    """Of a finer map those that the pooling had; a larger or smaller one at the size of both."""
+    ns.init(write(HEADS["flattened"][0]), "w.caffemodel", seed=1)
+    net = "net.prototxt", "w.caffemodel"
+    with ns.convert(*net, before_pooling=True, **more) as result:
+        verification = ns.verify(net, result.net, engine="embedded")
+        side = 8 if "input_size" in more else 10
+        assert verification.outputs[0].mean == MeanCells((side, side), (step, step))
+        assert verification.verified
+        # By another way: of the map itself, at the same input.
+        picture = np.random.default_rng(3).normal(0, 1, (1, 3, 4 * side, 4 * side))
+        with ns.Net(*net, engine="embedded") as before:
+            score = before.forward(x=picture, blobs=["fc"])["fc"].ravel()
+        values = result.net.forward(x=picture, blobs=["fc-conv"])["fc-conv"][0]
+        mean = values[:, ::step, ::step].mean((1, 2))
+        np.testing.assert_allclose(mean, score, atol=WITHIN)
+
+
+def test_verify_says_where_the_mean_is_another_score(capsys: pytest.CaptureFixture[str]) -> None:
+    ns.init(write(HEADS["flattened"][0]), "w.caffemodel", seed=1)
+    ns.convert("net.prototxt", "w.caffemodel", "cam", before_pooling=True, engine="embedded")
+    files = ("cam/net_full_conv.prototxt", "cam/w_full_conv.caffemodel")
+    ns.edit(*files, ["fc-conv[1][2]+=0.01"], "other.caffemodel")
+    verify = ["verify", "net.prototxt", "w.caffemodel", "--engine", "embedded"]
+    assert run([*verify, *files]) == 0
+    out = capsys.readouterr().out
+    assert "map fc-conv: its mean is compared with A's fc, over 10x10 cells" in out
+    assert run([*verify, files[0], "other.caffemodel", "--json"]) == 1
+    record = json.loads(capsys.readouterr().out)
+    (output,) = record["outputs"]
+    assert record["same"] is False
+    assert (output["blob"], output["new_blob"]) == ("fc", "fc-conv")
+    assert output["new_shape"] == [1, 3, 10, 10]
+    assert output["mean_over"] == {"map_size": [10, 10], "step": [1, 1]}
+    assert output["absolute"] == pytest.approx(0.01, rel=1e-3)
+    # A map whose cells the pooling did not take: neither the same nor another.
+    ns.convert(
+        "net.prototxt", "w.caffemodel", "up", before_pooling=True, upsample=True, engine="embedded"
+    )
+    assert run([*verify, "up/net_full_conv.prototxt", "up/w_full_conv.caffemodel"]) == 2
+    assert "has other cells than the 10x10 that the pooling takes" in capsys.readouterr().out
+
+
+def test_a_map_that_is_no_mean_is_not_taken_for_one() -> None:
+    """A classifier that pools by MAX, and a net that has its map: not the same function."""
+    ns.init(write(pool("p", "c1", how="MAX") + fc("fc", "p")), "w.caffemodel", seed=1)
+    ns.init(write(fc("fc", "c1").replace("InnerProduct", "Convolution").replace(
+        "inner_product_param { num_output: 3", "convolution_param { num_output: 3 kernel_size: 1"
+    ), "map.prototxt"), "map.caffemodel", seed=1)  # fmt: skip
+    verification = ns.verify(
+        ("net.prototxt", "w.caffemodel"), ("map.prototxt", "map.caffemodel"), engine="embedded"
+    )
+    assert not verification.same
+    assert all(each.mean is None for each in verification.outputs)

@@ -17,6 +17,7 @@ import netsurgery as ns
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 NUMBERED = sorted(path.name for path in EXAMPLES.iterdir() if re.match(r"\d\d_", path.name))
 SCRIPTS = sorted(str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.py"))
+NOTEBOOKS = sorted(path.name for path in EXAMPLES.glob("*.ipynb"))
 NEEDS_CAFFE = {"06_train_digits"}
 
 
@@ -56,14 +57,15 @@ def test_a_readme_runs_and_prints_what_it_says(
 
 
 def sources() -> dict[str, str]:
-    """Every script, and the code of the notebook, which are for users to copy."""
-    notebook = json.loads((EXAMPLES / "net_surgery.ipynb").read_text(encoding="utf-8"))
-    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
-    texts = {name: (EXAMPLES / name).read_text(encoding="utf-8") for name in SCRIPTS}
-    return {**texts, "net_surgery.ipynb": "\n".join(cells)}
+    """Every script, and the code of the notebooks, which are for users to copy."""
+    texts = {name: (EXAMPLES / name).read_text(encoding="utf-8") for name in SCRIPTS + NOTEBOOKS}
+    for name in NOTEBOOKS:
+        cells = json.loads(texts[name])["cells"]
+        texts[name] = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    return texts
 
 
-@pytest.mark.parametrize("name", [*SCRIPTS, "net_surgery.ipynb"])
+@pytest.mark.parametrize("name", [*SCRIPTS, *NOTEBOOKS])
 def test_public_names_are_enough(name: str) -> None:
     tree = ast.parse(sources()[name])
     for node in ast.walk(tree):

@@ -114,11 +114,14 @@ RUNS: dict[str, list[str]] = {
         "NET_full_conv.prototxt MODEL_full_conv.caffemodel NET MODEL --engine embedded",
         "padded padding padded_full_conv.prototxt padding_full_conv.caffemodel --engine embedded",
         "broken inf broken inf --engine embedded",
+        "pooled more cam/pooled_full_conv.prototxt cam/more_full_conv.caffemodel --engine embedded",
         "padded_full_conv.prototxt padding_full_conv.caffemodel --tiles 20 --image grey.png "
         "--engine embedded",
     ],
     "train-plan": [
-        "NET MODEL --annotations truth.json --images . -o plan --force --balance --hold-out 0.4"
+        "NET MODEL --annotations truth.json --images . -o plan --force --balance --hold-out 0.4",
+        "NET MODEL --annotations few.json --images . -o plan --force --keep-outputs --labels names "
+        "--hold-out 0.5",
     ],
     "train-report": ["reported --curves curves.svg --force"],
     "train-run": ["learnt --threads 1 --force"],
@@ -222,6 +225,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Path("more.prototxt").write_text(NET.replace('"fc"', '"aux"') + POOLED)
         Path("pooled").write_text(NET[: NET.index('layer { name: "fc"')] + POOLED)
         assert run(["init", "more.prototxt", "-o", "more", "-q"]) == 0
+        before = "convert pooled more -o cam --before-pooling --engine embedded -q"
+        assert run(before.split()) == 0
         Path("padded").write_text(NET)
         assert run(["convert", "NET", "MODEL", "--engine", "embedded", "-q"]) == 0
         assert run(["init", str(net), "-o", "weights", "-q"]) == 0

@@ -156,7 +156,8 @@ def plan(
     Every cell of the net's map learns the class of the object in its window. Writes into a new
     folder: train.prototxt and solver.prototxt, the truth of all images (truth.npz), drawings of it
     (pictures/), and plan.json. If the annotations' classes and the background are the net's own,
-    its outputs are kept; otherwise the last layer begins from scratch.
+    its outputs are kept; otherwise the last layer begins from scratch, or with --keep-outputs
+    gets more outputs.
 
     \b
     Example:

@@ -142,7 +142,7 @@ def augmentation_options(command: F) -> F:
 
 @headed(TRAINING)
 def net_options(command: F) -> F:
-    """--batch, --balance, --keep-auxiliary, --freeze and --train-batch-norm."""
+    """--batch, --balance, --keep-outputs, --keep-auxiliary, --freeze and --train-batch-norm."""
 
     @click.option(
         "--batch",
@@ -156,6 +156,12 @@ def net_options(command: F) -> F:
         "--balance",
         is_flag=True,
         help="Weigh each class by how rare its cells are, by an InfogainLoss.",
+    )
+    @click.option(
+        "--keep-outputs",
+        is_flag=True,
+        help="Keep the net's outputs, with their weights, and add one behind them for each class "
+        "that its labels do not have (default: the last layer begins from scratch).",
     )
     @click.option(
         "--keep-auxiliary", is_flag=True, help="Train the classifiers on the way to the last, too."

@@ -148,6 +148,10 @@ def command(
     the result; otherwise it must agree as the outputs must. A map of B that could not be compared
     is reported with the reason.
 
+    If B has in its map the scores that a global pooling of A takes the mean of, as `convert
+    --before-pooling` makes it, the mean over the same cells is compared with A's score; a Softmax
+    behind, which B takes of each cell, is not.
+
     With --tiles one net is compared with itself: run over an image in tiles, as classify-map and
     features run it where the whole needs too much memory, and over the whole.
 

@@ -15,18 +15,33 @@ from netsurgery.surgery.convolution.weights import (
     convolution_changes,
     match_weights,
 )
+from netsurgery.training.added_rows import row_changes
 from netsurgery.training.training_net import TrainingNet
 
 __all__ = ["initial_weights"]
 
 
 @contextmanager
-def initial_weights(net: TrainingNet, weights: Path) -> Iterator[Path]:
+def initial_weights(net: TrainingNet, weights: Path, seed: int = 0) -> Iterator[Path]:
     """A file with the weights for `net`, made of those of the net that it came of.
 
-    Layers whose outputs are new are not in it under their names. Raises NetError for weights that
-    lack a layer's params or are of another net, FormatError, OutputError.
+    Layers whose outputs are all new are not in it under their names. seed: of the new rows of
+    layers that grow. Raises NetError for weights that lack a layer's params or are of another net,
+    FormatError, OutputError, SurgeryError.
     """
+    with _converted(net, weights) as path:
+        if not net.grown:
+            yield path
+            return
+        with NetWithWeights(net.base if net.plan is None else net.plan.new, path) as model:
+            change = ModelChange(model.net, row_changes(net, model, seed))
+            with changed_model(model, change) as changed:
+                yield Path(changed.path)
+
+
+@contextmanager
+def _converted(net: TrainingNet, weights: Path) -> Iterator[Path]:
+    """The weights as the net's conversion has them, with the outputs that they have."""
     with NetWithWeights(net.base, weights) as model:
         if net.plan is None:
             check_params(model)

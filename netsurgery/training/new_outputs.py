@@ -1,4 +1,4 @@
-"""Another number of classes: the layer that makes the scores, under a name that no weights have."""
+"""Another number of classes: the layer that makes the scores begins from scratch, or grows."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ from dataclasses import dataclass
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import insert_field, quoted
-from netsurgery.formats.textformat import Edits, Message
+from netsurgery.formats.textformat import Edits
+from netsurgery.io.wording import argument, counted
 from netsurgery.net import types
 from netsurgery.net.layer import Layer
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.types.record import Channels
 
-__all__ = ["Classifier", "find_classifier", "give_outputs"]
+__all__ = [
+    "Classifier",
+    "check_growth",
+    "find_classifier",
+    "give_outputs",
+    "has_random_filler",
+]
 
 #: The filler of a new layer that has none: Caffe's own default is 0 for all weights.
 _FILLER = 'weight_filler { type: "xavier" }'
@@ -20,10 +27,14 @@ _FILLER = 'weight_filler { type: "xavier" }'
 
 @dataclass(frozen=True)
 class Classifier:
-    """The layer that makes the channels of the scores, and how many these are."""
+    """The layer that makes the channels of the scores, and how many these are.
+
+    behind: the layers between it and the scores that have params for each channel.
+    """
 
     layer: Layer
     outputs: int
+    behind: tuple[Layer, ...] = ()
 
 
 def find_classifier(net: NetDefinition, score: str) -> Classifier:
@@ -31,8 +42,9 @@ def find_classifier(net: NetDefinition, score: str) -> Classifier:
 
     Raises SurgeryError where that is none with ``num_output``.
     """
-    maker = net.last_writer(score)
+    maker, behind = net.last_writer(score), list[Layer]()
     while maker is not None and len(maker.bottoms) == 1 and _passes_channels(maker):
+        behind += [maker] if types.params(maker) else []
         maker = net.producer(maker, maker.bottoms[0])
     message = maker.message.message(types.message_of(maker) or "") if maker else None
     outputs = message.scalar("num_output") if message else None
@@ -42,7 +54,7 @@ def find_classifier(net: NetDefinition, score: str) -> Classifier:
             f"{net.prototxt.path}: the scores {score!r} come of {what}, expected a "
             f"{types.CONVOLUTION.name} or {types.INNER_PRODUCT.name}"
         )
-    return Classifier(maker, outputs.as_int())
+    return Classifier(maker, outputs.as_int(), tuple(behind))
 
 
 def _passes_channels(layer: Layer) -> bool:
@@ -50,13 +62,19 @@ def _passes_channels(layer: Layer) -> bool:
 
 
 def give_outputs(edits: Edits, classifier: Classifier, outputs: int, name: str) -> None:
-    """Write `outputs` and the new `name` into the layer, and a filler for its weight.
+    """Write `outputs` and the `name` into the layer, and a filler for its weight.
 
-    Raises SurgeryError for a layer that shares its params, which are of another number.
+    Raises SurgeryError for a layer that shares its params, which are of another number, and for
+    one behind it that has params of that number.
     """
     layer = classifier.layer
     if any(layer.param_names):
         raise layer.error("it shares its params with another layer, so its outputs cannot change")
+    for scale in classifier.behind:
+        raise scale.error(
+            f"it has params for each of {counted(classifier.outputs, 'output')} of {layer.name!r}, "
+            "so these cannot change"
+        )
     own, message = (
         layer.message.scalar("name"),
         layer.message.message(types.message_of(layer) or ""),
@@ -67,14 +85,37 @@ def give_outputs(edits: Edits, classifier: Classifier, outputs: int, name: str) 
     number = message.single("num_output")
     assert number is not None
     edits.replace(number.value.start, number.value.end, str(outputs))
-    if not _is_random(message):
+    if not has_random_filler(layer):
         for field in message.all("weight_filler"):
             edits.replace(field.start, field.end, _FILLER)
         if not message.all("weight_filler"):
             insert_field(edits, number, _FILLER)
 
 
-def _is_random(message: Message) -> bool:
-    """Whether the weight has a filler that is not a constant."""
-    filler = message.message("weight_filler")
+def check_growth(classifier: Classifier, own_outputs: int) -> None:
+    """Raise SurgeryError for a layer to which none can be added behind so many of its own."""
+    layer = classifier.layer
+    if classifier.outputs != own_outputs:
+        raise layer.error(
+            f"it has {counted(classifier.outputs, 'output')}, the last classifier {own_outputs}: "
+            "which of its classes are those is not known; leave out "
+            f"{argument('--keep-outputs')} or {argument('--keep-auxiliary')}"
+        )
+    if not types.is_a(layer, types.CONVOLUTION):
+        expected = f"{types.CONVOLUTION.name} or {types.INNER_PRODUCT.name}"
+        raise layer.error(
+            f"outputs cannot be added to a {layer.type}, expected a {expected}; leave out "
+            f"{argument('--keep-outputs')}"
+        )
+    groups = layer.param("convolution_param").integer("group", 1)
+    if groups != 1:
+        raise layer.error(
+            f"its outputs are in {counted(groups, 'group')}, each of its own inputs, so none can "
+            f"be added behind them; leave out {argument('--keep-outputs')}"
+        )
+
+
+def has_random_filler(layer: Layer) -> bool:
+    """Whether the layer's weight has a filler that does not make all outputs alike."""
+    filler = layer.param(types.message_of(layer) or "").message("weight_filler")
     return filler is not None and filler.string("type", "constant") != "constant"

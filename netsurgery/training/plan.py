@@ -59,7 +59,8 @@ class PlanOptions:
     background_class: as in `number_classes`. rules, augmentation: as they say. background: the
     share of background cells that counts in each step. size: how large a whole picture's input is.
     batch: pictures a step. hold_out: the share of pictures that are not learnt from. balance: weigh
-    classes by how rare their cells are. keep_auxiliary, freeze, train_batch_norm: as in
+    classes by how rare their cells are. keep_outputs: add the classes that the net does not have to
+    those that it has. keep_auxiliary, freeze, train_batch_norm: as in
     `training_net`.
     """
 
@@ -72,6 +73,7 @@ class PlanOptions:
     batch: int
     hold_out: float
     balance: bool
+    keep_outputs: bool
     keep_auxiliary: bool
     freeze: tuple[str, ...]
     train_batch_norm: bool
@@ -83,7 +85,8 @@ class TrainingPlan:
 
     settings: the preprocessing, as its keys and values. names: of the outputs. numbers: those of
     the annotations' classes. background: the number of what is none of them. outputs: how many the
-    net has from scratch, None where its own are kept. input_size: height and width that are
+    net has, None where its own are kept and none is added; kept: how many of them, the first, are
+    its own, 0 where all begin from scratch. input_size: height and width that are
     trained. window: the classifier's, None for a net that always had a map. weights: of the
     classes, () where all count alike. held_out: the names of the pictures that are not learnt from.
     files: path -> SHA-256, for a folder of annotations of all that is read of it.
@@ -101,11 +104,17 @@ class TrainingPlan:
     numbers: Mapping[str, int]
     background: int
     outputs: int | None
+    kept: int
     input_size: Size
     window: Size | None
     weights: tuple[float, ...]
     held_out: tuple[str, ...]
     files: Mapping[str, str]
+
+    @property
+    def own_outputs(self) -> int:
+        """How many outputs, the first, keep the weights that the net has for them."""
+        return len(self.names) if self.outputs is None else self.kept
 
     @property
     def seed(self) -> int:
@@ -167,6 +176,7 @@ class TrainingPlan:
             size=self.input_size,
             batch=self.options.batch,
             outputs=self.outputs,
+            own_outputs=self.kept,
             loss="infogain" if self.weights else "softmax",
             keep_auxiliary=self.options.keep_auxiliary,
             freeze=self.options.freeze,

@@ -15,7 +15,8 @@ from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import infer
 from netsurgery.surgery.convolution.weights import match_weights
-from netsurgery.training.class_numbers import number_classes
+from netsurgery.training.added_rows import added_rows, row_notes
+from netsurgery.training.class_numbers import add_classes, number_classes
 from netsurgery.training.objects import Annotations
 from netsurgery.training.plan import (
     PlanOptions,
@@ -67,7 +68,12 @@ def make_plan(
     size = input_size or _enlarged(maps, declared)
     labels = None if settings.labels is None else load_labels(settings.labels)
     background = options.background_class or _background(settings, labels)
-    classes = number_classes(annotations.classes, own.outputs, labels, background)
+    known = (annotations.classes, own.outputs, labels, background)
+    classes = (
+        add_classes(*known, source=str(files.annotations))
+        if options.keep_outputs
+        else number_classes(*known)
+    )
     paths = {
         name: str(getattr(files, name).absolute())
         for name in ("net", "model", "annotations", "images")
@@ -83,6 +89,7 @@ def make_plan(
         numbers=classes.numbers,
         background=classes.background,
         outputs=classes.outputs,
+        kept=classes.kept,
         input_size=size,
         window=window,
         # What they are is known when the cells are counted.
@@ -96,7 +103,8 @@ def make_plan(
     maps = plan.maps(trained)
     plan.transformer(maps.channels)
     _ = maps.grids
-    return plan, maps, tuple(dict.fromkeys([*trained.notes, *classes.notes]))
+    rows = row_notes(added_rows(trained), solver.seed)
+    return plan, maps, tuple(dict.fromkeys([*trained.notes, *classes.notes, *rows]))
 
 
 def _checksums(paths: Mapping[str, str], pixels: Mapping[str, object]) -> dict[str, str]:

@@ -30,7 +30,7 @@ from netsurgery.net.types.training import INFOGAIN_LOSS, SOFTMAX_LOSS
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution, with_inputs
 from netsurgery.surgery.convolution.poolings import find_poolings
 from netsurgery.training.ends import Ends, Score, find_ends, only_main, without_ends
-from netsurgery.training.new_outputs import find_classifier, give_outputs
+from netsurgery.training.new_outputs import check_growth, find_classifier, give_outputs
 from netsurgery.training.rates import freeze_layers, set_batch_norms
 
 __all__ = ["LOSSES", "Loss", "TrainingNet", "training_net"]
@@ -50,7 +50,8 @@ class TrainingNet(ShortRepr):
     x w; scores: that of every loss, the main one last; losses: their blobs, in the same order.
     outputs: the number of classes. base: the net as it is read before it is converted, without its
     ends; plan: its conversion, None where there was nothing to convert. renamed: layer of the
-    converted net -> its new name, where its outputs are new. notes: what the user should know.
+    converted net -> its new name, where its outputs are new. grown: the layers that have new
+    outputs behind their own. notes: what the user should know.
     """
 
     text: str
@@ -65,6 +66,7 @@ class TrainingNet(ShortRepr):
     base: NetDefinition
     plan: ConvolutionPlan | None
     renamed: dict[str, str]
+    grown: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
@@ -92,6 +94,7 @@ def training_net(
     size: tuple[int, int],
     batch: int = 8,
     outputs: int | None = None,
+    own_outputs: int = 0,
     ignore_label: int = -1,
     loss: Loss = "softmax",
     keep_auxiliary: bool = False,
@@ -101,10 +104,12 @@ def training_net(
     """The net that trains `net` on maps of pictures of `size` (height, width).
 
     batch: pictures a step. outputs: the number of classes, None for as many as the net has; where
-    it is another, the layer that makes the scores begins from scratch. ignore_label: that of cells
-    that count for nothing. loss: "infogain" takes a matrix of K x K, by which a mistake counts more
-    or less. keep_auxiliary: train the classifiers on the way, too. freeze: layers that stay as they
-    are. train_batch_norm: take the statistics of each batch, not those stored.
+    it is another, the layer that makes the scores begins from scratch, under a name that no weights
+    have. own_outputs: where the first so many are its own, it keeps these and its name, and grows.
+    ignore_label: that of cells that count for nothing. loss: "infogain" takes a matrix of K x K, by
+    which a mistake counts more or less. keep_auxiliary: train the classifiers on the way, too.
+    freeze: layers that stay as they are. train_batch_norm: take the statistics of each batch, not
+    those stored.
 
     Raises SurgeryError, naming the layer, for a net without scores over classes or that cannot be
     made fully convolutional; NetError for a layer to freeze that is not there; PrototxtError.
@@ -113,7 +118,7 @@ def training_net(
     ends = find_ends(read, keep_auxiliary=keep_auxiliary)
     base = _base(read, ends)
     converted, plan = _converted(base, size)
-    body, renamed = _with_outputs(converted, ends.scores, outputs, plan)
+    body, renamed = _with_outputs(converted, ends.scores, outputs, own_outputs, plan)
     ends = replace(ends, scores=tuple(_renamed_score(score, plan) for score in ends.scores))
     data, shape = _picture(body, size)
     body = with_inputs(body, {data: (batch, *shape[1:])})
@@ -132,7 +137,8 @@ def training_net(
         outputs=ending.outputs,
         base=base,
         plan=plan,
-        renamed=renamed,
+        renamed={} if own_outputs else renamed,
+        grown=tuple(renamed) if own_outputs else (),
         notes=(*base.notes, *ends.notes, *(plan.notes if plan else ())),
     )
 
@@ -200,16 +206,21 @@ def _with_outputs(
     net: NetDefinition,
     scores: Sequence[Score],
     outputs: int | None,
+    own_outputs: int,
     plan: ConvolutionPlan | None,
 ) -> tuple[NetDefinition, dict[str, str]]:
-    """The net with this many classes; the layers that are new, by their old names."""
+    """The net with this many classes; the names of the layers that have them, by their old ones."""
     classifiers = [find_classifier(net, _renamed_score(score, plan).blob) for score in scores]
     changed = {each.layer: each for each in classifiers if outputs not in (None, each.outputs)}
     if outputs is None or not changed:
         return net, {}
     edits, renamed = net.prototxt.edits(), {}
     for each in changed.values():
-        name = _free(f"{each.layer.name}-{outputs}", net.prototxt.layer_names)
+        name = each.layer.name
+        if own_outputs:
+            check_growth(each, own_outputs)
+        else:
+            name = _free(f"{name}-{outputs}", net.prototxt.layer_names)
         give_outputs(edits, each, outputs, name)
         renamed[each.layer.name] = name
     return NetDefinition.of(Prototxt.parse(edits.apply(), net.prototxt.path), net.state), renamed

@@ -91,7 +91,7 @@ def train(
     with _alone(path):
         files: tuple[str, ...] = ()
         with (
-            initial_weights(feed.net, Path(feed.plan.model)) as weights,
+            initial_weights(feed.net, Path(feed.plan.model), feed.plan.seed) as weights,
             _caffe(options) as caffe,
         ):
             if force:  # only now that another can begin

@@ -50,6 +50,7 @@ def train_plan(
     batch: int = 8,
     hold_out: float = 0.1,
     balance: bool = False,
+    keep_outputs: bool = False,
     keep_auxiliary: bool = False,
     freeze: str | Iterable[str] = (),
     train_batch_norm: bool = False,
@@ -71,11 +72,12 @@ def train_plan(
     the share of background cells that counts in each step. input_size: (height, width) that is
     trained; None for what gives a map of 8 x 8. size: how large the input of a whole picture is, as
     in `classify_map`. batch: pictures a step. hold_out: the share of pictures that are not learnt
-    from. balance: weigh classes by how rare their cells are, by an InfogainLoss. keep_auxiliary:
-    train the classifiers on the way, too. freeze: layers that stay as they are. train_batch_norm:
-    take the statistics of each batch. solver: how weights change; its seed is that of all chance.
-    settings: preprocessing, labels and the window of a net that is fully convolutional already.
-    state: in which the prototxt is read.
+    from. balance: weigh classes by how rare their cells are, by an InfogainLoss. keep_outputs: keep
+    those that the net has, with their weights, and add one for each class that its labels do not
+    have. keep_auxiliary: train the classifiers on the way, too. freeze: layers that stay as they
+    are. train_batch_norm: take the statistics of each batch. solver: how weights change; its seed
+    is that of all chance. settings: preprocessing, labels and the window of a net that is fully
+    convolutional already. state: in which the prototxt is read.
     pictures: how many are drawn. progress: called with the pictures done and their number.
 
     >>> import json
@@ -112,6 +114,7 @@ def train_plan(
         batch=batch,
         hold_out=hold_out,
         balance=balance,
+        keep_outputs=keep_outputs,
         keep_auxiliary=keep_auxiliary,
         freeze=tuple(as_names(freeze, "freeze")),
         train_batch_norm=train_batch_norm,

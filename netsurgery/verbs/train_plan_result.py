@@ -9,6 +9,7 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
 from netsurgery.io.wording import counted
+from netsurgery.training.added_rows import added_rows
 from netsurgery.training.plan import PLAN, TRAIN, TrainingPlan
 from netsurgery.training.plan_folder import PICTURES, SOLVER, TRUTH
 from netsurgery.training.training_net import TrainingNet
@@ -77,7 +78,10 @@ class PlannedTraining(ShortRepr):
             "labels": {name: list(shape) for name, shape in self.net.labels.items()},
             "classes": list(self.plan.names),
             "background": self.plan.background,
-            "replaced": self.plan.outputs is not None,
+            "replaced": self.plan.own_outputs == 0,
+            "numbers": dict(self.plan.numbers),
+            "kept": self.plan.own_outputs,
+            "fillers": [each.to_json() for each in added_rows(self.net)],
             "weights": list(self.plan.weights),
             **self.tally.to_json(),
             "held_out": list(self.plan.held_out),
@@ -86,10 +90,15 @@ class PlannedTraining(ShortRepr):
         }
 
     def table(self) -> Table:
-        """The classes: their cells and objects, and how many of these no cell got."""
+        """The classes: their cells and objects, and how many of these no cell got.
+
+        Where the net's outputs are kept, the number of each one's, too, and whether it is new.
+        """
+        grows = self.plan.options.keep_outputs
         table = Table(
             (
                 Column("class"),
+                *([Column("output", 3)] if grows else []),
                 Column("cells", number=True),
                 Column("objects", 1, number=True),
                 Column("missed", 2, number=True),
@@ -98,11 +107,16 @@ class PlannedTraining(ShortRepr):
         missed: dict[str, int] = {}
         for (label, _), count in self.tally.missed.items():
             missed[label] = missed.get(label, 0) + count
+        labels = {number: label for label, number in self.plan.numbers.items()}
         for number, name in enumerate(self.plan.names):
-            annotated = [label for label, own in self.plan.numbers.items() if own == number]
-            label = annotated[0] if annotated else ""
+            # Of a net's classes that nobody annotated there is nothing to say.
+            if number not in labels and number != self.plan.background:
+                continue
+            label = labels.get(number, "")
             cells, objects = self.tally.cells[number], self.tally.objects[label]
-            table.add(name, str(cells), str(objects), str(missed.get(label, 0)))
+            output = f"{number} {'kept' if number < self.plan.own_outputs else 'new'}"
+            counts = (str(cells), str(objects), str(missed.get(label, 0)))
+            table.add(name, *([output] if grows else []), *counts)
         return table
 
     @property

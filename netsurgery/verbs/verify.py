@@ -23,6 +23,7 @@ from netsurgery.open_net.models import AnyModel, open_model
 from netsurgery.surgery.difference.matching import pair_blobs, same_order
 from netsurgery.verbs.diff import compare
 from netsurgery.verbs.verify_inputs import Samples, make_samples, pair_inputs
+from netsurgery.verbs.verify_means import plan_means
 from netsurgery.verbs.verify_order import order_notes, with_reordered
 from netsurgery.verbs.verify_outputs import hidden_notes, input_notes, pair_outputs
 from netsurgery.verbs.verify_result import BlobDifference, Unchecked, Verification
@@ -109,7 +110,9 @@ def verify_models(
     inputs, shapes = pair_inputs(*nets)
     compared = compare((nets[0].prototxt, nets[1].prototxt), (old.weights, new.weights))
     pairs = pair_blobs(*nets, compared.net.blobs)
-    outputs = pair_outputs(nets, pairs)
+    paired = pair_outputs(nets, pairs)
+    means = plan_means(nets, inputs, shapes, paired)
+    outputs = means.left(paired)
     with ExitStack() as stack:
         models = NetWithWeights(nets[0], old.weights), NetWithWeights(nets[1], new.weights)
         opened = _opened(engines, models, stack)
@@ -118,15 +121,16 @@ def verify_models(
             for engine, model in zip(opened, models, strict=True)
         )
         runner = NetPair(nets, (loaded[0], loaded[1]), inputs, shapes, tolerance)
-        differences = runner.outputs(samples, outputs)
+        differences = runner.outputs(samples, outputs, means.scores)
         first_difference, not_finite = runner.first(samples, same_order(*nets, pairs))
         # After all other runs: it leaves the nets reshaped.
         maps, unchecked = runner.maps(samples, outputs)
         params = with_reordered(models, compared.params)
     notes = (
         samples.note,
-        *input_notes(nets, shapes, inputs, outputs, bool(maps or unchecked)),
-        *hidden_notes(nets, outputs),
+        *input_notes(nets, shapes, inputs, paired, bool(maps or unchecked or means.scores)),
+        *hidden_notes(nets, paired),
+        *means.notes(nets[1], paired),
         *order_notes(params),
         *_blank(differences),
     )
@@ -142,7 +146,7 @@ def verify_models(
         maps=tuple(maps),
         # Without those that repeat: both files may be one.
         notes=tuple(dict.fromkeys(note for note in notes if note)),
-        unchecked=(*unchecked, *_empty(differences)),
+        unchecked=(*unchecked, *means.unchecked, *_empty(differences)),
         not_finite=not_finite,
         engine_notes=(opened[0].note, opened[1].note),
     )

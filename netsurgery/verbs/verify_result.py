@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -10,18 +9,27 @@ from itertools import groupby
 from typing import Any
 
 from netsurgery.engines.contract import engine_record
-from netsurgery.io.shape_text import shape_text
+from netsurgery.io.shape_text import shape_text, stride_text
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
 from netsurgery.io.wording import counted
 from netsurgery.net.net import Shape
 from netsurgery.verbs.array_difference import Difference
 from netsurgery.verbs.diff_result import ParamDifference
+from netsurgery.verbs.verify_lines import (
+    blob_line,
+    map_lines,
+    mean_lines,
+    not_finite_line,
+    reason_lines,
+    verified_lines,
+)
 
 __all__ = [
     "BlobDifference",
     "MapCheck",
     "MapDifference",
+    "MeanCells",
     "Unchecked",
     "Verification",
 ]
@@ -39,16 +47,34 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True)
+class MeanCells:
+    """The cells of a map that a mean is over: rows and columns, each `step` cells apart."""
+
+    size: tuple[int, int]
+    step: tuple[int, int] = (1, 1)
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return {"map_size": list(self.size), "step": list(self.step)}
+
+    def __str__(self) -> str:
+        apart = "" if self.step == (1, 1) else f", {stride_text(self.step)} cells apart"
+        return f"{shape_text(self.size)} cells{apart}"
+
+
+@dataclass(frozen=True)
 class BlobDifference:
     """A blob of the first net, its partner in the second, and how far apart they are.
 
-    layer: the layer of the first net that makes the blob; "" for an input.
+    layer: the layer of the first net that makes the blob; "" for an input. mean: the cells of the
+    partner whose mean was compared, where it is a map of such scores.
     """
 
     layer: str
     blob: str
     new_blob: str
     difference: Difference
+    mean: MeanCells | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The blob as plain values."""
@@ -60,6 +86,7 @@ class BlobDifference:
             "new_shape": list(self.difference.new_shape),
             **self.difference.to_json(),
             "not_finite": self.difference.not_finite,
+            "mean_over": self.mean and self.mean.to_json(),
         }
 
 
@@ -222,6 +249,12 @@ class Verification(ShortRepr):
                 f"blob {first.blob!r} of layer {first.layer!r} is the first that differs, by "
                 f"{first.difference.relative:.3g} relative{''.join(outputs)}"
             )
+        for each in self.unequal_outputs[:1]:
+            if each.mean is not None:
+                return (
+                    f"the mean of the map {each.new_blob!r} differs by "
+                    f"{each.difference.relative:.3g} relative from {each.blob!r}"
+                )
         return "".join(
             f"cells of the map {each.check.new_blob!r} differ by {each.difference.relative:.3g} "
             "relative from the classifier on their windows"
@@ -310,20 +343,21 @@ class Verification(ShortRepr):
     def lines(self) -> Iterator[str]:
         """What there is to report beside the table: internal blobs, params, maps."""
         if self.first_difference is not None:
-            yield f"first blob that differs: {_blob_line(self.first_difference)}"
+            yield f"first blob that differs: {blob_line(self.first_difference)}"
         if self.not_finite is not None:
-            yield _not_finite(self.not_finite)
+            yield not_finite_line(self.not_finite)
         if self.params:
             yield f"params: {self._params()}"
+        yield from mean_lines(self.outputs)
         for reasons, maps in groupby(self.maps, lambda each: each.check.reasons):
             for each in maps:
-                yield from _map_lines(each)
-            yield from _reason_lines(reasons)
+                yield from map_lines(each)
+            yield from reason_lines(reasons)
         yield from map(str, self.unchecked)
 
     def verified_lines(self) -> Iterator[str]:
         """In short, for what was verified on the way and is the same."""
-        yield from _verified_lines(self.to_json())
+        yield from verified_lines(self.to_json())
 
     @property
     def all_notes(self) -> list[str]:
@@ -338,61 +372,3 @@ class Verification(ShortRepr):
         more = f", {len(unlike) - 4} more" if len(unlike) > 5 else ""
         shown = unlike[:4] if more else unlike
         return f"{counts} ({', '.join(shown)}{more})" if unlike else counts
-
-
-def _blob_line(each: BlobDifference) -> str:
-    layer = f" of layer {each.layer}" if each.layer else ""
-    partner = f" ({each.new_blob} in B)" if each.new_blob != each.blob else ""
-    apart = each.difference
-    return f"{each.blob}{partner}{layer}, by {apart.absolute:.3g}, relative {apart.relative:.3g}"
-
-
-def _not_finite(each: BlobDifference) -> str:
-    """Both nets overflow there, or have such params: no matter of what was changed."""
-    layer = f" of layer {each.layer}" if each.layer else ""
-    count, size = each.difference.not_finite, math.prod(each.difference.shape)
-    numbers = "number is" if count == 1 else "numbers are"
-    return (
-        f"first blob that is not finite: {each.blob}{layer}: {count} of {size} {numbers} infinite "
-        "or NaN in both nets, at the same places"
-    )
-
-
-def _map_lines(each: MapDifference) -> Iterator[str]:
-    check, apart = each.check, each.difference
-    yield (
-        f"map {check.new_blob}: {shape_text(check.cells)} cells of an input of "
-        f"{shape_text(check.shape)}, "
-        f"each against A on its window of {shape_text(check.window[2:])}:"
-    )
-    yield (
-        f"    top class agrees in {each.agreeing} of {each.compared}, "
-        f"max difference {apart.absolute:.3g}, relative {apart.relative:.3g}"
-    )
-
-
-def _reason_lines(reasons: tuple[str, ...]) -> Iterator[str]:
-    if reasons:
-        more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
-        yield f"    not meant to be equal: {'; '.join(reasons[:3])}{more}"
-        yield "    (there A meets the edge of its window, and the map the pixels beyond it)"
-
-
-def _verified_lines(record: Mapping[str, Any]) -> Iterator[str]:
-    unseen = [each["new_blob"] for each in record["unchecked"] if each["what"] == "output"]
-    for each in record["outputs"]:
-        if each["new_blob"] not in unseen:
-            yield f"verified: output {each['blob']} agrees, to {each['relative']:.3g} relative"
-    for each in record["maps"]:
-        reasons, name = each["inexact_because"], each["new_blob"]
-        agree = (
-            f"has each window's top class in {each['top_class_agrees']} of "
-            f"{counted(each['cells'], 'cell')}"
-        )
-        if reasons:
-            yield f"not verified: map {name} {agree} (not meant to be equal: {reasons[0]})"
-        else:
-            yield f"verified: map {name} {agree}, to {each['relative']:.3g} relative"
-    for each in record["unchecked"]:
-        what = f"{each['what']} {each['new_blob']}"
-        yield f"not verified: {what} could not be checked: {each['reason']}"

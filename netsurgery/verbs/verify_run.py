@@ -14,10 +14,22 @@ from netsurgery.surgery.difference.matching import first_writers
 from netsurgery.verbs.array_difference import Difference, difference_between
 from netsurgery.verbs.verify_inputs import Samples
 from netsurgery.verbs.verify_map import compare_maps, plan_maps
-from netsurgery.verbs.verify_result import BlobDifference, MapCheck, MapDifference, Unchecked
+from netsurgery.verbs.verify_means import mean_over
+from netsurgery.verbs.verify_result import (
+    BlobDifference,
+    MapCheck,
+    MapDifference,
+    MeanCells,
+    Unchecked,
+)
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from netsurgery.verbs.verify_inputs import Feed
+
+    Array = NDArray[np.float32]
 
 __all__ = ["NetPair"]
 
@@ -43,23 +55,32 @@ class NetPair:
     def _renamed(self, values: Mapping[str, Shape]) -> dict[str, Shape]:
         return {self.inputs[name]: value for name, value in values.items()}
 
-    def _compared(self, feed: Feed, pairs: Mapping[str, str]) -> list[BlobDifference]:
-        """How far apart the blobs are for one sample."""
+    def _compared(
+        self, feed: Feed, pairs: Mapping[str, str], means: Mapping[str, MeanCells]
+    ) -> list[BlobDifference]:
+        """How far apart the blobs are for one sample; of `means` the mean over these cells."""
+        if not pairs:
+            return []
         old, new = self.loaded
         before = old.forward(feed, list(pairs))
         renamed = {self.inputs[name]: array for name, array in feed.items()}
         after = new.forward(renamed, list(dict.fromkeys(pairs.values())))
         return [
-            BlobDifference(self._layer(a), a, b, difference_between(before[a], after[b]))
+            BlobDifference(
+                self._layer(a), a, b, _difference(before[a], after[b], means.get(a)), means.get(a)
+            )
             for a, b in pairs.items()
         ]
 
     def _layer(self, blob: str) -> str:
         return self.writers[blob].name if blob in self.writers else ""
 
-    def outputs(self, samples: Samples, outputs: Mapping[str, str]) -> list[BlobDifference]:
-        """Of every output the largest difference of all samples."""
-        runs = [self._compared(feed, outputs) for feed in samples.feeds(self.nets[0], self.shapes)]
+    def outputs(
+        self, samples: Samples, outputs: Mapping[str, str], means: Mapping[str, MeanCells]
+    ) -> list[BlobDifference]:
+        """Of every output the largest difference of all samples; of `means` that of the mean."""
+        feeds = samples.feeds(self.nets[0], self.shapes)
+        runs = [self._compared(feed, outputs, means) for feed in feeds]
         return [
             replace(
                 blob[0], difference=reduce(Difference.joined, (each.difference for each in blob))
@@ -76,7 +97,7 @@ class NetPair:
         differing: list[BlobDifference] = []
         broken: list[BlobDifference] = []
         for feed in samples.feeds(self.nets[0], self.shapes):
-            blobs = self._compared(feed, known)
+            blobs = self._compared(feed, known, {})
             # The earliest of each sample's first is the first of all.
             differing += [b for b in blobs if not b.difference.within(self.tolerance)][:1]
             broken += [b for b in blobs if b.difference.not_finite][:1]
@@ -111,3 +132,11 @@ class NetPair:
         feeds = samples.large(self.nets[0], {name: shape})
         runs = [compare_maps(checks, *self.loaded, feed[name]) for feed in feeds]
         return [reduce(MapDifference.joined, same) for same in zip(*runs, strict=True)]
+
+
+def _difference(before: Array, after: Array, mean: MeanCells | None) -> Difference:
+    if mean is None:
+        return difference_between(before, after)
+    # Of the shapes of the blobs themselves.
+    apart = difference_between(before, mean_over(after, mean))
+    return replace(apart, new_shape=after.shape)
