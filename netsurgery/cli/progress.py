@@ -92,8 +92,8 @@ class Progress:
 class LateProgress(Closeable):
     """A bar whose number of steps the first call says; `close` wipes it.
 
-    What is over at the first call was so before, where the work `goes_on`: it took none of the
-    time that the bar tells the rest by.
+    What is over at the first call was so before, where the work `goes_on`: it says
+    nothing of the time that is left.
     """
 
     def __init__(self, quiet: bool = False, *, goes_on: bool = False, **looks: Any) -> None:

@@ -167,7 +167,7 @@ class Mapper(NetRunner):
         sizes = list(scales.sizes(size))
         for scale, scaled in sizes:  # each before the net is run at any
             with scale_named(scale):
-                self.too_large(picture, scaled)
+                _too_large(self, picture, scaled)
         for scale, scaled in sizes:
             with scale_named(scale):
                 result = self._at(picture, scaled)
@@ -314,19 +314,6 @@ class Mapper(NetRunner):
                 f"({argument('--size')}): {error}"
             ) from error
 
-    def too_large(self, picture: Picture, size: Size) -> NetError | None:
-        """Why an input of `size` cannot be run as one, where tiles may help; None where it can.
-
-        Raises NetError as `check_size` for one that is too small.
-        """
-        try:
-            self.check_size(picture, size)
-        except NetError as error:
-            if not str(error).endswith(TOO_MANY):
-                raise
-            return error
-        return None
-
 
 def plan_tiles(
     mapper: Mapper,
@@ -353,7 +340,7 @@ def plan_tiles(
         of_map = map_memory(source.map_shape(names[0], size)) if as_map else 0
         return max(source.input_memory(size), cutting(size, size)) + of_map
 
-    refusal: MemoryLimitError | NetError | None = mapper.too_large(picture, size)
+    refusal: MemoryLimitError | NetError | None = _too_large(mapper, picture, size)
     loaded = mapper.load()
     if refusal is None and not (isinstance(tile, int) and max(size) > tile):
         try:
@@ -373,3 +360,17 @@ def plan_tiles(
         return tiler.plan(size, tile, refusal), store
     finally:
         del refusal  # which knows this call, and so the picture: its memory would be kept
+
+
+def _too_large(mapper: Mapper, picture: Picture, size: Size) -> NetError | None:
+    """Why an input of `size` cannot be run as one, where tiles may help; None where it can.
+
+    Raises NetError as `Mapper.check_size` for one that is too small.
+    """
+    try:
+        mapper.check_size(picture, size)
+    except NetError as error:
+        if not str(error).endswith(TOO_MANY):
+            raise
+        return error
+    return None

@@ -58,15 +58,15 @@ class Scales:
             raise SettingsError(
                 f"combine {self.combine!r}: expected {' or '.join(get_args(Combine))}"
             )
-        given = tuple(self.scales)
-        for scale in given:
+        scales = tuple(self.scales)
+        for scale in scales:
             number = isinstance(scale, Real) and not isinstance(scale, bool)
             if not number or not 0 < scale <= _LARGEST:
                 raise SettingsError(
                     f"scale {scale!r}: expected a number above 0, at most {_LARGEST:g}"
                 )
         # numpy's numbers and fractions are no JSON.
-        object.__setattr__(self, "scales", tuple(map(float, given)))
+        object.__setattr__(self, "scales", tuple(map(float, scales)))
         if not 1 <= len(set(self.scales)) == len(self.scales) <= _MOST:
             raise SettingsError(
                 f"scales {', '.join(f'{scale:g}' for scale in self.scales) or 'of none'}: expected "

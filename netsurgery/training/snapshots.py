@@ -136,5 +136,5 @@ def save_snapshot(snapshot: Snapshot, identity: str, write: Callable[[Path, Path
     saved = snapshots(snapshot.folder)
     at = saved.index(snapshot)
     # Later ones are those that the run could not go on from.
-    for other in [*saved[:at], *saved[at + _KEPT :]]:
-        other.remove()
+    for each in [*saved[:at], *saved[at + _KEPT :]]:
+        each.remove()
