@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from netsurgery.cli.box_options import box_options
 from netsurgery.cli.colors import Color, bold, color_count, paint
 from netsurgery.cli.command import Command, useless
 from netsurgery.cli.engine_options import engine_hint, engine_options
@@ -119,6 +121,7 @@ __all__ = ["command"]
     )
 )
 @output_options("of_map")
+@box_options
 @class_option
 @background_option
 @map_picture_options
@@ -160,6 +163,9 @@ def command(
     top_k: int,
     summary: bool,
     outputs: dict[str, str],
+    threshold: float | None,
+    overlap: float,
+    box_scales: tuple[float, ...],
     background: str | None,
     class_: str,
     all_classes: bool,
@@ -187,6 +193,7 @@ def command(
     """
     printed = is_printed(*outputs.values(), as_json=as_json)
     _import_numpy()
+    from netsurgery.maps.box_rules import BoxRules
     from netsurgery.verbs.classify_map import classify_maps
 
     flags = merged(
@@ -205,7 +212,8 @@ def command(
     drop_labels = blob is not None and flags.labels is None
     how: dict[str, Any] = {
         "size": size, "stride": stride, "scales": scales, "blob": blob,
-        "drop_labels": drop_labels, "engine": engine, "state": state,
+        "boxes": BoxRules(threshold, overlap) if "boxes" in outputs else None,
+        "box_scales": box_scales, "drop_labels": drop_labels, "engine": engine, "state": state,
     }  # fmt: skip
     if job is not None:
         from netsurgery.verbs.job import plan_job
@@ -258,15 +266,15 @@ class _MapPrinter:
         """Every result; where a picture failed the others are printed too. Exits with 1 then."""
         images, self.job.render = self.job.images, self.renderer()
         progress, failed = Progress(len(images), self.quiet, show_pos=True), 0
-        results = iter(self.job)
-        for done, image in enumerate(images):
-            progress.step_to(done, image)
-            result = next(results)
-            progress.clear()
-            failed += result.map is None
-            self.show_result(result)
-            del result  # or its map would be there beside the next one
-        next(results, None)  # the files that hold all pictures are written behind the last
+        with closing(iter(self.job)) as results:  # what is written is not left half done
+            for done, image in enumerate(images):
+                progress.step_to(done, image)
+                result = next(results)
+                progress.clear()
+                failed += result.map is None
+                self.show_result(result)
+                del result  # or its map would be there beside the next one
+            next(results, None)  # the files that hold all pictures are written behind the last
         self.show_files(*self.job.of_all)
         if failed and len(images) > 1:
             echo(f"{failed} of {counted(len(images), 'image')} failed", err=True)

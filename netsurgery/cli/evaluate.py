@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from netsurgery.cli.box_options import box_options, useless_without_boxes
 from netsurgery.cli.command import Command, WordType, of_net, useless
 from netsurgery.cli.engine_options import engine_hint, engine_options
 from netsurgery.cli.files import FILE_PATH, FOLDER_PATH
 from netsurgery.cli.options import (
-    NumberType,
     force_option,
     json_option,
     map_blob_option,
@@ -54,16 +54,6 @@ def _named_class(text: str) -> tuple[str, str]:
     return name.strip(), label.strip()
 
 
-def _scales(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"{text[:60]!r} is not X,X, as in 0.5,1,2") from None
-
-
-_of_boxes = useless("without --boxes", lambda values: not values["boxes"])
-
-
 @click.command(
     cls=Command,
     exit_codes={
@@ -101,37 +91,9 @@ _of_boxes = useless("without --boxes", lambda values: not values["boxes"])
     "--boxes",
     is_flag=True,
     help="Find boxes, the windows of cells that are sure of a class, and compare them with those "
-    "annotated: average precision, and how many are of no object.",
+    "annotated: average precision of those above the threshold, and how many are of no object.",
 )
-@_of_boxes(
-    click.option(
-        "--threshold",
-        type=NumberType(finite=True),
-        metavar="X",
-        help="Least score of a cell's class for a box (default: 0.5, of probabilities). The "
-        "average precision is of the boxes above it.",
-    )
-)
-@_of_boxes(
-    click.option(
-        "--overlap",
-        type=NumberType(min=0, max=1),
-        default=0.3,
-        show_default=True,
-        metavar="X",
-        help="Of two boxes of a class that share more than this part of their union, drop the one "
-        "of the lower score.",
-    )
-)
-@_of_boxes(
-    click.option(
-        "--box-scales",
-        type=WordType("X,X", _scales),
-        default="1",
-        show_default=True,
-        help="Factors of the input's size at which boxes are looked for, together.",
-    )
-)
+@box_options
 @truth_options
 @model_options
 @window_option
@@ -147,7 +109,7 @@ _of_boxes = useless("without --boxes", lambda values: not values["boxes"])
 @picture_options
 @trust_option
 @engine_options
-@_of_boxes(
+@useless_without_boxes(
     output_option(
         "--coco-results",
         metavar="FILE.json",
@@ -194,7 +156,7 @@ def command(
     Example:
       netsurgery evaluate . --annotations truth.json --classes a=7
     """
-    from netsurgery.maps.boxes import BoxRules
+    from netsurgery.maps.box_rules import BoxRules
     from netsurgery.verbs.evaluate import evaluate
 
     flags = merged(

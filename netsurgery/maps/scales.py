@@ -90,15 +90,16 @@ class Scales:
 
 
 @contextmanager
-def scale_named(scale: float) -> Iterator[None]:
-    """Say at which scale a size is refused."""
+def scale_named(scale: float, option: str = "--scales") -> Iterator[None]:
+    """Say at which scale a size is refused; option: that names the scales."""
+    at = argument(f"{option} {scale:g}")
     try:
         yield
     except NetError as error:
-        raise NetError(f"{error}; at {argument(f'--scales {scale:g}')}") from error
+        raise NetError(f"{error}; at {at}") from error
     except MemoryLimitError as error:
         # A size that fits is that of the input at this scale.
-        raise error.more(f", for the input at {argument(f'--scales {scale:g}')}") from error
+        raise error.more(f", for the input at {at}") from error
 
 
 def check_on_one_grid(source: MapSource) -> None:
