@@ -64,10 +64,10 @@ def written(path: str) -> list[dict[str, Any]]:
     return records
 
 
-def shared(one: Sequence[float], other: Sequence[float]) -> float:
-    across = max(0, min(one[2], other[2]) - max(one[0], other[0]))
-    both = across * max(0, min(one[3], other[3]) - max(one[1], other[1]))
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+def shared(first: Sequence[float], second: Sequence[float]) -> float:
+    across = max(0, min(first[2], second[2]) - max(first[0], second[0]))
+    both = across * max(0, min(first[3], second[3]) - max(first[1], second[1]))
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
     return both / (sum(areas) - both)
 
 
@@ -100,10 +100,10 @@ def as_found(records: Sequence[dict[str, Any]]) -> list[Any]:
     ]
 
 
-def assert_same(found: list[Any], expected: list[Any]) -> None:
-    assert [(it[0], it[2]) for it in found] == [(it[0], it[2]) for it in expected]
+def assert_same(result: list[Any], expected: list[Any]) -> None:
+    assert [(it[0], it[2]) for it in result] == [(it[0], it[2]) for it in expected]
     np.testing.assert_allclose(
-        [each[1] for each in found], [each[1] for each in expected], rtol=0, atol=1e-9
+        [each[1] for each in result], [each[1] for each in expected], rtol=0, atol=1e-9
     )
 
 
@@ -127,12 +127,12 @@ def test_the_file_has_the_boxes_of_a_loop_over_windows(
     assert_same(as_found(records), expected)
     assert {(each["image_id"], each["file_name"]) for each in records} == {(1, "a.png")}
     assert all(list(each) == [*KEYS] for each in records)
-    found = ns.classify_map(
+    boxes = ns.classify_map(
         "a.png", settings(), boxes=ns.BoxRules(0.6, 0.2), **options,
         box_scales=[size[0] / 192 for size in sizes],
     ).boxes  # fmt: skip
-    assert found is not None
-    assert_same([(it.number, it.box, it.score) for it in found], expected)
+    assert boxes is not None
+    assert_same([(it.number, it.box, it.score) for it in boxes], expected)
 
 
 KEYS = "image_id", "file_name", "category_id", "bbox", "score"
@@ -193,8 +193,8 @@ def test_the_record_has_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert classify("a.png", *words) == 0
     record = json.loads(capsys.readouterr().out)
     records = written("o.json")
-    found = [(each["class"], each["box"]) for each in record["boxes"]]
-    assert found == [(number, list(box)) for number, box, _ in as_found(records)]
+    boxes = [(each["class"], each["box"]) for each in record["boxes"]]
+    assert boxes == [(number, list(box)) for number, box, _ in as_found(records)]
     assert [each["label"] for each in record["boxes"]] == [it["category_name"] for it in records]
     scores = np.array([each["score"] for each in record["boxes"]], np.float32)
     assert scores.tolist() == [each["score"] for each in records]

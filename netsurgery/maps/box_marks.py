@@ -104,7 +104,7 @@ class BoxMarks:
         for y in (top - _TAG + 2, bottom - 2, top):
             tag = (left, y, left + width, y + _TAG)
             inside = y0 <= y and tag[2] <= x1 and tag[3] <= y1
-            if inside and not any(_meet(tag, other) for other in taken):
+            if inside and not any(_meet(tag, name) for name in taken):
                 return tag
         return None
 

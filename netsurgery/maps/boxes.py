@@ -15,6 +15,7 @@ import numpy as np
 
 from netsurgery.errors import NetError
 from netsurgery.io.memory import Claim
+from netsurgery.io.wording import argument
 from netsurgery.maps.box_rules import BoxRules, BoxSearch, least_score
 from netsurgery.maps.row_blocks import row_blocks
 from netsurgery.maps.scales import scale_named
@@ -115,7 +116,7 @@ def find_boxes(
         if size == own:
             parts.append(candidates(class_map, least, background))
             continue
-        with scale_named(scale, "--box-scales"):
+        with scale_named(argument(f"--box-scales {scale:g}")):
             parts.append(candidates(mapped(size), least, background))
     return suppressed(parts, search.rules.overlap)
 

@@ -104,8 +104,8 @@ class _MapPicture:
         scene = self._scene(sheet)
         hidden = self._background("painted") if content.is_likeliest else []
         boxes = self._boxes(content, drawn)
-        found = found_words(self.class_map, len(boxes))
-        top = self._head(scene, [content.title, *hidden, *found], sheet)
+        counts = found_words(self.class_map, len(boxes))
+        top = self._head(scene, [content.title, *hidden, *counts], sheet)
         height, width = sheet.picture
         box = (MARGIN, top, MARGIN + width, top + height)
         whole = self.look.layout == "overlay"
@@ -203,8 +203,8 @@ class _MapPicture:
         title = f"{class_map.scored} of each class found, all on one scale"
         more = f"; not drawn: {counted(left_out, 'more class')}" if left_out > 0 else ""
         marked = [drawn_boxes(class_map, [row.number]) for row in rows]
-        found = found_words(class_map, sum(map(len, marked)))
-        top = self._head(scene, [title + more, *self._background("drawn"), *found], sheet)
+        counts = found_words(class_map, sum(map(len, marked)))
+        top = self._head(scene, [title + more, *self._background("drawn"), *counts], sheet)
         titles = [
             f"{class_name(class_map, row.number)}, {counted(row.cells, 'cell')}" for row in rows
         ]

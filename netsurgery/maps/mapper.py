@@ -133,8 +133,10 @@ class Mapper(NetRunner):
         from netsurgery.maps.boxes import find_boxes, with_boxes
 
         with out_of_memory_named(picture.name):
-            found = find_boxes(class_map, boxes, lambda scaled: self._mapped(picture, scaled))
-            return with_boxes(class_map, found)
+            return with_boxes(
+                class_map,
+                find_boxes(class_map, boxes, lambda scaled: self._mapped(picture, scaled)),
+            )
 
     def _mapped(
         self, picture: Picture, size: InputSize | None, store: TileStore | None = None
@@ -182,10 +184,10 @@ class Mapper(NetRunner):
         blob, first, tiled = self.source.blob, None, []
         sizes = list(scales.sizes(size))
         for scale, scaled in sizes:  # each before the net is run at any
-            with scale_named(scale):
+            with scale_named(argument(f"--scales {scale:g}")):
                 self.too_large(picture, scaled)
         for scale, scaled in sizes:
-            with scale_named(scale):
+            with scale_named(argument(f"--scales {scale:g}")):
                 result = self._at(picture, scaled)
             values = result.values.pop(blob)
             geometry = Geometry.of(self._placed(result.run_size), result.placement)

@@ -79,7 +79,7 @@ OUTPUT = Output(
     ".json",
     "Find boxes, the windows of cells that are sure of a class, and write those of all images as "
     "COCO's results: image_id, the image's place in the order given from 1 on, file_name, "
-    "category_id, the number of the class, bbox and score. --picture draws them, --json has them.",
+    "category_id, the number of the class, bbox and score. A picture shows them, JSON has them.",
     of_map=_of_map,
     of_error=_of_error,
     table=BoxList,
