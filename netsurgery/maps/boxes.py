@@ -41,6 +41,8 @@ __all__ = [
 
 #: Bytes of a candidate, in the arrays that it passes through.
 _CANDIDATE = 300
+#: What it takes more while boxes of its class are compared, at most one in a square of the grid.
+_PLACED = 600
 #: A score beyond all others is written as the largest number there is.
 _MOST = float(np.finfo(np.float32).max)
 
@@ -169,11 +171,42 @@ def suppressed(parts: Sequence[BoxCandidates], overlap: float) -> list[MapBox]:
 
 
 def _greedy(boxes: Array, order: NDArray[np.intp], overlap: float) -> Iterator[int]:
-    """Which of the boxes in `order` stay: the first, and so on with what it does not suppress."""
-    while len(order):
-        best, order = order[0], order[1:]
-        yield int(best)
-        order = order[overlaps(boxes[best], boxes[order]) <= overlap]
+    """Which of the boxes in `order` stay: the first, and so on with what it does not suppress.
+
+    A box is compared with those near it alone: of a large map there are millions.
+    """
+    with Claim(_PLACED * len(order), "the boxes of a picture"):
+        boxes, stays = boxes[order], np.ones(len(order), np.bool_)
+        near = _Neighbours(boxes)
+        for rank, place in enumerate(order.tolist()):
+            if stays[rank]:
+                yield place
+                ranks = near.of(rank)
+                stays[ranks[overlaps(boxes[rank], boxes[ranks]) > overlap]] = False
+
+
+class _Neighbours:
+    """Boxes, N x 4, by the squares of a grid that their centres are in.
+
+    No box is larger than a square, so that those that meet it are in its own and the eight about.
+    """
+
+    def __init__(self, boxes: Array) -> None:
+        side = 1.01 * float((boxes[:, 2:] - boxes[:, :2]).max())  # more than rounding takes away
+        centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+        squares = np.floor(centers / side).astype(np.intp)
+        order = np.lexsort(squares.T)
+        edges = np.flatnonzero((np.diff(squares[order], axis=0) != 0).any(axis=1)) + 1
+        self._squares = squares
+        self._members = {
+            tuple(squares[members[0]].tolist()): members for members in np.split(order, edges)
+        }
+
+    def of(self, number: int) -> NDArray[np.intp]:
+        """The boxes that may meet one, which is among them."""
+        x, y = self._squares[number].tolist()
+        squares = ((x + across, y + down) for across in (-1, 0, 1) for down in (-1, 0, 1))
+        return np.concatenate([self._members[each] for each in squares if each in self._members])
 
 
 def _listed(
