@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from netsurgery.cli.box_options import box_options
 from netsurgery.cli.colors import Color, bold, color_count, paint
 from netsurgery.cli.command import Command, useless
 from netsurgery.cli.engine_options import engine_hint, engine_options
@@ -29,6 +28,7 @@ from netsurgery.cli.map_picture_options import (
     upsample_option,
 )
 from netsurgery.cli.options import (
+    box_options,
     force_option,
     is_printed,
     json_option,
@@ -193,7 +193,6 @@ def command(
     """
     printed = is_printed(*outputs.values(), as_json=as_json)
     _import_numpy()
-    from netsurgery.maps.box_rules import BoxRules
     from netsurgery.verbs.classify_map import classify_maps
 
     flags = merged(
@@ -212,9 +211,12 @@ def command(
     drop_labels = blob is not None and flags.labels is None
     how: dict[str, Any] = {
         "size": size, "stride": stride, "scales": scales, "blob": blob,
-        "boxes": BoxRules(threshold, overlap) if "boxes" in outputs else None,
-        "box_scales": box_scales, "drop_labels": drop_labels, "engine": engine, "state": state,
+        "drop_labels": drop_labels, "engine": engine, "state": state,
     }  # fmt: skip
+    if "boxes" in outputs:
+        from netsurgery.maps.box_rules import BoxRules
+
+        how |= {"boxes": BoxRules(threshold, overlap), "box_scales": box_scales}
     if job is not None:
         from netsurgery.verbs.job import plan_job
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netsurgery.cli.box_options import box_options, useless_without_boxes
-from netsurgery.cli.command import Command, WordType, of_net, useless
+from netsurgery.cli.command import BOXES, Command, WordType, headed, of_net, useless
 from netsurgery.cli.engine_options import engine_hint, engine_options
 from netsurgery.cli.files import FILE_PATH, FOLDER_PATH
 from netsurgery.cli.options import (
+    box_options,
     force_option,
     json_option,
     map_blob_option,
@@ -21,6 +21,7 @@ from netsurgery.cli.options import (
     settings_of_state,
     state_options,
     trust_option,
+    useless_without_boxes,
     window_option,
 )
 from netsurgery.cli.preprocess_options import (
@@ -87,11 +88,14 @@ def _named_class(text: str) -> tuple[str, str]:
     help="Class of the net for what is none of the annotated (default: from netsurgery.toml, else "
     "none: cells in which nothing is annotated do not count).",
 )
-@click.option(
-    "--boxes",
-    is_flag=True,
-    help="Find boxes, the windows of cells that are sure of a class, and compare them with those "
-    "annotated: average precision of those above the threshold, and how many are of no object.",
+@headed(BOXES)(
+    click.option(
+        "--boxes",
+        is_flag=True,
+        help="Find boxes, the windows of cells that are sure of a class, and compare them with "
+        "those annotated: average precision of those above the threshold, and how many are of no "
+        "object.",
+    )
 )
 @box_options
 @truth_options

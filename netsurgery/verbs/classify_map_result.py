@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from netsurgery.errors import NetsurgeryError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.memory import Claim
-from netsurgery.maps.box_rules import BoxSearch
 from netsurgery.maps.picture_look import picture_suffix
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.outputs import OUTPUTS, Content, MapView
@@ -78,6 +77,8 @@ class ClassMaps(PictureResults["ClassMap"]):
         view = view or MapView()
         self._mapper.check_class(view.class_)
         if "boxes" in (outputs or {}):
+            from netsurgery.maps.box_rules import BoxSearch
+
             (self._mapper.boxes or BoxSearch()).check(self._mapper.source)
         pictures = self._pictures()
         images = [image for _, image in pictures]
