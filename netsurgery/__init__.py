@@ -82,7 +82,7 @@ _MODULES = {
     # pictures, maps and features
     "formats.presets": "Preset presets",
     "formats.settings": "Settings read_settings",
-    "maps.boxes": "BoxRules",
+    "maps.box_rules": "BoxRules",
     "maps.channel_view": "ChannelView",
     "maps.classmap": "ClassMap Geometry",
     "maps.features": "Extractor Features open_extractor",

@@ -97,7 +97,7 @@ from netsurgery.formats.settings import (
     read_settings as read_settings,
 )
 from netsurgery.io.memory import set_max_memory as set_max_memory
-from netsurgery.maps.boxes import BoxRules as BoxRules
+from netsurgery.maps.box_rules import BoxRules as BoxRules
 from netsurgery.maps.channel_view import (
     ChannelView as ChannelView,
 )

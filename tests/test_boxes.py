@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from netsurgery.errors import NetError, SettingsError
 from netsurgery.io.memory import set_max_memory
+from netsurgery.maps.box_rules import BoxRules
 from netsurgery.maps.boxes import (
     BoxCandidates,
-    BoxRules,
     MapBox,
     candidates,
     map_boxes,

@@ -37,7 +37,7 @@ RUNS: dict[str, list[str]] = {
         "grey.png nowhere.png --prototxt NET_full_conv.prototxt --engine embedded --top-k 2 "
         "--labels names --weights MODEL_full_conv.caffemodel --background 1",
         "grey.png --prototxt NET_full_conv.prototxt --engine embedded --scales 1,1.1 "
-        "--weights MODEL_full_conv.caffemodel",
+        "--weights MODEL_full_conv.caffemodel --boxes b.json --threshold 0 --labels names --force",
     ],
     "convert": [
         "NET MODEL -o out --engine embedded --force --verify",

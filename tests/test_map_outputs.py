@@ -23,6 +23,8 @@ from netsurgery.engines.ort import EmbeddedNet
 from netsurgery.errors import OutputError
 from netsurgery.io.files import Outputs
 from netsurgery.maps import row_blocks as row_blocks_module
+from netsurgery.maps.box_rules import BoxRules
+from netsurgery.maps.boxes import map_boxes, with_boxes
 from netsurgery.maps.classmap import ClassMap, Geometry, HoldsNaN
 from netsurgery.maps.color_scale import finite_range
 from netsurgery.maps.image import Picture
@@ -361,6 +363,8 @@ def map_of(values: NDArray[np.float32], *, is_probability: bool = True) -> Class
 
 
 def record_of(name: str, class_map: ClassMap, view: MapView | None = None) -> Any:
+    if name == "boxes":
+        class_map = with_boxes(class_map, map_boxes(class_map, BoxRules(0.95)))
     make = OUTPUTS[name].of_map
     assert make is not None
     return make(class_map, view or MapView())

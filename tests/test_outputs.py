@@ -43,7 +43,7 @@ def small_map() -> ClassMap:
     geometry = Geometry((4.0, 4.0), (4.0, 4.0), PLACED)
     picture = Picture("cat.png", np.zeros((8, 8, 3), np.uint8))
     values = np.arange(12, dtype=np.float32).reshape(3, 2, 2)
-    return ClassMap(picture, values, "fc", False, "data", geometry)
+    return ClassMap(picture, values, "fc", False, "data", geometry, boxes=())
 
 
 def test_every_module_is_registered() -> None:
@@ -131,13 +131,19 @@ def new_output(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], click.Command
 @pytest.mark.parametrize(
     ("option", "outputs"),
     [
-        ("--force", "--npy, --npz, --zarr, --geotiff, --picture, --html, --parquet or --svg"),
-        ("--no-resume", "--npy, --npz, --zarr, --geotiff, --picture, --html, --parquet or --svg"),
+        (
+            "--force",
+            "--npy, --npz, --zarr, --geotiff, --picture, --html, --parquet, --boxes or --svg",
+        ),
+        (
+            "--no-resume",
+            "--npy, --npz, --zarr, --geotiff, --picture, --html, --parquet, --boxes or --svg",
+        ),
         ("--class 1", "--geotiff, --picture, --html or --svg"),
         ("--top-k 3", "--json, --npz, --parquet or --svg"),
         (
             "--window 5",
-            "--json, --npz, --zarr, --geotiff, --picture, --html, --parquet or --svg",
+            "--json, --npz, --zarr, --geotiff, --picture, --html, --parquet, --boxes or --svg",
         ),
     ],
 )

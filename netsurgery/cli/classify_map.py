@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from netsurgery.cli.map_picture_options import (
     upsample_option,
 )
 from netsurgery.cli.options import (
+    box_options,
     force_option,
     is_printed,
     json_option,
@@ -119,6 +121,7 @@ __all__ = ["command"]
     )
 )
 @output_options("of_map")
+@box_options
 @class_option
 @background_option
 @map_picture_options
@@ -160,6 +163,9 @@ def command(
     top_k: int,
     summary: bool,
     outputs: dict[str, str],
+    threshold: float | None,
+    overlap: float,
+    box_scales: tuple[float, ...],
     background: str | None,
     class_: str,
     all_classes: bool,
@@ -207,6 +213,10 @@ def command(
         "size": size, "stride": stride, "scales": scales, "blob": blob,
         "drop_labels": drop_labels, "engine": engine, "state": state,
     }  # fmt: skip
+    if "boxes" in outputs:
+        from netsurgery.maps.box_rules import BoxRules
+
+        how |= {"boxes": BoxRules(threshold, overlap), "box_scales": box_scales}
     if job is not None:
         from netsurgery.verbs.job import plan_job
 
@@ -258,15 +268,15 @@ class _MapPrinter:
         """Every result; where a picture failed the others are printed too. Exits with 1 then."""
         images, self.job.render = self.job.images, self.renderer()
         progress, failed = Progress(len(images), self.quiet, show_pos=True), 0
-        results = iter(self.job)
-        for done, image in enumerate(images):
-            progress.step_to(done, image)
-            result = next(results)
-            progress.clear()
-            failed += result.map is None
-            self.show_result(result)
-            del result  # or its map would be there beside the next one
-        next(results, None)  # the files that hold all pictures are written behind the last
+        with closing(iter(self.job)) as results:  # what is written is not left half done
+            for done, image in enumerate(images):
+                progress.step_to(done, image)
+                result = next(results)
+                progress.clear()
+                failed += result.map is None
+                self.show_result(result)
+                del result  # or its map would be there beside the next one
+            next(results, None)  # the files that hold all pictures are written behind the last
         self.show_files(*self.job.of_all)
         if failed and len(images) > 1:
             echo(f"{failed} of {counted(len(images), 'image')} failed", err=True)

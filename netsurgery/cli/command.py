@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BETWEEN",
+    "BOXES",
     "CHANCE",
     "ENGINE",
     "EXIT_CODES",
@@ -43,8 +44,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 #: The headings, in the order of the help; options without one are under the first.
-OWN, TRUTH, CHANCE, TRAINING, SOLVER, NET, PREPROCESSING, BETWEEN, LARGE, *_LAST = HEADINGS = (
+OWN, BOXES, TRUTH, CHANCE, TRAINING, SOLVER, NET, PREPROCESSING, BETWEEN, *_LAST = HEADINGS = (
     "Options",
+    "Boxes",
     "Truth of a cell",
     "Chance",
     "Training",
@@ -58,7 +60,7 @@ OWN, TRUTH, CHANCE, TRAINING, SOLVER, NET, PREPROCESSING, BETWEEN, LARGE, *_LAST
     "Output",
     "Other options",
 )
-PICTURE, ENGINE, OUTPUT, OTHER = _LAST
+LARGE, PICTURE, ENGINE, OUTPUT, OTHER = _LAST
 #: The meaning of exit codes, where a command does not state its own.
 EXIT_CODES = {0: "Done.", 1: "An error: one line on standard error.", 2: "Wrong usage."}
 #: A command with fewer options lists them all under the first heading.

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netsurgery.cli.command import Command, WordType, of_net, useless
+from netsurgery.cli.command import BOXES, Command, WordType, headed, of_net, useless
 from netsurgery.cli.engine_options import engine_hint, engine_options
 from netsurgery.cli.files import FILE_PATH, FOLDER_PATH
 from netsurgery.cli.options import (
-    NumberType,
+    box_options,
     force_option,
     json_option,
     map_blob_option,
@@ -21,6 +21,7 @@ from netsurgery.cli.options import (
     settings_of_state,
     state_options,
     trust_option,
+    useless_without_boxes,
     window_option,
 )
 from netsurgery.cli.preprocess_options import (
@@ -52,16 +53,6 @@ def _named_class(text: str) -> tuple[str, str]:
     if not (name.strip() and equals and label.strip()):
         raise ValueError(f"{text[:60]!r} is not NAME=LABEL, as in person=pedestrian or person=3")
     return name.strip(), label.strip()
-
-
-def _scales(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"{text[:60]!r} is not X,X, as in 0.5,1,2") from None
-
-
-_of_boxes = useless("without --boxes", lambda values: not values["boxes"])
 
 
 @click.command(
@@ -97,41 +88,16 @@ _of_boxes = useless("without --boxes", lambda values: not values["boxes"])
     help="Class of the net for what is none of the annotated (default: from netsurgery.toml, else "
     "none: cells in which nothing is annotated do not count).",
 )
-@click.option(
-    "--boxes",
-    is_flag=True,
-    help="Find boxes, the windows of cells that are sure of a class, and compare them with those "
-    "annotated: average precision, and how many are of no object.",
-)
-@_of_boxes(
+@headed(BOXES)(
     click.option(
-        "--threshold",
-        type=NumberType(finite=True),
-        metavar="X",
-        help="Least score of a cell's class for a box (default: 0.5, of probabilities). The "
-        "average precision is of the boxes above it.",
+        "--boxes",
+        is_flag=True,
+        help="Find boxes, the windows of cells that are sure of a class, and compare them with "
+        "those annotated: average precision of those above the threshold, and how many are of no "
+        "object.",
     )
 )
-@_of_boxes(
-    click.option(
-        "--overlap",
-        type=NumberType(min=0, max=1),
-        default=0.3,
-        show_default=True,
-        metavar="X",
-        help="Of two boxes of a class that share more than this part of their union, drop the one "
-        "of the lower score.",
-    )
-)
-@_of_boxes(
-    click.option(
-        "--box-scales",
-        type=WordType("X,X", _scales),
-        default="1",
-        show_default=True,
-        help="Factors of the input's size at which boxes are looked for, together.",
-    )
-)
+@box_options
 @truth_options
 @model_options
 @window_option
@@ -147,7 +113,7 @@ _of_boxes = useless("without --boxes", lambda values: not values["boxes"])
 @picture_options
 @trust_option
 @engine_options
-@_of_boxes(
+@useless_without_boxes(
     output_option(
         "--coco-results",
         metavar="FILE.json",
@@ -194,7 +160,7 @@ def command(
     Example:
       netsurgery evaluate . --annotations truth.json --classes a=7
     """
-    from netsurgery.maps.boxes import BoxRules
+    from netsurgery.maps.box_rules import BoxRules
     from netsurgery.verbs.evaluate import evaluate
 
     flags = merged(

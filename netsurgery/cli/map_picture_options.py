@@ -29,10 +29,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 def background_option(command: F) -> F:
     """--background; the command gets `background`, None where it was left out."""
     nothing_shown = useless(
-        "with -q, which prints no map, and without --json, --zarr, --picture or --html",
+        "with -q, which prints no map, and without --json, --zarr, --picture, --html or --boxes",
         lambda values: (
             values["quiet"]
-            and not any(values[name] for name in ("as_json", "zarr", "picture", "html"))
+            and not any(values[name] for name in ("as_json", "zarr", "picture", "html", "boxes"))
         ),
     )
     add_option: Callable[[F], F] = click.option(
@@ -40,9 +40,9 @@ def background_option(command: F) -> F:
         metavar="N|LABEL|none",
         envvar="NETSURGERY_BACKGROUND",
         shell_complete=of_net("complete_class"),
-        help="Class of all that is not looked for, which pictures and pages do not paint (default: "
-        "from netsurgery.toml, else the class that more than half of the cells show, if others "
-        "show another).",
+        help="Class of all that is not looked for, which pictures and pages do not paint and which "
+        "gives no box (default: from netsurgery.toml, else, but for boxes, the class that more "
+        "than half of the cells show, if others show another).",
     )
     return nothing_shown(add_option)(command)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from netsurgery.cli.command import NET, OTHER, OUTPUT, WordType, headed, of_net, useless
+from netsurgery.cli.command import BOXES, NET, OTHER, OUTPUT, WordType, headed, of_net, useless
 from netsurgery.io.size import parse_size
 from netsurgery.net.state import NetState, Phase
 
@@ -23,6 +23,7 @@ __all__ = [
     "NAMED_SHAPE",
     "SIZE",
     "NumberType",
+    "box_options",
     "draw_option",
     "dry_run_option",
     "force_option",
@@ -35,6 +36,7 @@ __all__ = [
     "settings_of_state",
     "state_options",
     "trust_option",
+    "useless_without_boxes",
     "whole_numbers",
     "window_option",
 ]
@@ -253,3 +255,47 @@ def _printed_alone(values: Mapping[str, Any]) -> bool:
     """Whether standard output is the one output; edit may write a prototxt beside the weights."""
     output = values.get("output") or values.get("weights_out")
     return str(output) == "-" and "prototxt_out" not in values
+
+
+useless_without_boxes = useless("without --boxes", lambda values: not values["boxes"])
+
+
+def _box_scales(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"{text[:60]!r} is not X,X, as in 0.5,1,2") from None
+
+
+_THRESHOLD = click.option(
+    "--threshold",
+    type=NumberType(finite=True),
+    metavar="X",
+    help="With --boxes: the least score of a cell's class for a box (default: 0.5, of "
+    "probabilities).",
+)
+_OVERLAP = click.option(
+    "--overlap",
+    type=NumberType(min=0, max=1),
+    default=0.3,
+    show_default=True,
+    metavar="X",
+    help="With --boxes: of two boxes of a class that share more than this part of their union, "
+    "drop the one of the lower score.",
+)
+_BOX_SCALES = click.option(
+    "--box-scales",
+    type=WordType("X,X", _box_scales),
+    default="1",
+    show_default=True,
+    help="With --boxes: factors of the input's size at which boxes are looked for, together.",
+)
+
+
+@headed(BOXES)
+def box_options(command: F) -> F:
+    """--threshold, --overlap and --box-scales; the command gets values of these names."""
+    # Decorators apply from the last.
+    for option in (_BOX_SCALES, _OVERLAP, _THRESHOLD):
+        command = useless_without_boxes(option)(command)
+    return command

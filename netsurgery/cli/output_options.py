@@ -8,15 +8,18 @@ from typing import Any, TypeVar
 
 import click
 
-from netsurgery.cli.command import LARGE, headed, useless
+from netsurgery.cli.command import BOXES, LARGE, OUTPUT, headed, useless
 from netsurgery.cli.files import FilePathType
-from netsurgery.cli.options import output_option
 from netsurgery.io.wording import listed
 from netsurgery.verbs.outputs import OUTPUTS, How, file_outputs
 
 __all__ = ["output_flags", "output_options", "resume_option", "useless_without_output"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+#: Of the outputs that have options of their own.
+_HEADINGS = {"boxes": BOXES}
 
 
 def output_options(how: How, *, dash: bool | None = None) -> Callable[[F], F]:
@@ -37,13 +40,15 @@ def output_options(how: How, *, dash: bool | None = None) -> Callable[[F], F]:
         decorated: Any = wrapped
         # Decorators apply from the last: reversed, the help has the registry's order.
         for kind in reversed(kinds):
-            decorated = output_option(
-                f"--{kind.name}",
-                metavar=f"{'FOLDER' if kind.signs else 'FILE'}{kind.suffix}",
-                type=FilePathType(
-                    as_typed=True, allow_dash=how == "of_map" if dash is None else dash
-                ),
-                help=kind.help,
+            decorated = headed(_HEADINGS.get(kind.name, OUTPUT))(
+                click.option(
+                    f"--{kind.name}",
+                    metavar=f"{'FOLDER' if kind.signs else 'FILE'}{kind.suffix}",
+                    type=FilePathType(
+                        as_typed=True, allow_dash=how == "of_map" if dash is None else dash
+                    ),
+                    help=kind.help,
+                )
             )(decorated)
         return decorated  # type: ignore[no-any-return]
 

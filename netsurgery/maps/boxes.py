@@ -7,17 +7,18 @@ its window, clipped to the picture. Of boxes of a class that overlap, those of h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from netsurgery.errors import NetError, SettingsError
-from netsurgery.io.argument_types import checks_arguments
+from netsurgery.errors import NetError
 from netsurgery.io.memory import Claim
 from netsurgery.io.wording import argument
+from netsurgery.maps.box_rules import BoxRules, BoxSearch, least_score
 from netsurgery.maps.row_blocks import row_blocks
+from netsurgery.maps.scales import scale_named
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,54 +29,22 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BoxCandidates",
-    "BoxRules",
     "MapBox",
     "candidates",
-    "least_score",
+    "find_boxes",
     "map_boxes",
+    "named_background",
     "overlaps",
     "suppressed",
+    "with_boxes",
 ]
 
 #: Bytes of a candidate, in the arrays that it passes through.
 _CANDIDATE = 300
+#: What it takes more while boxes of its class are compared, at most one in a square of the grid.
+_PLACED = 600
 #: A score beyond all others is written as the largest number there is.
 _MOST = float(np.finfo(np.float32).max)
-
-
-@checks_arguments()
-@dataclass(frozen=True)
-class BoxRules:
-    """Which cells give a box, and which boxes stay.
-
-    threshold: the least score of a cell's class; None for 0.5, of maps of probabilities. overlap:
-    of two boxes of a class that share more than that part of their union one goes. Raises
-    SettingsError for an overlap outside of 0..1 and a threshold that is not a number.
-
-    >>> BoxRules(threshold=0.8).overlap
-    0.3
-    """
-
-    threshold: float | None = None
-    overlap: float = 0.3
-
-    def __post_init__(self) -> None:
-        if self.threshold is not None and not np.isfinite(self.threshold):
-            raise SettingsError(f"threshold {self.threshold:g}: expected a finite number")
-        if not 0 <= self.overlap <= 1:
-            raise SettingsError(f"overlap {self.overlap:g}: expected a number from 0 to 1")
-
-
-def least_score(rules: BoxRules, is_probability: bool, blob: str) -> float:
-    """The threshold for a map of a blob. Raises NetError where scores need one that is named."""
-    if rules.threshold is not None:
-        return rules.threshold
-    if not is_probability:
-        raise NetError(
-            f"blob {blob!r} has scores, not probabilities: say from which score on a cell gives a "
-            f"box ({argument('--threshold')})"
-        )
-    return 0.5
 
 
 class MapBox(NamedTuple):
@@ -113,6 +82,45 @@ def map_boxes(
     rules = rules or BoxRules()
     least = least_score(rules, class_map.is_probability, class_map.blob)
     return suppressed([candidates(class_map, least, background)], rules.overlap)
+
+
+def with_boxes(class_map: ClassMap, boxes: Sequence[MapBox]) -> ClassMap:
+    """The same map, with boxes that were found. Raises MemoryLimitError."""
+    class_map.claim.add(_CANDIDATE * len(boxes))
+    result = copy.copy(class_map)  # what is worked out of the values is, and claimed, once
+    object.__setattr__(result, "boxes", tuple(boxes))
+    return result
+
+
+def named_background(class_map: ClassMap) -> int | None:
+    """The class that is named as the background, which gives no box; None for none.
+
+    The one that most cells show is not taken for it: it may be what is looked for.
+    """
+    name = class_map.background_name
+    return None if name is None else class_map.names.find_background(name)
+
+
+def find_boxes(
+    class_map: ClassMap, search: BoxSearch, mapped: Callable[[tuple[int, int]], ClassMap]
+) -> list[MapBox]:
+    """The boxes of a picture, at all scales of a search together, those of higher scores first.
+
+    class_map: its map. mapped: maps it at another size of the input, height x width. The class that
+    is named as the background gives none. Raises what `mapped` does, and as `map_boxes`.
+    """
+    least = least_score(search.rules, class_map.is_probability, class_map.blob)
+    background = named_background(class_map)
+    height, width = own = class_map.geometry.placement.input
+    parts = []
+    for scale in search.scales:
+        size = max(1, round(height * scale)), max(1, round(width * scale))
+        if size == own:
+            parts.append(candidates(class_map, least, background))
+            continue
+        with scale_named(argument(f"--box-scales {scale:g}")):
+            parts.append(candidates(mapped(size), least, background))
+    return suppressed(parts, search.rules.overlap)
 
 
 def candidates(class_map: ClassMap, least: float, background: int | None) -> BoxCandidates:
@@ -163,11 +171,42 @@ def suppressed(parts: Sequence[BoxCandidates], overlap: float) -> list[MapBox]:
 
 
 def _greedy(boxes: Array, order: NDArray[np.intp], overlap: float) -> Iterator[int]:
-    """Which of the boxes in `order` stay: the first, and so on with what it does not suppress."""
-    while len(order):
-        best, order = order[0], order[1:]
-        yield int(best)
-        order = order[overlaps(boxes[best], boxes[order]) <= overlap]
+    """Which of the boxes in `order` stay: the first, and so on with what it does not suppress.
+
+    A box is compared with those near it alone: of a large map there are millions.
+    """
+    with Claim(_PLACED * len(order), "the boxes of a picture"):
+        boxes, stays = boxes[order], np.ones(len(order), np.bool_)
+        near = _Neighbours(boxes)
+        for rank, place in enumerate(order.tolist()):
+            if stays[rank]:
+                yield place
+                ranks = near.of(rank)
+                stays[ranks[overlaps(boxes[rank], boxes[ranks]) > overlap]] = False
+
+
+class _Neighbours:
+    """Boxes, N x 4, by the squares of a grid that their centres are in.
+
+    No box is larger than a square, so that those that meet it are in its own and the eight about.
+    """
+
+    def __init__(self, boxes: Array) -> None:
+        side = 1.01 * float((boxes[:, 2:] - boxes[:, :2]).max())  # more than rounding takes away
+        centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+        squares = np.floor(centers / side).astype(np.intp)
+        order = np.lexsort(squares.T)
+        edges = np.flatnonzero((np.diff(squares[order], axis=0) != 0).any(axis=1)) + 1
+        self._squares = squares
+        self._members = {
+            tuple(squares[members[0]].tolist()): members for members in np.split(order, edges)
+        }
+
+    def of(self, number: int) -> NDArray[np.intp]:
+        """The boxes that may meet one, which is among them."""
+        x, y = self._squares[number].tolist()
+        squares = ((x + across, y + down) for across in (-1, 0, 1) for down in (-1, 0, 1))
+        return np.concatenate([self._members[each] for each in squares if each in self._members])
 
 
 def _listed(

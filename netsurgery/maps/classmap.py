@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    from netsurgery.maps.boxes import MapBox
     from netsurgery.maps.image import Picture
     from netsurgery.maps.picture_look import PictureLook
     from netsurgery.maps.scales import Scales
@@ -159,7 +160,8 @@ class ClassMap:
     input: the name of the net's input. geometry: where the cells lie. engine: what ran the net.
     notes: what to know of this map, by kind. background_name: the class that was named as the
     background, "none" for no class, None where nothing was said. channels: of the net's input, 1
-    or 3. scales: those whose maps these are, None for one. Raises HoldsNaN for values with NaN.
+    or 3. scales: those whose maps these are, None for one. boxes: those found in the picture, the
+    surest first, None where none were looked for. Raises HoldsNaN for values with NaN.
 
     As text it is a short summary; in a notebook it is a page to explore.
 
@@ -189,6 +191,7 @@ class ClassMap:
     background_name: str | None = None
     channels: int = 3
     scales: Scales | None = None
+    boxes: tuple[MapBox, ...] | None = None
 
     #: The memory of what is worked out of the values.
     claim: Claim = field(init=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
+    from netsurgery.maps.box_rules import BoxRules
     from netsurgery.maps.map_source import MapSource
     from netsurgery.maps.mapper import Mapper
     from netsurgery.maps.scales import AnyScales
@@ -85,16 +87,19 @@ def open_mapper(
     size: AnyPictureOptions = "net",
     stride: int | None = None,
     scales: AnyScales | None = None,
+    boxes: BoxRules | None = None,
+    box_scales: Iterable[float] = (1.0,),
     drop_labels: bool = False,
     state: NetState = TEST,
     model: NetWithWeights | None = None,
 ) -> Mapper:
     """A mapper for the model and preprocessing of `settings`; no engine is started yet.
 
-    settings, engine, blob, size, stride, scales, state: as in `classify_map`. drop_labels: leave
-    out labels that are more or fewer than the blob's classes, as those of a netsurgery.toml are for
-    any blob but the one they were meant for; else they are an error. model: an open net and
-    weights, instead of those that the settings name; the caller closes it after the mapper.
+    settings, engine, blob, size, stride, scales, boxes, box_scales, state: as in `classify_map`.
+    drop_labels: leave out labels that are more or fewer than the blob's classes, as those of a
+    netsurgery.toml are for any blob but the one they were meant for; else they are an error. model:
+    an open net and weights, instead of those that the settings name; the caller closes it after the
+    mapper.
 
     Raises SettingsError without prototxt or weights, and what is wrong with any of the files:
     PrototxtError, NetError, MeanError, FormatError for labels that do not fit the blob.
@@ -122,12 +127,17 @@ def open_mapper(
 
         several = as_scales(scales)
         check_on_one_grid(source)
+    search = None
+    if boxes is not None:
+        from netsurgery.maps.box_rules import box_search
+
+        search = box_search(boxes, box_scales)
     # Without the labels that it was meant for, a background named by one means nothing.
     background = None if settings.labels and labels is None else settings.background
     with file_named(settings, "background"):
         return Mapper(
             source, transformer, options, window=settings.window, labels=labels,
-            background=background, stride=stride, scales=several,
+            background=background, stride=stride, scales=several, boxes=search,
         )  # fmt: skip
 
 

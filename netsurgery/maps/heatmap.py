@@ -20,6 +20,7 @@ from netsurgery.drawing.scene import Bitmap, Box, Scene
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import counted
 from netsurgery.maps import map_colors
+from netsurgery.maps.box_marks import drawn_boxes, found_words
 from netsurgery.maps.cell_places import cell_places
 from netsurgery.maps.class_names import EACH, LIKELIEST
 from netsurgery.maps.classmap import ClassMap
@@ -43,6 +44,8 @@ from netsurgery.maps.transformer import squeeze_words
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
+
+    from netsurgery.maps.boxes import MapBox
 
 __all__ = ["draw_map", "map_scene"]
 
@@ -100,11 +103,13 @@ class _MapPicture:
         sheet = one_sheet(self.image, self.look.width, bar)
         scene = self._scene(sheet)
         hidden = self._background("painted") if content.is_likeliest else []
-        top = self._head(scene, [content.title, *hidden], sheet)
+        boxes = self._boxes(content, drawn)
+        counts = found_words(self.class_map, len(boxes))
+        top = self._head(scene, [content.title, *hidden, *counts], sheet)
         height, width = sheet.picture
         box = (MARGIN, top, MARGIN + width, top + height)
         whole = self.look.layout == "overlay"
-        frame = MapFrame(self.class_map, self.tiles, box, "L" if whole else None)
+        frame = MapFrame(self.class_map, self.tiles, box, "L" if whole else None, boxes)
         frame.draw(
             scene, content, smooth=self.look.smooth, numbers=content.is_likeliest and not whole
         )
@@ -164,7 +169,8 @@ class _MapPicture:
         sheet = grid_sheet(self.image, 3, self.look.width, bar)
         scene = self._scene(sheet)
         hidden = self._background("painted") if content.is_likeliest else []
-        top = self._head(scene, hidden, sheet)
+        marked = self._boxes(content, drawn)
+        top = self._head(scene, [*hidden, *found_words(self.class_map, len(marked))], sheet)
         parts: tuple[tuple[str, Ground | None, MapColors | None, bool], ...] = (
             ("image", "RGB", None, False),
             ("on the image" if heat is content else content.title, "L", content, False),
@@ -173,7 +179,9 @@ class _MapPicture:
         titles = [title for title, *_ in parts]
         boxes = self._grid(scene, sheet, top, titles)
         for box, (_, ground, shown, numbers) in zip(boxes, parts, strict=True):
-            frame = MapFrame(self.class_map, self.tiles, box, ground)
+            frame = MapFrame(
+                self.class_map, self.tiles, box, ground, marked if ground == "L" else ()
+            )
             frame.draw(scene, shown, smooth=self.look.smooth, numbers=numbers)
         if heat.scale is not None:
             _bar_beside(scene, boxes, heat.scale)
@@ -194,14 +202,16 @@ class _MapPicture:
         scene = self._scene(sheet)
         title = f"{class_map.scored} of each class found, all on one scale"
         more = f"; not drawn: {counted(left_out, 'more class')}" if left_out > 0 else ""
-        top = self._head(scene, [title + more, *self._background("drawn")], sheet)
+        marked = [drawn_boxes(class_map, [row.number]) for row in rows]
+        counts = found_words(class_map, sum(map(len, marked)))
+        top = self._head(scene, [title + more, *self._background("drawn"), *counts], sheet)
         titles = [
             f"{class_name(class_map, row.number)}, {counted(row.cells, 'cell')}" for row in rows
         ]
         boxes = self._grid(scene, sheet, top, titles, most=3)
-        for box, row in zip(boxes, rows, strict=True):
+        for box, row, own in zip(boxes, rows, marked, strict=True):
             content = map_colors.heat(class_map, row.number, self.look, scale)
-            frame = MapFrame(class_map, self.tiles, box)
+            frame = MapFrame(class_map, self.tiles, box, boxes=own)
             frame.draw(scene, content, smooth=self.look.smooth)
         if not scale.is_flat:
             _bar_beside(scene, boxes, scale)
@@ -231,6 +241,12 @@ class _MapPicture:
                 boxes.append((x, under, x + width, under + height))
             top = under + height + 16
         return boxes
+
+    def _boxes(self, content: MapColors, drawn: int | None) -> list[MapBox]:
+        """The boxes of the classes that are shown: as its cells are, the background is not."""
+        if content.is_likeliest:
+            return drawn_boxes(self.class_map, but=self.class_map.background)
+        return drawn_boxes(self.class_map, [drawn] if drawn is not None else [*content.by_class])
 
     def _scene(self, sheet: Sheet) -> Scene:
         return Scene(sheet.width, fonts=self.look.fonts, scale=sheet.scale)

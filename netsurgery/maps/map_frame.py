@@ -11,6 +11,7 @@ from PIL import Image
 
 from netsurgery.drawing.colors import FRAME, PALE, PAPER
 from netsurgery.drawing.scene import Bitmap, Box, CellGrid, Line, Rect, Scene
+from netsurgery.maps.box_marks import BoxMarks
 from netsurgery.maps.color_scale import ColorScale
 from netsurgery.maps.palette import ink_on
 from netsurgery.maps.regions import place_tags
@@ -18,6 +19,7 @@ from netsurgery.maps.regions import place_tags
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from netsurgery.maps.boxes import MapBox
     from netsurgery.maps.classmap import ClassMap
     from netsurgery.maps.map_colors import MapColors
 
@@ -39,13 +41,14 @@ class MapFrame:
     """The image in `box`, with what of the map is on it.
 
     tiles: each cell's share of the image, in its pixels. ground: the image in grey or in its own
-    colours, or None for paper.
+    colours, or None for paper. boxes: those to be drawn, whose names then are the only ones.
     """
 
     class_map: ClassMap
     tiles: NDArray[np.float64]
     box: Box
     ground: Ground | None = "L"
+    boxes: Sequence[MapBox] = ()
 
     def draw(
         self,
@@ -66,8 +69,10 @@ class MapFrame:
             scene.add(cells)
             if numbers:
                 self._numbers(scene, cells, content)
-            elif content.shown is not None:
+            elif content.shown is not None and not self.boxes:
                 self._tags(scene, cells, content)
+            if self.boxes:
+                BoxMarks(self.class_map, self.boxes, self.box, content.by_class).draw(scene)
         scene.framed(self.box)
 
     def _cells(self, content: MapColors, smooth: bool) -> CellGrid:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,12 +15,15 @@ from netsurgery.maps.cell_places import first_window
 from netsurgery.maps.map_text import class_table
 
 if TYPE_CHECKING:
+    from netsurgery.maps.boxes import MapBox
     from netsurgery.maps.classmap import ClassMap
 
 __all__ = ["map_html", "map_record", "recorded_notes"]
 
 #: What a class and a score take as JSON's values and as text.
 _NUMBERS = 400
+#: What a box takes so.
+_BOX = 1500
 #: Rows of the table in HTML.
 _ROWS = 8
 #: A page in a notebook: the longer side of its picture in pixels, and bytes of values, at most.
@@ -33,6 +36,7 @@ def map_record(class_map: ClassMap, top_k: int) -> dict[str, Any]:
     cells = class_map.shape[0] * class_map.shape[1]
     label = 0 if class_map.labels is None else max(map(len, class_map.labels.lines))
     count = (_NUMBERS * planes + 8 * label) * cells
+    count += (_BOX + 8 * label) * len(class_map.boxes or ())
     class_map.claim.at_least(count, f"{class_map.image}: its map as JSON")
     placement, top = class_map.geometry.placement, class_map.top(planes)
     return {
@@ -48,6 +52,7 @@ def map_record(class_map: ClassMap, top_k: int) -> dict[str, Any]:
         "windows": first_window(class_map),
         "scales": None if class_map.scales is None else class_map.scales.to_json(),
         "summary": [_row(class_map, row) for row in class_map.summary()],
+        "boxes": None if class_map.boxes is None else _boxes(class_map, class_map.boxes),
         "classes": top.tolist(),
         "scores": _scores(np.take_along_axis(class_map.values, top, axis=0)),
         "notes": recorded_notes(class_map.notes),
@@ -74,6 +79,19 @@ def _row(class_map: ClassMap, row: Any) -> dict[str, Any]:
         "cells": row.cells,
         "score": _number(np.float32(row.best)),
     }
+
+
+def _boxes(class_map: ClassMap, boxes: Sequence[MapBox]) -> list[dict[str, Any]]:
+    """The boxes found, the surest first; `box` is left, top, right and bottom."""
+    return [
+        {
+            "class": each.number,
+            "label": None if class_map.labels is None else class_map.label(each.number),
+            "score": _number(np.float32(each.score)),
+            "box": list(each.box),
+        }
+        for each in boxes
+    ]
 
 
 def _scores(values: Any) -> Any:

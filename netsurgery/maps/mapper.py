@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsurgery.maps.any_picture import AnyPicture
+    from netsurgery.maps.box_rules import BoxSearch
     from netsurgery.maps.scales import Scales
     from netsurgery.maps.tile_store import TileStore
     from netsurgery.net.stages import StagedPlan
@@ -84,6 +85,7 @@ class Mapper(NetRunner):
         background: str | None = None,
         stride: int | None = None,
         scales: Scales | None = None,
+        boxes: BoxSearch | None = None,
         opener: Callable[[EngineOptions], Engine] | None = None,
     ) -> None:
         super().__init__(source, options, opener)
@@ -91,7 +93,9 @@ class Mapper(NetRunner):
         self.window, self.background = window, background
         if background is not None:
             self._names.find_background(background)
-        self.stride, self.scales = stride, scales
+        self.stride, self.scales, self.boxes = stride, scales, boxes
+        if boxes is not None:
+            boxes.check(source)
         self._cells: dict[Size, Cells | None] = {}
         #: Inputs made ahead, by picture, and the sizes at which the net was run over the whole.
         self._ahead: WeakKeyDictionary[Picture, tuple[Array, Placement]] = WeakKeyDictionary()
@@ -122,7 +126,21 @@ class Mapper(NetRunner):
         store: where the map is put together if the net is run in tiles; the caller settles it.
         Raises NetError for a size the net cannot take and for NaN, and what the engine raises.
         """
-        picture = open_picture(image)
+        picture, boxes = open_picture(image), self.boxes
+        class_map = self._mapped(picture, size, store)
+        if boxes is None:
+            return class_map
+        from netsurgery.maps.boxes import find_boxes, with_boxes
+
+        with out_of_memory_named(picture.name):
+            return with_boxes(
+                class_map,
+                find_boxes(class_map, boxes, lambda scaled: self._mapped(picture, scaled)),
+            )
+
+    def _mapped(
+        self, picture: Picture, size: InputSize | None, store: TileStore | None = None
+    ) -> ClassMap:
         blob = self.source.blob
         with out_of_memory_named(picture.name):
             if self.scales is None:
@@ -166,10 +184,10 @@ class Mapper(NetRunner):
         blob, first, tiled = self.source.blob, None, []
         sizes = list(scales.sizes(size))
         for scale, scaled in sizes:  # each before the net is run at any
-            with scale_named(scale):
+            with scale_named(argument(f"--scales {scale:g}")):
                 _too_large(self, picture, scaled)
         for scale, scaled in sizes:
-            with scale_named(scale):
+            with scale_named(argument(f"--scales {scale:g}")):
                 result = self._at(picture, scaled)
             values = result.values.pop(blob)
             geometry = Geometry.of(self._placed(result.run_size), result.placement)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from netsurgery.errors import MemoryLimitError, NetError, SettingsError
 from netsurgery.io.argument_types import checks_arguments
-from netsurgery.io.wording import argument, counted
+from netsurgery.io.wording import counted
 
 if TYPE_CHECKING:
     from netsurgery.maps.map_source import MapSource
@@ -90,15 +90,15 @@ class Scales:
 
 
 @contextmanager
-def scale_named(scale: float) -> Iterator[None]:
-    """Say at which scale a size is refused."""
+def scale_named(scale: str) -> Iterator[None]:
+    """Say at which scale a size is refused; scale: the argument that names it."""
     try:
         yield
     except NetError as error:
-        raise NetError(f"{error}; at {argument(f'--scales {scale:g}')}") from error
+        raise NetError(f"{error}; at {scale}") from error
     except MemoryLimitError as error:
         # A size that fits is that of the input at this scale.
-        raise error.more(f", for the input at {argument(f'--scales {scale:g}')}") from error
+        raise error.more(f", for the input at {scale}") from error
 
 
 def check_on_one_grid(source: MapSource) -> None:

@@ -1,4 +1,4 @@
-"""Boxes as COCO's evaluation reads them: a JSON list of image_id, category_id, bbox and score.
+"""Boxes found in annotated pictures, as COCO's evaluation reads them.
 
 The ids are those of the annotations where these are COCO's; else pictures and classes are numbered
 from 1 on, in the order of the annotations.
@@ -6,10 +6,11 @@ from 1 on, in the order of the annotations.
 
 from __future__ import annotations
 
-import json
+import io
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from netsurgery.maps.coco_results import CocoResults, coco_box
 from netsurgery.training.objects import Annotations, Box, CocoIds
 
 __all__ = ["CocoBox", "coco_ids", "coco_results"]
@@ -40,14 +41,10 @@ def coco_results(boxes: Iterable[CocoBox]) -> bytes:
     {"image_id": 7, "category_id": 2, "bbox": [1.0, 2.0, 3.0, 6.0], "score": 0.5}
     ]
     """
-    lines = []
+    file = io.BytesIO()
+    results = CocoResults(file)
     for each in boxes:
-        left, top, right, bottom = each.box
-        record = {
-            "image_id": each.image,
-            "category_id": each.category,
-            "bbox": [left, top, right - left, bottom - top],
-            "score": each.score,
-        }
-        lines.append(json.dumps(record, allow_nan=False))
-    return ("[\n" + ",\n".join(lines) + "\n]\n").encode()
+        ids = {"image_id": each.image, "category_id": each.category}
+        results.add({**ids, **coco_box(each.box, each.score)})
+    results.end()
+    return file.getvalue()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from netsurgery.errors import NetError
-from netsurgery.maps.boxes import BoxCandidates, MapBox, suppressed
+from netsurgery.maps.boxes import MapBox
 from netsurgery.maps.class_names import check_class
 from netsurgery.maps.classmap import ClassMap
 from netsurgery.training.box_score import Outcome, outcomes
@@ -75,10 +75,8 @@ class Scorer:
         self,
         picture: AnnotatedPicture,
         class_map: ClassMap,
-        parts: Sequence[BoxCandidates] = (),
-        overlap: float = 1.0,
     ) -> PictureScore:
-        """How right a picture's map is, and the boxes of `parts`, its maps at all scales.
+        """How right a picture's map is, and the boxes that were found with it.
 
         Raises NetError where the cells' places are not known, FormatError where the picture is not
         the one annotated, what opening a mask raises, MemoryLimitError.
@@ -98,8 +96,7 @@ class Scorer:
         if truth.mask is not None:
             mask = _placed(truth.mask, places)
             pixels = pixel_confusion(mask, assigned, class_map.geometry, count)
-        boxes = suppressed(parts, overlap) if parts else []
-        boxes = [box for box in boxes if box.number in self.annotated]
+        boxes = [box for box in class_map.boxes or () if box.number in self.annotated]
         return PictureScore(
             Confusion.of(_placed(labels, places), assigned, count),
             pixels,

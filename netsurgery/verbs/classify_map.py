@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from netsurgery.engines.contract import AnyEngine
 from netsurgery.formats.settings import as_settings
 from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.wording import argument
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.classify_map_result import ClassMaps
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from netsurgery.formats.presets import PresetName
     from netsurgery.formats.settings import Settings
     from netsurgery.maps.any_picture import AnyPicture
+    from netsurgery.maps.box_rules import BoxRules
     from netsurgery.maps.classmap import ClassMap
     from netsurgery.maps.picture_options import AnyPictureOptions
     from netsurgery.maps.scales import AnyScales
@@ -35,6 +37,8 @@ def classify_map(
     size: AnyPictureOptions = "net",
     stride: int | None = None,
     scales: AnyScales | None = None,
+    boxes: BoxRules | None = None,
+    box_scales: Iterable[float] = (1.0,),
     blob: str | None = None,
     preprocess: PresetName | None = None,
     engine: AnyEngine = "auto",
@@ -52,7 +56,10 @@ def classify_map(
     over the input moved by each multiple of it, which takes that many times longer (`dense` writes
     a net that does it in one run, where it can). scales: of the input, or Scales: the net is run
     over the picture at each of them, and the map is their mean at the windows of one, 1 if it is
-    among them. blob: the one that holds the map
+    among them. boxes: look for boxes, the windows of cells that are sure of a class, by these
+    rules; the map has them. No box is of the class that is named as the background. box_scales:
+    factors of the input's size at which they are looked for, together. blob: the one that holds the
+    map
     (default: the last layer's top); labels that are more or fewer than its classes are dropped
     where a blob is named. preprocess: a preset, such as "bvlc" (`presets` has them all), in the
     place of the settings' own preprocessing. engine: what runs the net, "auto" (the open net's own
@@ -76,8 +83,8 @@ def classify_map(
     (8, 8)
     """
     (class_map,) = classify_maps(
-        only(image), settings, net=net, size=size, stride=stride, scales=scales, blob=blob,
-        preprocess=preprocess, engine=engine, state=state,
+        only(image), settings, net=net, size=size, stride=stride, scales=scales, boxes=boxes,
+        box_scales=box_scales, blob=blob, preprocess=preprocess, engine=engine, state=state,
     )  # fmt: skip
     return class_map
 
@@ -91,6 +98,8 @@ def classify_maps(
     size: AnyPictureOptions = "net",
     stride: int | None = None,
     scales: AnyScales | None = None,
+    boxes: BoxRules | None = None,
+    box_scales: Iterable[float] = (1.0,),
     blob: str | None = None,
     drop_labels: bool | None = None,
     preprocess: PresetName | None = None,
@@ -101,10 +110,10 @@ def classify_maps(
 
     images: an iterable of what `classify_map` takes, an array N x H x W x C, or one picture. It is
     asked for at most five pictures beyond the one whose map comes next, as files are read while the
-    net runs; arrays and streams are read in their turn. settings, net, size, stride, scales, blob,
-    preprocess, engine, state: as in `classify_map`. drop_labels: whether labels that are more or
-    fewer than the classes are dropped, with a note, or an error; None to drop them where a blob is
-    named.
+    net runs; arrays and streams are read in their turn. settings, net, size, stride, scales, boxes,
+    box_scales, blob, preprocess, engine, state: as in `classify_map`. drop_labels: whether labels
+    that are more or fewer than the classes are dropped, with a note, or an error; None to drop them
+    where a blob is named.
 
     The maps come as they are asked for; `to_files` of what is returned writes them, and goes on
     where a picture fails. Raises what `classify_map` raises, at once for what is wrong with the net
@@ -124,12 +133,17 @@ def classify_maps(
         model, engine = opened_model(stack, net, engine)
         settings = as_settings(settings, preprocess)
         mapper = stack.enter_context(open_mapper(
-            settings, engine, blob=blob, size=size, stride=stride, scales=scales, drop_labels=drop,
-            state=state, model=model,
+            settings, engine, blob=blob, size=size, stride=stride, scales=scales, boxes=boxes,
+            box_scales=box_scales, drop_labels=drop, state=state, model=model,
         ))  # fmt: skip
         notes = []
         if settings.labels is not None and mapper.labels is None:
             named = settings.labels
             what = "the labels do" if isinstance(named, tuple) else f"{named} does"
             notes.append(f"{what} not fit blob {mapper.source.blob!r}: left out")
+        if boxes is not None and mapper.background is None:
+            notes.append(
+                "no class of the net is said to be the background "
+                f"({argument('--background')}): every class gives boxes"
+            )
         return ClassMaps(mapper, images, stack.pop_all(), notes)

@@ -68,13 +68,18 @@ class ClassMaps(PictureResults["ClassMap"]):
         It gives a result for each picture, and goes on where one fails: the result has the error.
         outputs: name of an output, "npy" or "picture" -> its file, a folder for several pictures,
         or "-" for `MapResult.printed`; "html" is one file for all pictures, written behind the
-        last. view: what of a map is shown. force: replace files that exist. resume: where a process
-        that made the same files was ended while it ran the net in tiles, go on with what it has
-        left. Whatever can be refused is before any engine starts. Raises OutputError, and NetError
-        for a class that the net does not have.
+        last. So is "boxes", of those that `classify_maps` was asked for, else those of
+        `BoxRules()`. view: what of a map is shown. force: replace files that exist. resume: where
+        a process that made the same files was ended while it ran the net in tiles, go on with what
+        it has left. Whatever can be refused is before any engine starts. Raises OutputError, and
+        NetError for a class that the net does not have.
         """
         view = view or MapView()
         self._mapper.check_class(view.class_)
+        if "boxes" in (outputs or {}):
+            from netsurgery.maps.box_rules import BoxSearch
+
+            (self._mapper.boxes or BoxSearch()).check(self._mapper.source)
         pictures = self._pictures()
         images = [image for _, image in pictures]
         inputs = self._inputs(images)

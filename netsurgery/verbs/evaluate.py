@@ -18,7 +18,7 @@ from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import Outputs
 from netsurgery.io.memory import Claim
 from netsurgery.io.wording import argument
-from netsurgery.maps.boxes import BoxRules, candidates, least_score
+from netsurgery.maps.box_rules import BoxRules, checked_box_scales
 from netsurgery.maps.class_names import ClassNames
 from netsurgery.maps.from_settings import open_mapper
 from netsurgery.net.state import TEST, NetState
@@ -47,8 +47,6 @@ __all__ = ["evaluate"]
 
 #: Bytes of a box that is kept until all are written, and in the file.
 _BOX = 600
-#: No picture is scaled by more.
-_MOST_SCALE = 100
 
 
 @checks_arguments()
@@ -111,7 +109,7 @@ def evaluate(
             f"{argument('--coco-results')}: a file of boxes, but none are asked for "
             f"({argument('--boxes')})"
         )
-    scales = _checked_scales(box_scales)
+    scales = checked_box_scales(box_scales)
     source, mapping = Path(annotations), dict(classes or {})
     read = read_annotations(source, Path(images), _mask_names(source, mapping))
     if boxes is not None:
@@ -121,7 +119,7 @@ def evaluate(
         model, engine = opened_model(stack, net, engine)
         mapper = stack.enter_context(open_mapper(
             as_settings(settings, preprocess), engine, blob=blob, size=size, stride=stride,
-            drop_labels=drop, state=state, model=model,
+            boxes=boxes, box_scales=scales, drop_labels=drop, state=state, model=model,
         ))  # fmt: skip
         if mapper.source.classes is None:
             mapper.load()  # which says what of the net is not known
@@ -130,8 +128,6 @@ def evaluate(
         background = None if own is None else names.find_background(own)
         numbers = match_classes(read.classes, names, mapping, read.source)
         scorer = Scorer(numbers, background, rules or TruthRules())
-        if boxes is not None:
-            least_score(boxes, mapper.source.is_probability, mapper.source.blob)
         file = None if coco_results is None else os.fspath(coco_results)
         ids = None if file is None else coco_ids(read)
         outputs = None if file is None else _outputs(file, mapper, read, force)
@@ -143,18 +139,6 @@ def evaluate(
                 outputs[file].write(as_coco_results(run.coco))
             written = (file,)
         return run.result(names, written)
-
-
-def _checked_scales(scales: Iterable[float]) -> tuple[float, ...]:
-    """Raises SettingsError for none, and for numbers that are no scale."""
-    checked = tuple(dict.fromkeys(map(float, scales)))
-    if not checked or not all(1 / _MOST_SCALE <= scale <= _MOST_SCALE for scale in checked):
-        listed = ", ".join(f"{scale:g}" for scale in checked) or "none"
-        raise SettingsError(
-            f"{argument('--box-scales')}: found {listed}, expected factors of the input's size, "
-            f"{1 / _MOST_SCALE:g} to {_MOST_SCALE}"
-        )
-    return checked
 
 
 def _mask_names(source: Path, mapping: Mapping[str, str]) -> tuple[str, ...] | None:
@@ -236,16 +220,7 @@ class _Run:
         for kind, note in class_map.notes.items():
             if kind != "engine":
                 self.notes.setdefault(kind, note)
-        if self.boxes is None:
-            return self.scorer.score(annotated, class_map)
-        least = least_score(self.boxes, class_map.is_probability, class_map.blob)
-        own = class_map.geometry.placement.input
-        parts = []
-        for scale in self.scales:
-            size = max(1, round(own[0] * scale)), max(1, round(own[1] * scale))
-            scaled = class_map if size == own else mapper.map(picture, size)
-            parts.append(candidates(scaled, least, self.scorer.background))
-        return self.scorer.score(annotated, class_map, parts, self.boxes.overlap)
+        return self.scorer.score(annotated, class_map)
 
     def _enter(self, picture: AnnotatedPicture, score: PictureScore | NetsurgeryError) -> None:
         if isinstance(score, NetsurgeryError):

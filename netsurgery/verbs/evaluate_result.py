@@ -15,7 +15,7 @@ from netsurgery.io.wording import counted
 
 if TYPE_CHECKING:
     from netsurgery.errors import NetsurgeryError
-    from netsurgery.maps.boxes import BoxRules
+    from netsurgery.maps.box_rules import BoxRules
     from netsurgery.training.box_score import BoxCounts, Outcome
     from netsurgery.training.score import ClassFigures, Confusion
 

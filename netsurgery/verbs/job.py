@@ -13,6 +13,7 @@ from netsurgery.formats.presets import PresetName
 from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.targets import STDOUT
+from netsurgery.maps.box_rules import BoxRules, box_search
 from netsurgery.maps.picture_options import AnyPictureOptions, as_picture_options
 from netsurgery.maps.scales import AnyScales, as_scales
 from netsurgery.net.state import TEST, NetState
@@ -36,6 +37,8 @@ def plan_job(
     size: AnyPictureOptions = "net",
     stride: int | None = None,
     scales: AnyScales | None = None,
+    boxes: BoxRules | None = None,
+    box_scales: Iterable[float] = (1.0,),
     blob: str | None = None,
     drop_labels: bool | None = None,
     preprocess: PresetName | None = None,
@@ -46,9 +49,10 @@ def plan_job(
     """The job of mapping pictures, in a folder: made, or gone on with where it is the same.
 
     images: paths. outputs, view, force: as in `ClassMaps.to_files`; where the outputs are to go,
-    which `Job.merge` has done. settings, size, stride, scales, blob, drop_labels, preprocess,
-    engine, state: as in `classify_maps`. Nothing is mapped yet: `Job.resume` does that. What the
-    engine is allowed to do, and where it is, is not in the plan: each `resume` is given it.
+    which `Job.merge` has done. settings, size, stride, scales, boxes, box_scales, blob,
+    drop_labels, preprocess, engine, state: as in `classify_maps`. Nothing is mapped yet:
+    `Job.resume` does that. What the engine is allowed to do, and where it is, is not in the plan:
+    each `resume` is given it.
 
     Whatever can be refused is, before anything is written. Raises what `classify_maps` and
     `to_files` raise, and JobError for a folder that holds another job.
@@ -75,8 +79,9 @@ def plan_job(
     drop = blob is not None if drop_labels is None else drop_labels
     plan = make_plan(
         names, as_settings(settings, preprocess), outputs=places, view=view or MapView(),
-        size=as_picture_options(size), stride=stride, scales=as_scales(scales), blob=blob,
-        drop_labels=drop, engine=engine, state=state, force=force,
+        size=as_picture_options(size), stride=stride, scales=as_scales(scales),
+        boxes=box_search(boxes, box_scales), blob=blob, drop_labels=drop, engine=engine,
+        state=state, force=force,
     )  # fmt: skip
     return Job(_placed(plan, Path(folder)))
 

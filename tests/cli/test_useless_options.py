@@ -80,9 +80,15 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
             for option in ("--width", "--smooth", "--range", "--font")
         },
         "--window": {
-            "": "without --json, --npz, --zarr, --geotiff, --picture, --html or --parquet"
+            "": "without --json, --npz, --zarr, --geotiff, --picture, --html, --parquet or --boxes"
         },
-        "--force": {"": "without --npy, --npz, --zarr, --geotiff, --picture, --html or --parquet"},
+        "--force": {
+            "": "without --npy, --npz, --zarr, --geotiff, --picture, --html, --parquet or --boxes"
+        },
+        **{
+            option: {"": "without --boxes"}
+            for option in ("--threshold", "--overlap", "--box-scales")
+        },
         "--workers": {"": "without --job"},
         "--on": {"": "without --job"},
     },
@@ -242,8 +248,8 @@ ALWAYS = """
     draw:--field draw:--fold draw:--format convert:--draw convert:--upsample
     setup:--class setup:--force convert:--force edit:--force transplant:--strict features:--force
     init:--seed install:--force info:--caffe-python
-    classify-map:--job merge:--force merge:--records resume:--allow resume:--caffe-python
-    resume:--on resume:--retry resume:--workers
+    classify-map:--boxes classify-map:--job merge:--boxes merge:--force merge:--records
+    resume:--allow resume:--caffe-python resume:--on resume:--retry resume:--workers
     evaluate:--annotations evaluate:--classes evaluate:--background evaluate:--boxes
     evaluate:--near evaluate:--far evaluate:--scale evaluate:--mask evaluate:--window
     plan:--annotations plan:--images plan:--classes plan:--background-class plan:--near
@@ -277,6 +283,7 @@ USEFUL = [
     ("classify-map", "x.png", "--class", "each", "--html", "o.html", "--picture", "o.png"),
     ("classify-map", "x.png", "--background", "3", "-q", "--json"),
     ("classify-map", "x.png", "--background", "3", "--npy", "o.npy"),
+    ("classify-map", "x.png", "--background", "3", "-q", "--boxes", "o.json", "--overlap", "1"),
     ("classify-map", "x.png", "--layout", "map", "--picture", "o.png", "--smooth"),
     ("classify-map", "x.png", "--layout", "map", "--picture", "o.png", "--alpha", "1"),
     ("features", "x.png", "--blob", "b", "--picture", "o.png", "--channels", "3", "--sort"),

@@ -23,6 +23,7 @@ from netsurgery.io.checksum import sha256_of
 from netsurgery.io.files import Outputs
 from netsurgery.io.targets import STDOUT, WrongOutput
 from netsurgery.io.wording import argument
+from netsurgery.maps.box_rules import BoxSearch
 from netsurgery.maps.picture_look import PictureLook
 from netsurgery.maps.picture_options import PictureOptions
 from netsurgery.maps.scales import Scales
@@ -65,6 +66,7 @@ class JobPlan:
     size: PictureOptions
     stride: int | None
     scales: Scales | None
+    boxes: BoxSearch | None
     blob: str | None
     drop_labels: bool
     state: NetState
@@ -81,7 +83,10 @@ class JobPlan:
 
     def suffix(self, kind: str) -> str:
         """The ending of a picture's output in the job's folder."""
-        return self.view.suffix if kind == "picture" else OUTPUTS[kind].suffix or f".{kind}"
+        output = OUTPUTS[kind]
+        if output.is_one_file or not output.suffix:  # a part of it is no file of its own kind
+            return f".{kind}"
+        return self.view.suffix if kind == "picture" else output.suffix
 
     def check_files(self) -> None:
         """Raise JobError where a file is not what it was when the job was planned."""
@@ -103,7 +108,8 @@ class JobPlan:
         options = as_engine_options(engine, choice)
         mapper = open_mapper(
             self.settings, options, blob=self.blob, size=self.size, stride=self.stride,
-            scales=self.scales, drop_labels=self.drop_labels, state=self.state,
+            scales=self.scales, **_asked(self.boxes), drop_labels=self.drop_labels,
+            state=self.state,
         )  # fmt: skip
         try:
             mapper.load()
@@ -129,6 +135,7 @@ class JobPlan:
             "settings": {key: _encoded(value) for key, value in settings.items()},
             "size": asdict(self.size),
             "scales": None if self.scales is None else _encoded(asdict(self.scales)),
+            "boxes": None if self.boxes is None else _encoded(self.boxes.to_json()),
             "state": asdict(self.state),
             "view": _encoded({**asdict(self.view), "look": _look(self.view.look)}),
         }
@@ -143,6 +150,7 @@ class JobPlan:
             "settings": Settings(**_decoded(record["settings"])),
             "size": PictureOptions(**record["size"]),
             "scales": record["scales"] and Scales(**_decoded(record["scales"])),
+            "boxes": record["boxes"] and BoxSearch.of_json(record["boxes"]),
             "state": NetState(**_decoded(record["state"])),
             "view": MapView(**{**view, "look": PictureLook(**view["look"])}),
         }
@@ -170,6 +178,7 @@ def make_plan(
     size: PictureOptions,
     stride: int | None,
     scales: Scales | None,
+    boxes: BoxSearch | None,
     blob: str | None,
     drop_labels: bool,
     engine: AnyEngine,
@@ -180,7 +189,7 @@ def make_plan(
     if isinstance(settings.mean, MeanPicture) or isinstance(settings.labels, tuple):
         raise JobError("a job's mean picture and labels are files, which every worker can read")
     with classify_maps(
-        images, settings, size=size, stride=stride, scales=scales, blob=blob,
+        images, settings, size=size, stride=stride, scales=scales, **_asked(boxes), blob=blob,
         drop_labels=drop_labels, engine=engine, state=state,
     ) as maps:  # fmt: skip
         job = maps.to_files(outputs, view, force=force)
@@ -195,6 +204,7 @@ def make_plan(
         size=size,
         stride=stride,
         scales=scales,
+        boxes=boxes,
         blob=blob,
         drop_labels=drop_labels,
         state=state,
@@ -233,6 +243,11 @@ def read_plan(path: Path) -> JobPlan:
         raise JobError(f"{path}: {error.strerror}") from error
     except (KeyError, TypeError, ValueError, NetsurgeryError) as error:
         raise JobError(f"{path}: is not a job's plan ({error})") from error
+
+
+def _asked(search: BoxSearch | None) -> dict[str, Any]:
+    """What a call of `classify_maps` is given to look for the same boxes."""
+    return {} if search is None else {"boxes": search.rules, "box_scales": search.scales}
 
 
 def _checksum(path: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from netsurgery.verbs.outputs import (
+    boxes,
     geotiff,
     hdf5,
     html_page,
@@ -48,6 +49,7 @@ OUTPUTS = {
         picture.OUTPUT,
         html_page.OUTPUT,
         parquet.OUTPUT,
+        boxes.OUTPUT,
         json_record.OUTPUT,
         text.OUTPUT,
     )

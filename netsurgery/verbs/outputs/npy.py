@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from netsurgery.io.files import OutputFile
-from netsurgery.io.npy import write_npy, write_npy_parts
 from netsurgery.verbs.outputs.record import Collection, Content, FeatureFile, MapView, Output
 
 if TYPE_CHECKING:
@@ -27,6 +26,8 @@ class NpyFile(FeatureFile):
         self._array, self._geometry = outputs
 
     def add(self, name: str, features: Features) -> None:
+        from netsurgery.io.npy import write_npy
+
         write_npy(self._array, features.values)
         self._geometry.write((json.dumps(features.to_json(), indent=2) + "\n").encode())
 
@@ -37,6 +38,7 @@ class NpyFile(FeatureFile):
 def _of_map(class_map: ClassMap, view: MapView) -> Content:
     if view.upsample is None:
         return _content(class_map.values)
+    from netsurgery.io.npy import write_npy_parts
     from netsurgery.maps.upsampled import Upsampled
 
     upsampled = Upsampled.of(class_map)
@@ -44,6 +46,8 @@ def _of_map(class_map: ClassMap, view: MapView) -> Content:
 
 
 def _content(values: NDArray[np.float32]) -> Content:
+    from netsurgery.io.npy import write_npy
+
     return lambda output: write_npy(output, values)
 
 
