@@ -15,7 +15,10 @@ def rewrite(net: NetDefinition, layers: list[DenseLayer]) -> str:
     """The text of `net` with these layers changed."""
     edits, names = net.prototxt.edits(), CropNames(net)
     for each in layers:
-        if each.shuffle is not None:
+        if each.cuts:
+            for cut in each.cuts:
+                edits.replace(cut.scalar.start, cut.scalar.end, str(cut.new))
+        elif each.shuffle is not None:
             write_for_any_size(edits, each.shuffle)
         elif each.apart:
             field = net.prototxt.field_of(each.layer.message)
