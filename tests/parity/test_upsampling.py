@@ -154,8 +154,8 @@ def middles(field: ReceptiveField, blob: Array) -> list[Places]:
 def between(values: Array, cells: list[Places], places: list[Places]) -> NDArray[np.float64]:
     """C x H x W values, interpolated from these cells to other places, and to 0 outside."""
     lines = []
-    for here, there in zip(cells, places, strict=True):
-        stride = here[1] - here[0]
-        lines.append(np.maximum(0, 1 - np.abs(there[:, None] - here) / stride))
+    for middle, place in zip(cells, places, strict=True):
+        stride = middle[1] - middle[0]
+        lines.append(np.maximum(0, 1 - np.abs(place[:, None] - middle) / stride))
     result: NDArray[np.float64] = np.einsum("yi,cij,xj->cyx", lines[0], values, lines[1])
     return result

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Placement", "Upsampling", "interpolated"]
+__all__ = ["GridPlacement", "Upsampling", "interpolated"]
 
 #: A number along height, and one along width.
 Steps = tuple[Fraction, Fraction]
@@ -58,7 +58,7 @@ class Upsampling:
 
 
 @dataclass(frozen=True)
-class Placement:
+class GridPlacement:
     """How a map is padded, spread and cropped, each along height and width."""
 
     stride: tuple[int, int]
@@ -67,7 +67,7 @@ class Placement:
     offset: tuple[int, int]
 
     @classmethod
-    def of(cls, stride: Steps, middle: Steps, cells: Shape, size: Shape) -> Placement:
+    def of(cls, stride: Steps, middle: Steps, cells: Shape, size: Shape) -> GridPlacement:
         """Where cells lie on a grid of `size` squares, all by height and width.
 
         stride: whole numbers of squares. middle: of the first cell, by the grid's edge: a whole
@@ -95,7 +95,7 @@ def interpolated(
     size_of: str,
     to: tuple[str, str],
     channels: int,
-    placement: Placement,
+    placement: GridPlacement,
     names: CropNames,
     rules: Sequence[str],
 ) -> tuple[Upsampling, list[str]]:

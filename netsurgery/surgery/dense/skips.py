@@ -18,7 +18,7 @@ from netsurgery.io.wording import argument
 from netsurgery.net.field import ReceptiveField
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.surgery.dense.crops import CropNames, layer_text
-from netsurgery.surgery.dense.interpolation import Placement, Upsampling, interpolated
+from netsurgery.surgery.dense.interpolation import GridPlacement, Upsampling, interpolated
 from netsurgery.surgery.plan import Refusal, refuse
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def fused(
     for skip in skips:
         scores = SkipScores(names.new(f"score_{skip.name}"), shape[1], skip.shape[1])
         written.append(_scores(scores, skip.blob, rules))
-        placement = Placement.of(
+        placement = GridPlacement.of(
             _steps(field, skip.field), _first(field, skip.field), shape[2:], skip.shape[2:]
         )
         to = f"upscore_{skip.name}", f"upscore_{skip.name}_cropped"

@@ -17,7 +17,7 @@ from netsurgery.net.net import Layer, NetDefinition
 from netsurgery.net.shapes import infer
 from netsurgery.surgery.convolution.plan import ConvolutionPlan
 from netsurgery.surgery.dense.crops import CropNames, rules_beside
-from netsurgery.surgery.dense.interpolation import Placement, interpolated
+from netsurgery.surgery.dense.interpolation import GridPlacement, interpolated
 from netsurgery.surgery.dense.skips import Fusion, find_skips, fused
 from netsurgery.surgery.plan import Refusal, refuse
 
@@ -53,7 +53,7 @@ def with_upsampled_map(plan: ConvolutionPlan, skips: Sequence[str] = ()) -> Conv
     names, rules = CropNames(net), rules_beside(net, writer)
     fusions, written = fused(joined, blob, shapes[blob], known, names, rules)
     size = shapes[known.input][2:]
-    placement = Placement.of(grid.stride, grid.middle, shape[2:], size)
+    placement = GridPlacement.of(grid.stride, grid.middle, shape[2:], size)
     upsampling, layers = interpolated(
         fusions[-1].blob if fusions else blob,
         known.input,
