@@ -309,6 +309,57 @@ def test_drawn_nets_see_what_they_saw(
         assert result.old_cells <= WITHIN
 
 
+@settings(max_examples=60, deadline=None)
+@given(drawn=nets())
+def test_step_by_step_or_at_once_is_one_text(drawn: tuple[str, tuple[int, int]]) -> None:
+    """A net that was made finer is made finer still: crops and dilations move along."""
+    old = NetDefinition.of(Prototxt.parse(drawn[0]))
+    (blob,) = old.outputs
+    strides = finer_strides(fields(old)[blob].stride)
+    steps = [(a, b) for a in strides for b in strides if a > b and a % b == 0]
+    for first, second in steps:
+        try:
+            at_once, step = plan_dense(old, second), plan_dense(old, first)
+        except ns.SurgeryError:  # padded poolings, and those that keep a stride
+            continue
+        assert plan_dense(step.new, second).text == at_once.text
+
+
+def test_crops_move_with_their_cells() -> None:
+    """In the second step the pooling is crops already, which an author might have written."""
+    layers = [
+        FIRST,
+        conv("c2", "c1", "kernel_size: 1 stride: 2"),
+        layer("ReLU", "r", "c2"),
+        pool("p", "r", "kernel_size: 3 pad: 1"),
+        pool("q", "p", "kernel_size: 2", "AVE"),
+    ]
+    step = plan_dense(net(*layers), 2)
+    plan = plan_dense(step.new, 1)
+    assert plan.text == plan_dense(net(*layers), 1).text
+    what = {each.name: each.what for each in plan.layers}
+    assert what["p_rows_slice"] == "slice_point 4 becomes 8"
+    assert what["p_rows_1"] == "offset 2 becomes 4"
+    assert what["p_padded"] == "pad 2 becomes 4"
+    assert "p_rows_0" not in what  # it begins at 0
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        # What the Slice gives first is read: its rows would be others.
+        ((layer("Slice", "s", "c1", 'top: "t" slice_param { axis: 2 slice_point: 4 }'),
+          conv("c2", "s", "kernel_size: 1"), conv("c3", "t", "kernel_size: 1")),
+         "layer 's': Slice cuts or joins rows or columns"),
+        ((conv("d", "x", "kernel_size: 5 stride: 1"), layer("Crop", "k", "c1 d2", "")),
+         "layer 'k': Crop cuts a map to the size of one of another stride"),
+    ],
+)  # fmt: skip
+def test_cuts_that_cannot_move(layers: tuple[str, ...], words: str) -> None:
+    beside = conv("d2", "x", "kernel_size: 3 stride: 4")
+    assert words in refusals(FIRST, beside, *layers)
+
+
 # Shift and stitch.
 
 

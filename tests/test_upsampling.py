@@ -10,7 +10,7 @@ import pytest
 import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.maps.upsampled import Upsampled
-from netsurgery.surgery.dense.upsampling import Upsampling
+from netsurgery.surgery.dense.interpolation import Upsampling
 
 NET = """input: "x" input_shape { dim: [1, 1, 16, 16] }
 layer { name: "c" type: "Convolution" bottom: "x" top: "c"
@@ -146,3 +146,111 @@ def test_hdf5_and_an_open_net() -> None:
             np.testing.assert_array_equal(weight, weight[::-1])
             assert weight.shape == (3, 1, 7, 7) or weight.shape == (3, 1, 8, 8)
             assert float(weight.max()) > 0.7
+
+
+RAMP = """input: "x" input_shape { dim: [1, 1, 56, 72] }
+layer { name: "c1" type: "Convolution" bottom: "x" top: "c1"
+  convolution_param { num_output: 1 kernel_size: 3 stride: 2 pad: 1 bias_term: false } }
+layer { name: "p1" type: "Pooling" bottom: "c1" top: "p1"
+  pooling_param { pool: AVE kernel_size: 2 stride: 2 } }
+layer { name: "c2" type: "Convolution" bottom: "p1" top: "c2"
+  convolution_param { num_output: 1 kernel_size: 3 pad: 3 bias_term: false } }
+layer { name: "p2" type: "Pooling" bottom: "c2" top: "p2"
+  pooling_param { pool: AVE kernel_size: %d stride: 2 } }
+layer { name: "c3" type: "Convolution" bottom: "p2" top: "c3"
+  convolution_param { num_output: 1 kernel_size: 3 pad: 1 bias_term: false } }
+layer { name: "g" type: "Pooling" bottom: "c3" top: "g"
+  pooling_param { pool: AVE global_pooling: true } }
+layer { name: "fc" type: "InnerProduct" bottom: "g" top: "fc"
+  inner_product_param { num_output: 1 } }
+"""
+
+
+@pytest.mark.parametrize("kernel", [2, 3])
+def test_a_ramp_comes_out_where_it_went_in(kernel: int) -> None:
+    """Every layer takes means, so that what it makes of a ramp is the ramp at its cells' middles.
+
+    So whichever map is scored alone, each pixel is the ramp at that pixel, off the padded edges.
+    """
+    write(RAMP % kernel)
+    rows, columns = np.ogrid[:56, :72]
+    ramp = (0.25 * rows + 0.125 * columns).astype(np.float32)
+    scores = ("fc-conv", "score_p1", "score_c1")
+    with ns.convert(
+        "net.prototxt", "w.caffemodel", before_pooling=True, upsample=True, skip=["c1", "p1"]
+    ).net as net:
+        for name in ("c1", "c2", "c3"):
+            net.params[name][0][...] = 1 / 9
+        assert not any(net.params[name][number].any() for name in scores[1:] for number in (0, 1))
+        for scored in scores:
+            for name in scores:
+                net.params[name][0][...] = float(name == scored)
+                net.params[name][1][...] = 0
+            pixels = net.forward(x=ramp[None, None])["fc-conv_upsampled"][0, 0]
+            inside = np.s_[24:-24, 24:-24]
+            np.testing.assert_allclose(pixels[inside], ramp[inside], rtol=0, atol=2e-5)
+
+
+def test_skips_in_any_order_are_the_same_text(capsys: pytest.CaptureFixture[str]) -> None:
+    write(RAMP % 2)
+    words = ["convert", "net.prototxt", "w.caffemodel", "--before-pooling", "--upsample"]
+    texts = []
+    for number, skips in enumerate((["p1", "c1"], ["c1", "p1"])):
+        more = [word for name in skips for word in ("--skip", name)]
+        assert run([*words, *more, "-o", str(number), "--engine", "embedded"]) == 0
+        texts.append(Path(f"{number}/net_full_conv.prototxt").read_text())
+        shown = capsys.readouterr().out
+        assert (
+            "note: on the way the scores of 'p1' are added, by Convolution 'score_p1': zeros until "
+            "it is trained"
+        ) in shown
+    assert texts[0] == texts[1]
+    assert texts[0].index("fuse_p1") < texts[0].index("fuse_c1")
+    with ns.Net("0/net_full_conv.prototxt", "0/w_full_conv.caffemodel") as net:
+        assert [net.params[name][0].shape for name in ("score_p1", "score_c1")] == [
+            (1, 1, 1, 1)
+        ] * 2
+
+
+@pytest.mark.parametrize(
+    ("skips", "what"),
+    [
+        (["p3"], "layer 'p3': the net has no such layer"),
+        (["p1", "p1"], "--skip p1 is named twice"),
+        (["p2"], "layer 'p2': its total stride is 8 x 8; expected a smaller one that divides that "
+         "of the map, 8 x 8"),
+        (["p1", "c2"], "layer 'c2': its total stride is 4 x 4; expected a smaller one that divides "
+         "that of 'p1', 4 x 4"),
+        (["fc-conv"], "layer 'fc-conv': it does not come before layer 'fc-conv', which makes"),
+        (["s"], "layer 's': it (Silence) makes no blob"),
+        (["f"], "layer 'f': where the cells of 'f' lie is not known"),
+        (["q"], "layer 'q': the cells of the map lie neither on its cells nor halfway between"),
+    ],
+)  # fmt: skip
+def test_a_skip_that_cannot_be_is_named(
+    skips: list[str], what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beside = """layer { name: "s" type: "Silence" bottom: "p1" }
+layer { name: "f" type: "Flatten" bottom: "p1" top: "f" }
+layer { name: "sf" type: "Silence" bottom: "f" }
+layer { name: "q" type: "Convolution" bottom: "x" top: "q"
+  convolution_param { num_output: 1 kernel_size: 2 stride: 4 } }
+layer { name: "sq" type: "Silence" bottom: "q" }
+"""
+    head, first, rest = (RAMP % 2).partition('layer { name: "p2"')
+    write(head + beside + first + rest)
+    more = [word for name in skips for word in ("--skip", name)]
+    words = ["convert", "net.prototxt", "w.caffemodel", "--before-pooling", "--upsample"]
+    assert run([*words, "--engine", "embedded", *more]) == 1
+    error = capsys.readouterr().err
+    assert what in error
+    assert error.count("\n") == 1
+    assert not Path("netsurgery.toml").exists()
+
+
+def test_a_skip_without_a_map_of_pixels(capsys: pytest.CaptureFixture[str]) -> None:
+    write(NET)
+    assert run(["convert", "net.prototxt", "w.caffemodel", "--skip", "c"]) == 2
+    assert "--skip adds finer maps to the one of --upsample; give both" in capsys.readouterr().err
+    with pytest.raises(ns.SurgeryError, match="skip adds finer maps to the one of upsample"):
+        ns.convert("net.prototxt", "w.caffemodel", skip="c")

@@ -102,6 +102,17 @@ __all__ = ["command"]
         "Deconvolution of fixed weights and a Crop, as FCN-32s does.",
     )
 )
+@headed(BETWEEN)(
+    click.option(
+        "--skip",
+        "skips",
+        multiple=True,
+        metavar="LAYER",
+        shell_complete=of_net("complete_layer"),
+        help="With --upsample: add the finer map of this layer on the way, as in FCN-16s and "
+        "FCN-8s, by a Convolution whose scores are zeros until it is trained; repeatable.",
+    )
+)
 @click.option(
     "--verify",
     is_flag=True,
@@ -132,6 +143,7 @@ def command(
     map_size: tuple[int, int] | None,
     stride: int | None,
     upsample: bool,
+    skips: tuple[str, ...],
     verify: bool,
     dry_run: bool,
     preprocess: Settings,
@@ -171,6 +183,8 @@ def command(
             "--verify compares cells with the classifier on their windows; scores of --upsample "
             "lie between them"
         )
+    if skips and not upsample:
+        raise click.UsageError("--skip adds finer maps to the one of --upsample; give both")
     with bytes_written(quiet) as progress:
         result = convert(
             prototxt,
@@ -185,6 +199,7 @@ def command(
             map_size=map_size,
             stride=stride,
             upsample=upsample,
+            skip=skips,
             keep_global_pooling=keep_global_pooling,
             before_pooling=before_pooling,
             skip_refused=on_refusal == "skip",

@@ -63,6 +63,9 @@ Permute and the like. The new net computes what the old one computes with zeros 
 the weights that read a removed output. If a layer in between mixes all channels,
 or its type is unknown, the operation is refused.
 
+decimate drops weights too, and what it prints says which: the net computes something
+else then, and is to be trained further.
+
 `=`, fold and split-batch-norm can be repeated without effect. All others change
 the net again; rgb-to-grey and grey-to-rgb are refused the second time.
 

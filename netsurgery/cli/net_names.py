@@ -27,6 +27,7 @@ __all__ = [
     "complete_blob",
     "complete_class",
     "complete_input_shape",
+    "complete_layer",
     "complete_layers",
     "complete_operation",
     "complete_pair",
@@ -55,6 +56,11 @@ def complete_layers(ctx: click.Context, _: click.Parameter, incomplete: str) -> 
     layers = [layer for layer in _net(ctx).layers if types.is_a(layer, types.INNER_PRODUCT)]
     items = _items((each.name for each in layers if each.name not in listed), last)
     return [CompletionItem(f"{before}{item.value}") for item in items]
+
+
+def complete_layer(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
+    """Any layer of the net."""
+    return _items((layer.name for layer in _net(ctx).layers), incomplete)
 
 
 def complete_param(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:

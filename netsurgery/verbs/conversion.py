@@ -33,6 +33,7 @@ from netsurgery.surgery.convolution.weights import (
     WeightsMatch,
     added_layers,
     convolution_changes,
+    new_params,
 )
 from netsurgery.verbs.convert_settings import SettingsOutcome, plan_settings
 from netsurgery.verbs.default_names import default_prototxt, default_weights
@@ -237,8 +238,9 @@ def _move(
                 for move in plan.moves:
                     if move.columns is not None:
                         _gather(before, after, move)
-                if plan.upsampling is not None:
-                    after.set_param(plan.upsampling.layer, 0, plan.upsampling.weight())
+                for name, params in new_params(plan).items():
+                    for number, param in enumerate(params):
+                        after.set_param(name, number, param)
                 _save(after.save, target)
                 return caffe.description, ""
             # Reached where Caffe refused a net, which `fall_back` made a note.

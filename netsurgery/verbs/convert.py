@@ -51,6 +51,7 @@ def convert(
     keep_global_pooling: bool = False,
     before_pooling: bool = False,
     upsample: bool = False,
+    skip: str | Iterable[str] = (),
     skip_refused: bool = False,
     settings: Settings | AnyPath | None = None,
     engine: AnyEngine = "auto",
@@ -77,7 +78,9 @@ def convert(
     the classifier's score, before a Softmax (a class activation map). The input keeps its size
     unless `input_size` or `map_size` says otherwise; not with `keep_global_pooling` or `verify`.
     upsample: interpolate the map to a score for each pixel of the input, by a Deconvolution of
-    fixed weights and a Crop, as FCN-32s does; not with `verify`.
+    fixed weights and a Crop, as FCN-32s does; not with `verify`. skip: the layer or layers whose
+    finer maps are added on the way, as in FCN-16s and FCN-8s: by scores of zeros, to be trained;
+    with `upsample` only.
     skip_refused: leave layers that cannot be converted, instead of refusing all. settings: the
     net's preprocessing and labels, which the new netsurgery.toml remembers. engine: what moves
     params into files (the numbers are the same) and verifies. verify: run both nets on the same
@@ -106,6 +109,12 @@ def convert(
         raise SurgeryError(
             f"{argument('--verify')} compares cells with the classifier on their windows, and "
             f"scores of {argument('--upsample')} lie between them"
+        )
+    skips = as_names(skip, "skip")
+    if skips and not upsample:
+        raise SurgeryError(
+            f"{argument('--skip')} adds finer maps to the one of {argument('--upsample')}; give "
+            "both"
         )
     names = None if layers is None else as_names(layers, "layers")
     if names == []:
@@ -141,7 +150,7 @@ def convert(
         if upsample:
             from netsurgery.surgery.dense.upsampling import with_upsampled_map
 
-            plan = with_upsampled_map(plan)
+            plan = with_upsampled_map(plan, skips)
         options, chosen = as_engine_options(engine), as_settings(settings)
         # Only the plan has the channels and maps that the settings must fit.
         check_settings(plan, chosen)

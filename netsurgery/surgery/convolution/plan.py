@@ -47,7 +47,8 @@ from netsurgery.surgery.convolution.walk import analyze
 from netsurgery.surgery.plan import Refusal, refuse
 
 if TYPE_CHECKING:
-    from netsurgery.surgery.dense.upsampling import Upsampling
+    from netsurgery.surgery.dense.interpolation import Upsampling
+    from netsurgery.surgery.dense.skips import Fusion
 
 __all__ = ["ConvolutionPlan", "ParamMove", "Resize", "plan_convolution"]
 
@@ -82,7 +83,7 @@ class ConvolutionPlan(ShortRepr):
     as known. renames: blob -> its new name (for what a removed layer made: what it had read).
     notes: what the user should know. activation_maps: blobs whose mean over all cells is what the
     old net gives, where global poolings are removed. upsampling: the layer that makes the map as
-    large as the input.
+    large as the input. fusions: the finer maps that are added to it before, coarsest first.
 
     >>> import netsurgery as ns
     >>> plan = ns.convert("prototxt/digits_deploy.prototxt", map_size=(4, 6)).plan
@@ -102,6 +103,7 @@ class ConvolutionPlan(ShortRepr):
     notes: tuple[str, ...]
     activation_maps: tuple[str, ...] = ()
     upsampling: Upsampling | None = None
+    fusions: tuple[Fusion, ...] = ()
 
     @property
     def text(self) -> str:
@@ -393,7 +395,6 @@ def _move(each: ConvertedLayer, suffix: str, shapes: Shapes) -> ParamMove:
     old = shapes.params[each.layer.name]
     transpose = types.keeps_turned(each.layer)
     inputs, outputs = old[0] if transpose else old[0][::-1]
-    height, width = each.kernel
-    weight = (outputs, inputs // (height * width), height, width)
+    weight = (outputs, inputs // (each.kernel[0] * each.kernel[1]), *each.kernel)
     name = each.layer.name
     return ParamMove(name, name + suffix, old, (weight, *old[1:]), transpose, each.columns)

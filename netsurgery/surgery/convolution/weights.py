@@ -7,8 +7,10 @@ weight that is kept K x O (``transpose: true``) is turned on the way.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from netsurgery.formats.caffemodel import FIELDS, ModelLayer
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
@@ -23,7 +25,11 @@ from netsurgery.surgery.columns import gathered, to_natural, transposed
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, ParamMove
 from netsurgery.surgery.plan import Refusal, refuse
 
-__all__ = ["WeightsMatch", "added_layers", "convolution_changes", "match_weights"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["WeightsMatch", "added_layers", "convolution_changes", "match_weights", "new_params"]
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ def convolution_changes(plan: ConvolutionPlan, model: WeightsFile) -> dict[str, 
 
 def added_layers(plan: ConvolutionPlan, model: WeightsFile) -> list[NewLayer]:
     """The layers that the model lacks: of every split InnerProduct all branches but the first, and
-    the Deconvolution that upsamples the map."""
+    the layers that upsample the map."""
     seen: set[str] = set()
     added = []
     for move in plan.moves:
@@ -117,11 +123,22 @@ def added_layers(plan: ConvolutionPlan, model: WeightsFile) -> list[NewLayer]:
             blobs = _branch_blobs(model.layer(move.layer), move)
             added.append(NewLayer(new.name, new.type, new.bottoms, new.tops, blobs))
         seen.add(move.layer)
-    if plan.upsampling is not None:
-        new = plan.new.layer(plan.upsampling.layer)
-        blob = NewBlob(plan.upsampling.shape, plan.upsampling.chunks)
-        added.append(NewLayer(new.name, new.type, new.bottoms, new.tops, (blob,)))
+    for name, params in new_params(plan).items():
+        new = plan.new.layer(name)
+        blobs = tuple(NewBlob(param.shape, partial(_bytes_of, param)) for param in params)
+        added.append(NewLayer(new.name, new.type, new.bottoms, new.tops, blobs))
     return added
+
+
+def new_params(plan: ConvolutionPlan) -> dict[str, tuple[NDArray[np.float32], ...]]:
+    """The params of the layers that upsample the map, which no layer of the old net became."""
+    layers = [each for fusion in plan.fusions for each in (fusion.scores, fusion.upsampling)]
+    last = [] if plan.upsampling is None else [plan.upsampling]
+    return {layer.layer: layer.params for layer in (*layers, *last)}
+
+
+def _bytes_of(param: NDArray[np.float32]) -> Iterator[memoryview]:
+    yield param.reshape(-1).data.cast("B")
 
 
 def _branch(plan: ConvolutionPlan, layer: WeightsLayer, move: ParamMove) -> LayerChange:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from netsurgery.formats.prototxt import insert_field
-from netsurgery.formats.textformat import Edits, Message, Scalar
-from netsurgery.net import types
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.shuffle import write_for_any_size
 from netsurgery.surgery.dense.crops import CropNames, pooling_by_crops
 from netsurgery.surgery.dense.walk import DenseLayer
+from netsurgery.surgery.window_text import set_window
 
 __all__ = ["rewrite"]
 
@@ -17,61 +15,16 @@ def rewrite(net: NetDefinition, layers: list[DenseLayer]) -> str:
     """The text of `net` with these layers changed."""
     edits, names = net.prototxt.edits(), CropNames(net)
     for each in layers:
-        if each.shuffle is not None:
+        if each.cuts:
+            for cut in each.cuts:
+                edits.replace(cut.scalar.start, cut.scalar.end, str(cut.new))
+        elif each.shuffle is not None:
             write_for_any_size(edits, each.shuffle)
         elif each.apart:
             field = net.prototxt.field_of(each.layer.message)
             edits.replace(field.start, field.end, pooling_by_crops(net, each, names))
         else:
-            _set_window(edits, each)
+            assert each.old is not None
+            assert each.new is not None
+            set_window(edits, each.layer, each.old, each.new)
     return edits.apply()
-
-
-def _set_window(edits: Edits, each: DenseLayer) -> None:
-    """The new stride, padding and dilation, where they differ from the old ones."""
-    name = types.message_of(each.layer)
-    param = each.layer.message.message(name) if name else None
-    assert param is not None
-    assert each.old is not None
-    assert each.new is not None
-    _set(edits, param, "stride", each.old.stride, each.new.stride)
-    _set(edits, param, "pad", each.old.pad, each.new.pad)
-    # DeepLab's name for it.
-    holes = any(param.all(name) for name in ("hole", "hole_h", "hole_w"))
-    _set(edits, param, "hole" if holes else "dilation", each.old.dilation, each.new.dilation)
-    engine = param.scalar("engine")
-    # layer_factory.cpp: a CUDNN convolution with a dilation ends Caffe.
-    if engine is not None and engine.as_word() in ("CUDNN", "2") and set(each.new.dilation) != {1}:
-        edits.replace(engine.start, engine.end, "CAFFE")
-
-
-def _set(
-    edits: Edits, param: Message, name: str, old: tuple[int, ...], new: tuple[int, ...]
-) -> None:
-    """One of a window's numbers, along height and width, in the author's own spelling."""
-    if old == new:
-        return
-    sides = [param.scalar(f"{name}_{side}") for side in "hw"]
-    listed = param.scalars(name)
-    if any(sides):
-        for side, number in zip(sides, new, strict=True):
-            _put(edits, side, number)
-    elif len(listed) == len(new) or (listed and len(set(new)) == 1):
-        for scalar, number in zip(listed, new, strict=False):
-            _put(edits, scalar, number)
-    elif listed and name in ("stride", "pad"):
-        (field,) = param.all(name)
-        text = f"{name}_h: {new[0]} {name}_w: {new[1]}"
-        edits.replace(field.start, field.end, text)
-    elif listed:  # two of a repeated field
-        (field,) = param.all(name)
-        edits.replace(field.start, field.end, f"{name}: {new[0]} {name}: {new[1]}")
-    else:
-        numbers = new[:1] if len(set(new)) == 1 else new
-        for number in numbers:
-            insert_field(edits, param.fields[-1], f"{name}: {number}")
-
-
-def _put(edits: Edits, scalar: Scalar | None, number: int) -> None:
-    if scalar is not None:
-        edits.replace(scalar.start, scalar.end, str(number))

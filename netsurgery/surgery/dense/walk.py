@@ -19,6 +19,7 @@ from netsurgery.net.shapes import Shapes, givable
 from netsurgery.net.shuffle import Shuffle, channel_shuffles
 from netsurgery.net.types.record import Role, Signs, Space
 from netsurgery.net.windows import Window, pool_out
+from netsurgery.surgery.dense.cuts import MovedCut, moved_cuts
 from netsurgery.surgery.plan import Refusal
 
 __all__ = ["DenseLayer", "walk"]
@@ -28,10 +29,11 @@ _ONE = (1, 1)
 
 @dataclass(frozen=True)
 class DenseLayer:
-    """A layer that changes: its window before and after; None of both for a channel shuffle.
+    """A layer that changes: its window before and after; None of both where it has none.
 
     apart: whether it becomes layers of their own, as it is a pooling of windows with gaps. hangs:
-    whether its last windows hung over the edge, farther than the new ones reach.
+    whether its last windows hung over the edge, farther than the new ones reach. shuffle: a channel
+    shuffle that it ends. cuts: what becomes of the numbers of one that cuts off rows or columns.
     """
 
     layer: Layer
@@ -40,6 +42,7 @@ class DenseLayer:
     apart: bool = False
     hangs: bool = False
     shuffle: Shuffle | None = None
+    cuts: tuple[MovedCut, ...] = ()
 
     @property
     def name(self) -> str:
@@ -61,6 +64,8 @@ class DenseLayer:
     @property
     def what(self) -> str:
         """What becomes of it, in words."""
+        if self.cuts:
+            return ", ".join(cut.what for cut in self.cuts)
         if self.old is None or self.new is None:
             return "written for maps of any size"
         said = []
@@ -91,7 +96,7 @@ class _DenseWalk:
     """
 
     def __init__(self, net: NetDefinition, shapes: Shapes, stride: int) -> None:
-        self.shapes, self.stride = shapes, stride
+        self.net, self.shapes, self.stride = net, shapes, stride
         self.in_v1 = net.prototxt.generation == "V1"
         self.shuffles = {each.layers[2]: each for each in channel_shuffles(net, shapes)}
         self.known: dict[str, ReceptiveField] = {}
@@ -168,6 +173,12 @@ class _DenseWalk:
             )
         if None in tops.values():
             return self._cannot(layer, "moves cells to places that are not known")
+        cuts = None
+        if layer.bottoms and layer.bottoms[0] in before:
+            of = layer.bottoms[0]
+            cuts = moved_cuts(self.net, layer, self.shapes.blobs[of], before[of])
+        if cuts is not None:
+            return self._cut(layer, cuts, after)
         if space is Space.SLIDING:
             return self._slide(layer, before, tops, after)
         if space in (Space.POINTWISE, Space.JOINING):
@@ -179,6 +190,14 @@ class _DenseWalk:
 
     def _cannot(self, layer: Layer, reason: str, remedy: str = "") -> Refusal:
         return Refusal(layer.name, f"{layer.type} {reason}", remedy or _at_run_time())
+
+    def _cut(
+        self, layer: Layer, cuts: tuple[MovedCut, ...], after: Mapping[str, tuple[int, int]]
+    ) -> DenseLayer | Refusal | None:
+        """What cuts rows or columns off, to the size of another map perhaps."""
+        if len({*after.values(), *(self.cells.get(blob, _ONE) for blob in layer.bottoms)}) > 1:
+            return self._cannot(layer, "cuts a map to the size of one of another stride")
+        return DenseLayer(layer, None, None, cuts=cuts) if cuts else None
 
     def _pass_on(
         self,

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["apply_cuts", "cut_layer", "edit_as_expected"]
+__all__ = ["apply_cuts", "cut_layer", "edit_as_expected", "own_params"]
 
 #: Field numbers in ConvolutionParameter; num_output has the same one in the other messages.
 _NUM_OUTPUT, _GROUP = 1, 5
@@ -98,9 +98,9 @@ def cut_layer(follow: Follower, layer: Layer, edits: Edits) -> None:
         _set_dim(follow, layer, edits)
 
 
-def _params(follow: Follower, layer: Layer) -> list[Array]:
+def own_params(work: EditSession, layer: Layer) -> list[Array]:
     """The layer's params. Raises SurgeryError for others than the net's, and for shared ones."""
-    work, name = follow.work, layer.name
+    name = layer.name
     work.layer(name)
     # The model has its params under the same name, and they would be cut along with these.
     if work.net.prototxt.layer_names[name] > 1:
@@ -116,7 +116,7 @@ def _cut_by_channel(follow: Follower, layer: Layer) -> None:
     if not axes:
         return
     cut = follow.cuts[follow.tops(layer)[0]]
-    values = _params(follow, layer)
+    values = own_params(follow.work, layer)
     for index, axis in axes.items():
         follow.work.set_param(layer.name, index, take(values[index], cut.rows, axis))
         follow.work.describe(layer.name, index, _left(cut.rows, cut.old, "channels"))
@@ -143,7 +143,7 @@ class _Rows(NamedTuple):
 def _cut_weighted(follow: Follower, layer: Layer, edits: Edits) -> None:
     """A layer's weight, bias, num_output and group."""
     work, name, group = follow.work, layer.name, group_of(follow.work.shapes, layer)
-    weight, *bias = _params(follow, layer)
+    weight, *bias = own_params(work, layer)
     blocks = _by_group(layer, weight, group)
     rows = _rows(follow, layer, blocks)
     work.set_param(name, 0, _back(layer, _cut_blocks(blocks, rows)))
@@ -171,7 +171,7 @@ def _set_number(
     if scalar is None:  # a fork's, which has one for each channel
         return
     edits.replace(scalar.start, scalar.end, str(value))
-    follow.work.fields.setdefault(layer.name, {})[number] = value
+    follow.work.fields.setdefault(layer.name, {})[number] = (value,)
 
 
 def _rows(follow: Follower, layer: Layer, blocks: Array) -> _Rows:
@@ -296,12 +296,14 @@ def _set_dim(follow: Follower, layer: Layer, edits: Edits) -> None:
         edits.replace(dim.start, dim.end, str(len(cut.rows)))
 
 
-def edit_as_expected(work: EditSession, edits: Edits, blobs: Mapping[str, Shape]) -> None:
+def edit_as_expected(
+    work: EditSession, edits: Edits, blobs: Mapping[str, Shape], *, maps_grow: bool = False
+) -> None:
     """The net becomes what its edited text says.
 
     blobs: the new shape of each blob whose shape changes. Every other blob keeps its shape, and
-    every param has the shape that it has in the session. Raises SurgeryError where that is not
-    so.
+    every param has the shape that it has in the session. maps_grow: maps may have more rows and
+    columns than that. Raises SurgeryError where that is not so.
     """
     # Before the edit, while `work.shapes` are the old net's.
     expected = {**work.shapes.blobs, **blobs}
@@ -316,9 +318,15 @@ def edit_as_expected(work: EditSession, edits: Edits, blobs: Mapping[str, Shape]
         raise SurgeryError(f"the net would not fit together any more: {error}") from None
     for name, shape in expected.items():
         new = shapes.blobs.get(name)
-        if new != shape:
+        if new != shape and not (maps_grow and _grown(shape, new)):
             what = "of no known shape" if new is None else shape_text(new)
             raise SurgeryError(f"blob {name!r} would be {what}, expected {shape_text(shape)}")
     for name, its in params.items():
         if shapes.params.get(name) != its:
             raise SurgeryError(f"the shapes of layer {name!r}'s params would depend on it")
+
+
+def _grown(shape: Shape, new: Shape | None) -> bool:
+    """Whether `new` is a map of at least as many rows and columns, and as many channels."""
+    same = new is not None and (len(new), new[:2]) == (len(shape), shape[:2])
+    return new is not None and same and all(a <= b for a, b in zip(shape, new, strict=True))

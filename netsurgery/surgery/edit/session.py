@@ -69,7 +69,7 @@ class EditSession:
     """model: the net and its weights as they were. net: as it is now.
 
     notes: what the user should know. saved: file name -> array to write beside the outputs.
-    fields: layer -> {field number: value} to change in the layer's own record in the model (None
+    fields: layer -> {field number: values} to change in the layer's own record in the model (none
     removes the field). added: layers whose params are all new, the model having none of that name
     or those being removed.
     """
@@ -80,7 +80,7 @@ class EditSession:
         self.saved: dict[str, Array] = {}
         self.removed: dict[str, None] = {}
         self.added: dict[str, None] = {}
-        self.fields: dict[str, dict[int, int | None]] = {}
+        self.fields: dict[str, dict[int, tuple[int, ...]]] = {}
         self.arrays: dict[ParamKey, Array] = {}
         self._shapes: Shapes | None = None
         self._copies: dict[ParamKey, ParamKey | None] = {}
@@ -118,6 +118,15 @@ class EditSession:
     def describe(self, layer: str, index: int | None, what: str) -> None:
         """Say what the operation does to a param, or (None) why a layer is removed or added."""
         self._whats[layer, index] = what
+
+    def dropped(self) -> dict[str, int]:
+        """How many numbers of each layer's params the operation has dropped so far."""
+        counts: dict[str, int] = {}
+        for change in self._params.values():
+            count = 0 if change.shape is None else prod(change.shape) - prod(change.new_shape)
+            if count > 0:
+                counts[change.layer] = counts.get(change.layer, 0) + count
+        return counts
 
     def record(self, change: ParamChange) -> None:
         """Take note of a param that was changed in place."""

@@ -109,7 +109,7 @@ def _chunks(array: Array) -> Chunks:
     return chunks
 
 
-def _record(layer: WeightsLayer, fields: Mapping[int, int | None]) -> dict[int, bytes]:
+def _record(layer: WeightsLayer, fields: Mapping[int, tuple[int, ...]]) -> dict[int, bytes]:
     """The layer's own message with some of its numbers changed, where it has one."""
     if not isinstance(layer, ModelLayer) or not fields:
         return {}
@@ -129,5 +129,5 @@ def _record(layer: WeightsLayer, fields: Mapping[int, int | None]) -> dict[int, 
     # Caffe reads none of it (net.cpp, CopyTrainedLayersFrom): what was left out stays so.
     if not any(old.number == number for old in layer.fields()):
         return {}
-    new = [varint_field(key, value) for key, value in fields.items() if value is not None]
+    new = [varint_field(key, value) for key, values in fields.items() for value in values]
     return {number: b"".join([*new, *unchanged])}

@@ -20,6 +20,7 @@ _NAMES = {
     "first_layers": "swap-input-channels fold-scale fold-mean",
     "grey": "rgb-to-grey grey-to-rgb",
     "outputs": "outputs",
+    "decimate": "decimate",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 

@@ -295,7 +295,7 @@ def add_bias(work: EditSession, layer: Layer, values: Wide) -> None:
 
 
 def _note_bias(work: EditSession, layer: Layer) -> None:
-    work.fields.setdefault(layer.name, {})[_BIAS_TERM] = None
+    work.fields.setdefault(layer.name, {})[_BIAS_TERM] = ()
 
 
 OPERATIONS = (

@@ -16,7 +16,7 @@ further.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from netsurgery.errors import SurgeryError
 from netsurgery.io.wording import counted
@@ -29,7 +29,7 @@ from netsurgery.surgery.edit.operations.record import Argument, Form, Operation
 from netsurgery.surgery.edit.session import EditSession, refusal
 from netsurgery.surgery.edit.targets import layer_before
 
-__all__ = ["OPERATIONS", "change_outputs"]
+__all__ = ["OPERATIONS", "change_outputs", "cut_outputs"]
 
 _EXPECTED = "keep=0,2-5, drop=1 or add=5"
 
@@ -46,9 +46,21 @@ def change_outputs(work: EditSession, argument: str) -> None:
     if not name:
         raise SurgeryError(f"expected outputs:LAYER:{_EXPECTED}{work.net.stage_hint}")
     layer = work.layer(name)
-    follow = Follower(work, layer, approximate=approximate)
+    change = argument[len(name) + 1 :]
+    cut_outputs(work, layer, lambda old: _rows(change, old), approximate=approximate)
+
+
+def cut_outputs(
+    work: EditSession, layer: Layer, rows: Callable[[int], Rows], *, approximate: bool = False
+) -> None:
+    """Leave the layer those of its outputs that `rows` says, of how many there are.
+
+    approximate: whether layers that normalize across channels may be passed. Raises SurgeryError
+    naming the layer that stands in the way, and what `rows` raises.
+    """
+    name, follow = layer.name, Follower(work, layer, approximate=approximate)
     axis, old = _channels(follow, layer)
-    cut = Cut(axis, _rows(argument[len(name) + 1 :], old), old)
+    cut = Cut(axis, rows(old), old)
     if cut.same:
         work.notes.append(f"every output of {name!r} stays as it is")
         return
