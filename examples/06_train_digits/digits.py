@@ -23,6 +23,7 @@ __all__ = [
     "digit_images",
     "digit_window",
     "draw",
+    "for_tuning",
     "held_out",
     "paper",
     "tile",
@@ -61,6 +62,16 @@ def held_out() -> frozenset[int]:
     _, classes = digit_images()
     return frozenset(
         int(index) for c in range(BACKGROUND) for index in np.flatnonzero(classes == c)[4::5]
+    )
+
+
+@cache
+def for_tuning() -> frozenset[int]:
+    """Every fifth of each class that is not held out: settings of a training are chosen by them."""
+    _, classes = digit_images()
+    learnt = np.array([i for i in range(len(classes)) if i not in held_out()])
+    return frozenset(
+        int(index) for c in range(BACKGROUND) for index in learnt[classes[learnt] == c][4::5]
     )
 
 
