@@ -36,6 +36,11 @@ def digits(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.fixture
+def sheets(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    return load_example(repo_root, "make_sheets", monkeypatch)
+
+
+@pytest.fixture
 def truth(repo_root: Path) -> dict[str, Any]:
     text = (repo_root / "examples/digits_canvas.json").read_text(encoding="utf-8")
     loaded: dict[str, Any] = json.loads(text)
@@ -114,3 +119,48 @@ def test_canvas_is_what_its_script_draws(
         # Pillow's versions may round a resized pixel differently.
         assert np.abs(np.asarray(stored, dtype=int) - picture.astype(int)).max() <= 2
     assert drawn == truth
+
+
+def test_tuning_digits_are_neither_learnt_nor_judged(
+    digits: ModuleType, sheets: ModuleType
+) -> None:
+    tuning, rest = set(sheets.digits_of("tuning")), set(sheets.digits_of("rest"))
+    assert not tuning & (rest | digits.held_out())
+    assert tuning | rest == set(sheets.digits_of("trained"))
+    _, classes = digits.digit_images()
+    assert set(classes[sorted(tuning)].tolist()) == set(range(10))
+
+
+@pytest.mark.parametrize("which", ["trained", "held-out", "tuning", "rest"])
+def test_sheets_show_only_the_digits_asked_for(
+    digits: ModuleType,
+    sheets: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    which: str,
+) -> None:
+    drawn = []
+
+    def tile(image: Any, *how: Any) -> Any:
+        drawn.append(image.tobytes())
+        return digits.tile(image, *how)
+
+    monkeypatch.setattr(sheets, "tile", tile)
+    sheets.make_sheets(tmp_path, 2, (96, 96), seed=1, digits=which)
+    images, _ = digits.digit_images()
+    pictures = json.loads((tmp_path / "sheets.json").read_text())["pictures"]
+    assert drawn
+    assert len(drawn) == sum(len(each["points"]) for each in pictures)
+    assert set(drawn) <= {images[index].tobytes() for index in sheets.digits_of(which)}
+
+
+def test_a_speck_is_all_that_it_is_on_the_whole_sheet(digits: ModuleType) -> None:
+    down, across = np.mgrid[0:48, 0:64].astype(np.float64)
+    for seed in range(20):
+        near, whole = np.full((48, 64), 0.9), np.full((48, 64), 0.9)
+        digits._speck(near, down, across, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        y, x = rng.uniform(0, 48), rng.uniform(0, 64)
+        squared = (down - y) ** 2 + (across - x) ** 2
+        whole -= rng.uniform(0.2, 0.7) * np.exp(-squared / rng.uniform(0.4, 2.0))
+        np.testing.assert_array_equal(near, whole)

@@ -168,6 +168,17 @@ def test_other_classes_replace_the_last_layer(digits: dict[str, Any]) -> None:
     assert np.count_nonzero(matrix) == 12
 
 
+def test_background_weight_is_in_the_infogain_matrix(digits: dict[str, Any]) -> None:
+    result = plan(background_weight=8, pictures=0)
+    weights = result.plan.weights
+    assert weights[10] == pytest.approx(8 * weights[0], rel=1e-4)
+    assert len(set(weights[:10])) == 1
+    matrix = open_plan(Path("plan")).inputs(0)[result.net.infogain]
+    np.testing.assert_array_equal(matrix[0, 0], np.diag(np.array(weights, np.float32)))
+    assert read_plan(Path("plan")).options.background_weight == 8
+    assert plan("plain", pictures=0).plan.weights == ()
+
+
 def test_labels_name_the_outputs() -> None:
     labels = Labels("l", ("n1 cat, puss", "n2 dog", "n3 ground"))
     numbers = number_classes(["dog", "puss"], 3, labels, "ground")
@@ -298,16 +309,35 @@ def test_a_share_is_held_out_and_never_all() -> None:
 def test_weights_of_classes() -> None:
     tally = TruthTally(("a", "b", "ground"))
     tally.add("x", np.array([[0] * 10 + [1] * 40 + [2] * 1000 + [-1] * 7], np.int32), [], [])
-    a, b, ground = tally.weights(2, 0.1)
+    a, b, ground = tally.weights(2, 0.1, balance=True)
     # Cells times weight are the same of each class.
     assert a * 10 == pytest.approx(b * 40) == pytest.approx(ground * 100, rel=1e-4)
-    assert TruthTally(("a", "b")).weights(1, 0.5) == (1, 1)
+    assert TruthTally(("a", "b")).weights(1, 0.5, balance=True) == (1, 1)
+
+
+@pytest.mark.parametrize("balance", [False, True])
+@pytest.mark.parametrize("times", [0.25, 1, 10])
+def test_background_weight_is_times_as_much_and_the_mean_of_cells_stays(
+    *, balance: bool, times: float
+) -> None:
+    tally = TruthTally(("a", "b", "ground"))
+    tally.add("x", np.array([[0] * 10 + [1] * 40 + [2] * 1000 + [-1] * 7], np.int32), [], [])
+    plain = tally.weights(2, 0.1, balance=balance)
+    weights = tally.weights(2, 0.1, balance=balance, background_weight=times)
+    assert weights[2] / weights[0] == pytest.approx(times * plain[2] / plain[0], rel=1e-4)
+    assert weights[1] / weights[0] == pytest.approx(plain[1] / plain[0], rel=1e-4)
+    cells = np.array([10, 40, 100])
+    assert (cells * weights).sum() == pytest.approx(cells.sum(), rel=1e-4)
 
 
 #: What is changed, and the one line that says what is wrong.
 WRONG: list[tuple[Callable[[], dict[str, Any]], str]] = [
     (lambda: {"background": 1.5}, "background 1.5: expected a share of 1"),
     (lambda: {"hold_out": 1.0}, "hold_out 1: nothing would be left to learn from"),
+    (
+        lambda: {"background_weight": 0.0},
+        "background_weight 0: expected a number from 0.01 to 100",
+    ),
     (lambda: {"batch": 0}, "batch 0: expected a number from 1 on"),
     (lambda: {"pictures": -1}, "pictures -1: expected a number from 0 on"),
     (lambda: {"annotations": "none.json"}, "none.json: No such file or directory"),

@@ -23,6 +23,7 @@ __all__ = [
     "digit_images",
     "digit_window",
     "draw",
+    "for_tuning",
     "held_out",
     "paper",
     "tile",
@@ -42,6 +43,8 @@ NEAR = 5
 FAR = 10
 #: Widths of a drawn digit.
 TILES = (22, 24, 26, 28)
+#: A speck reaches this many pixels.
+SPECK = 16
 
 
 @cache
@@ -59,6 +62,16 @@ def held_out() -> frozenset[int]:
     _, classes = digit_images()
     return frozenset(
         int(index) for c in range(BACKGROUND) for index in np.flatnonzero(classes == c)[4::5]
+    )
+
+
+@cache
+def for_tuning() -> frozenset[int]:
+    """Every fifth of each class that is not held out: settings of a training are chosen by them."""
+    _, classes = digit_images()
+    learnt = np.array([i for i in range(len(classes)) if i not in held_out()])
+    return frozenset(
+        int(index) for c in range(BACKGROUND) for index in learnt[classes[learnt] == c][4::5]
     )
 
 
@@ -92,8 +105,10 @@ def _stain(sheet: Floats, down: Floats, across: Floats, rng: np.random.Generator
 
 def _speck(sheet: Floats, down: Floats, across: Floats, rng: np.random.Generator) -> None:
     y, x = rng.uniform(0, sheet.shape[0]), rng.uniform(0, sheet.shape[1])
-    squared = (down - y) ** 2 + (across - x) ** 2
-    sheet -= rng.uniform(0.2, 0.7) * np.exp(-squared / rng.uniform(0.4, 2.0))
+    # Further off it is less than a double's last bit.
+    near = tuple(slice(max(0, int(at) - SPECK), int(at) + SPECK + 1) for at in (y, x))
+    squared = (down[near] - y) ** 2 + (across[near] - x) ** 2
+    sheet[near] -= rng.uniform(0.2, 0.7) * np.exp(-squared / rng.uniform(0.4, 2.0))
 
 
 def tile(image: Floats, size: int, degrees: float = 0.0) -> Floats:

@@ -1,24 +1,40 @@
 """Draw sheets of digits at known places, as pictures that a net is trained with, or judged by.
 
     python examples/06_train_digits/make_sheets.py FOLDER [--count 60] [--size 256x384]
-                                                   [--held-out] [--seed 1]
+                                                   [--digits trained] [--seed 1]
 
 Writes FOLDER/sheet000.png and so on, and FOLDER/sheets.json, which says the middle and the class of
-every digit. --held-out takes the digits that the demo net was not trained on.
+every digit. --digits says which are drawn: those that the demo net was trained on, or those held
+out of that; "tuning" are a fifth of the trained ones, and "rest" the others.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-from digits import BACKGROUND, TILES, Grey, digit_images, draw, held_out, paper, tile, to_grey
+from digits import (
+    BACKGROUND,
+    TILES,
+    Grey,
+    digit_images,
+    draw,
+    for_tuning,
+    held_out,
+    paper,
+    tile,
+    to_grey,
+)
 from PIL import Image
 
-__all__ = ["make_sheets", "sheet"]
+__all__ = ["Digits", "digits_of", "make_sheets", "sheet"]
+
+#: Which digits are drawn.
+Digits: TypeAlias = Literal["trained", "held-out", "tuning", "rest"]
 
 #: Pixels of a sheet for each place tried for a digit; how far apart two middles are at least.
 AREA, APART = 600, 24
@@ -46,13 +62,24 @@ def sheet(
     return to_grey(page), points
 
 
+def digits_of(which: Digits) -> list[int]:
+    """Their indices."""
+    trained = set(range(len(digit_images()[0]))) - held_out()
+    chosen: dict[Digits, Collection[int]] = {
+        "trained": trained,
+        "held-out": held_out(),
+        "tuning": for_tuning(),
+        "rest": trained - for_tuning(),
+    }
+    return sorted(chosen[which])
+
+
 def make_sheets(
-    folder: Path, count: int, size: tuple[int, int], *, seed: int, judged: bool
+    folder: Path, count: int, size: tuple[int, int], *, seed: int, digits: Digits
 ) -> None:
-    """Write so many sheets and their annotations. judged: of digits that are held out."""
+    """Write so many sheets of these digits, and their annotations."""
     rng = np.random.default_rng(seed)
-    out = held_out()
-    indices = sorted(out if judged else set(range(len(digit_images()[0]))) - out)
+    indices = digits_of(digits)
     folder.mkdir(exist_ok=True)
     pictures = []
     for number in range(count):
@@ -70,13 +97,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--size", default="256x384", metavar="HEIGHTxWIDTH")
-    parser.add_argument("--held-out", action="store_true", help="digits the net never saw")
+    parser.add_argument("--digits", choices=get_args(Digits), default="trained")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     height, width = map(int, options.size.split("x"))
-    make_sheets(
-        options.folder, options.count, (height, width), seed=options.seed, judged=options.held_out
-    )
+    size = height, width
+    make_sheets(options.folder, options.count, size, seed=options.seed, digits=options.digits)
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def augmentation_options(command: F) -> F:
 
 @headed(TRAINING)
 def net_options(command: F) -> F:
-    """--batch, --balance, --keep-outputs, --keep-auxiliary, --freeze and --train-batch-norm."""
+    """--batch, --balance and --background-weight, and what of the net is trained."""
 
     @click.option(
         "--batch",
@@ -156,6 +156,15 @@ def net_options(command: F) -> F:
         "--balance",
         is_flag=True,
         help="Weigh each class by how rare its cells are, by an InfogainLoss.",
+    )
+    @click.option(
+        "--background-weight",
+        type=NumberType(min=0.01, max=100),
+        default=1.0,
+        show_default=True,
+        metavar="X",
+        help="Have a background cell's loss count X times as much as another's, by an "
+        "InfogainLoss: more for fewer false finds and more misses.",
     )
     @click.option(
         "--keep-outputs",

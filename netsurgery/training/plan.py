@@ -59,9 +59,9 @@ class PlanOptions:
     background_class: as in `number_classes`. rules, augmentation: as they say. background: the
     share of background cells that counts in each step. size: how large a whole picture's input is.
     batch: pictures a step. hold_out: the share of pictures that are not learnt from. balance: weigh
-    classes by how rare their cells are. keep_outputs: add the classes that the net does not have to
-    those that it has. keep_auxiliary, freeze, train_batch_norm: as in
-    `training_net`.
+    classes by how rare their cells are. background_weight: how many times as much a background cell
+    counts in the loss. keep_outputs: add the classes that the net does not have to those that it
+    has. keep_auxiliary, freeze, train_batch_norm: as in `training_net`.
     """
 
     classes: tuple[str, ...] | None
@@ -73,10 +73,16 @@ class PlanOptions:
     batch: int
     hold_out: float
     balance: bool
+    background_weight: float
     keep_outputs: bool
     keep_auxiliary: bool
     freeze: tuple[str, ...]
     train_batch_norm: bool
+
+    @property
+    def weighs_classes(self) -> bool:
+        """Whether a cell of one class counts more in the loss than one of another."""
+        return self.balance or self.background_weight != 1
 
 
 @dataclass(frozen=True)

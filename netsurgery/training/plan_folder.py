@@ -81,8 +81,14 @@ class PlanWriter:
         held_out = tuple(name for name in self._plan.held_out if name not in small)
         plan = replace(self._plan, held_out=held_out)
         if plan.weights:
-            share = plan.options.background
-            plan = replace(plan, weights=self.tally.weights(plan.background, share))
+            options = plan.options
+            weights = self.tally.weights(
+                plan.background,
+                options.background,
+                balance=options.balance,
+                background_weight=options.background_weight,
+            )
+            plan = replace(plan, weights=weights)
         texts = {
             PLAN: json.dumps(plan.to_json(), indent=1) + "\n",
             TRAIN: self._maps.net.text,

@@ -93,7 +93,7 @@ def make_plan(
         input_size=size,
         window=window,
         # What they are is known when the cells are counted.
-        weights=(1.0,) * len(classes.names) if options.balance else (),
+        weights=(1.0,) * len(classes.names) if options.weighs_classes else (),
         held_out=held_out(annotations.pictures, options.hold_out, solver.seed),
         files=_checksums(paths, pixels),
     )

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -187,17 +188,18 @@ def true_cells(truth: Truth, windows: Boxes, background: int, rules: TruthRules)
         return _of_objects(truth, down, across, owners, background, rules)
 
 
-class _Axis(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Axis:
     """Where the windows lie along an axis."""
 
     low: Boxes
     high: Boxes
 
-    @property
+    @cached_property
     def centres(self) -> Boxes:
         return (self.low + self.high) / 2
 
-    @property
+    @cached_property
     def sizes(self) -> Boxes:
         return self.high - self.low
 
@@ -207,7 +209,7 @@ class _Axis(NamedTuple):
 
     def within(self, distances: Boxes, most: float) -> slice:
         """The windows that are no further: neighbours, as all of them are in order."""
-        close = np.flatnonzero(distances <= most)
+        (close,) = (distances <= most).nonzero()
         return slice(int(close[0]), int(close[-1]) + 1) if len(close) else slice(0, 0)
 
     def inside(self, low: float, high: float) -> slice:

@@ -48,19 +48,27 @@ class TruthTally:
             (label, reason) for label, reason in zip(objects, missed, strict=True) if reason
         )
 
-    def weights(self, background: int, share: float) -> tuple[float, ...]:
-        """How much each class counts, for all to count alike together: 1 in the mean of cells.
+    def weights(
+        self, background: int, share: float, *, balance: bool, background_weight: float = 1
+    ) -> tuple[float, ...]:
+        """How much a cell of each class counts: 1 in the mean of cells.
 
-        share: of background cells that count. A class without cells counts as the rarest.
+        share: of background cells that count. balance: have all classes count alike together; one
+        without cells counts as the rarest. background_weight: how many times as much the
+        background counts besides.
         """
         cells = np.array([self.cells[number] for number in range(len(self.names))], np.float64)
         cells[background] *= share
         present = cells[cells > 0]
         if not len(present):
             return (1.0,) * len(cells)
-        cells[cells == 0] = present.min()
-        cells = np.maximum(cells, cells.max() / _MOST)
-        weights = cells.mean() / cells
+        weights = np.ones(len(cells))
+        if balance:
+            cells[cells == 0] = present.min()
+            cells = np.maximum(cells, cells.max() / _MOST)
+            weights /= cells
+        weights[background] *= background_weight
+        weights *= cells.sum() / (cells * weights).sum()
         return tuple(round(float(weight), 6) for weight in weights)
 
     def notes(self, background: int) -> list[str]:

@@ -50,6 +50,7 @@ def train_plan(
     batch: int = 8,
     hold_out: float = 0.1,
     balance: bool = False,
+    background_weight: float = 1,
     keep_outputs: bool = False,
     keep_auxiliary: bool = False,
     freeze: str | Iterable[str] = (),
@@ -72,12 +73,14 @@ def train_plan(
     the share of background cells that counts in each step. input_size: (height, width) that is
     trained; None for what gives a map of 8 x 8. size: how large the input of a whole picture is, as
     in `classify_map`. batch: pictures a step. hold_out: the share of pictures that are not learnt
-    from. balance: weigh classes by how rare their cells are, by an InfogainLoss. keep_outputs: keep
-    those that the net has, with their weights, and add one for each class that its labels do not
-    have. keep_auxiliary: train the classifiers on the way, too. freeze: layers that stay as they
-    are. train_batch_norm: take the statistics of each batch. solver: how weights change; its seed
-    is that of all chance. settings: preprocessing, labels and the window of a net that is fully
-    convolutional already. state: in which the prototxt is read.
+    from. balance: weigh classes by how rare their cells are, by an InfogainLoss. background_weight:
+    how many times as much as another's a background cell's loss counts, by an InfogainLoss: more
+    for fewer false finds and more misses. keep_outputs: keep those that the net has, with their
+    weights, and add one for each class that its labels do not have. keep_auxiliary: train the
+    classifiers on the way, too. freeze: layers that stay as they are. train_batch_norm: take the
+    statistics of each batch. solver: how weights change; its seed is that of all chance. settings:
+    preprocessing, labels and the window of a net that is fully convolutional already. state: in
+    which the prototxt is read.
     pictures: how many are drawn. progress: called with the pictures done and their number.
 
     >>> import json
@@ -99,7 +102,7 @@ def train_plan(
     for a net that cannot be trained so, SettingsError, NetError, PrototxtError, OutputError,
     MemoryLimitError. Nothing is written then.
     """
-    _check_numbers(background, hold_out, batch, pictures)
+    _check_numbers(background, hold_out, background_weight, batch, pictures)
     files = PlanFiles(*map(Path, (net, weights, annotations, images)))
     named = [str(path) for path in vars(files).values()]
     check_output_folders([os.fspath(folder)], [PLAN], inputs=named, force=force)
@@ -114,6 +117,7 @@ def train_plan(
         batch=batch,
         hold_out=hold_out,
         balance=balance,
+        background_weight=float(background_weight),
         keep_outputs=keep_outputs,
         keep_auxiliary=keep_auxiliary,
         freeze=tuple(as_names(freeze, "freeze")),
@@ -138,7 +142,9 @@ def train_plan(
     return PlannedTraining(str(folder), plan, maps.net, writer.tally, writer.drawn, notes)
 
 
-def _check_numbers(background: float, hold_out: float, batch: int, pictures: int) -> None:
+def _check_numbers(
+    background: float, hold_out: float, background_weight: float, batch: int, pictures: int
+) -> None:
     """Raise SettingsError for numbers that cannot be."""
     shares = {argument("--background"): background, argument("--hold-out"): hold_out}
     for option, share in shares.items():
@@ -146,6 +152,11 @@ def _check_numbers(background: float, hold_out: float, batch: int, pictures: int
             raise SettingsError(f"{option} {share:g}: expected a share of 1")
     if hold_out == 1:
         raise SettingsError(f"{argument('--hold-out')} 1: nothing would be left to learn from")
+    if not 0.01 <= background_weight <= 100:
+        raise SettingsError(
+            f"{argument('--background-weight')} {background_weight:g}: expected a number from 0.01 "
+            "to 100"
+        )
     if not 1 <= batch <= 100_000:
         raise SettingsError(f"{argument('--batch')} {batch}: expected a number from 1 on")
     if pictures < 0:

@@ -255,8 +255,8 @@ ALWAYS = """
     plan:--annotations plan:--images plan:--classes plan:--background-class plan:--near
     plan:--far plan:--scale plan:--mask plan:--background plan:--flip plan:--scales plan:--color
     plan:--around plan:--fit plan:--window plan:--hold-out plan:--batch plan:--balance
-    plan:--keep-outputs plan:--keep-auxiliary plan:--freeze plan:--train-batch-norm plan:--rate
-    plan:--steps
+    plan:--background-weight plan:--keep-outputs plan:--keep-auxiliary plan:--freeze
+    plan:--train-batch-norm plan:--rate plan:--steps
     plan:--drop plan:--momentum plan:--decay plan:--seed plan:--pictures plan:--force
     run:--resume run:--evaluate run:--snapshot run:--loss-map run:--caffe-python run:--allow
     run:--force report:--curves report:--force
