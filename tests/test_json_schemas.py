@@ -38,6 +38,8 @@ RUNS: dict[str, list[str]] = {
         "--labels names --weights MODEL_full_conv.caffemodel --background 1",
         "grey.png --prototxt NET_full_conv.prototxt --engine embedded --scales 1,1.1 "
         "--weights MODEL_full_conv.caffemodel",
+        "grey.png --prototxt NET --weights MODEL --engine embedded --occlusion --patch 16 "
+        "--labels names",
     ],
     "convert": [
         "NET MODEL -o out --engine embedded --force --verify",

@@ -253,6 +253,15 @@ class ClassMap:
         return top_by_rows(self.values, count)
 
     @checks_arguments()
+    def class_of(self, plane: int) -> int:
+        """The class that a plane of the values is of."""
+        return plane
+
+    def drawn(self, named: str) -> str:
+        """What a picture shows that is asked for `named`, as `to_picture` takes it."""
+        return named
+
+    @checks_arguments()
     def label(self, number: int) -> str:
         """The class's line of the labels, or "" without labels."""
         return "" if self.labels is None else self.labels[number]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from netsurgery.formats.settings import Settings
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.classmap import ClassMap
+    from netsurgery.maps.explain import Explain
     from netsurgery.maps.picture_options import AnyPictureOptions
     from netsurgery.maps.scales import AnyScales
     from netsurgery.open_net.net import Net
@@ -35,6 +36,7 @@ def classify_map(
     size: AnyPictureOptions = "net",
     stride: int | None = None,
     scales: AnyScales | None = None,
+    explain: Explain | None = None,
     blob: str | None = None,
     preprocess: PresetName | None = None,
     engine: AnyEngine = "auto",
@@ -52,13 +54,14 @@ def classify_map(
     over the input moved by each multiple of it, which takes that many times longer (`dense` writes
     a net that does it in one run, where it can). scales: of the input, or Scales: the net is run
     over the picture at each of them, and the map is their mean at the windows of one, 1 if it is
-    among them. blob: the one that holds the map
-    (default: the last layer's top); labels that are more or fewer than its classes are dropped
-    where a blob is named. preprocess: a preset, such as "bvlc" (`presets` has them all), in the
-    place of the settings' own preprocessing. engine: what runs the net, "auto" (the open net's own
-    engine, or real Caffe where there is one that knows the net), "caffe", "embedded" or
-    EngineOptions. state: the phase and the shapes to read the net in; the settings' stages and
-    level win over its own.
+    among them. explain: `Occlusion` or `GradCam`: not a map of windows but of what each place of
+    the picture does for the score of a class, of a net that gives one score a class; an
+    `Explanation`. blob: the one that holds the map, or the scores (default: the last layer's top);
+    labels that are more or fewer than its classes are dropped where a blob is named. preprocess: a
+    preset, such as "bvlc" (`presets` has them all), in the place of the settings' own
+    preprocessing. engine: what runs the net, "auto" (the open net's own engine, or real Caffe where
+    there is one that knows the net), "caffe", "embedded" or EngineOptions. state: the phase and the
+    shapes to read the net in; the settings' stages and level win over its own.
 
     The map's `values` are float32 C x H x W, probabilities 0..1 where a Softmax made them.
     Raises SettingsError, ImageError (which is a TypeError too for what is not a picture),
@@ -76,8 +79,8 @@ def classify_map(
     (8, 8)
     """
     (class_map,) = classify_maps(
-        only(image), settings, net=net, size=size, stride=stride, scales=scales, blob=blob,
-        preprocess=preprocess, engine=engine, state=state,
+        only(image), settings, net=net, size=size, stride=stride, scales=scales, explain=explain,
+        blob=blob, preprocess=preprocess, engine=engine, state=state,
     )  # fmt: skip
     return class_map
 
@@ -91,6 +94,7 @@ def classify_maps(
     size: AnyPictureOptions = "net",
     stride: int | None = None,
     scales: AnyScales | None = None,
+    explain: Explain | None = None,
     blob: str | None = None,
     drop_labels: bool | None = None,
     preprocess: PresetName | None = None,
@@ -101,10 +105,10 @@ def classify_maps(
 
     images: an iterable of what `classify_map` takes, an array N x H x W x C, or one picture. It is
     asked for at most five pictures beyond the one whose map comes next, as files are read while the
-    net runs; arrays and streams are read in their turn. settings, net, size, stride, scales, blob,
-    preprocess, engine, state: as in `classify_map`. drop_labels: whether labels that are more or
-    fewer than the classes are dropped, with a note, or an error; None to drop them where a blob is
-    named.
+    net runs; arrays and streams are read in their turn. settings, net, size, stride, scales,
+    explain, blob, preprocess, engine, state: as in `classify_map`. drop_labels: whether labels that
+    are more or fewer than the classes are dropped, with a note, or an error; None to drop them
+    where a blob is named.
 
     The maps come as they are asked for; `to_files` of what is returned writes them, and goes on
     where a picture fails. Raises what `classify_map` raises, at once for what is wrong with the net
@@ -124,8 +128,8 @@ def classify_maps(
         model, engine = opened_model(stack, net, engine)
         settings = as_settings(settings, preprocess)
         mapper = stack.enter_context(open_mapper(
-            settings, engine, blob=blob, size=size, stride=stride, scales=scales, drop_labels=drop,
-            state=state, model=model,
+            settings, engine, blob=blob, size=size, stride=stride, scales=scales,
+            explain=explain, drop_labels=drop, state=state, model=model,
         ))  # fmt: skip
         notes = []
         if settings.labels is not None and mapper.labels is None:
