@@ -44,13 +44,7 @@ if TYPE_CHECKING:
     Boxes = NDArray[np.float64]
     Numbers = NDArray[np.intp]
 
-__all__ = [
-    "ClassCount",
-    "ClassMap",
-    "Geometry",
-    "HoldsNaN",
-    "map_memory",
-]
+__all__ = ["ClassCount", "ClassMap", "Geometry", "HoldsNaN", "map_memory"]
 
 #: What a cell takes in the table of classes, and in the map as text; a value whose cell's likeliest
 #: class is looked for, and one that is sorted.
@@ -257,6 +251,7 @@ class ClassMap:
         """The class that a plane of the values is of."""
         return plane
 
+    @checks_arguments()
     def drawn(self, named: str) -> str:
         """What a picture shows that is asked for `named`, as `to_picture` takes it."""
         return named

@@ -8,6 +8,7 @@ from typing import ClassVar, TypeAlias
 
 from netsurgery.errors import SettingsError
 from netsurgery.io.argument_types import shown
+from netsurgery.io.shape_text import shape_text
 from netsurgery.io.size import AnySize, as_size
 from netsurgery.io.wording import argument
 from netsurgery.maps.class_names import EACH
@@ -62,13 +63,13 @@ class Occlusion:
         stride = half if self.stride is None else as_size(self.stride)
         if patch[0] >= size[0] and patch[1] >= size[1]:
             raise SettingsError(
-                f"a patch of {patch[0]}x{patch[1]} covers all of an input of {size[0]}x{size[1]}; "
+                f"a patch of {shape_text(patch)} covers all of an input of {shape_text(size)}; "
                 "expected a smaller one"
             )
         if stride[0] > patch[0] or stride[1] > patch[1]:
             raise SettingsError(
-                f"a stride of {stride[0]}x{stride[1]} leaves pixels between patches of "
-                f"{patch[0]}x{patch[1]}; expected at most the patch's sides"
+                f"a stride of {shape_text(stride)} leaves pixels between patches of "
+                f"{shape_text(patch)}; expected at most the patch's sides"
             )
         return patch, stride
 

@@ -13,7 +13,7 @@ from netsurgery.errors import NetError, SettingsError
 from netsurgery.formats.labels import Labels
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.shape_text import shape_text
-from netsurgery.io.wording import argument
+from netsurgery.io.wording import argument, counted
 from netsurgery.maps.class_names import ClassNames
 from netsurgery.maps.classmap import Geometry
 from netsurgery.maps.explanation import Explanation, Method
@@ -131,7 +131,8 @@ class Explainer(Mapper):
         self._check_one_score(scores.shape[1:], data.shape[2:])
         if len(scores) != len(data):
             raise NetError(
-                f"blob {self.source.blob!r} has {len(scores)} rows for a batch of {len(data)}"
+                f"blob {self.source.blob!r} has {counted(len(scores), 'row')} for a batch of "
+                f"{len(data)}"
             )
         return scores.reshape(len(data), -1)
 

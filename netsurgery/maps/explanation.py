@@ -75,6 +75,7 @@ class Explanation(ClassMap):
         """None: every place has its share in the answer."""
         return None
 
+    @checks_arguments()
     def drawn(self, named: str) -> str:
         """What a picture shows that is asked for `named`: "max" is every class explained."""
         if named.strip().casefold() != LIKELIEST:

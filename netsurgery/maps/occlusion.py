@@ -122,8 +122,8 @@ class OcclusionExplainer(Explainer):
         score = "probability" if self.source.is_probability else "score"
         return Method(
             "occlusion",
-            f"how much the {score} falls where a patch of {shape_text(patch)} covers the input, "
-            f"every {shape_text(stride)} pixels",
+            f"the fall of the {score} where a patch of {shape_text(patch)} covers the input; "
+            f"from one place to the next it is {shape_text(stride)} pixels",
             f"fall of the {score}",
             {"patch": list(patch), "stride": list(stride), "fill": fill},
         )

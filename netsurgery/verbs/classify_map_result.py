@@ -91,10 +91,10 @@ class ClassMaps(PictureResults["ClassMap"]):
         if self._mapper.explains:
             for kind in outputs:
                 if kind in OUTPUTS and not OUTPUTS[kind].explains:
-                    shown = [f"--{each.name}" for each in file_outputs("of_map") if each.explains]
+                    files = [each for each in file_outputs("of_map") if each.explains]
+                    shown = listed(argument(f"--{each.name}") for each in files)
                     raise OutputError(
-                        f"{argument(f'--{kind}')} has no form for an explanation; "
-                        f"{listed(map(argument, shown))} has one"
+                        f"{argument(f'--{kind}')} has no form for an explanation; {shown} has one"
                     )
 
 

@@ -52,7 +52,7 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
     "classify-map": {
         "--recursive": {"": "where no IMAGE is a folder"},
         "--occlusion": {"--job j": "with --job, which maps windows"},
-        "--patch": {"": "without --occlusion", "--grad-cam last": "without --occlusion"},
+        "--patch": {"": "without --occlusion"},
         "--grad-cam": {
             "--occlusion": "with --occlusion, which explains, too",
             "--job j": "with --job, which maps windows",
