@@ -177,6 +177,7 @@ NAMES = {
 #: a grey picture of no digit chooses no preset.
 NEVER_SEEN = {
     "setup": {"chosen", "label", "settings"},
+    "classify-map": {"layer"},  # of --grad-cam, which takes real Caffe
     "caffe-info": {"chosen_engine"},
     # These are of workers that are at it.
     **{name: {"workers", "machine", "pid", "bands"} for name in ("job-resume", "job-status")},
