@@ -85,6 +85,8 @@ _MODULES = {
     "maps.box_rules": "BoxRules",
     "maps.channel_view": "ChannelView",
     "maps.classmap": "ClassMap Geometry",
+    "maps.explain": "GradCam Occlusion",
+    "maps.explanation": "Explanation",
     "maps.features": "Extractor Features open_extractor",
     "maps.image": "Picture read_picture",
     "maps.mapper": "Mapper",

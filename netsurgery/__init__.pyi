@@ -107,6 +107,9 @@ from netsurgery.maps.classmap import (
 from netsurgery.maps.classmap import (
     Geometry as Geometry,
 )
+from netsurgery.maps.explain import GradCam as GradCam
+from netsurgery.maps.explain import Occlusion as Occlusion
+from netsurgery.maps.explanation import Explanation as Explanation
 from netsurgery.maps.features import (
     Extractor as Extractor,
 )

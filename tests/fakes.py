@@ -61,6 +61,9 @@ class FakeNet(Closeable):
         computed = self.run(dict(inputs))
         return {name: np.asarray(computed[name], np.float32) for name in blobs}
 
+    def backward(self, top: str, gradient: Any, blob: str) -> Any:
+        raise NotImplementedError
+
     def set_param(self, layer: str, index: int, array: Any) -> None:
         self.log.append(("set_param", layer, index))
 

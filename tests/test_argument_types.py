@@ -20,11 +20,13 @@ from netsurgery.io.argument_types import checked_argument, checks_arguments
 
 #: Classes that callers make themselves; all others are what functions return.
 MADE_BY_CALLERS = {
-    "Augmentation", "BoxRules", "ChannelView", "EngineOptions", "MapView", "Net", "NetState",
-    "PictureLook", "PictureOptions", "Settings", "SolverSettings", "TruthRules",
+    "Augmentation", "BoxRules", "ChannelView", "EngineOptions", "MapView", "Net",
+    "NetState", "PictureLook", "PictureOptions", "Settings", "SolverSettings",
+    "TruthRules",
 }  # fmt: skip
 RETURNED = {
-    "Caffe", "Check", "ClassMap", "DensePlan", "Initialization", "JobMerge", "JobStatus", "Layer",
+    "Caffe", "Check", "ClassMap", "DensePlan", "Explanation", "Initialization", "JobMerge",
+    "JobStatus", "Layer",
     "NetEvaluation", "ParamInspection", "PlannedTraining", "Preset", "ReceptiveField",
     "TilesVerification", "Training", "TrainingProgress", "TrainingReport", "Verification",
 }  # fmt: skip

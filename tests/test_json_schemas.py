@@ -38,6 +38,8 @@ RUNS: dict[str, list[str]] = {
         "--labels names --weights MODEL_full_conv.caffemodel --background 1",
         "grey.png --prototxt NET_full_conv.prototxt --engine embedded --scales 1,1.1 "
         "--weights MODEL_full_conv.caffemodel --boxes b.json --threshold 0 --labels names --force",
+        "grey.png --prototxt NET --weights MODEL --engine embedded --occlusion --patch 16 "
+        "--labels names",
     ],
     "convert": [
         "NET MODEL -o out --engine embedded --force --verify",
@@ -178,6 +180,7 @@ NAMES = {
 #: a grey picture of no digit chooses no preset.
 NEVER_SEEN = {
     "setup": {"chosen", "label", "settings"},
+    "classify-map": {"layer"},  # of --grad-cam, which takes real Caffe
     "caffe-info": {"chosen_engine"},
     # These are of workers that are at it.
     **{name: {"workers", "machine", "pid", "bands"} for name in ("job-resume", "job-status")},

@@ -18,6 +18,7 @@ import click
 from netsurgery.cli.colors import Color, bold, color_count, paint
 from netsurgery.cli.command import Command, useless
 from netsurgery.cli.engine_options import engine_hint, engine_options
+from netsurgery.cli.explain_options import explain_options, useless_when_explaining
 from netsurgery.cli.files import refuse_any_stdin
 from netsurgery.cli.job_options import job_options, run_job
 from netsurgery.cli.map_picture_options import (
@@ -58,7 +59,7 @@ from netsurgery.cli.printing import (
     on_terminal,
     terminal_width,
 )
-from netsurgery.cli.progress import Progress
+from netsurgery.cli.progress import LateProgress, Progress
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.found_settings import merged
 from netsurgery.formats.settings import Settings
@@ -69,6 +70,7 @@ from netsurgery.verbs.outputs import OUTPUTS, MapView
 
 if TYPE_CHECKING:
     from netsurgery.maps.classmap import ClassMap
+    from netsurgery.maps.explain import Explain
     from netsurgery.maps.map_text import TextStyle
     from netsurgery.maps.picture_look import PictureLook
     from netsurgery.maps.picture_options import PictureOptions
@@ -91,7 +93,9 @@ __all__ = ["command"]
 @state_options
 @preprocess_options
 @picture_options
-@useless_without_output("window")(window_option)
+@useless_when_explaining("whose cells have windows of their own")(
+    useless_without_output("window")(window_option)
+)
 @click.option(
     "--stride",
     type=click.IntRange(min=1),
@@ -101,16 +105,19 @@ __all__ = ["command"]
     "that needs one run.",
 )
 @scales_options
+@explain_options
 @map_blob_option
-@useless_without_output("top_k")(
-    click.option(
-        "--top-k",
-        type=click.IntRange(min=1),
-        default=1,
-        show_default=True,
-        metavar="K",
-        envvar="NETSURGERY_TOP_K",
-        help="With --json, --npz or --parquet: include the K likeliest classes of each cell.",
+@useless_when_explaining("whose classes are those of --class")(
+    useless_without_output("top_k")(
+        click.option(
+            "--top-k",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            metavar="K",
+            envvar="NETSURGERY_TOP_K",
+            help="With --json, --npz or --parquet: include the K likeliest classes of each cell.",
+        )
     )
 )
 @useless("with -q, which prints no table", lambda values: values["quiet"])(
@@ -123,7 +130,7 @@ __all__ = ["command"]
 @output_options("of_map")
 @box_options
 @class_option
-@background_option
+@useless_when_explaining("which has no background")(background_option)
 @map_picture_options
 @useless_without_output("all_classes")(
     click.option(
@@ -143,7 +150,7 @@ __all__ = ["command"]
     useless("with --job, which always goes on", lambda values: values["job"] is not None)(
         useless("with --stride, whose runs are not kept", lambda values: values["stride"])(
             useless("with --scales, whose runs are not kept", lambda values: values["scales"])(
-                resume_option
+                useless_when_explaining("which is not run in tiles")(resume_option)
             )
         )
     )
@@ -159,6 +166,7 @@ def command(
     window: tuple[int, int] | None,
     stride: int | None,
     scales: Scales | None,
+    explain: Explain | None,
     blob: str | None,
     top_k: int,
     summary: bool,
@@ -226,7 +234,7 @@ def command(
             echo_model(flags, settings)
         run_job(planned, workers, on, engine, as_json=as_json, quiet=quiet, force=force)
         return
-    with classify_maps(images, settings, **how) as maps:
+    with classify_maps(images, settings, explain=explain, **how) as maps:
         map_job = maps.to_files(outputs, view, force=force, resume=resume)
         if not quiet:
             echo_model(flags, settings)
@@ -234,7 +242,7 @@ def command(
         if printed:
             check_no_terminal("what is written")
         _MapPrinter(map_job, as_json, quiet).all()
-    if not quiet:
+    if not quiet and not (explain is not None and explain.needs_caffe):
         echo_notes(engine_hint(maps.engine, "classify-map"), err=True)
 
 
@@ -268,11 +276,15 @@ class _MapPrinter:
         """Every result; where a picture failed the others are printed too. Exits with 1 then."""
         images, self.job.render = self.job.images, self.renderer()
         progress, failed = Progress(len(images), self.quiet, show_pos=True), 0
+        within = LateProgress(self.quiet, show_pos=True)
+        if len(images) == 1:
+            self.job.step_to = within.step_to
         with closing(iter(self.job)) as results:  # what is written is not left half done
             for done, image in enumerate(images):
                 progress.step_to(done, image)
                 result = next(results)
                 progress.clear()
+                within.close()
                 failed += result.map is None
                 self.show_result(result)
                 del result  # or its map would be there beside the next one

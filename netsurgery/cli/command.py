@@ -21,6 +21,7 @@ __all__ = [
     "CHANCE",
     "ENGINE",
     "EXIT_CODES",
+    "EXPLANATION",
     "LARGE",
     "NET",
     "OTHER",
@@ -44,7 +45,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 #: The headings, in the order of the help; options without one are under the first.
-OWN, BOXES, TRUTH, CHANCE, TRAINING, SOLVER, NET, PREPROCESSING, BETWEEN, *_LAST = HEADINGS = (
+OWN, BOXES, TRUTH, CHANCE, TRAINING, SOLVER, NET, PREPROCESSING, *_LAST = HEADINGS = (
     "Options",
     "Boxes",
     "Truth of a cell",
@@ -54,13 +55,14 @@ OWN, BOXES, TRUTH, CHANCE, TRAINING, SOLVER, NET, PREPROCESSING, BETWEEN, *_LAST
     "Net",
     "Preprocessing",
     "Between cells, and at several scales",
+    "Explanation of the answer",
     "Many or large images",
     "Picture",
     "Engine",
     "Output",
     "Other options",
 )
-LARGE, PICTURE, ENGINE, OUTPUT, OTHER = _LAST
+BETWEEN, EXPLANATION, LARGE, PICTURE, ENGINE, OUTPUT, OTHER = _LAST
 #: The meaning of exit codes, where a command does not state its own.
 EXIT_CODES = {0: "Done.", 1: "An error: one line on standard error.", 2: "Wrong usage."}
 #: A command with fewer options lists them all under the first heading.

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from netsurgery.cli.command import BETWEEN, PICTURE, WordType, headed, of_net, useless
+from netsurgery.cli.explain_options import explains
 from netsurgery.cli.files import InputFile
 from netsurgery.cli.output_options import useless_without_output
 from netsurgery.maps.class_names import EACH, LIKELIEST
@@ -142,7 +143,7 @@ def class_option(command: F) -> F:
             _is_each(values) and values["html"] and not (values["picture"] or values["geotiff"])
         ),
     )
-    return of_page(useless_without_output("class_")(_CLASS))(command)
+    return of_page(useless_without_output("class_", unless=explains)(_CLASS))(command)
 
 
 def _is_each(values: Mapping[str, Any]) -> bool:

@@ -73,10 +73,13 @@ def output_flags(*hows: How) -> list[str]:
     return list(dict.fromkeys(f"--{kind.name}" for how in hows for kind in file_outputs(how)))
 
 
-def useless_without_output(reading: str = "") -> Callable[[Callable[[F], F]], Callable[[F], F]]:
+def useless_without_output(
+    reading: str = "", unless: Callable[[Mapping[str, Any]], bool] = lambda values: False
+) -> Callable[[Callable[[F], F]], Callable[[F], F]]:
     """Refuse the options that a decorator adds in calls without an output of a map they change.
 
-    reading: what of `Output.reads` they are; they change every file without it.
+    reading: what of `Output.reads` they are; they change every file without it. unless: where they
+    do something in any case.
     """
     kinds = file_outputs("of_map")
     if reading:
@@ -88,6 +91,6 @@ def useless_without_output(reading: str = "") -> Callable[[Callable[[F], F]], Ca
     names += ["job"] if "as_json" in names else []
 
     def none_made(values: Mapping[str, Any]) -> bool:
-        return not any(values.get(name) for name in names)
+        return not any(values.get(name) for name in names) and not unless(values)
 
     return useless(f"without {listed(f'--{kind.name}' for kind in kinds)}", none_made)

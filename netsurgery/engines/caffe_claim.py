@@ -10,7 +10,7 @@ from netsurgery.errors import NetError, PrototxtError
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim
 from netsurgery.io.shape_text import shape_text
-from netsurgery.net.memory import caffe_loading, caffe_memory, caffe_training
+from netsurgery.net.memory import caffe_backward, caffe_loading, caffe_memory, caffe_training
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import Shapes, ShapesAt
 
@@ -28,6 +28,8 @@ class NetClaim(Closeable):
         self._path = net.prototxt.path
         self._net = None if gpu else net
         self._training = training
+        # Else Caffe runs no net backward that has no loss.
+        self._backward = net.prototxt.root.boolean("force_backward", False)
         self._shapes_at = ShapesAt(net)
         self._claim = Claim(0, self._path)
         self._known: dict[object, int] = {}
@@ -68,6 +70,8 @@ class NetClaim(Closeable):
         try:
             if self._training:
                 return caffe_training(self._net, self._shapes(inputs))
+            if self._backward:
+                return caffe_backward(self._net, self._shapes(inputs), blobs)
             return caffe_memory(self._net, self._shapes(inputs), blobs)
         except (NetError, PrototxtError):
             return 0

@@ -129,6 +129,27 @@ class CaffeNet(Closeable):
                 taken[name] = self._worker.take(shape_of(shape), *shape_of([offset]))
         return taken
 
+    def backward(self, top: str, gradient: Array, blob: str) -> Array:
+        """The gradient of sum(`gradient` * `top`) as to `blob`, at what `forward` ran on last.
+
+        Both are seen after their last writers. gradient: float32 of exactly the shape of `top`. The
+        net's text has to say `force_backward: true`: Caffe leaves out what leads to no loss. Raises
+        EngineError for blobs that are not there, and EngineFailed for a layer without a backward.
+        """
+        import numpy as np
+
+        for name in (top, blob):
+            if name not in self._blobs:
+                raise EngineError(f"{self.path} has no blob {name}")
+        check_array(f"gradient of {top}", gradient, self._blobs[top])
+        self._check_open()
+        (offset,) = self._worker.put([np.ascontiguousarray(gradient).reshape(gradient.shape)])
+        doing = f"the backward pass of {self.path} from {top} to {blob}"
+        result = self._request("backward", doing, top=top, blob=blob, offset=offset)
+        with self._worker.sense(doing):
+            ((shape, offset),) = result["blobs"]
+            return self._worker.take(shape_of(shape), *shape_of([offset]))
+
     def param(self, layer: str, index: int) -> Array:
         """A copy of param `index` of `layer` (0 is the weight, 1 the bias, where there is one)."""
         self._check_param(layer, index)

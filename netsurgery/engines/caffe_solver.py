@@ -1,4 +1,5 @@
-"""Caffe's own solver inside the worker: its steps, its state, and where numbers stop being finite.
+"""Caffe's own solver inside the worker: its steps, its state, where numbers stop being finite; and
+the backward pass of a net alone.
 
 A step is what ``solver.step(1)`` does. Random numbers (those of Dropout) are seeded before each, so
 that a step follows from its seed and the state before it alone: Caffe can save momentum, but not
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 else:
     from caffe_channel import CHUNK, Refused
 
-__all__ = ["TrainingSolver"]
+__all__ = ["TrainingSolver", "backward"]
 
 #: Field numbers of SolverState, BlobProto and BlobShape in Caffe's caffe.proto.
 ITERATION, HISTORY, STEP = 1, 3, 4
@@ -143,6 +144,23 @@ class TrainingSolver(object):
         """Have Caffe read a state; which step it is of."""
         self.solver.restore(path)
         return int(self.solver.iter)
+
+
+def backward(net, top, blob):
+    # type: (Any, str, str) -> None
+    """Run the net backward, from the gradient of `top` to that of `blob` behind its last writer.
+
+    A layer in place makes a blob's gradient that of what it was given: the last writer of `blob`,
+    and all before it, are left out. A Split of Caffe's own, which adds gradients up, is behind it.
+    """
+    names, count = [text(name) for name in net._blob_names], len(net.layers)
+    ends = [
+        max(layer for layer in range(count) if names.index(name) in list(net._top_ids(layer)))
+        for name in (top, blob)
+    ]
+    if ends[0] <= ends[1]:
+        raise Refused("failed", "blob %s does not depend on blob %s" % (top, blob))
+    net._backward(ends[0], ends[1] + 1)
 
 
 def text(name):

@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 
     from netsurgery.engines import caffe_confine
     from netsurgery.engines.caffe_channel import Channel, Refused, SharedFile
-    from netsurgery.engines.caffe_solver import TrainingSolver
+    from netsurgery.engines.caffe_solver import TrainingSolver, backward
 else:
     sys.dont_write_bytecode = True  # nothing is left beside netsurgery's own files, nor Caffe's
     sys.path.insert(0, HERE)
     import caffe_confine
     from caffe_channel import Channel, Refused, SharedFile
-    from caffe_solver import TrainingSolver
+    from caffe_solver import TrainingSolver, backward
 
     del sys.path[0]
 
@@ -185,6 +185,16 @@ class Worker(object):
             self.shared.read_into(blobs[name].data, offset)
         net.forward()
         return {"blobs": self.shared.write([blobs[name].data for name in request["blobs"]])}
+
+    def op_backward(self, request):
+        # type: (Dict[str, Any]) -> Dict[str, Any]
+        """The gradient of a top, weighted by the one given, as to a blob; after a forward."""
+        net = self.nets[request["net"]]
+        blobs = blobs_by_text(net)
+        top, blob = request["top"], request["blob"]
+        self.shared.read_into(blobs[top].diff, request["offset"])
+        backward(net, top, blob)
+        return {"blobs": self.shared.write([blobs[blob].diff])}
 
     def op_param(self, request):
         # type: (Dict[str, Any]) -> Dict[str, Any]

@@ -17,6 +17,7 @@ from netsurgery.formats.engine_choice import EngineChoice
 from netsurgery.io.argument_types import checks_arguments, whole_numbers
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import argument
 from netsurgery.net.effect import Effect
 from netsurgery.net.state import TEST, NetState
 
@@ -40,6 +41,7 @@ __all__ = [
     "check_array",
     "check_shape",
     "engine_record",
+    "no_backward",
 ]
 
 Shape = tuple[int, ...]
@@ -162,6 +164,14 @@ class LoadedNet(Closeable, Protocol):
         given keeps what it had last (zeros at first).
         """
 
+    def backward(self, top: str, gradient: Array, blob: str) -> Array:
+        """The gradient of sum(`gradient` * `top`) as to `blob`, both seen after their last writers,
+        at what `forward` ran on last.
+
+        The net's text has to say `force_backward: true`. Raises EngineError for an engine that has
+        no backward pass.
+        """
+
     def set_param(self, layer: str, index: int, array: Array) -> None:
         """Have the net run with other values of a param, float32 of exactly its shape.
 
@@ -205,6 +215,15 @@ class Engine(Closeable, Protocol):
 
     def close(self) -> None:
         """Release the engine and every net it loaded."""
+
+
+def no_backward(note: str = "") -> str:
+    """What to say of a gradient asked of the embedded engine; note: why it is not Caffe."""
+    why = f" ({note})" if note else ""
+    return (
+        "gradients need the backward pass of real Caffe, which the embedded engine does not have: "
+        f"use {argument('--engine caffe')}; `netsurgery caffe install` installs it{why}"
+    )
 
 
 def check_shape(name: str, shape: Shape) -> Shape:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netsurgery.engines.contract import EngineOptions, Shape, check_array, check_shape
+from netsurgery.engines.contract import EngineOptions, Shape, check_array, check_shape, no_backward
 from netsurgery.engines.ort_session import VERSION, Session, find_cuda, providers
 from netsurgery.errors import EngineError, MemoryLimitError, PrototxtError
 from netsurgery.export.layers import NetParams, check_types, write_net
@@ -243,6 +243,10 @@ class EmbeddedNet(Closeable):
         feed = {name: self._input(name) for name in session.inputs}
         arrays = session.run(feed)
         return dict(zip(names, arrays, strict=True))
+
+    def backward(self, top: str, gradient: Array, blob: str) -> Array:
+        """Raises EngineError: this engine has no backward pass."""
+        raise EngineError(no_backward(self._engine.note))
 
     @checks_arguments()
     def set_param(self, layer: str, index: int, array: Array) -> None:

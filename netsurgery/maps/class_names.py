@@ -38,6 +38,9 @@ _DIGITS = 10
 class ClassNames:
     """The classes of a blob, as far as they are known: their number, and their labels.
 
+    numbers: of a map that has planes for some classes alone, the class of each plane; then a class
+    is found as its plane, and the labels are those of the planes.
+
     >>> names = ClassNames(3, Labels("labels", ("cat, puss", "dog", "10")), "prob")
     >>> names.find("2"), names.find("Puss"), names.find_several("dog,0"), names.find_several("max")
     (2, 0, (1, 0), None)
@@ -46,6 +49,7 @@ class ClassNames:
     classes: int | None
     labels: Labels | None
     blob: str
+    numbers: tuple[int, ...] | None = None
 
     def find(self, text: str, otherwise: str = LIKELIEST) -> int:
         """The class that a number or a label names; `otherwise`: the word that would be none.
@@ -54,6 +58,8 @@ class ClassNames:
         none, FormatError for no label or several.
         """
         number = class_number(text)
+        if number is not None and self.numbers is not None:
+            return self._plane(number, self.numbers)
         if number is not None:
             return number if self.classes is None else check_class(number, self.classes, self.blob)
         if self.labels is None:
@@ -81,6 +87,12 @@ class ClassNames:
             if word in map(str.casefold, parts):
                 raise NetError(f"class {text!r}: {word} is not one of several, it stands alone")
         return tuple(dict.fromkeys(map(self.find, parts)))
+
+    def _plane(self, number: int, numbers: tuple[int, ...]) -> int:
+        if number not in numbers:
+            explained = ", ".join(map(str, numbers))
+            raise NetError(f"class {number}: it is not explained, as {explained} of the classes")
+        return numbers.index(number)
 
     def find_background(self, text: str) -> int | None:
         """The class that is the background; None for "none". Raises as `find`."""

@@ -45,13 +45,7 @@ if TYPE_CHECKING:
     Boxes = NDArray[np.float64]
     Numbers = NDArray[np.intp]
 
-__all__ = [
-    "ClassCount",
-    "ClassMap",
-    "Geometry",
-    "HoldsNaN",
-    "map_memory",
-]
+__all__ = ["ClassCount", "ClassMap", "Geometry", "HoldsNaN", "map_memory"]
 
 #: What a cell takes in the table of classes, and in the map as text; a value whose cell's likeliest
 #: class is looked for, and one that is sorted.
@@ -254,6 +248,16 @@ class ClassMap:
         needed = _SORTED * block_values(self.values.shape, SORTED_SHARE) + 8 * count * cells
         self.claim.at_least(needed, f"{self.image}: the order of its classes")
         return top_by_rows(self.values, count)
+
+    @checks_arguments()
+    def class_of(self, plane: int) -> int:
+        """The class that a plane of the values is of."""
+        return plane
+
+    @checks_arguments()
+    def drawn(self, named: str) -> str:
+        """What a picture shows that is asked for `named`, as `to_picture` takes it."""
+        return named
 
     @checks_arguments()
     def label(self, number: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netsurgery.engines.contract import AnyEngine, as_engine_options
+from netsurgery.engines.contract import AnyEngine, EngineOptions, as_engine_options
 from netsurgery.errors import SettingsError
 from netsurgery.formats.labels import Labels, load_labels
 from netsurgery.formats.settings import SETTINGS_NAME, Settings, as_settings
@@ -22,6 +22,7 @@ from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
     from netsurgery.maps.box_rules import BoxRules
+    from netsurgery.maps.explain import Explain
     from netsurgery.maps.map_source import MapSource
     from netsurgery.maps.mapper import Mapper
     from netsurgery.maps.scales import AnyScales
@@ -89,17 +90,18 @@ def open_mapper(
     scales: AnyScales | None = None,
     boxes: BoxRules | None = None,
     box_scales: Iterable[float] = (1.0,),
+    explain: Explain | None = None,
     drop_labels: bool = False,
     state: NetState = TEST,
     model: NetWithWeights | None = None,
 ) -> Mapper:
     """A mapper for the model and preprocessing of `settings`; no engine is started yet.
 
-    settings, engine, blob, size, stride, scales, boxes, box_scales, state: as in `classify_map`.
-    drop_labels: leave out labels that are more or fewer than the blob's classes, as those of a
-    netsurgery.toml are for any blob but the one they were meant for; else they are an error. model:
-    an open net and weights, instead of those that the settings name; the caller closes it after the
-    mapper.
+    settings, engine, blob, size, stride, scales, boxes, box_scales, explain, state: as in
+    `classify_map`. drop_labels: leave out labels that are more or fewer than the blob's classes, as
+    those of a netsurgery.toml are for any blob but the one they were meant for; else they are an
+    error. model: an open net and weights, instead of those that the settings name; the caller
+    closes it after the mapper.
 
     Raises SettingsError without prototxt or weights, and what is wrong with any of the files:
     PrototxtError, NetError, MeanError, FormatError for labels that do not fit the blob.
@@ -113,6 +115,14 @@ def open_mapper(
     from netsurgery.maps.mapper import Mapper
 
     settings = as_settings(settings)
+    if explain is not None:
+        from netsurgery.maps.explain import refuse_with
+
+        refuse_with(explain, stride=stride, scales=scales, boxes=boxes)
+        return _open_explainer(
+            explain, settings, as_engine_options(engine, settings.engine),
+            model or open_model(settings, state), blob, as_picture_options(size), drop_labels,
+        )  # fmt: skip
     source = MapSource.of_map(model or open_model(settings, state), blob)
     transformer = make_transformer(settings, source.channels, as_picture_options(size))
     labels = _fitting_labels(settings, source, drop_labels)
@@ -139,6 +149,30 @@ def open_mapper(
             source, transformer, options, window=settings.window, labels=labels,
             background=background, stride=stride, scales=several, boxes=search,
         )  # fmt: skip
+
+
+def _open_explainer(
+    explain: Explain,
+    settings: Settings,
+    engine: EngineOptions,
+    model: NetWithWeights,
+    blob: str | None,
+    size: PictureOptions,
+    drop_labels: bool,
+) -> Mapper:
+    from netsurgery.maps.explain import GradCam
+    from netsurgery.maps.map_source import MapSource
+
+    source = MapSource.of_classes(model, blob)
+    transformer = make_transformer(settings, source.channels, size)
+    labels = _fitting_labels(settings, source, drop_labels)
+    if isinstance(explain, GradCam):
+        from netsurgery.maps.grad_cam import GradCamExplainer
+
+        return GradCamExplainer(source, transformer, engine, explain, labels)
+    from netsurgery.maps.occlusion import OcclusionExplainer
+
+    return OcclusionExplainer(source, transformer, engine, explain, labels)
 
 
 def _fitting_labels(settings: Settings, source: MapSource, drop: bool) -> Labels | None:

@@ -25,6 +25,7 @@ from netsurgery.maps.cell_places import cell_places
 from netsurgery.maps.class_names import EACH, LIKELIEST
 from netsurgery.maps.classmap import ClassMap
 from netsurgery.maps.color_scale import ColorScale
+from netsurgery.maps.explanation import Explanation
 from netsurgery.maps.layout import (
     BAR_SPACE,
     GAP,
@@ -72,7 +73,7 @@ def map_scene(
     labels with commas between, or "each" for a picture of each class found. Raises NetError where
     the places of the cells are not known or there is no such class, FormatError for no label.
     """
-    named = LIKELIEST if classes is None else str(classes)
+    named = class_map.drawn(LIKELIEST if classes is None else str(classes))
     _, tiles = cell_places(class_map, *class_map.shape)
     picture = _MapPicture(class_map, tiles, look)
     numbers = class_map.names.find_several(named)
@@ -200,13 +201,17 @@ class _MapPicture:
         scale = ColorScale.of(values, probability=class_map.is_probability, ends=self.look.range)
         sheet = grid_sheet(self.image, len(rows), self.look.width, not scale.is_flat)
         scene = self._scene(sheet)
-        title = f"{class_map.scored} of each class found, all on one scale"
+        explains = isinstance(class_map, Explanation)
+        which = "explained" if explains else "found"
+        title = f"{class_map.scored} of each class {which}, all on one scale"
         more = f"; not drawn: {counted(left_out, 'more class')}" if left_out > 0 else ""
         marked = [drawn_boxes(class_map, [row.number]) for row in rows]
         counts = found_words(class_map, sum(map(len, marked)))
         top = self._head(scene, [title + more, *self._background("drawn"), *counts], sheet)
         titles = [
-            f"{class_name(class_map, row.number)}, {counted(row.cells, 'cell')}" for row in rows
+            class_name(class_map, row.number)
+            + ("" if explains else f", {counted(row.cells, 'cell')}")
+            for row in rows
         ]
         boxes = self._grid(scene, sheet, top, titles, most=3)
         for box, row, own in zip(boxes, rows, marked, strict=True):

@@ -66,7 +66,7 @@ def entries(
         best = row.best if row else float(class_map.values[number].max())
         lines.append(
             Entry(
-                number,
+                class_map.class_of(number),
                 _name(class_map, number),
                 row.cells if row else 0,
                 total,
@@ -83,14 +83,14 @@ def entries(
 
 def class_name(class_map: ClassMap, number: int) -> str:
     """A class in words: its number and its names, without an id."""
-    names = _name(class_map, number)
-    return f"class {number}: {names}" if names else f"class {number}"
+    names, own = _name(class_map, number), class_map.class_of(number)
+    return f"class {own}: {names}" if names else f"class {own}"
 
 
 def _name(class_map: ClassMap, number: int) -> str:
     """The names of a class without its id; "" where they are its number."""
     names = "" if class_map.labels is None else class_map.labels.split(number)[1]
-    return "" if names == str(number) else names
+    return "" if names == str(class_map.class_of(number)) else names
 
 
 @dataclass(frozen=True)

@@ -94,9 +94,10 @@ class MapFrame:
         labels, fonts = self.class_map.labels, scene.fonts
 
         def names(number: int) -> Sequence[str]:
+            own = str(self.class_map.class_of(number))
             if labels is None or not fonts.is_native(labels.short(number)):
-                return [str(number)]
-            return [fonts.cut(labels.short(number), _TAG, _NAME), str(number)]
+                return [own]
+            return [fonts.cut(labels.short(number), _TAG, _NAME), own]
 
         def length(words: str) -> float:
             return fonts.length(words, _TAG)

@@ -74,6 +74,9 @@ class Mapper(NetRunner):
     (1, 16, 28, 28)
     """
 
+    #: Whether its maps are explanations.
+    explains = False
+
     def __init__(
         self,
         source: MapSource,
@@ -105,6 +108,8 @@ class Mapper(NetRunner):
         #: Whether there is no other picture in memory. Tiles are chosen by what memory there is:
         #: beside others a MemoryLimitError is raised in their place.
         self.alone = True
+        #: Called with the runs done and those in all, where a map takes many.
+        self.step_to: Callable[[int, int], None] | None = None
         #: What became of tiles that an earlier run left, for the last picture; "" for none.
         self.resumed = ""
 

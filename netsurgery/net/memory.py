@@ -25,6 +25,7 @@ from netsurgery.net.shapes import Shapes
 from netsurgery.net.types.record import Channels, Role, Space, Values
 
 __all__ = [
+    "caffe_backward",
     "caffe_loading",
     "caffe_memory",
     "caffe_training",
@@ -80,6 +81,18 @@ def caffe_training(net: NetDefinition, shapes: Shapes) -> int:
     work = sum(_caffe_work(layer, shapes) for layer in net.layers)
     params = distinct_params(net, shapes)
     return _CAFFE + NUMBER_BYTES * (_TRAINED * params + 2 * blob_numbers + 2 * work)
+
+
+def caffe_backward(net: NetDefinition, shapes: Shapes, blobs: Collection[str] = ()) -> int:
+    """Bytes that Caffe's process takes to run the net at these shapes, and then backward.
+
+    Blobs, params and what layers work with have gradients. blobs: those that are handed back.
+    """
+    blob_numbers = sum(map(prod, shapes.blobs.values()))
+    work = sum(_caffe_work(layer, shapes) for layer in net.layers)
+    handed = _numbers(shapes, [*(blob.name for blob in net.inputs), *blobs])
+    numbers = 2 * (distinct_params(net, shapes) + blob_numbers + work) + handed
+    return max(caffe_loading(net, shapes), _CAFFE + NUMBER_BYTES * numbers)
 
 
 def embedded_memory(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.box_rules import BoxRules
     from netsurgery.maps.classmap import ClassMap
+    from netsurgery.maps.explain import Explain
     from netsurgery.maps.picture_options import AnyPictureOptions
     from netsurgery.maps.scales import AnyScales
     from netsurgery.open_net.net import Net
@@ -39,6 +40,7 @@ def classify_map(
     scales: AnyScales | None = None,
     boxes: BoxRules | None = None,
     box_scales: Iterable[float] = (1.0,),
+    explain: Explain | None = None,
     blob: str | None = None,
     preprocess: PresetName | None = None,
     engine: AnyEngine = "auto",
@@ -58,14 +60,15 @@ def classify_map(
     over the picture at each of them, and the map is their mean at the windows of one, 1 if it is
     among them. boxes: look for boxes, the windows of cells that are sure of a class, by these
     rules; the map has them. No box is of the class that is named as the background. box_scales:
-    factors of the input's size at which they are looked for, together. blob: the one that holds the
-    map
-    (default: the last layer's top); labels that are more or fewer than its classes are dropped
-    where a blob is named. preprocess: a preset, such as "bvlc" (`presets` has them all), in the
-    place of the settings' own preprocessing. engine: what runs the net, "auto" (the open net's own
-    engine, or real Caffe where there is one that knows the net), "caffe", "embedded" or
-    EngineOptions. state: the phase and the shapes to read the net in; the settings' stages and
-    level win over its own.
+    factors of the input's size at which they are looked for, together. explain: `Occlusion` or
+    `GradCam`: not a map of windows but of what each place of the picture does for the score of a
+    class, of a net that gives one score a class; an `Explanation`. blob: the one that holds the
+    map, or the scores (default: the last layer's top); labels that are more or fewer than its
+    classes are dropped where a blob is named. preprocess: a preset, such as "bvlc" (`presets` has
+    them all), in the place of the settings' own preprocessing. engine: what runs the net, "auto"
+    (the open net's own engine, or real Caffe where there is one that knows the net), "caffe",
+    "embedded" or EngineOptions. state: the phase and the shapes to read the net in; the settings'
+    stages and level win over its own.
 
     The map's `values` are float32 C x H x W, probabilities 0..1 where a Softmax made them.
     Raises SettingsError, ImageError (which is a TypeError too for what is not a picture),
@@ -84,7 +87,8 @@ def classify_map(
     """
     (class_map,) = classify_maps(
         only(image), settings, net=net, size=size, stride=stride, scales=scales, boxes=boxes,
-        box_scales=box_scales, blob=blob, preprocess=preprocess, engine=engine, state=state,
+        box_scales=box_scales, explain=explain, blob=blob, preprocess=preprocess, engine=engine,
+        state=state,
     )  # fmt: skip
     return class_map
 
@@ -100,6 +104,7 @@ def classify_maps(
     scales: AnyScales | None = None,
     boxes: BoxRules | None = None,
     box_scales: Iterable[float] = (1.0,),
+    explain: Explain | None = None,
     blob: str | None = None,
     drop_labels: bool | None = None,
     preprocess: PresetName | None = None,
@@ -111,9 +116,9 @@ def classify_maps(
     images: an iterable of what `classify_map` takes, an array N x H x W x C, or one picture. It is
     asked for at most five pictures beyond the one whose map comes next, as files are read while the
     net runs; arrays and streams are read in their turn. settings, net, size, stride, scales, boxes,
-    box_scales, blob, preprocess, engine, state: as in `classify_map`. drop_labels: whether labels
-    that are more or fewer than the classes are dropped, with a note, or an error; None to drop them
-    where a blob is named.
+    box_scales, explain, blob, preprocess, engine, state: as in `classify_map`. drop_labels: whether
+    labels that are more or fewer than the classes are dropped, with a note, or an error; None to
+    drop them where a blob is named.
 
     The maps come as they are asked for; `to_files` of what is returned writes them, and goes on
     where a picture fails. Raises what `classify_map` raises, at once for what is wrong with the net
@@ -134,7 +139,7 @@ def classify_maps(
         settings = as_settings(settings, preprocess)
         mapper = stack.enter_context(open_mapper(
             settings, engine, blob=blob, size=size, stride=stride, scales=scales, boxes=boxes,
-            box_scales=box_scales, drop_labels=drop, state=state, model=model,
+            box_scales=box_scales, explain=explain, drop_labels=drop, state=state, model=model,
         ))  # fmt: skip
         notes = []
         if settings.labels is not None and mapper.labels is None:

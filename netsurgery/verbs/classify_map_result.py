@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from netsurgery.errors import NetsurgeryError
+from netsurgery.errors import NetsurgeryError, OutputError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.memory import Claim
+from netsurgery.io.wording import argument, listed
 from netsurgery.maps.picture_look import picture_suffix
 from netsurgery.open_net.arguments import AnyPath
-from netsurgery.verbs.outputs import OUTPUTS, Content, MapView
+from netsurgery.verbs.outputs import OUTPUTS, Content, MapView, file_outputs
 from netsurgery.verbs.outputs.files import MapFiles, as_bytes, named_files
 from netsurgery.verbs.outputs.record import MapTable
 from netsurgery.verbs.picture_results import PictureResults, results_of
@@ -75,6 +76,7 @@ class ClassMaps(PictureResults["ClassMap"]):
         NetError for a class that the net does not have.
         """
         view = view or MapView()
+        self._check_outputs(outputs or {})
         self._mapper.check_class(view.class_)
         if "boxes" in (outputs or {}):
             from netsurgery.maps.box_rules import BoxSearch
@@ -88,6 +90,17 @@ class ClassMaps(PictureResults["ClassMap"]):
         files = MapFiles.plan(images, named_files("of_map", outputs), inputs=inputs, force=force)
         view = replace(view, suffix=picture_suffix(files.paths.get("picture", ())))
         return MapJob(self._mapper, pictures, files, view, self._opened, resume)
+
+    def _check_outputs(self, outputs: Mapping[str, AnyPath]) -> None:
+        """Raise OutputError for an output that shows no explanations."""
+        if self._mapper.explains:
+            for kind in outputs:
+                if kind in OUTPUTS and not OUTPUTS[kind].explains:
+                    files = [each for each in file_outputs("of_map") if each.explains]
+                    shown = listed(argument(f"--{each.name}") for each in files)
+                    raise OutputError(
+                        f"{argument(f'--{kind}')} has no form for an explanation; {shown} has one"
+                    )
 
 
 @dataclass(frozen=True)
@@ -124,7 +137,8 @@ class MapJob:
     the files that hold all pictures, but those that failed, and closes the net. The next pictures
     are read and the last ones drawn meanwhile; nothing is written that is not asked for. of_all:
     these files, and what standard output is to get of them. render: what makes the `text` of a
-    result, beside its files.
+    result, beside its files. step_to: called with how much of an explanation is done, and with all
+    there is to do.
     """
 
     mapper: Mapper
@@ -135,6 +149,7 @@ class MapJob:
     resume: bool = True
     of_all: tuple[tuple[str, ...], bytes | None] = ((), None)
     render: Callable[[ClassMap], str] | None = None
+    step_to: Callable[[int, int], None] | None = None
     _tables: dict[str, MapTable] = field(default_factory=dict, init=False)
     _stores: dict[int, TileStore] = field(default_factory=dict, init=False)
     _good: int = field(default=0, init=False)
@@ -146,6 +161,7 @@ class MapJob:
 
     def __iter__(self) -> Generator[MapResult, None, None]:
         """The results, in order; pictures are read and drawn while the net runs on others."""
+        self.mapper.step_to = self.step_to
         with self.opened, suppress(_NothingMapped), self.files.tables() as self._tables:
             if len(self.pictures) > 1:
                 self.mapper.load()  # what is wrong with the model is not each picture's fault

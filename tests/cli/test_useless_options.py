@@ -51,8 +51,20 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
     },
     "classify-map": {
         "--recursive": {"": "where no IMAGE is a folder"},
-        "--top-k": {"": "without --json, --npz or --parquet"},
+        "--occlusion": {"--job j": "with --job, which maps windows"},
+        "--patch": {"": "without --occlusion"},
+        "--grad-cam": {
+            "--occlusion": "with --occlusion, which explains, too",
+            "--job j": "with --job, which maps windows",
+        },
+        "--top-k": {
+            "": "without --json, --npz or --parquet",
+            "--json --occlusion": "with --occlusion, whose classes are those of --class",
+            "--json --grad-cam last": "with --grad-cam, whose classes are those of --class",
+        },
         "--resume": {
+            "--npy o --occlusion": "with --occlusion, which is not run in tiles",
+            "--npy o --grad-cam last": "with --grad-cam, which is not run in tiles",
             "": "without --npy, --npz",
             "--npy o --tile none": "with --tile none",
             "--npy o --stride 2": "with --stride, whose runs are not kept",
@@ -64,7 +76,11 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
             "": "without --geotiff, --picture or --html",
             "--html o": "with --html and no --picture: the page has every class",
         },
-        "--background": {"-q --npy o": "with -q, which prints no map, and without --json"},
+        "--background": {
+            "-q --npy o": "with -q, which prints no map, and without --json",
+            "--occlusion": "with --occlusion, which has no background",
+            "--grad-cam last": "with --grad-cam, which has no background",
+        },
         "--all-classes": {"": "without --html"},
         "--upsample": {"--json": "without --npy or --geotiff"},
         "--layout": {
@@ -80,7 +96,9 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
             for option in ("--width", "--smooth", "--range", "--font")
         },
         "--window": {
-            "": "without --json, --npz, --zarr, --geotiff, --picture, --html, --parquet or --boxes"
+            "--json --occlusion": "with --occlusion, whose cells have windows of their own",
+            "--json --grad-cam last": "with --grad-cam, whose cells have windows of their own",
+            "": "without --json, --npz, --zarr, --geotiff, --picture, --html, --parquet or --boxes",
         },
         "--force": {
             "": "without --npy, --npz, --zarr, --geotiff, --picture, --html, --parquet or --boxes"
@@ -205,6 +223,7 @@ VALUES = {
     "--engines": "caffe,embedded",
     "--fit": "crop",
     "--gpu": "0",
+    "--grad-cam": "conv",
     "--input-scale": "2",
     "--input-shape": "data=1x1",
     "--level": "1",
@@ -212,6 +231,7 @@ VALUES = {
     "--npy": "o",
     "--overlap": "0.5",
     "--param": "a[0]",
+    "--patch": "5",
     "--phase": "TEST",
     "--picture": "o",
     "--preprocess": "bvlc",
@@ -282,6 +302,8 @@ USEFUL = [
     ("classify-map", "x.png", "--class", "3", "--all-classes", "--html", "o.html"),
     ("classify-map", "x.png", "--class", "each", "--html", "o.html", "--picture", "o.png"),
     ("classify-map", "x.png", "--background", "3", "-q", "--json"),
+    ("classify-map", "x.png", "--class", "3", "--occlusion", "--patch", "5", "--stride", "2"),
+    ("classify-map", "x.png", "--class", "3", "--grad-cam"),
     ("classify-map", "x.png", "--background", "3", "--npy", "o.npy"),
     ("classify-map", "x.png", "--background", "3", "-q", "--boxes", "o.json", "--overlap", "1"),
     ("classify-map", "x.png", "--layout", "map", "--picture", "o.png", "--smooth"),

@@ -114,7 +114,7 @@ def _classes(class_map: ClassMap, selection: Selection) -> list[list[Any]]:
     labels = class_map.labels
     return [
         [
-            int(number),
+            class_map.class_of(int(number)),
             *(("", "") if labels is None else labels.split(number)),
             int(cells),
             _finite(float(best)),

@@ -16,7 +16,7 @@ __all__ = ["OUTPUT"]
 def _of_map(class_map: ClassMap, view: MapView) -> bytes:
     from netsurgery.maps.page.record import map_part
 
-    named = class_map.names.find_several(view.class_)
+    named = class_map.names.find_several(class_map.drawn(view.class_))
     number = named[0] if named else None  # the page shows one at a time, or each cell's likeliest
     return map_part(class_map, number=number, all_classes=view.all_classes)
 
@@ -35,4 +35,5 @@ OUTPUT = Output(
     of_map=_of_map,
     join=_join,
     reads=("class_", "all_classes", "window"),
+    explains=True,
 )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["OUTPUT"]
 
 #: The members that have a row of numbers for each row of cells.
-_PLANES = ("classes", "scores")
+_PLANES = ("classes", "scores", "values")
 #: A member that is no longer is not divided.
 _LINE = 80
 
@@ -26,10 +26,15 @@ def _of_map(class_map: ClassMap, view: MapView) -> bytes:
 
 def _indented(record: dict[str, Any]) -> str:
     members = [
-        f'  "{key}": {_rows(value) if key in _PLANES else _nested(value)}'
+        f'  "{key}": {_rows(value) if _is_plane(key, value) else _nested(value)}'
         for key, value in record.items()
     ]
     return "{\n" + ",\n".join(members) + "\n}"
+
+
+def _is_plane(key: str, value: Any) -> bool:
+    """The classes of an explanation are a list of records."""
+    return key in _PLANES and not isinstance(value[0], dict)
 
 
 def _nested(value: Any) -> str:
@@ -53,4 +58,4 @@ def _rows(planes: Any) -> str:
     return "[\n    " + ",\n    ".join(plane) + "\n  ]"
 
 
-OUTPUT = Output("json", of_map=_of_map, reads=("top_k", "window"))
+OUTPUT = Output("json", of_map=_of_map, reads=("top_k", "window"), explains=True)

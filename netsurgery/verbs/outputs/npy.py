@@ -58,6 +58,7 @@ OUTPUT = Output(
     of_map=_of_map,
     of_values=lambda values: _content(values),
     reads=("upsample",),
+    explains=True,
 )
 
 COLLECTION = Collection((".npy",), NpyFile, beside=".json", single=True)

@@ -30,4 +30,5 @@ OUTPUT = Output(
     of_map=_of_map,
     of_features=_of_features,
     reads=("class_", "look", "window"),
+    explains=True,
 )

@@ -95,7 +95,7 @@ class Output(NamedTuple):
     of a map that holds NaN, which is not a class map, where it can show them. reads: what it shows
     of a map differently as the user says: members of `MapView`, and "window". signs: where it is a
     folder, files of which one of its kind has one. needs: the library that makes it, and the extra
-    that brings it.
+    that brings it. explains: whether it shows explanations, too.
     """
 
     name: str
@@ -110,6 +110,7 @@ class Output(NamedTuple):
     reads: tuple[str, ...] = ()
     signs: tuple[str, ...] = ()
     needs: tuple[str, str] | None = None
+    explains: bool = False
 
     @property
     def is_available(self) -> bool:

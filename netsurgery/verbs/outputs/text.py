@@ -13,8 +13,12 @@ __all__ = ["OUTPUT"]
 
 
 def _of_map(class_map: ClassMap, view: MapView) -> bytes:
+    from netsurgery.maps.explanation import Explanation
     from netsurgery.maps.map_text import PLAIN, head_text, map_text, table_text
 
+    if isinstance(class_map, Explanation):
+        text = class_map.to_text(view.style, summary=view.summary)
+        return f"{text}\n".encode("utf-8", "surrogateescape")
     style = view.style or PLAIN
     parts = [table_text(class_map, style)]
     if not view.summary:
@@ -22,4 +26,4 @@ def _of_map(class_map: ClassMap, view: MapView) -> bytes:
     return ("\n\n".join(parts) + "\n").encode("utf-8", "surrogateescape")
 
 
-OUTPUT = Output("text", of_map=_of_map)
+OUTPUT = Output("text", of_map=_of_map, explains=True)
