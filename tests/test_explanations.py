@@ -167,6 +167,7 @@ def test_outputs_of_an_explanation(
     [
         ({"stride": 2}, "stride=2|stride is of a map of windows"),
         ({"scales": (1, 2)}, "scales is of a map of windows"),
+        ({"boxes": ns.BoxRules()}, "boxes is of a map of windows"),
         ({"size": ns.PictureOptions(tile=20)}, "tile=20: an explanation is of the whole input"),
         (
             {"explain": ns.GradCam()},
