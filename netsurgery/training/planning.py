@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netsurgery.engines.model_file import check_params
-from netsurgery.errors import FormatError, SurgeryError
+from netsurgery.errors import FormatError, PrototxtError, SurgeryError
 from netsurgery.formats.labels import Labels, load_labels
 from netsurgery.formats.settings import Settings
 from netsurgery.io.wording import argument
@@ -128,7 +128,10 @@ def _declared(net: NetDefinition) -> Size:
     Raises SurgeryError where it declares none.
     """
     for phase in ("TEST", "TRAIN"):
-        read = NetDefinition.of(net.prototxt, replace(net.state, phase=phase))
+        try:
+            read = NetDefinition.of(net.prototxt, replace(net.state, phase=phase))
+        except PrototxtError:
+            continue  # it is a net in the other alone
         sources = [top for layer in read.layers if not layer.bottoms for top in layer.tops]
         shapes = infer(read).blobs
         for name in [*(each.name for each in read.inputs), *sources]:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from netsurgery.errors import SurgeryError
+from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import ShortRepr
@@ -144,14 +144,21 @@ def training_net(
 
 
 def _as_trained(net: NetDefinition) -> NetDefinition:
-    """The net in today's dialect, and in the phase in which it has its losses."""
+    """The net in today's dialect, and in the phase in which it has its losses.
+
+    One that is a net only in the phase in which it was read has none to lose.
+    """
     prototxt, notes = net.prototxt, net.notes
     if prototxt.generation != "V2" or prototxt.root.all("input"):
         # Only what is up to date has Input layers, and the labels need one.
         from netsurgery.formats.upgrade.text import plan_upgrade
 
         prototxt = replace(plan_upgrade(prototxt).result, original=prototxt.original)
-    return replace(NetDefinition.of(prototxt, replace(net.state, phase="TRAIN")), notes=notes)
+    try:
+        read = NetDefinition.of(prototxt, replace(net.state, phase="TRAIN"))
+    except PrototxtError:
+        read = NetDefinition.of(prototxt, net.state)
+    return replace(read, notes=notes)
 
 
 def _base(net: NetDefinition, ends: Ends) -> NetDefinition:
