@@ -88,7 +88,9 @@ def find_ends(net: NetDefinition, *, keep_auxiliary: bool) -> Ends:
 
 def _is_loss(layer: Layer) -> bool:
     record = types.of(layer)
-    return record is not None and record.training and record is not ACCURACY
+    if record is None or record is ACCURACY:
+        return False
+    return record.training and record.tops != (0, 0)  # HDF5Output, which only writes
 
 
 def _of_losses(net: NetDefinition, losses: Sequence[Layer]) -> list[Score]:

@@ -13,8 +13,7 @@ from pathlib import Path
 import every_command
 import numpy as np
 import pytest
-from every_command import CALLS, COMMANDS, GOOD
-from PIL import Image
+from every_command import CALLS, COMMANDS, GOOD, make_good
 
 import netsurgery
 from netsurgery.cli import run
@@ -90,11 +89,9 @@ def place(tmp_path: Path, caffe_python: str, monkeypatch: pytest.MonkeyPatch) ->
     for name in ("PYTHONPATH", "NETSURGERY_CAFFE_PYTHONPATH"):
         monkeypatch.setenv(name, str(modules))
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    Path("good.prototxt").write_text(GOOD)
-    assert run(["init", "-q", "good.prototxt", "-o", "good.caffemodel", "--seed", "1"]) == 0
+    make_good(9)
     Path("victim").write_text("the user's own\n")
     Path("folder").mkdir()
-    Image.new("L", (8, 8), 9).save("grey.png")
     return Place(tmp_path, caffe_python)
 
 
