@@ -251,6 +251,6 @@ layer { name: "sq" type: "Silence" bottom: "q" }
 def test_a_skip_without_a_map_of_pixels(capsys: pytest.CaptureFixture[str]) -> None:
     write(NET)
     assert run(["convert", "net.prototxt", "w.caffemodel", "--skip", "c"]) == 2
-    assert "--skip adds finer maps to the one of --upsample; give both" in capsys.readouterr().err
+    assert "--skip does nothing without --upsample" in capsys.readouterr().err
     with pytest.raises(ns.SurgeryError, match="skip adds finer maps to the one of upsample"):
         ns.convert("net.prototxt", "w.caffemodel", skip="c")

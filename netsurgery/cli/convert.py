@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netsurgery.cli.command import BETWEEN, Command, headed, of_net
+from netsurgery.cli.command import BETWEEN, Command, headed, of_net, useless
 from netsurgery.cli.engine_options import engine_hint, engine_options
 from netsurgery.cli.files import FILE_PATH, FOLDER_PATH, PROTOTXT, WEIGHTS, refuse_stdin
 from netsurgery.cli.options import (
@@ -103,14 +103,16 @@ __all__ = ["command"]
     )
 )
 @headed(BETWEEN)(
-    click.option(
-        "--skip",
-        "skips",
-        multiple=True,
-        metavar="LAYER",
-        shell_complete=of_net("complete_layer"),
-        help="With --upsample: add the finer map of this layer on the way, as in FCN-16s and "
-        "FCN-8s, by a Convolution whose scores are zeros until it is trained; repeatable.",
+    useless("without --upsample", lambda values: not values["upsample"])(
+        click.option(
+            "--skip",
+            "skips",
+            multiple=True,
+            metavar="LAYER",
+            shell_complete=of_net("complete_layer"),
+            help="With --upsample: add the finer map of this layer on the way, as in FCN-16s and "
+            "FCN-8s, by a Convolution whose scores are zeros until it is trained; repeatable.",
+        )
     )
 )
 @click.option(
@@ -183,8 +185,6 @@ def command(
             "--verify compares cells with the classifier on their windows; scores of --upsample "
             "lie between them"
         )
-    if skips and not upsample:
-        raise click.UsageError("--skip adds finer maps to the one of --upsample; give both")
     with bytes_written(quiet) as progress:
         result = convert(
             prototxt,

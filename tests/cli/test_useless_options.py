@@ -36,6 +36,7 @@ BASE = {
 #: Command -> option -> the words of calls in which it does nothing, and the reason given for each.
 USELESS: dict[str, dict[str, dict[str, str]]] = {
     "convert": {
+        "--skip": {"": "without --upsample"},
         **{
             option: {
                 EMBEDDED: "with --engine embedded, which converts without running the net",
@@ -201,6 +202,7 @@ for _option in ("--caffe-python", "--allow"):
 
 #: Option -> a value that it takes.
 VALUES = {
+    "--skip": "pool1",
     "--allow": "reads",
     "--alpha": "0.5",
     "--channels": "0,2",

@@ -214,8 +214,8 @@ USAGES: dict[str, tuple[int, str]] = {
     "classify-map ../cat.jpg --weights ../lenet_iter_10000.caffemodel": (1, "'ip1-conv'"),
     "classify-map ../cat.jpg --window 5": (
         2,
-        "--window does nothing without --json, --npz, --zarr, --geotiff, --picture, --html or "
-        "--parquet",
+        "--window does nothing without --json, --npz, --zarr, --geotiff, --picture, --html, "
+        "--parquet or --boxes",
     ),
     "classify-map ../cat.jpg --windoww 5x5": (2, "did you mean --window?"),
     # The other commands.
