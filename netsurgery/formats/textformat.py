@@ -22,13 +22,26 @@ from netsurgery.formats.texttree import (
     shortened,
 )
 
-__all__ = ["Edits", "EmptyList", "Message", "Scalar", "SourceText", "TextField", "parse"]
+__all__ = [
+    "Edits",
+    "EmptyList",
+    "Message",
+    "Scalar",
+    "SourceText",
+    "TextField",
+    "parse",
+    "separated",
+]
 
 #: Deeper nesting than this is refused; Caffe's own messages need no more than six levels.
 MAX_DEPTH = 100
 
 #: So many fields are claimed at once.
 _FIELDS = 256
+
+#: What may stand between a field and its separator, which may have a line of its own. There may be
+#: more of it: re needs memory for each repeat of a group.
+_BETWEEN = re.compile(r"\s*(?:#[^\n]*\n\s*){0,1000}")
 
 #: Blanks are taken a thousand at a time: re needs memory for each repeat of a group. A sign is a
 #: token by itself, after which protobuf takes blanks.
@@ -225,3 +238,11 @@ def _strip_end(pieces: list[str]) -> None:
         if pieces[-1]:
             return
         pieces.pop()
+
+
+def separated(source: str, end: int) -> int:
+    """Where a field ends with the separator after it, if there is one."""
+    at, match = end, _BETWEEN.match(source, end)
+    while match and match.end() > at:  # the pattern ends after a thousand comments
+        at, match = match.end(), _BETWEEN.match(source, match.end())
+    return at + 1 if source[at : at + 1] in (";", ",") else end

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 from netsurgery.errors import NetError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.formats.textformat import Message, TextField
-from netsurgery.formats.upgrade.splices import separated
+from netsurgery.formats.textformat import Message, TextField, separated
 from netsurgery.net import types
 from netsurgery.net.layer import Layer
 from netsurgery.net.net import NetDefinition

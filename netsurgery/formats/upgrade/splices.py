@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from netsurgery.formats.textformat import Edits, Message
+from netsurgery.formats.textformat import Edits, Message, separated
 from netsurgery.formats.texttree import STRING
 
 __all__ = [
@@ -18,15 +18,10 @@ __all__ = [
     "line_end",
     "not_in_v0",
     "own_line",
-    "separated",
     "trailing",
 ]
 
 _COMMENT = re.compile(rf"{STRING}|(?P<comment>\#[^\n]*)", re.VERBOSE)
-
-#: What may stand between a field and its separator, which may have a line of its own. There may be
-#: more of it: re needs memory for each repeat of a group.
-_BETWEEN = re.compile(r"\s*(?:#[^\n]*\n\s*){0,1000}")
 
 
 @dataclass(frozen=True)
@@ -61,14 +56,6 @@ def line_end(source: str) -> str:
     """How the text ends its lines, by its first."""
     first = source.find("\n")
     return "\r\n" if first > 0 and source[first - 1] == "\r" else "\n"
-
-
-def separated(source: str, end: int) -> int:
-    """Where a field ends with the separator after it, if there is one."""
-    at, match = end, _BETWEEN.match(source, end)
-    while match and match.end() > at:  # the pattern ends after a thousand comments
-        at, match = match.end(), _BETWEEN.match(source, match.end())
-    return at + 1 if source[at : at + 1] in (";", ",") else end
 
 
 def own_line(source: str, start: int, end: int) -> tuple[int, int] | None:

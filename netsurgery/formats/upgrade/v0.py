@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from netsurgery.errors import NetsurgeryError
 from netsurgery.formats.generations import V0_TYPES, V1_WORDS
 from netsurgery.formats.prototxt import Prototxt, quoted
-from netsurgery.formats.textformat import Edits, EmptyList, Message, TextField
+from netsurgery.formats.textformat import Edits, EmptyList, Message, TextField, separated
 from netsurgery.formats.upgrade.splices import (
     UpgradeStep,
     comments,
@@ -21,7 +21,6 @@ from netsurgery.formats.upgrade.splices import (
     indent_of,
     line_end,
     not_in_v0,
-    separated,
 )
 
 __all__ = [
