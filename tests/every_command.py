@@ -56,7 +56,7 @@ COMMANDS: dict[str, list[str]] = {
     "edit": ["NET good.caffemodel conv[0]*=2 -o out.caffemodel"],
     "evaluate": [
         ". --annotations good.json --prototxt NET --weights good.caffemodel --blob conv "
-        "--engine embedded"
+        "--engine embedded --background 0"
     ],
     "export": ["NET good.caffemodel -o out.onnx"],
     "diff": ["NET good.prototxt", "good.prototxt NET"],

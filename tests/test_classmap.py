@@ -134,6 +134,7 @@ def test_json() -> None:
         "is_probability": True,
         "background": None,
         "scales": None,
+        "boxes": None,
         "summary": [
             {"class": 2, "label": "c", "cells": 2, "score": 0.8},
             {"class": 0, "label": "a", "cells": 1, "score": 0.7},

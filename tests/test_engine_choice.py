@@ -97,7 +97,7 @@ SKIPPING = {
     "setup": "good.prototxt good.caffemodel --image grey.png --class 0 --blob prob "
     "--preprocess scaled -o out --force",
 }
-REFUSING = ["classify-map", "features"]
+REFUSING = ["classify-map", "features", "evaluate"]
 
 
 @with_owners

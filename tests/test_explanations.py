@@ -156,8 +156,8 @@ def test_outputs_of_an_explanation(
     np.testing.assert_allclose(record["values"], explanation.values, rtol=1e-6)
     for row, values in zip(record["classes"], explanation.values, strict=True):
         assert values[tuple(row["cell"])] == values.max() == pytest.approx(row["highest"])
-    one = explanation.to_picture("three")  # by its label, of two
-    assert one.size[0] > 100
+    image = explanation.to_picture("three")  # by its label, of two
+    assert image.size[0] > 100
     with pytest.raises(ns.NetError, match="class 2: it is not explained, as 3, 1 of the classes"):
         explanation.to_picture("2")
 

@@ -30,7 +30,8 @@ NETSURGERY = [sys.executable, "-m", "netsurgery"]
 
 #: Those whose outputs are files; the others print.
 WRITERS = (
-    "convert classify-map dense draw init edit export transplant upgrade features setup".split()
+    *("convert", "classify-map", "dense", "draw", "init", "edit", "export", "train"),
+    *("transplant", "upgrade", "features", "setup"),
 )
 
 
@@ -209,8 +210,8 @@ def test_names_that_are_not_of_the_locale(
     net, weights = os.fsdecode(b"net \xff.prototxt"), os.fsdecode(b"\xfd.caffemodel")
     (folder / net).write_text(GOOD.replace('"fc"', '"Ĺayer"'), "utf-8")
     assert run(["init", str(folder / net), "-q", "-o", str(folder / weights)]) == 0
-    for name in ("grey.png", "good.json"):
-        shutil.copy(inputs / name, folder)
+    for plain in ("grey.png", "good.json"):
+        shutil.copy(inputs / plain, folder)
     files = {"NET": net, "good.prototxt": net, "good.caffemodel": weights}
     words = [files.get(word, word) for word in COMMANDS[name][-1].split()]
     done = subprocess.run(

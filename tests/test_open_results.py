@@ -281,6 +281,7 @@ def results() -> list[Any]:
         ns.draw(*pair),
         ns.check(*pair),
         ns.classify_map(PICTURE, settings, blob="conv1", engine="embedded"),
+        ns.classify_map(PICTURE, settings, explain=ns.Occlusion(), engine="embedded"),
         features,
         features["conv1"],
         ns.setup(*pair, np.eye(32), 10, engine="embedded"),

@@ -27,6 +27,7 @@ MORE = {
         "-q --from list.txt --prototxt good.prototxt --weights good.caffemodel --blob conv "
         "--npy out.npy --engine embedded",
     ],
+    "evaluate": ["--mean mean.npy --labels labels.txt --classes 1=b"],
     "features": [
         "--mean mean.npy",
         "-q --from list.txt --prototxt good.prototxt --weights good.caffemodel --blob conv "
@@ -128,7 +129,7 @@ def outputs() -> dict[str, bytes]:
 
 
 def forced(words: list[str]) -> list[str]:
-    cannot = ("inspect", "check", "diff", "verify")
+    cannot = ("inspect", "check", "diff", "evaluate", "verify")
     shows = words[0] == "classify-map" and not {"--npy", "--picture"}.intersection(words)
     return [] if words[0] in cannot or shows else ["--force"]
 

@@ -129,6 +129,7 @@ class CaffeNet(Closeable):
                 taken[name] = self._worker.take(shape_of(shape), *shape_of([offset]))
         return taken
 
+    @checks_arguments()
     def backward(self, top: str, gradient: Array, blob: str) -> Array:
         """The gradient of sum(`gradient` * `top`) as to `blob`, at what `forward` ran on last.
 

@@ -170,6 +170,17 @@ class LoadedNet(Closeable, Protocol):
 
         The net's text has to say `force_backward: true`. Raises EngineError for an engine that has
         no backward pass.
+
+        >>> import netsurgery as ns
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> with ns.open_engine(ns.EngineOptions("embedded")) as engine:
+        ...     with engine.load(Path("prototxt/digits_deploy.prototxt")) as net:
+        ...         try:
+        ...             net.backward("prob", np.ones((1, 11), np.float32), "conv2")
+        ...         except ns.EngineError as error:
+        ...             print(str(error).partition(",")[0])
+        gradients need the backward pass of real Caffe
         """
 
     def set_param(self, layer: str, index: int, array: Array) -> None:

@@ -244,6 +244,7 @@ class EmbeddedNet(Closeable):
         arrays = session.run(feed)
         return dict(zip(names, arrays, strict=True))
 
+    @checks_arguments()
     def backward(self, top: str, gradient: Array, blob: str) -> Array:
         """Raises EngineError: this engine has no backward pass."""
         raise EngineError(no_backward(self._engine.note))

@@ -171,6 +171,8 @@ class ClassMap:
     >>> class_map.to_picture("7").save("sevens.png")
     >>> class_map.background, class_map.picture_file("each", suffix=".svg")[:4]
     (10, b'<svg')
+    >>> class_map.class_of(7), class_map.drawn("max")
+    (7, 'max')
     """
 
     picture: Picture
@@ -251,7 +253,7 @@ class ClassMap:
 
     @checks_arguments()
     def class_of(self, plane: int) -> int:
-        """The class that a plane of the values is of."""
+        """The class that a plane of the values is of: the one with its number."""
         return plane
 
     @checks_arguments()
@@ -385,9 +387,8 @@ class ClassMap:
         return summary_text(self, _SUMMARY)
 
     def __repr__(self) -> str:
-        rows, columns = self.shape
-        cells = f"{shape_text((rows, columns))} cells of {self.blob!r}"
-        return short_repr(f"ClassMap of {self.image}: {cells}, {counted(self.classes, 'class')}")
+        kind, cells = type(self).__name__, f"{shape_text(self.shape)} cells of {self.blob!r}"
+        return short_repr(f"{kind} of {self.image}: {cells}, {counted(self.classes, 'class')}")
 
     def _repr_png_(self) -> bytes | None:
         return None if self.windows() is None else self.picture_file()

@@ -32,7 +32,7 @@ class Method:
     facts: Mapping[str, Any]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation(ClassMap):
     """What `classify_map` gives with `explain`: one plane of values for each explained class.
 
@@ -49,6 +49,8 @@ class Explanation(ClassMap):
     ... )
     >>> explanation.numbers, explanation.shape, explanation.scored
     ((10,), (7, 7), 'fall of the probability')
+    >>> explanation.class_of(0), len(explanation.places())
+    (10, 1)
     >>> explanation.drawn("max"), [row.number for row in explanation.summary()]
     ('10', [0])
     >>> explanation.to_json()["classes"][0]["class"], len(explanation.to_text().splitlines())

@@ -54,7 +54,7 @@ class GradCamExplainer(Explainer):
         grad_cam: GradCam,
         labels: Labels | None = None,
     ) -> None:
-        """Raises NetError for a layer that is no map before the scores, and EngineError where
+        """Raises NetError for a layer that is not a map before the scores, and EngineError where
         another engine is asked for than Caffe."""
         super().__init__(source, transformer, options, str(grad_cam.classes), labels)
         if options.choice == "embedded":

@@ -89,8 +89,8 @@ class OcclusionExplainer(Explainer):
             for first in range(0, len(corners), count):
                 part = corners[first : first + count]
                 covered = np.repeat(data, len(part), axis=0)
-                for one, (row, column) in zip(covered, part, strict=True):
-                    one[:, row : row + patch[0], column : column + patch[1]] = fill
+                for channels, (row, column) in zip(covered, part, strict=True):
+                    channels[:, row : row + patch[0], column : column + patch[1]] = fill
                 yield first, covered
 
     def _batch(self, shape: tuple[int, ...], most: int) -> int:

@@ -37,7 +37,7 @@ for number in (3, 7):
         np.save("%s-%s-%d.npy" % (sys.argv[4], blob, number), np.maximum(cam, 0))
 """
 
-#: A global average pooling twice, of a map that a layer works on in place; what Caffe must be told
+#: A global average pooling twice, of a map that a layer works on in place; what Caffe must be given
 #: of gradients is said otherwise.
 POOLED = """force_backward: false
 input: "data" input_shape { dim: [1, 3, 9, 8] }
