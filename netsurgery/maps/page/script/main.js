@@ -113,7 +113,8 @@ function namePicture({ record, rows, columns, ranked }) {
   document.title = `${name} - class map`;
   byId("name").textContent = name;
   byId("name").title = record.name;
-  byId("facts").textContent = `${rows} \u00d7 ${columns} cells, ${ranked.length} classes found`;
+  const found = `${ranked.length} ${ranked.length === 1 ? "class" : "classes"} found`;
+  byId("facts").textContent = `${rows} \u00d7 ${columns} cells, ${found}`;
   byId("picture").alt = `The picture ${name}`;
   stage.setAttribute("aria-label", `Map of ${name}, ${rows} rows and ${columns} columns of cells`);
   document.documentElement.style.setProperty("--shape", record.size[1] / record.size[0]);
