@@ -29,15 +29,16 @@ layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
 TRUTH = '{"classes": ["1"], "pictures": [{"file": "grey.png"}]}'
 
 
-def make_good(level: int = 7) -> None:
-    """Make good.prototxt, good.caffemodel and a grey picture of 8 x 8 in the current folder.
+def make_good(level: int = 7, folder: Path | None = None) -> None:
+    """Make good.prototxt, good.caffemodel and a grey picture of 8 x 8 in a folder, or here.
 
     good.json annotates the picture.
     """
-    Path("good.prototxt").write_text(GOOD)
-    netsurgery.init("good.prototxt", "good.caffemodel")
-    Image.new("L", (8, 8), level).save("grey.png")
-    Path("good.json").write_text(TRUTH)
+    folder = folder or Path()
+    (folder / "good.prototxt").write_text(GOOD)
+    netsurgery.init(folder / "good.prototxt", folder / "good.caffemodel")
+    Image.new("L", (8, 8), level).save(folder / "grey.png")
+    (folder / "good.json").write_text(TRUTH)
 
 
 #: Command -> the words behind it, several ways where a net may stand in several places; NET is the

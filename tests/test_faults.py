@@ -17,8 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from every_command import COMMANDS, GOOD, TRUTH
-from PIL import Image
+from every_command import COMMANDS, GOOD, make_good
 
 from netsurgery.cli import run
 from netsurgery.errors import CaffemodelError
@@ -64,11 +63,7 @@ NAMESPACE = _namespace()
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of `every_command`."""
     folder = tmp_path_factory.mktemp("inputs")
-    (folder / "good.prototxt").write_text(GOOD)
-    (folder / "good.json").write_text(TRUTH)
-    Image.new("L", (8, 8), 128).save(folder / "grey.png")
-    command = ["init", str(folder / "good.prototxt"), "-q", "-o", str(folder / "good.caffemodel")]
-    assert run(command) == 0
+    make_good(128, folder)
     return folder
 
 

@@ -18,7 +18,7 @@ import memory_hogs as hogs
 import pytest
 from attacks.arena import Arena, Done
 from attacks.scripts import find_caffe_python
-from every_command import COMMANDS, GOOD, TRUTH
+from every_command import COMMANDS, make_good
 from lacking import lacking
 from PIL import Image
 
@@ -44,12 +44,11 @@ def inputs() -> Iterator[Path]:
         os.chdir(folder)
         try:
             small = hogs.NETS["large"].replace("4000", "40")
-            for net, text in {**hogs.NETS, "good": GOOD, "small": small}.items():
+            for net, text in {**hogs.NETS, "small": small}.items():
                 Path(f"{net}.prototxt").write_text(text)
-            for net in ("good", "small", "wide", "permuted", "priors"):
+            for net in ("small", "wide", "permuted", "priors"):
                 assert run(["init", f"{net}.prototxt", "-o", f"{net}.caffemodel", "-q"]) == 0
-            Image.new("L", (8, 8), 77).save("grey.png")
-            Path("good.json").write_text(TRUTH)
+            make_good(77)
         finally:
             os.chdir(before)
         yield folder
