@@ -131,6 +131,22 @@ def test_it_excludes_verify(capsys: pytest.CaptureFixture[str]) -> None:
         ns.convert("net.prototxt", "w.caffemodel", upsample=True, verify=True)
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [({"upsample": True}, "scores of upsample lie between them"),
+     ({"before_pooling": True}, "a map of before_pooling has its scores as a mean only")],
+)  # fmt: skip
+def test_its_result_excludes_verify(more: dict[str, bool], words: str) -> None:
+    """Asked for later: of interpolated scores behind a mean nothing would be compared."""
+    write(NET + SOFTMAX % "prob")
+    with ns.convert("net.prototxt", "w.caffemodel", engine="embedded", **more) as result:  # type: ignore[arg-type]
+        with pytest.raises(ns.SurgeryError, match=words):
+            result.verify()
+        with pytest.raises(ns.SurgeryError, match=words):
+            result.save("out", verify=True)
+    assert not Path("out").exists()
+
+
 def test_hdf5_and_an_open_net() -> None:
     write(NET)
     ns.convert(
