@@ -164,6 +164,15 @@ def test_a_window_that_shrinks_moves_the_map() -> None:
         )
 
 
+def test_height_and_width_are_behind_the_axis_of_the_channels() -> None:
+    wide = INPUT.replace('"x"', '"y"').replace("2, 11, 13", "3, 2, 11, 13")
+    pair = write(wide, conv("c", "y", "kernel_size: 6 axis: 2"))
+    with ns.edit(*pair, "decimate:c:kernel=3") as result:
+        assert "its map grows from 6x8 to 7x9" in result.notes[0]
+        with ns.Net(*pair) as old, result.net as new:
+            np.testing.assert_array_equal(new.params["c"][0], old.params["c"][0][..., :5:2, :5:2])
+
+
 def test_the_models_record_follows() -> None:
     pair = write(conv("c", "x", "kernel_size: 5 pad: 3"), conv("d", "c", "kernel_h: 3 kernel_w: 5"))
     record = caffe_messages().NetParameter.FromString(Path(pair[1]).read_bytes())
@@ -210,6 +219,8 @@ SHARED = 'param { name: "w" } '
          "ip:kernel=2", "layer 'ip': an InnerProduct has no kernel; `netsurgery convert` makes"),
         ((conv("d", "x", "kernel_size: 4", kind="Deconvolution"),), "d:kernel=2",
          "layer 'd': it is of type Deconvolution, whose kernel takes no dilation"),
+        ((conv("c", "x", "kernel_size: 3 axis: 2"),), "c:kernel=2",
+         "layer 'c': its kernel has 1 axis, not height and width"),
         ((FC6, layer("Strange", "s", "fc6")), "fc6:outputs=4",
          "layer 'fc6': layer 's' (Strange) treats its channels in a way that is not known"),
         ((FC6, INPUT.replace('"x"', '"x2"').replace("2, 11, 13", "8, 5, 7"),

@@ -21,7 +21,7 @@ from netsurgery.net import types
 from netsurgery.net.net import Layer, Shape
 from netsurgery.net.types.record import WeightLayout
 from netsurgery.net.windows import Window, conv_window
-from netsurgery.surgery.edit.channel_types import is_weighted, outputs_of
+from netsurgery.surgery.edit.channel_types import channel_axis, is_weighted, outputs_of
 from netsurgery.surgery.edit.cut_params import edit_as_expected, own_params
 from netsurgery.surgery.edit.cuts import Rows, identity
 from netsurgery.surgery.edit.decimation import Decimation, decimation, numbers_text
@@ -126,7 +126,7 @@ def _decimation(
     convolves = types.layout(layer) is WeightLayout.OUTPUTS_FIRST and types.takes_dilation(layer)
     if not convolves:
         raise refusal(layer.name, f"it is of type {layer.type}, whose kernel takes no dilation")
-    axes = len(work.shapes.of(layer.bottoms[0])) - 2
+    axes = len(work.shapes.of(layer.bottoms[0])) - channel_axis(work.shapes, layer) - 1
     if axes != 2:
         raise refusal(layer.name, f"its kernel has {counted(axes, 'axis')}, not height and width")
     old = conv_window(layer, axes)
@@ -145,7 +145,7 @@ def _cut_kernel(work: EditSession, layer: Layer, old: Window, thinned: Decimatio
     work.set_param(layer.name, 0, part[..., columns.start : columns.stop : columns.step])
     edits = work.net.prototxt.edits()
     set_window(edits, layer, old, new)
-    size = work.shapes.of(layer.bottoms[0])[2:]
+    size = work.shapes.of(layer.bottoms[0])[-2:]
     grows = new.convolved(size) != old.convolved(size)
     before = work.shapes.of(layer.tops[0])
     try:
@@ -163,7 +163,7 @@ def _cut_kernel(work: EditSession, layer: Layer, old: Window, thinned: Decimatio
 
 def _grown(layer: Layer, before: Shape, after: Shape, thinned: Decimation) -> str:
     """What to know of a map that has more cells: smaller windows fit in more places."""
-    sizes = f"from {shape_text(before[2:])} to {shape_text(after[2:])}"
+    sizes = f"from {shape_text(before[-2:])} to {shape_text(after[-2:])}"
     note = f"the new window of {layer.name!r} is smaller than the old one: its map grows {sizes}"
     if any(thinned.moved):
         row, column = thinned.moved
