@@ -70,7 +70,8 @@ def decimate(work: EditSession, argument: str) -> None:
         cut_outputs(work, layer, lambda _: rows, approximate=request.approximate)
     if thinned is not None and thinned[1].window == thinned[0]:
         work.notes.append(f"the kernel of {name!r} stays as it is")
-    elif thinned is not None:
+        thinned = None
+    if thinned is not None:
         _cut_kernel(work, work.layer(name), *thinned)
     _describe(work, layer, request, old_outputs, thinned)
 
@@ -183,11 +184,9 @@ def _describe(
     if not dropped:
         return
     every = request.outputs in (None, old_outputs)
-    parts = [] if every else [_outputs_text(request, old_outputs)]
-    outputs = list(parts)
-    if thinned is not None and thinned[1].window != thinned[0]:
-        parts.append(_positions_text(*thinned))
-    work.describe(layer.name, 0, "; ".join(parts))
+    outputs = [] if every else [_outputs_text(request, old_outputs)]
+    positions = [] if thinned is None else [_positions_text(*thinned)]
+    work.describe(layer.name, 0, "; ".join([*outputs, *positions]))
     if outputs and (layer.name, 1) in work.arrays:
         work.describe(layer.name, 1, outputs[0])
     counts = ", ".join(
