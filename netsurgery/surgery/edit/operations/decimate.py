@@ -15,7 +15,7 @@ import re
 from typing import NamedTuple
 
 from netsurgery.errors import SurgeryError
-from netsurgery.io.shape_text import shape_text
+from netsurgery.io.shape_text import shape_text, sides_text
 from netsurgery.io.wording import counted
 from netsurgery.net import types
 from netsurgery.net.net import Layer, Shape
@@ -220,13 +220,9 @@ def _positions_text(old: Window, thinned: Decimation) -> str:
         else f"rows {rows} of {height}, columns {columns} of {width}"
     )
     return (
-        f"{which} of the kernel kept, at dilation {_side(window.dilation)} and pad "
-        f"{_side(window.pad)}"
+        f"{which} of the kernel kept, at dilation {sides_text(window.dilation)} and pad "
+        f"{sides_text(window.pad)}"
     )
-
-
-def _side(numbers: tuple[int, ...]) -> str:
-    return shape_text(numbers[:1] if len(set(numbers)) == 1 else numbers)
 
 
 OPERATIONS = (
