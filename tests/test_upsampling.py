@@ -108,6 +108,10 @@ layers { name: "fc" type: INNER_PRODUCT bottom: "c" top: "fc"
     [
         (OLD, "layer 'fc-conv': a Crop behind it has no name in a prototxt of V1; `netsurgery up"),
         (NET + SOFTMAX % "fc", "layer 'prob': it works in place on the scores"),
+        (NET + NET[NET.index('layer { name: "fc"'):].replace('"fc"', '"fc2"')
+         + 'layer { name: "sum" type: "Eltwise" bottom: "fc" bottom: "fc2" top: "sum" }\n'
+         + SOFTMAX % "prob",
+         "error: net.prototxt: with a score for each pixel: layer 'sum' (Eltwise): its bottoms"),
         (NET.replace("stride: 4", "stride: 1"),
          "layer 'fc-conv': 'fc-conv' has a cell for each pixel already"),
     ],

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from netsurgery.errors import SurgeryError
+from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.formats.prototxt import Prototxt, insert_field, quoted
 from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
@@ -64,7 +64,11 @@ def with_upsampled_map(plan: ConvolutionPlan, skips: Sequence[str] = ()) -> Conv
     )
     text = _behind(net, writer, blob, upsampling.blob, [*written, *layers])
     new = NetDefinition.of(Prototxt.parse(text, path), net.state)
-    after = infer(new).blobs
+    try:
+        after = infer(new).blobs
+    except PrototxtError as error:
+        # Its place is one in the new text, which nobody has.
+        raise SurgeryError(f"{path}: with a score for each pixel: {error.what}") from None
     note = (
         f"{blob!r} is interpolated to the {shape_text(size)} pixels of "
         f"{known.input!r} by Deconvolution {upsampling.layer!r}"
