@@ -211,6 +211,8 @@ SHARED = 'param { name: "w" } '
         ((FC6, REST), "fc6:kernel=0", "found 'kernel=0', expected"),
         ((FC6, REST), "fc6:kernel=3:kernel=3", "kernel is named twice"),
         ((FC6, REST), "fc6:pick=first:kernel=3", "pick says which outputs remain"),
+        ((FC6, REST), "fc6:kernel=3:normalization=approximate",
+         "normalization=approximate is of layers that read fewer outputs"),
         ((FC6, REST), "fc6:pick=first", "expected decimate:LAYER:kernel=3:outputs=1024"),
         ((FC6, REST), "fc6:outputs=9", "outputs=9: expected 1 to 8, as many as there are"),
         ((FC6, REST), "fc6:kernel=9", "layer 'fc6': its kernel is 7x7, smaller than 9x9"),

@@ -97,6 +97,10 @@ def _request(options: str) -> _Decimate:
         raise SurgeryError("expected decimate:LAYER:kernel=3:outputs=1024, or one of both")
     if "pick" in fields and "outputs" not in fields:
         raise SurgeryError("pick says which outputs remain, and outputs= how many")
+    if approximate and "outputs" not in fields:
+        raise SurgeryError(
+            "normalization=approximate is of layers that read fewer outputs, and outputs= how many"
+        )
     sides = [int(side) for side in fields.get("kernel", "").split("x") if side]
     return _Decimate(
         (sides[0], sides[-1]) if sides else None,
