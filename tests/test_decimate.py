@@ -192,6 +192,17 @@ def test_the_models_record_follows() -> None:
     assert list(new.layer[2].convolution_param.dilation) == [2]
 
 
+@pytest.mark.parametrize(
+    ("kernel", "which"),
+    [("1", "row and column 2 of 5"), ("2x1", "rows 0 and 4 of 5, column 2 of 5"),
+     ("1x3", "row 2 of 5, columns 0, 2 and 4 of 5")],
+)  # fmt: skip
+def test_rows_and_columns_in_words(kernel: str, which: str) -> None:
+    pair = write(conv("c", "x", "kernel_size: 5"))
+    with ns.edit(*pair, f"decimate:c:kernel={kernel}") as result:
+        assert result.steps[0].params[0].what.startswith(f"{which} of the kernel kept")
+
+
 def test_what_stays_is_said() -> None:
     pair = write(FC6, REST)
     with ns.edit(*pair, "decimate:fc6:kernel=7:outputs=8") as result:

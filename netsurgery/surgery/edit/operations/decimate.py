@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from netsurgery.errors import SurgeryError
 from netsurgery.io.shape_text import shape_text, sides_text
-from netsurgery.io.wording import counted
+from netsurgery.io.wording import counted, plural
 from netsurgery.net import types
 from netsurgery.net.net import Layer, Shape
 from netsurgery.net.types.record import WeightLayout
@@ -214,14 +214,12 @@ def _outputs_text(request: _Decimate, old: int) -> str:
 
 
 def _positions_text(old: Window, thinned: Decimation) -> str:
-    rows, columns = (numbers_text(each) for each in thinned.positions)
-    window = thinned.window
-    height, width = old.kernel
-    s = "s" * (len(thinned.positions[0]) > 1)
+    (rows, columns), (height, width), window = thinned.positions, old.kernel, thinned.window
+    row, column = plural("row", len(rows)), plural("column", len(columns))
     which = (
-        f"row{s} and column{s} {rows} of {height}"
+        f"{row} and {column} {numbers_text(rows)} of {height}"
         if (rows, height) == (columns, width)
-        else f"rows {rows} of {height}, columns {columns} of {width}"
+        else f"{row} {numbers_text(rows)} of {height}, {column} {numbers_text(columns)} of {width}"
     )
     return (
         f"{which} of the kernel kept, at dilation {sides_text(window.dilation)} and pad "
