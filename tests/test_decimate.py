@@ -164,6 +164,15 @@ def test_a_window_that_shrinks_moves_the_map() -> None:
         )
 
 
+def test_height_and_width_are_behind_the_axis_of_the_channels() -> None:
+    wide = INPUT.replace('"x"', '"y"').replace("2, 11, 13", "3, 2, 11, 13")
+    pair = write(wide, conv("c", "y", "kernel_size: 6 axis: 2"))
+    with ns.edit(*pair, "decimate:c:kernel=3") as result:
+        assert "its map grows from 6x8 to 7x9" in result.notes[0]
+        with ns.Net(*pair) as old, result.net as new:
+            np.testing.assert_array_equal(new.params["c"][0], old.params["c"][0][..., :5:2, :5:2])
+
+
 def test_the_models_record_follows() -> None:
     pair = write(conv("c", "x", "kernel_size: 5 pad: 3"), conv("d", "c", "kernel_h: 3 kernel_w: 5"))
     record = caffe_messages().NetParameter.FromString(Path(pair[1]).read_bytes())
@@ -181,6 +190,17 @@ def test_the_models_record_follows() -> None:
     for each, written in zip(new.layer, net_parameter(text).layer, strict=True):
         assert each.convolution_param == written.convolution_param
     assert list(new.layer[2].convolution_param.dilation) == [2]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "which"),
+    [("1", "row and column 2 of 5"), ("2x1", "rows 0 and 4 of 5, column 2 of 5"),
+     ("1x3", "row 2 of 5, columns 0, 2 and 4 of 5")],
+)  # fmt: skip
+def test_rows_and_columns_in_words(kernel: str, which: str) -> None:
+    pair = write(conv("c", "x", "kernel_size: 5"))
+    with ns.edit(*pair, f"decimate:c:kernel={kernel}") as result:
+        assert result.steps[0].params[0].what.startswith(f"{which} of the kernel kept")
 
 
 def test_what_stays_is_said() -> None:
@@ -202,6 +222,8 @@ SHARED = 'param { name: "w" } '
         ((FC6, REST), "fc6:kernel=0", "found 'kernel=0', expected"),
         ((FC6, REST), "fc6:kernel=3:kernel=3", "kernel is named twice"),
         ((FC6, REST), "fc6:pick=first:kernel=3", "pick says which outputs remain"),
+        ((FC6, REST), "fc6:kernel=3:normalization=approximate",
+         "normalization=approximate is of layers that read fewer outputs"),
         ((FC6, REST), "fc6:pick=first", "expected decimate:LAYER:kernel=3:outputs=1024"),
         ((FC6, REST), "fc6:outputs=9", "outputs=9: expected 1 to 8, as many as there are"),
         ((FC6, REST), "fc6:kernel=9", "layer 'fc6': its kernel is 7x7, smaller than 9x9"),
@@ -210,6 +232,8 @@ SHARED = 'param { name: "w" } '
          "ip:kernel=2", "layer 'ip': an InnerProduct has no kernel; `netsurgery convert` makes"),
         ((conv("d", "x", "kernel_size: 4", kind="Deconvolution"),), "d:kernel=2",
          "layer 'd': it is of type Deconvolution, whose kernel takes no dilation"),
+        ((conv("c", "x", "kernel_size: 3 axis: 2"),), "c:kernel=2",
+         "layer 'c': its kernel has 1 axis, not height and width"),
         ((FC6, layer("Strange", "s", "fc6")), "fc6:outputs=4",
          "layer 'fc6': layer 's' (Strange) treats its channels in a way that is not known"),
         ((FC6, INPUT.replace('"x"', '"x2"').replace("2, 11, 13", "8, 5, 7"),

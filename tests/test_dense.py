@@ -71,6 +71,7 @@ def refusals(*layers: str, stride: int = 1) -> str:
         ("kernel_size: [3, 3] pad: [1, 2]", "kernel_size: [3, 3] pad: [2, 4]", "dilation: 2"),
         ("kernel_size: 3 stride: 2", "kernel_size: 3 stride: 1", "dilation: 2"),
         ("kernel_size: 3 hole: 2", "kernel_size: 3 hole: 4", ""),
+        ("kernel_h: 3 kernel_w: 1 hole: 2", "kernel_h: 3 kernel_w: 1 hole_h: 4 hole_w: 2", ""),
         ("kernel_size: 3 engine: CUDNN", "kernel_size: 3 engine: CAFFE", "dilation: 2"),
         ("kernel_size: 1 engine: CUDNN", "", ""),
     ],

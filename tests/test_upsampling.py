@@ -108,6 +108,10 @@ layers { name: "fc" type: INNER_PRODUCT bottom: "c" top: "fc"
     [
         (OLD, "layer 'fc-conv': a Crop behind it has no name in a prototxt of V1; `netsurgery up"),
         (NET + SOFTMAX % "fc", "layer 'prob': it works in place on the scores"),
+        (NET + NET[NET.index('layer { name: "fc"'):].replace('"fc"', '"fc2"')
+         + 'layer { name: "sum" type: "Eltwise" bottom: "fc" bottom: "fc2" top: "sum" }\n'
+         + SOFTMAX % "prob",
+         "error: net.prototxt: with a score for each pixel: layer 'sum' (Eltwise): its bottoms"),
         (NET.replace("stride: 4", "stride: 1"),
          "layer 'fc-conv': 'fc-conv' has a cell for each pixel already"),
     ],
@@ -129,6 +133,22 @@ def test_it_excludes_verify(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--verify compares cells with the classifier" in capsys.readouterr().err
     with pytest.raises(ns.SurgeryError, match="verify=True compares cells with the classifier"):
         ns.convert("net.prototxt", "w.caffemodel", upsample=True, verify=True)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [({"upsample": True}, "scores of upsample lie between them"),
+     ({"before_pooling": True}, "a map of before_pooling has its scores as a mean only")],
+)  # fmt: skip
+def test_its_result_excludes_verify(more: dict[str, bool], words: str) -> None:
+    """Asked for later: of interpolated scores behind a mean nothing would be compared."""
+    write(NET + SOFTMAX % "prob")
+    with ns.convert("net.prototxt", "w.caffemodel", engine="embedded", **more) as result:  # type: ignore[arg-type]
+        with pytest.raises(ns.SurgeryError, match=words):
+            result.verify()
+        with pytest.raises(ns.SurgeryError, match=words):
+            result.save("out", verify=True)
+    assert not Path("out").exists()
 
 
 def test_hdf5_and_an_open_net() -> None:

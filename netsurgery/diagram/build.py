@@ -17,7 +17,7 @@ from netsurgery.diagram.graph import (
 )
 from netsurgery.diagram.kinds import Kind, kind_of
 from netsurgery.errors import PrototxtError
-from netsurgery.io.shape_text import shape_text
+from netsurgery.io.shape_text import shape_text, sides_text
 from netsurgery.net import types
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.layer_table import LayerSummary
@@ -156,4 +156,4 @@ def _window(layer: Layer, rule: WindowRule, bottom: Shape) -> Iterator[str]:
         ("dilation", window.dilation, 1),
     ):
         if set(numbers) != {usual}:
-            yield f"{name} {numbers[0] if len(set(numbers)) == 1 else shape_text(numbers)}"
+            yield f"{name} {sides_text(numbers)}"

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from netsurgery.errors import SurgeryError
 from netsurgery.io.terminal import joined
+from netsurgery.net.net import NetDefinition
 
-__all__ = ["Refusal", "refuse"]
+__all__ = ["Refusal", "misnamed", "refuse"]
 
 #: How many refusals one error names.
 _NAMED = 3
@@ -35,6 +36,15 @@ class Refusal:
         cause = f": {self.cause}" if self.cause else ""
         remedy = f"; {self.remedy}" if self.remedy else ""
         return f"layer {self.layer!r}: {self.reason}{too}{cause}{remedy}"
+
+
+def misnamed(net: NetDefinition, name: str) -> Refusal | None:
+    """Why no layer is meant by `name`, or more than one; None where it is one."""
+    count = len(net.named(name))
+    if count == 1:
+        return None
+    missing = f"the net has no such layer{net.name_hint(name)}"
+    return Refusal(name, f"the net has {count} of them" if count else missing)
 
 
 def refuse(path: str, refusals: Sequence[Refusal]) -> None:

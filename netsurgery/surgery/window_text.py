@@ -42,7 +42,7 @@ def _set(
     elif len(listed) == len(new) or (listed and len(set(new)) == 1):
         for scalar, number in zip(listed, new, strict=False):
             _put(edits, scalar, number)
-    elif listed and name in ("stride", "pad"):
+    elif listed and name in ("stride", "pad", "hole"):
         (field,) = param.all(name)
         text = f"{name}_h: {new[0]} {name}_w: {new[1]}"
         edits.replace(field.start, field.end, text)

@@ -148,7 +148,20 @@ def model_change(plan: ConvolutionPlan, model: NetWithWeights) -> ModelChange:
 
 
 def check_can_be_verified(plan: ConvolutionPlan) -> None:
-    """Raise SurgeryError for a net of another phase: in training Dropout draws at random."""
+    """Raise SurgeryError for a map whose cells are not what the classifier says of their windows.
+
+    And for a net of another phase: in training Dropout draws at random.
+    """
+    if plan.activation_maps:
+        raise SurgeryError(
+            f"{argument('--verify')} compares each cell with the classifier on its window, and a "
+            f"map of {argument('--before-pooling')} has its scores as a mean only"
+        )
+    if plan.upsampling is not None:
+        raise SurgeryError(
+            f"{argument('--verify')} compares cells with the classifier on their windows, and "
+            f"scores of {argument('--upsample')} lie between them"
+        )
     if plan.net.state.phase != "TEST":
         raise SurgeryError(
             f"{plan.net.prototxt.path}: what is converted in the {plan.net.state.phase} phase "

@@ -104,12 +104,9 @@ def convert(
         raise SurgeryError("input_size and map_size exclude each other; give one of them")
     if verify and dry_run:
         raise SurgeryError("verify and dry_run exclude each other; give one of them")
-    _check_before_pooling(before_pooling, keep_global_pooling, verify)
-    if upsample and verify:
-        raise SurgeryError(
-            f"{argument('--verify')} compares cells with the classifier on their windows, and "
-            f"scores of {argument('--upsample')} lie between them"
-        )
+    if before_pooling and keep_global_pooling:
+        pair = f"{argument('--before-pooling')} and {argument('--keep-global-pooling')}"
+        raise SurgeryError(f"{pair} exclude each other; give one of them")
     skips = as_names(skip, "skip")
     if skips and not upsample:
         raise SurgeryError(
@@ -170,15 +167,3 @@ def convert(
     else:
         result.save(folder, **places, force=force, verify=verify, progress=progress)
     return result
-
-
-def _check_before_pooling(before_pooling: bool, keep_global_pooling: bool, verify: bool) -> None:
-    """Raise SurgeryError for what a map in front of the pooling cannot be combined with."""
-    if before_pooling and keep_global_pooling:
-        pair = f"{argument('--before-pooling')} and {argument('--keep-global-pooling')}"
-        raise SurgeryError(f"{pair} exclude each other; give one of them")
-    if before_pooling and verify:
-        raise SurgeryError(
-            f"{argument('--verify')} compares each cell with the classifier on its window, and a "
-            f"map of {argument('--before-pooling')} has its scores as a mean only"
-        )

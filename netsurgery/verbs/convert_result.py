@@ -162,7 +162,7 @@ class Conversion(OpenResult):
     def verify(self) -> Verification:
         """Run both nets, and every cell of the map against the classifier on its window.
 
-        Raises SurgeryError where they differ.
+        Raises SurgeryError where they differ, and for maps of `before_pooling` or `upsample`.
         """
         self.check_open()
         check_can_be_verified(self.plan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
-from netsurgery.io.shape_text import shape_text
+from netsurgery.io.shape_text import sides_text
 from netsurgery.io.wording import counted
 from netsurgery.net import geometry
 from netsurgery.net.geometry import ReceptiveField
@@ -139,7 +139,7 @@ def padded(pad: Shape) -> str:
     """ "pads by 3", "pads by 3x0", or "" for no padding."""
     if not any(pad):
         return ""
-    return f"pads by {pad[0] if len(set(pad)) == 1 else shape_text(pad)}"
+    return f"pads by {sides_text(pad)}"
 
 
 def _pads(layer: Layer, size: Shape) -> str:

@@ -107,7 +107,7 @@ def _new_shapes(path: str, net: NetDefinition, before: Shapes, gone: list[Layer]
 class _MeanBlobs:
     """Which blobs of a net are linear in what its global poolings give, and so are means over maps.
 
-    means: all of them. refusals: what stands in the way.
+    means: all of them, in the net's order. refusals: what stands in the way.
     """
 
     net: NetDefinition
@@ -115,7 +115,7 @@ class _MeanBlobs:
     gone: list[Layer]
     #: a converted layer's name -> that of the author.
     names: Mapping[str, str]
-    means: list[str] = field(default_factory=list, init=False)
+    means: dict[str, None] = field(default_factory=dict, init=False)
     #: those that go on into a later one.
     passed: set[str] = field(default_factory=set, init=False)
     refusals: list[Refusal] = field(default_factory=list, init=False)
@@ -141,9 +141,9 @@ class _MeanBlobs:
             self._refuse(layer, spoiled)
         for top in layer.tops:
             self.past.pop(top, None)
-            if linear and top not in self.means:
-                self.means.append(top)
-            elif not linear and (reads or spoiled) and layer not in self.gone:
+            if linear:
+                self.means[top] = None
+            elif (reads or spoiled) and layer not in self.gone:
                 self.past[top] = spoiled or layer
         if linear:
             self.passed.update(reads)

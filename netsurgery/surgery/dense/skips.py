@@ -19,7 +19,7 @@ from netsurgery.net.field import ReceptiveField
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.surgery.dense.crops import CropNames, layer_text
 from netsurgery.surgery.dense.interpolation import GridPlacement, Upsampling, interpolated
-from netsurgery.surgery.plan import Refusal, refuse
+from netsurgery.surgery.plan import Refusal, misnamed, refuse
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,14 +86,10 @@ def find_skips(
         raise SurgeryError(f"{argument(f'--skip {twice[0]}')} is named twice")
     skips, refusals = [], []
     for name in names:
-        layers = net.named(name)
-        if len(layers) != 1:
-            missing = f"the net has no such layer{net.name_hint(name)}"
-            refusals.append(
-                Refusal(name, f"the net has {len(layers)} of them" if layers else missing)
-            )
+        if wrong := misnamed(net, name):
+            refusals.append(wrong)
             continue
-        layer = layers[0]
+        layer = net.layer(name)
         blob = layer.tops[0] if layer.tops else ""
         place = known.get(blob)
         if why := _why_not(layer, blob, place, writer, field):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from netsurgery.errors import SurgeryError
+from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.formats.prototxt import Prototxt, insert_field, quoted
 from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
@@ -18,7 +18,7 @@ from netsurgery.net.shapes import infer
 from netsurgery.surgery.convolution.plan import ConvolutionPlan
 from netsurgery.surgery.dense.crops import CropNames, rules_beside
 from netsurgery.surgery.dense.interpolation import GridPlacement, interpolated
-from netsurgery.surgery.dense.skips import Fusion, find_skips, fused
+from netsurgery.surgery.dense.skips import Fusion, Skip, find_skips, fused
 from netsurgery.surgery.plan import Refusal, refuse
 
 __all__ = ["with_upsampled_map"]
@@ -46,26 +46,29 @@ def with_upsampled_map(plan: ConvolutionPlan, skips: Sequence[str] = ()) -> Conv
         refuse(path, [Refusal(writer.name, f"where the cells of {blob!r} lie is not known")])
     assert known is not None
     joined = find_skips(net, skips, writer, known, shapes, all_fields)
-    grid, of = (joined[-1].field, joined[-1].name) if joined else (known, writer.name)
-    shape = (*shapes[blob][:2], *(joined[-1].shape if joined else shapes[blob])[2:])
-    why = _why_not(grid, joined[-1].blob if joined else blob)
-    refuse(path, [Refusal(of, why)] if why else [])
+    last = joined[-1] if joined else Skip(writer.name, blob, shapes[blob], known)
+    why = _why_not(last.field, last.blob)
+    refuse(path, [Refusal(last.name, why)] if why else [])
     names, rules = CropNames(net), rules_beside(net, writer)
     fusions, written = fused(joined, blob, shapes[blob], known, names, rules)
     size = shapes[known.input][2:]
-    placement = GridPlacement.of(grid.stride, grid.middle, shape[2:], size)
+    placement = GridPlacement.of(last.field.stride, last.field.middle, last.shape[2:], size)
     upsampling, layers = interpolated(
         fusions[-1].blob if fusions else blob,
         known.input,
         (f"{blob}_spread", f"{blob}_upsampled"),
-        shape[1],
+        shapes[blob][1],
         placement,
         names,
         rules,
     )
     text = _behind(net, writer, blob, upsampling.blob, [*written, *layers])
     new = NetDefinition.of(Prototxt.parse(text, path), net.state)
-    after = infer(new).blobs
+    try:
+        after = infer(new).blobs
+    except PrototxtError as error:
+        # Its place is one in the new text, which nobody has.
+        raise SurgeryError(f"{path}: with a score for each pixel: {error.what}") from None
     note = (
         f"{blob!r} is interpolated to the {shape_text(size)} pixels of "
         f"{known.input!r} by Deconvolution {upsampling.layer!r}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from netsurgery.io.shape_text import shape_text
+from netsurgery.io.shape_text import sides_text
 from netsurgery.io.wording import argument
 from netsurgery.net import types
 from netsurgery.net.field import ReceptiveField, layer_fields
@@ -58,7 +58,8 @@ class DenseLayer:
         last = "none does" if stride == _ONE else "the last begins before it"
         return (
             f"the last window of {self.name!r} hung over the edge, as Caffe rounds up; with stride "
-            f"{_sides(stride)} {last}: the map ends earlier there, and cells near that edge differ"
+            f"{sides_text(stride)} {last}: the map ends earlier there, and cells near that edge "
+            "differ"
         )
 
     @property
@@ -71,13 +72,9 @@ class DenseLayer:
         said = []
         for name, before, after in zip(Window._fields, self.old, self.new, strict=True):
             if before != after:
-                became = f"{_sides(before)} becomes " if before not in ((1, 1), (0, 0)) else ""
-                said.append(f"{name} {became}{_sides(after)}")
+                became = f"{sides_text(before)} becomes " if before not in ((1, 1), (0, 0)) else ""
+                said.append(f"{name} {became}{sides_text(after)}")
         return ", ".join(said) + (", as crops and what joins them" if self.apart else "")
-
-
-def _sides(numbers: tuple[int, ...]) -> str:
-    return shape_text(numbers[:1] if len(set(numbers)) == 1 else numbers)
 
 
 def walk(net: NetDefinition, shapes: Shapes, stride: int) -> tuple[list[DenseLayer], list[Refusal]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from netsurgery.io.wording import listed
 from netsurgery.net.windows import Window
 
 __all__ = ["Decimation", "decimation", "numbers_text"]
@@ -73,5 +74,4 @@ def numbers_text(numbers: range) -> str:
     """
     words = [str(number) for number in (numbers if len(numbers) < 8 else numbers[:2])]
     words += ["...", str(numbers[-1])] if len(numbers) >= 8 else []
-    *others, last = words
-    return f"{', '.join(others)} and {last}" if others else last
+    return listed(words, "and")

@@ -31,7 +31,7 @@ from netsurgery.surgery.edit.changes import (
     layer_events,
     layer_fields,
 )
-from netsurgery.surgery.plan import Refusal
+from netsurgery.surgery.plan import Refusal, misnamed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,11 +159,9 @@ class EditSession:
 
     def layer(self, name: str) -> Layer:
         """The layer of that name. Raises SurgeryError."""
-        layers = self.net.named(name)
-        if len(layers) != 1:
-            missing = f"the net has no such layer{self.net.name_hint(name)}"
-            raise refusal(name, f"the net has {len(layers)} of them" if layers else missing)
-        return layers[0]
+        if wrong := misnamed(self.net, name):
+            raise SurgeryError(str(wrong))
+        return self.net.layer(name)
 
     def stored(self, name: str) -> WeightsLayer:
         """The layer's params in the model. Raises SurgeryError where it has none, or twice."""

@@ -15,13 +15,13 @@ import re
 from typing import NamedTuple
 
 from netsurgery.errors import SurgeryError
-from netsurgery.io.shape_text import shape_text
-from netsurgery.io.wording import counted
+from netsurgery.io.shape_text import shape_text, sides_text
+from netsurgery.io.wording import counted, plural
 from netsurgery.net import types
 from netsurgery.net.net import Layer, Shape
 from netsurgery.net.types.record import WeightLayout
 from netsurgery.net.windows import Window, conv_window
-from netsurgery.surgery.edit.channel_types import is_weighted, outputs_of
+from netsurgery.surgery.edit.channel_types import channel_axis, is_weighted, outputs_of
 from netsurgery.surgery.edit.cut_params import edit_as_expected, own_params
 from netsurgery.surgery.edit.cuts import Rows, identity
 from netsurgery.surgery.edit.decimation import Decimation, decimation, numbers_text
@@ -70,7 +70,8 @@ def decimate(work: EditSession, argument: str) -> None:
         cut_outputs(work, layer, lambda _: rows, approximate=request.approximate)
     if thinned is not None and thinned[1].window == thinned[0]:
         work.notes.append(f"the kernel of {name!r} stays as it is")
-    elif thinned is not None:
+        thinned = None
+    if thinned is not None:
         _cut_kernel(work, work.layer(name), *thinned)
     _describe(work, layer, request, old_outputs, thinned)
 
@@ -96,6 +97,10 @@ def _request(options: str) -> _Decimate:
         raise SurgeryError("expected decimate:LAYER:kernel=3:outputs=1024, or one of both")
     if "pick" in fields and "outputs" not in fields:
         raise SurgeryError("pick says which outputs remain, and outputs= how many")
+    if approximate and "outputs" not in fields:
+        raise SurgeryError(
+            "normalization=approximate is of layers that read fewer outputs, and outputs= how many"
+        )
     sides = [int(side) for side in fields.get("kernel", "").split("x") if side]
     return _Decimate(
         (sides[0], sides[-1]) if sides else None,
@@ -126,7 +131,7 @@ def _decimation(
     convolves = types.layout(layer) is WeightLayout.OUTPUTS_FIRST and types.takes_dilation(layer)
     if not convolves:
         raise refusal(layer.name, f"it is of type {layer.type}, whose kernel takes no dilation")
-    axes = len(work.shapes.of(layer.bottoms[0])) - 2
+    axes = len(work.shapes.of(layer.bottoms[0])) - channel_axis(work.shapes, layer) - 1
     if axes != 2:
         raise refusal(layer.name, f"its kernel has {counted(axes, 'axis')}, not height and width")
     old = conv_window(layer, axes)
@@ -145,7 +150,7 @@ def _cut_kernel(work: EditSession, layer: Layer, old: Window, thinned: Decimatio
     work.set_param(layer.name, 0, part[..., columns.start : columns.stop : columns.step])
     edits = work.net.prototxt.edits()
     set_window(edits, layer, old, new)
-    size = work.shapes.of(layer.bottoms[0])[2:]
+    size = work.shapes.of(layer.bottoms[0])[-2:]
     grows = new.convolved(size) != old.convolved(size)
     before = work.shapes.of(layer.tops[0])
     try:
@@ -163,7 +168,7 @@ def _cut_kernel(work: EditSession, layer: Layer, old: Window, thinned: Decimatio
 
 def _grown(layer: Layer, before: Shape, after: Shape, thinned: Decimation) -> str:
     """What to know of a map that has more cells: smaller windows fit in more places."""
-    sizes = f"from {shape_text(before[2:])} to {shape_text(after[2:])}"
+    sizes = f"from {shape_text(before[-2:])} to {shape_text(after[-2:])}"
     note = f"the new window of {layer.name!r} is smaller than the old one: its map grows {sizes}"
     if any(thinned.moved):
         row, column = thinned.moved
@@ -183,11 +188,9 @@ def _describe(
     if not dropped:
         return
     every = request.outputs in (None, old_outputs)
-    parts = [] if every else [_outputs_text(request, old_outputs)]
-    outputs = list(parts)
-    if thinned is not None and thinned[1].window != thinned[0]:
-        parts.append(_positions_text(*thinned))
-    work.describe(layer.name, 0, "; ".join(parts))
+    outputs = [] if every else [_outputs_text(request, old_outputs)]
+    positions = [] if thinned is None else [_positions_text(*thinned)]
+    work.describe(layer.name, 0, "; ".join([*outputs, *positions]))
     if outputs and (layer.name, 1) in work.arrays:
         work.describe(layer.name, 1, outputs[0])
     counts = ", ".join(
@@ -211,23 +214,17 @@ def _outputs_text(request: _Decimate, old: int) -> str:
 
 
 def _positions_text(old: Window, thinned: Decimation) -> str:
-    rows, columns = (numbers_text(each) for each in thinned.positions)
-    window = thinned.window
-    height, width = old.kernel
-    s = "s" * (len(thinned.positions[0]) > 1)
+    (rows, columns), (height, width), window = thinned.positions, old.kernel, thinned.window
+    row, column = plural("row", len(rows)), plural("column", len(columns))
     which = (
-        f"row{s} and column{s} {rows} of {height}"
+        f"{row} and {column} {numbers_text(rows)} of {height}"
         if (rows, height) == (columns, width)
-        else f"rows {rows} of {height}, columns {columns} of {width}"
+        else f"{row} {numbers_text(rows)} of {height}, {column} {numbers_text(columns)} of {width}"
     )
     return (
-        f"{which} of the kernel kept, at dilation {_side(window.dilation)} and pad "
-        f"{_side(window.pad)}"
+        f"{which} of the kernel kept, at dilation {sides_text(window.dilation)} and pad "
+        f"{sides_text(window.pad)}"
     )
-
-
-def _side(numbers: tuple[int, ...]) -> str:
-    return shape_text(numbers[:1] if len(set(numbers)) == 1 else numbers)
 
 
 OPERATIONS = (
