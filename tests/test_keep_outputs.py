@@ -147,6 +147,14 @@ def test_a_net_that_is_a_map_already_grows(pictures: None) -> None:
     assert np.ptp(weight[11]) > 0
 
 
+def test_as_many_other_classes_begin_from_scratch(pictures: None) -> None:
+    write_truth("cow", "horse")
+    result = plan(*two(), keep_outputs=False, keep_auxiliary=True, settings=ns.Settings())
+    assert "replaced by one of 3 outputs that begins from scratch" in " ".join(result.notes)
+    assert result.net.renamed == {"aux-conv": "aux-conv-3", "fc-conv": "fc-conv-3"}
+    assert result.to_json()["replaced"]
+
+
 LOADED = """
 import sys
 import caffe, numpy
@@ -230,6 +238,10 @@ def test_a_class_that_may_be_another_is_refused(
             net_text(aux=5),
             "layer 'aux-conv' (Convolution): it has 5 outputs, the last classifier 3",
         ),
+        (
+            net_text(aux=4),  # as many as there will be, of which three need not be these
+            "layer 'aux-conv' (Convolution): it has 4 outputs, the last classifier 3",
+        ),
         (net_text(behind=SCALE), "layer 's' (Scale): it has params for each of 3 outputs of"),
         (net_text(GROUPS), "layer 'fc' (Convolution): its outputs are in 3 groups"),
         (net_text(MAP, behind=UPSAMPLED, score="up"), "outputs cannot be added to a Deconvolution"),
@@ -246,7 +258,7 @@ def test_a_layer_that_cannot_grow_is_one_line(
         "train plan net.prototxt w.caffemodel --annotations truth.json --images images -o plan "
         "--background-class ground --labels labels.txt --keep-outputs"
     )
-    auxiliary = ["--keep-auxiliary"] if "5 outputs" in words else []
+    auxiliary = ["--keep-auxiliary"] if "the last classifier" in words else []
     assert run([*command.split(), *auxiliary]) == 1
     error = capsys.readouterr().err
     assert words in error

@@ -94,7 +94,7 @@ def training_net(
     size: tuple[int, int],
     batch: int = 8,
     outputs: int | None = None,
-    own_outputs: int = 0,
+    own_outputs: int | None = None,
     ignore_label: int = -1,
     loss: Loss = "softmax",
     keep_auxiliary: bool = False,
@@ -103,13 +103,13 @@ def training_net(
 ) -> TrainingNet:
     """The net that trains `net` on maps of pictures of `size` (height, width).
 
-    batch: pictures a step. outputs: the number of classes, None for as many as the net has; where
-    it is another, the layer that makes the scores begins from scratch, under a name that no weights
-    have. own_outputs: where the first so many are its own, it keeps these and its name, and grows.
-    ignore_label: that of cells that count for nothing. loss: "infogain" takes a matrix of K x K, by
-    which a mistake counts more or less. keep_auxiliary: train the classifiers on the way, too.
-    freeze: layers that stay as they are. train_batch_norm: take the statistics of each batch, not
-    those stored.
+    batch: pictures a step. outputs: the number of classes, None for those that the net has.
+    own_outputs: how many of them, the first, are its own; None for all where it has as many, else
+    none. Where it is 0 the layer that makes the scores begins from scratch, under a name that no
+    weights have; otherwise that layer keeps its name and these, and grows. ignore_label: that of
+    cells that count for nothing. loss: "infogain" takes a matrix of K x K, by which a mistake
+    counts more or less. keep_auxiliary: train the classifiers on the way, too. freeze: layers that
+    stay as they are. train_batch_norm: take the statistics of each batch, not those stored.
 
     Raises SurgeryError, naming the layer, for a net without scores over classes or that cannot be
     made fully convolutional; NetError for a layer to freeze that is not there; PrototxtError.
@@ -213,12 +213,16 @@ def _with_outputs(
     net: NetDefinition,
     scores: Sequence[Score],
     outputs: int | None,
-    own_outputs: int,
+    own_outputs: int | None,
     plan: ConvolutionPlan | None,
 ) -> tuple[NetDefinition, dict[str, str]]:
     """The net with this many classes; the names of the layers that have them, by their old ones."""
     classifiers = [find_classifier(net, _renamed_score(score, plan).blob) for score in scores]
-    changed = {each.layer: each for each in classifiers if outputs not in (None, each.outputs)}
+    changed = {
+        each.layer: each
+        for each in classifiers
+        if own_outputs is not None or each.outputs != outputs
+    }
     if outputs is None or not changed:
         return net, {}
     edits, renamed = net.prototxt.edits(), {}
