@@ -140,12 +140,7 @@ def _own_numbers(
                 f"{source}: whether the net has a class {each!r} is not known, as it has no labels "
                 f"({argument('--labels FILE')})"
             )
-        same = [
-            number
-            for number in range(outputs)
-            if each.strip().casefold() in map(str.casefold, labels.words(number))
-        ]
-        if same:
+        if same := labels.matching(each):
             listed = "; ".join(labels[number] for number in same[:_LISTED])
             raise FormatError(
                 f"{source}: {counted(len(same), 'class')} of the net are called {each!r}: "
@@ -190,12 +185,10 @@ def _added_notes(outputs: int, new: Sequence[str], unseen: int) -> Iterator[str]
 
 def _own_number(name: str, outputs: int, labels: Labels | None) -> int | None:
     """The net's own class of that name, or of that number; None where there is none."""
+    matches = [] if labels is None else labels.matching(name)
+    if len(matches) == 1:
+        return matches[0]
     number = class_number(name)
-    if labels is not None:
-        try:
-            return labels.find(name)
-        except FormatError:
-            pass
     return number if number is not None and number < outputs else None
 
 
