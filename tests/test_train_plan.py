@@ -455,7 +455,11 @@ def test_a_plan_whose_files_changed_is_refused(digits: dict[str, Any]) -> None:
         ("{", "is not a training plan"),
         ("[]", "is not a training plan"),
         ('{"netsurgery": "0.0.1", "format": 1}', "of netsurgery 0.0.1"),
-        (f'{{"netsurgery": "{ns.__version__}", "format": 1}}', "is not a training plan"),
+        (
+            f'{{"netsurgery": "{ns.__version__}", "format": 1}}',
+            "of format 1, expected 2; plan again",
+        ),
+        (f'{{"netsurgery": "{ns.__version__}", "format": 2}}', "is not a training plan"),
     ):
         Path("plan/plan.json").write_text(text)
         with pytest.raises(ns.FormatError, match=words):

@@ -46,7 +46,7 @@ __all__ = [
 #: The plan's file in its folder, and the net's.
 PLAN, TRAIN = "plan.json", "train.prototxt"
 
-_FORMAT = 1
+_FORMAT = 2
 
 Size = tuple[int, int]
 
@@ -229,10 +229,15 @@ def read_plan(folder: Path) -> TrainingPlan:
     path = folder / PLAN
     try:
         record = json.loads(path.read_bytes())
-        if record["netsurgery"] != __version__ or record["format"] != _FORMAT:
+        if record["netsurgery"] != __version__:
             raise FormatError(
                 f"{path}: of netsurgery {record['netsurgery']}; this is {__version__}, which may "
                 "give other batches; plan again"
+            )
+        if record["format"] != _FORMAT:
+            raise FormatError(
+                f"{path}: is not a training plan as this netsurgery reads it: of format "
+                f"{record['format']}, expected {_FORMAT}; plan again"
             )
         return TrainingPlan.of_json(record)
     except FileNotFoundError:
