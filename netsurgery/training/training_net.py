@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from netsurgery.errors import PrototxtError, SurgeryError
+from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import ShortRepr
@@ -29,7 +29,7 @@ from netsurgery.net.shapes import infer
 from netsurgery.net.types.training import INFOGAIN_LOSS, SOFTMAX_LOSS
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution, with_inputs
 from netsurgery.surgery.convolution.poolings import find_poolings
-from netsurgery.training.ends import Ends, Score, find_ends, only_main, without_ends
+from netsurgery.training.ends import Ends, Score, find_ends, is_loss, only_main, without_ends
 from netsurgery.training.new_outputs import check_growth, find_classifier, give_outputs
 from netsurgery.training.rates import freeze_layers, set_batch_norms
 
@@ -146,7 +146,7 @@ def training_net(
 def _as_trained(net: NetDefinition) -> NetDefinition:
     """The net in today's dialect, and in the phase in which it has its losses.
 
-    One that is a net only in the phase in which it was read has none to lose.
+    Where that does not fit together, it is taken as it was read if all losses are there, too.
     """
     prototxt, notes = net.prototxt, net.notes
     if prototxt.generation != "V2" or prototxt.root.all("input"):
@@ -154,10 +154,13 @@ def _as_trained(net: NetDefinition) -> NetDefinition:
         from netsurgery.formats.upgrade.text import plan_upgrade
 
         prototxt = replace(plan_upgrade(prototxt).result, original=prototxt.original)
-    try:
-        read = NetDefinition.of(prototxt, replace(net.state, phase="TRAIN"))
-    except PrototxtError:
+    read = NetDefinition.of(prototxt, replace(net.state, phase="TRAIN"), wired=False)
+    error = next(read.wiring_errors(), None)
+    if error is not None:
+        losses = {layer.index for layer in read.layers if is_loss(layer)}
         read = NetDefinition.of(prototxt, net.state)
+        if not losses.issubset(layer.index for layer in read.layers):
+            raise error
     return replace(read, notes=notes)
 
 
