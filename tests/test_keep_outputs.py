@@ -212,6 +212,10 @@ def test_the_names_of_classes() -> None:
     assert (numbered.names, dict(numbered.numbers)) == (("0", "1", "background"), {"1": 1})
     mask = add_classes(["dog", "ground"], 3, labels, "ground")
     assert (mask.numbers["ground"], mask.background, mask.outputs) == (2, 2, None)
+    # ImageNet's two cranes: without their ids both would have one name.
+    cranes = Labels("l", ("n1 crane", "n2 crane", "n3 crane, machine"))
+    both = add_classes(["n1", "n2", "cow"], 3, cranes, "n3")
+    assert both.names == ("n1 crane", "n2 crane", "crane, machine", "cow")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -164,10 +165,15 @@ def _refuse_one_for_two(own: Mapping[str, int | None], labels: Labels | None, so
 
 
 def _own_names(outputs: int, labels: Labels | None) -> list[str]:
-    """The names of the net's own classes; without ids, which new classes have none of."""
+    """The names of the net's own classes; without ids, which new classes have none of.
+
+    Where two classes have the same names each has its whole line.
+    """
     if labels is None:
         return [str(number) for number in range(outputs)]
-    return [labels.split(number)[1] for number in range(outputs)]
+    names = [labels.split(number)[1] for number in range(outputs)]
+    counts = Counter(names)
+    return [name if counts[name] == 1 else labels[number] for number, name in enumerate(names)]
 
 
 def _added_notes(outputs: int, new: Sequence[str], unseen: int) -> Iterator[str]:
