@@ -201,17 +201,17 @@ def test_the_names_of_classes() -> None:
     added = add_classes(["COW", "Puss", "n2"], 3, labels, "horse")
     assert added.names == ("cat, puss", "dog", "ground", "COW", "horse")
     assert dict(added.numbers) == {"COW": 3, "Puss": 0, "n2": 1}
-    assert (added.background, added.outputs, added.kept) == (4, 5, 3)
+    assert (added.background, added.own_outputs) == (4, 3)
     assert "2 new outputs (COW is 3, horse is 4)" in added.notes[0]
     assert "1 output of the net are no class" in added.notes[1]
     # Nothing is new: the outputs are the net's own, all of them.
     fewer = add_classes(["dog"], 3, labels, "2")
-    assert (fewer.outputs, fewer.kept, fewer.background) == (None, 0, 2)
+    assert (fewer.own_outputs, fewer.background) == (3, 2)
     assert fewer.names == ("cat, puss", "dog", "ground")
     numbered = add_classes(["1"], 3, None, "2")
     assert (numbered.names, dict(numbered.numbers)) == (("0", "1", "background"), {"1": 1})
     mask = add_classes(["dog", "ground"], 3, labels, "ground")
-    assert (mask.numbers["ground"], mask.background, mask.outputs) == (2, 2, None)
+    assert (mask.numbers["ground"], mask.background, mask.own_outputs) == (2, 2, 3)
     # ImageNet's two cranes: without their ids both would have one name.
     cranes = Labels("l", ("n1 crane", "n2 crane", "n3 crane, machine"))
     both = add_classes(["n1", "n2", "cow"], 3, cranes, "n3")

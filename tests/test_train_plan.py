@@ -83,7 +83,7 @@ def test_the_folder_has_all_that_a_run_needs(digits: dict[str, Any]) -> None:
     )
     assert read_plan(Path("plan")) == result.plan
     assert result.outputs == 11
-    assert result.plan.outputs is None  # the net's own outputs are these
+    assert result.plan.own_outputs == 11  # the net's own outputs are these
     assert result.classes == (*map(str, range(10)), "background")
     with np.load("plan/truth.npz") as truth:
         assert sorted(truth) == ["a.png", "b.png", "c.png", "empty.png"]
@@ -182,7 +182,7 @@ def test_background_weight_is_in_the_infogain_matrix(digits: dict[str, Any]) -> 
 def test_labels_name_the_outputs() -> None:
     labels = Labels("l", ("n1 cat, puss", "n2 dog", "n3 ground"))
     numbers = number_classes(["dog", "puss"], 3, labels, "ground")
-    assert numbers.outputs is None
+    assert numbers.own_outputs == 3
     assert numbers.numbers == {"dog": 1, "puss": 0}
     assert (numbers.names, numbers.background) == (("puss", "dog", "ground"), 2)
     # One class less, one more, another, and no background: none of these is the net's.
@@ -194,18 +194,19 @@ def test_labels_name_the_outputs() -> None:
         (["dog", "cat"], "cat"),
     ):
         replaced = number_classes(classes, 3, labels, background)
-        assert replaced.outputs == len(replaced.names)
+        assert replaced.own_outputs == 0
         assert replaced.names[replaced.background] == (background or "background")
     mask = number_classes(["ground", "dog", "cat"], 3, labels, "ground")
-    assert (mask.outputs, mask.background) == (None, 2)
-    assert number_classes(["cat", "puss"], 2, Labels("l", ("cat, puss", "x")), "x").outputs == 3
+    assert (mask.own_outputs, mask.background) == (3, 2)
+    more = number_classes(["cat", "puss"], 2, Labels("l", ("cat, puss", "x")), "x")
+    assert (more.names, more.own_outputs) == (("cat", "puss", "x"), 0)
 
 
 def test_labels_that_are_more_or_fewer_name_nothing() -> None:
     for lines in (("cat",), ("cat", "dog", "cow", "page")):
         labels = Labels("l", lines)
         numbers = number_classes(["0", "1"], 3, labels, "2")
-        assert (numbers.names, numbers.outputs) == (("0", "1", "background"), None)
+        assert (numbers.names, numbers.own_outputs) == (("0", "1", "background"), 3)
         assert "3 outputs, the" in number_classes(["cat", "dog"], 3, labels).notes[0]
 
 

@@ -23,16 +23,14 @@ _LISTED = 6
 class ClassNumbers:
     """names: of all outputs, in their order. numbers: those of the annotations' classes.
 
-    background: the number of what is none of them. outputs: how many the net is to have, None
-    where its own are kept and none is added. kept: how many of these, the first, are the net's own;
-    0 where all begin from scratch. notes: what the user should know.
+    background: the number of what is none of them. own_outputs: how many of all, the first, are the
+    net's own; 0 where all begin from scratch. notes: what the user should know.
     """
 
     names: tuple[str, ...]
     numbers: Mapping[str, int]
     background: int
-    outputs: int | None
-    kept: int = 0
+    own_outputs: int
     notes: tuple[str, ...] = ()
 
 
@@ -50,7 +48,8 @@ def number_classes(
     is. Where the annotations' classes and the background are all of the net's, its outputs are
     kept; else they begin from scratch: the classes in their order, the background last.
 
-    >>> number_classes(["0", "1"], 3, background="2").outputs
+    >>> number_classes(["0", "1"], 3, background="2").own_outputs
+    3
     >>> number_classes(["cat", "dog"], 1000).names
     ('cat', 'dog', 'background')
     """
@@ -66,7 +65,7 @@ def number_classes(
             by_number[number] = _BACKGROUND if labels is None else labels.short(number)
         numbers = {each: own[each] or 0 for each in classes}
         names = tuple(by_number[number] for number in range(outputs))
-        return ClassNumbers(names, numbers, own[name] or 0, None)
+        return ClassNumbers(names, numbers, own[name] or 0, outputs)
     names = tuple(named)
     shown = [] if labels is None else [labels.short(number) for number in range(len(labels))]
     note = (
@@ -76,7 +75,7 @@ def number_classes(
         f"{argument('--keep-outputs')} keeps those that it has"
     )
     numbers = {each: number for number, each in enumerate(names) if each in classes}
-    return ClassNumbers(names, numbers, names.index(name), len(names), notes=(note,))
+    return ClassNumbers(names, numbers, names.index(name), 0, (note,))
 
 
 def add_classes(
@@ -97,8 +96,8 @@ def add_classes(
     >>> from netsurgery.formats.labels import Labels
     >>> labels = Labels("labels", ("cat", "dog", "page"))
     >>> added = add_classes(["cow", "cat"], 3, labels, background="page")
-    >>> added.names, dict(added.numbers), added.background, added.outputs, added.kept
-    (('cat', 'dog', 'page', 'cow'), {'cow': 3, 'cat': 0}, 2, 4, 3)
+    >>> added.names, dict(added.numbers), added.background, added.own_outputs
+    (('cat', 'dog', 'page', 'cow'), {'cow': 3, 'cat': 0}, 2, 3)
     """
     name = _BACKGROUND if background is None else background
     named = dict.fromkeys([*classes, name])
@@ -117,8 +116,7 @@ def add_classes(
         tuple(names),
         {each: numbers[each] for each in classes},
         numbers[name],
-        outputs + len(new) if new else None,
-        outputs if new else 0,
+        outputs,
         tuple(_added_notes(outputs, new, unseen)),
     )
 

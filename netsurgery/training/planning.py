@@ -88,8 +88,7 @@ def make_plan(
         names=classes.names,
         numbers=classes.numbers,
         background=classes.background,
-        outputs=classes.outputs,
-        kept=classes.kept,
+        own_outputs=classes.own_outputs,
         input_size=size,
         window=window,
         # What they are is known when the cells are counted.

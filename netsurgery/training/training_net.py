@@ -226,7 +226,7 @@ def _with_outputs(
         for each in classifiers
         if own_outputs is not None or each.outputs != outputs
     }
-    if outputs is None or not changed:
+    if outputs in (None, own_outputs) or not changed:
         return net, {}
     edits, renamed = net.prototxt.edits(), {}
     for each in changed.values():
