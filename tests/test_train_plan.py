@@ -8,6 +8,7 @@ import os
 import re
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from netsurgery.training.feed import open_plan
 from netsurgery.training.objects import AnnotatedPicture
 from netsurgery.training.plan import held_out, read_plan
 from netsurgery.training.plan_folder import picture_files
+from netsurgery.training.result_files import write_results
 from netsurgery.training.truth_tally import TruthTally
 
 NET, MODEL = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
@@ -208,6 +210,25 @@ def test_labels_that_are_more_or_fewer_name_nothing() -> None:
         numbers = number_classes(["0", "1"], 3, labels, "2")
         assert (numbers.names, numbers.own_outputs) == (("0", "1", "background"), 3)
         assert "3 outputs, the" in number_classes(["cat", "dog"], 3, labels).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "number", "said"),
+    [
+        (("cat", "ground"), 1, "ground"),
+        (("1", "0"), 1, "1"),
+        (("cat", "none"), 1, "1"),
+        (("12", "cat", "11"), 2, "2"),
+    ],
+)
+def test_the_settings_of_what_is_trained_find_the_background(
+    digits: dict[str, Any], names: tuple[str, ...], number: int, said: str
+) -> None:
+    planned = plan(pictures=0)
+    renamed = replace(planned.plan, names=names, background=number)
+    write_results(Path("plan"), renamed, planned.net, lambda path: path.touch())
+    settings = Path("plan/netsurgery.toml").read_text(encoding="utf-8")
+    assert f'background = "{said}"' in settings
 
 
 def test_a_label_that_is_a_number_is_the_label() -> None:
