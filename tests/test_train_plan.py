@@ -212,6 +212,14 @@ def test_labels_that_are_more_or_fewer_name_nothing() -> None:
         assert "3 outputs, the" in number_classes(["cat", "dog"], 3, labels).notes[0]
 
 
+def test_a_background_given_by_number_has_a_name() -> None:
+    """Of a net of other classes it would be the number of nothing."""
+    assert number_classes(["3", "7"], 11, background="10").names == ("3", "7", "background")
+    labels = Labels("l", ("n1 cat", "n2 dog", "n3 ground, soil"))
+    numbers = number_classes(["cow"], 3, labels, "2")
+    assert (numbers.names, numbers.background) == (("cow", "ground"), 1)
+
+
 @pytest.mark.parametrize(
     ("names", "number", "said"),
     [

@@ -58,24 +58,26 @@ def number_classes(
     name = _BACKGROUND if background is None else background
     named = dict.fromkeys([*classes, name])
     own = {each: _own_number(each, outputs, labels) for each in named}
+    shown = name
+    if name not in classes and class_number(name) is not None:
+        number = own[name]
+        shown = _BACKGROUND if labels is None or number is None else labels.short(number)
     if set(own.values()) == set(range(outputs)) and len(own) == outputs:
         by_number = {number: each for each, number in own.items() if number is not None}
-        if name not in classes and class_number(name) is not None:
-            number = own[name] or 0
-            by_number[number] = _BACKGROUND if labels is None else labels.short(number)
+        by_number[own[name] or 0] = shown
         numbers = {each: own[each] or 0 for each in classes}
         names = tuple(by_number[number] for number in range(outputs))
         return ClassNumbers(names, numbers, own[name] or 0, outputs)
-    names = tuple(named)
-    shown = [] if labels is None else [labels.short(number) for number in range(len(labels))]
+    names = tuple(dict.fromkeys([*classes, shown]))
+    before = [] if labels is None else [labels.short(number) for number in range(len(labels))]
     note = (
-        f"the net has {counted(outputs, 'output')}{_some(shown)}, the "
+        f"the net has {counted(outputs, 'output')}{_some(before)}, the "
         f"annotations {counted(len(classes), 'class')}{_some(classes)}: its last layer is replaced "
         f"by one of {counted(len(names), 'output')} that begins from scratch; "
         f"{argument('--keep-outputs')} keeps those that it has"
     )
     numbers = {each: number for number, each in enumerate(names) if each in classes}
-    return ClassNumbers(names, numbers, names.index(name), 0, (note,))
+    return ClassNumbers(names, numbers, names.index(shown), 0, (note,))
 
 
 def add_classes(
