@@ -177,7 +177,7 @@ class TrainingPlan:
             batch=self.options.batch,
             outputs=len(self.names),
             own_outputs=self.own_outputs,
-            loss="infogain" if self.weights else "softmax",
+            loss="infogain" if self.options.weighs_classes else "softmax",
             keep_auxiliary=self.options.keep_auxiliary,
             freeze=self.options.freeze,
             train_batch_norm=self.options.train_batch_norm,
