@@ -35,6 +35,7 @@ import netsurgery as ns
 
 if TYPE_CHECKING:
     from make_sheets import Digits
+    from numpy.typing import NDArray
 
 __all__ = ["main"]
 
@@ -64,6 +65,13 @@ class Part:
 
 TUNING = Part("tuning", 1004, 120, (8, 2400, 1002))
 JUDGED = Part("held-out", 4, 60, (3, 1000, 2))
+
+
+class Windows(NamedTuple):
+    """Pictures of the net's size, N x 1 x H x W, and their classes."""
+
+    shown: NDArray[Any]
+    labels: NDArray[Any]
 
 
 class Judged(NamedTuple):
@@ -102,10 +110,10 @@ def main(words: list[str] | None = None) -> None:
         trained = place / "plan/deploy.prototxt", place / "plan/model.caffemodel"
         for part, count in parts.items():
             shown = part if asked.judged is None else replace(part, sheets=asked.judged)
-            sets = draw_sets(place, shown, count)
+            windows, sets = draw_windows(shown), draw_sets(place, shown, count)
             print(f"\n{part.digits:10}digit cells  windows  false digits a sheet  other sets")
-            print(f"before    {judge(NET, MODEL, shown, sets)}")
-            print(f"after     {judge(*trained, shown, sets)}")
+            print(f"before    {judge(NET, MODEL, windows, sets)}")
+            print(f"after     {judge(*trained, windows, sets)}")
 
 
 @contextlib.contextmanager
@@ -157,14 +165,18 @@ def draw_sets(place: Path, part: Part, count: int) -> list[Path]:
     return sets
 
 
-def judge(net: Path, model: Path, part: Part, sets: list[Path]) -> Judged:
-    """How good a net is on the windows of a part of the digits, and on sets of sheets."""
+def draw_windows(part: Part) -> Windows:
     sys.path.insert(0, str(EXAMPLE))
     from digits import windows
     from make_sheets import digits_of
 
     each, backgrounds, seed = part.windows
-    shown, labels = windows(digits_of(part.digits), each=each, backgrounds=backgrounds, seed=seed)
+    return Windows(*windows(digits_of(part.digits), each=each, backgrounds=backgrounds, seed=seed))
+
+
+def judge(net: Path, model: Path, windows: Windows, sets: list[Path]) -> Judged:
+    """How good a net is on windows, and on sets of sheets."""
+    shown = windows.shown
     with contextlib.ExitStack() as stack:
         opened = stack.enter_context(ns.Net(net, model))
         batches = [shown[at : at + 256] / np.float32(255) for at in range(0, len(shown), 256)]
@@ -172,7 +184,7 @@ def judge(net: Path, model: Path, part: Part, sets: list[Path]) -> Judged:
         if opened.layers[-2].type == "InnerProduct":
             opened = stack.enter_context(ns.convert(opened).net)
         judged = [judge_sheets(opened, sheets) for sheets in sets]
-    right = float((np.concatenate(answers) == labels).mean())
+    right = float((np.concatenate(answers) == windows.labels).mean())
     return Judged(judged[0][0], right, tuple(false for _, false in judged))
 
 

@@ -147,6 +147,14 @@ def test_a_net_that_is_a_map_already_grows(pictures: None) -> None:
     assert np.ptp(weight[11]) > 0
 
 
+def test_as_many_other_classes_begin_from_scratch(pictures: None) -> None:
+    write_truth("cow", "horse")
+    result = plan(*two(), keep_outputs=False, keep_auxiliary=True, settings=ns.Settings())
+    assert "replaced by one of 3 outputs that begins from scratch" in " ".join(result.notes)
+    assert result.net.renamed == {"aux-conv": "aux-conv-3", "fc-conv": "fc-conv-3"}
+    assert result.to_json()["replaced"]
+
+
 LOADED = """
 import sys
 import caffe, numpy
@@ -193,17 +201,21 @@ def test_the_names_of_classes() -> None:
     added = add_classes(["COW", "Puss", "n2"], 3, labels, "horse")
     assert added.names == ("cat, puss", "dog", "ground", "COW", "horse")
     assert dict(added.numbers) == {"COW": 3, "Puss": 0, "n2": 1}
-    assert (added.background, added.outputs, added.kept) == (4, 5, 3)
+    assert (added.background, added.own_outputs) == (4, 3)
     assert "2 new outputs (COW is 3, horse is 4)" in added.notes[0]
     assert "1 output of the net are no class" in added.notes[1]
     # Nothing is new: the outputs are the net's own, all of them.
     fewer = add_classes(["dog"], 3, labels, "2")
-    assert (fewer.outputs, fewer.kept, fewer.background) == (None, 0, 2)
+    assert (fewer.own_outputs, fewer.background) == (3, 2)
     assert fewer.names == ("cat, puss", "dog", "ground")
     numbered = add_classes(["1"], 3, None, "2")
     assert (numbered.names, dict(numbered.numbers)) == (("0", "1", "background"), {"1": 1})
     mask = add_classes(["dog", "ground"], 3, labels, "ground")
-    assert (mask.numbers["ground"], mask.background, mask.outputs) == (2, 2, None)
+    assert (mask.numbers["ground"], mask.background, mask.own_outputs) == (2, 2, 3)
+    # ImageNet's two cranes: without their ids both would have one name.
+    cranes = Labels("l", ("n1 crane", "n2 crane", "n3 crane, machine"))
+    both = add_classes(["n1", "n2", "cow"], 3, cranes, "n3")
+    assert both.names == ("n1 crane", "n2 crane", "crane, machine", "cow")
 
 
 @pytest.mark.parametrize(
@@ -230,6 +242,10 @@ def test_a_class_that_may_be_another_is_refused(
             net_text(aux=5),
             "layer 'aux-conv' (Convolution): it has 5 outputs, the last classifier 3",
         ),
+        (
+            net_text(aux=4),  # as many as there will be, of which three need not be these
+            "layer 'aux-conv' (Convolution): it has 4 outputs, the last classifier 3",
+        ),
         (net_text(behind=SCALE), "layer 's' (Scale): it has params for each of 3 outputs of"),
         (net_text(GROUPS), "layer 'fc' (Convolution): its outputs are in 3 groups"),
         (net_text(MAP, behind=UPSAMPLED, score="up"), "outputs cannot be added to a Deconvolution"),
@@ -246,7 +262,7 @@ def test_a_layer_that_cannot_grow_is_one_line(
         "train plan net.prototxt w.caffemodel --annotations truth.json --images images -o plan "
         "--background-class ground --labels labels.txt --keep-outputs"
     )
-    auxiliary = ["--keep-auxiliary"] if "5 outputs" in words else []
+    auxiliary = ["--keep-auxiliary"] if "the last classifier" in words else []
     assert run([*command.split(), *auxiliary]) == 1
     error = capsys.readouterr().err
     assert words in error

@@ -8,6 +8,7 @@ import os
 import re
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from netsurgery.training.feed import open_plan
 from netsurgery.training.objects import AnnotatedPicture
 from netsurgery.training.plan import held_out, read_plan
 from netsurgery.training.plan_folder import picture_files
+from netsurgery.training.result_files import write_results
 from netsurgery.training.truth_tally import TruthTally
 
 NET, MODEL = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
@@ -83,7 +85,7 @@ def test_the_folder_has_all_that_a_run_needs(digits: dict[str, Any]) -> None:
     )
     assert read_plan(Path("plan")) == result.plan
     assert result.outputs == 11
-    assert result.plan.outputs is None  # the net's own outputs are these
+    assert result.plan.own_outputs == 11  # the net's own outputs are these
     assert result.classes == (*map(str, range(10)), "background")
     with np.load("plan/truth.npz") as truth:
         assert sorted(truth) == ["a.png", "b.png", "c.png", "empty.png"]
@@ -182,7 +184,7 @@ def test_background_weight_is_in_the_infogain_matrix(digits: dict[str, Any]) -> 
 def test_labels_name_the_outputs() -> None:
     labels = Labels("l", ("n1 cat, puss", "n2 dog", "n3 ground"))
     numbers = number_classes(["dog", "puss"], 3, labels, "ground")
-    assert numbers.outputs is None
+    assert numbers.own_outputs == 3
     assert numbers.numbers == {"dog": 1, "puss": 0}
     assert (numbers.names, numbers.background) == (("puss", "dog", "ground"), 2)
     # One class less, one more, another, and no background: none of these is the net's.
@@ -194,19 +196,47 @@ def test_labels_name_the_outputs() -> None:
         (["dog", "cat"], "cat"),
     ):
         replaced = number_classes(classes, 3, labels, background)
-        assert replaced.outputs == len(replaced.names)
+        assert replaced.own_outputs == 0
         assert replaced.names[replaced.background] == (background or "background")
     mask = number_classes(["ground", "dog", "cat"], 3, labels, "ground")
-    assert (mask.outputs, mask.background) == (None, 2)
-    assert number_classes(["cat", "puss"], 2, Labels("l", ("cat, puss", "x")), "x").outputs == 3
+    assert (mask.own_outputs, mask.background) == (3, 2)
+    more = number_classes(["cat", "puss"], 2, Labels("l", ("cat, puss", "x")), "x")
+    assert (more.names, more.own_outputs) == (("cat", "puss", "x"), 0)
 
 
 def test_labels_that_are_more_or_fewer_name_nothing() -> None:
     for lines in (("cat",), ("cat", "dog", "cow", "page")):
         labels = Labels("l", lines)
         numbers = number_classes(["0", "1"], 3, labels, "2")
-        assert (numbers.names, numbers.outputs) == (("0", "1", "background"), None)
+        assert (numbers.names, numbers.own_outputs) == (("0", "1", "background"), 3)
         assert "3 outputs, the" in number_classes(["cat", "dog"], 3, labels).notes[0]
+
+
+def test_a_background_given_by_number_has_a_name() -> None:
+    """Of a net of other classes it would be the number of nothing."""
+    assert number_classes(["3", "7"], 11, background="10").names == ("3", "7", "background")
+    labels = Labels("l", ("n1 cat", "n2 dog", "n3 ground, soil"))
+    numbers = number_classes(["cow"], 3, labels, "2")
+    assert (numbers.names, numbers.background) == (("cow", "ground"), 1)
+
+
+@pytest.mark.parametrize(
+    ("names", "number", "said"),
+    [
+        (("cat", "ground"), 1, "ground"),
+        (("1", "0"), 1, "1"),
+        (("cat", "none"), 1, "1"),
+        (("12", "cat", "11"), 2, "2"),
+    ],
+)
+def test_the_settings_of_what_is_trained_find_the_background(
+    digits: dict[str, Any], names: tuple[str, ...], number: int, said: str
+) -> None:
+    planned = plan(pictures=0)
+    renamed = replace(planned.plan, names=names, background=number)
+    write_results(Path("plan"), renamed, planned.net, lambda path: path.touch())
+    settings = Path("plan/netsurgery.toml").read_text(encoding="utf-8")
+    assert f'background = "{said}"' in settings
 
 
 def test_a_label_that_is_a_number_is_the_label() -> None:
@@ -455,7 +485,11 @@ def test_a_plan_whose_files_changed_is_refused(digits: dict[str, Any]) -> None:
         ("{", "is not a training plan"),
         ("[]", "is not a training plan"),
         ('{"netsurgery": "0.0.1", "format": 1}', "of netsurgery 0.0.1"),
-        (f'{{"netsurgery": "{ns.__version__}", "format": 1}}', "is not a training plan"),
+        (
+            f'{{"netsurgery": "{ns.__version__}", "format": 1}}',
+            "of format 1, expected 2; plan again",
+        ),
+        (f'{{"netsurgery": "{ns.__version__}", "format": 2}}', "is not a training plan"),
     ):
         Path("plan/plan.json").write_text(text)
         with pytest.raises(ns.FormatError, match=words):

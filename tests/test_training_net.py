@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from netsurgery.engines.pycaffe import PycaffeEngine
-from netsurgery.errors import NetError, SurgeryError
+from netsurgery.errors import NetError, PrototxtError, SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
+from netsurgery.net.state import NetState, Phase
 from netsurgery.training.solver_text import SolverSettings, solver_text
 from netsurgery.training.training_net import TrainingNet, training_net
 
@@ -47,6 +48,12 @@ layer { name: "accuracy" type: "Accuracy" bottom: "fc" bottom: "label" top: "acc
         include { phase: TEST } }
 """
 SHAPES = {"data": (4, 1, 16, 16)}
+
+DIGITS = "prototxt/digits_deploy.prototxt"
+LABELS_AND_LOSS = """
+layer { name: "of" type: "Input" top: "of" input_param { shape { dim: 1 } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "of" top: "loss" }
+"""
 
 Make = Callable[..., TrainingNet]
 
@@ -144,6 +151,32 @@ def test_new_outputs_are_a_layer_that_no_weights_have(make_net: Make) -> None:
     same = make_net(outputs=3)
     assert not same.renamed
     assert same.text == make_net().text
+
+
+@pytest.mark.parametrize("phase", ["TEST", "TRAIN"])
+def test_a_net_that_is_one_in_one_phase_is_taken_as_it_was_read(
+    repo_root: Path, phase: Phase
+) -> None:
+    text = (repo_root / DIGITS).read_text(encoding="utf-8")
+    for more in ("", LABELS_AND_LOSS):
+        own = text.replace('"Input"', f'"Input" include {{ phase: {phase} }}') + more
+        state = NetState(phase=phase)
+        net, same = (
+            training_net(NetDefinition.of(Prototxt.parse(each), state), size=(48, 56))
+            for each in (own, text + more)
+        )
+        assert net.text.split() == same.text.split()
+
+
+def test_a_loss_that_fits_nothing_is_not_left_out(repo_root: Path) -> None:
+    """It is for TRAIN alone, and there the text does not fit together."""
+    text = (repo_root / DIGITS).read_text(encoding="utf-8")
+    loss = LABELS_AND_LOSS.replace(
+        '"SoftmaxWithLoss"', '"SoftmaxWithLoss" include { phase: TRAIN }'
+    )
+    net = NetDefinition.of(Prototxt.parse(text + loss.replace('"ip2"', '"ip3"')))
+    with pytest.raises(PrototxtError, match="its bottom 'ip3' is made by no layer before it"):
+        training_net(net, size=(48, 56))
 
 
 def test_what_is_frozen_has_a_rate_of_zero(make_net: Make) -> None:

@@ -67,17 +67,21 @@ class Labels:
                 f"has {counted(classes, 'class')}"
             )
 
-    def find(self, text: str) -> int:
-        """The class whose line, id, or one of whose comma-separated names is `text`, case-blind.
-
-        Raises FormatError for none and, listing them, for several.
-        """
+    def matching(self, text: str) -> list[int]:
+        """The classes whose line, id, or one of whose names is `text`, case-blind."""
         word = text.strip().casefold()
-        matches = [
+        return [
             number
             for number in range(len(self.lines))
             if word in map(str.casefold, self.words(number))
         ]
+
+    def find(self, text: str) -> int:
+        """The only class that `matching` gives.
+
+        Raises FormatError for none and, listing them, for several.
+        """
+        matches = self.matching(text)
         if len(matches) == 1:
             return matches[0]
         if not matches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,16 +23,14 @@ _LISTED = 6
 class ClassNumbers:
     """names: of all outputs, in their order. numbers: those of the annotations' classes.
 
-    background: the number of what is none of them. outputs: how many the net is to have, None
-    where its own are kept and none is added. kept: how many of these, the first, are the net's own;
-    0 where all begin from scratch. notes: what the user should know.
+    background: the number of what is none of them. own_outputs: how many of all, the first, are the
+    net's own; 0 where all begin from scratch. notes: what the user should know.
     """
 
     names: tuple[str, ...]
     numbers: Mapping[str, int]
     background: int
-    outputs: int | None
-    kept: int = 0
+    own_outputs: int
     notes: tuple[str, ...] = ()
 
 
@@ -49,7 +48,8 @@ def number_classes(
     is. Where the annotations' classes and the background are all of the net's, its outputs are
     kept; else they begin from scratch: the classes in their order, the background last.
 
-    >>> number_classes(["0", "1"], 3, background="2").outputs
+    >>> number_classes(["0", "1"], 3, background="2").own_outputs
+    3
     >>> number_classes(["cat", "dog"], 1000).names
     ('cat', 'dog', 'background')
     """
@@ -58,24 +58,26 @@ def number_classes(
     name = _BACKGROUND if background is None else background
     named = dict.fromkeys([*classes, name])
     own = {each: _own_number(each, outputs, labels) for each in named}
+    shown = name
+    if name not in classes and class_number(name) is not None:
+        number = own[name]
+        shown = _BACKGROUND if labels is None or number is None else labels.short(number)
     if set(own.values()) == set(range(outputs)) and len(own) == outputs:
         by_number = {number: each for each, number in own.items() if number is not None}
-        if name not in classes and class_number(name) is not None:
-            number = own[name] or 0
-            by_number[number] = _BACKGROUND if labels is None else labels.short(number)
+        by_number[own[name] or 0] = shown
         numbers = {each: own[each] or 0 for each in classes}
         names = tuple(by_number[number] for number in range(outputs))
-        return ClassNumbers(names, numbers, own[name] or 0, None)
-    names = tuple(named)
-    shown = [] if labels is None else [labels.short(number) for number in range(len(labels))]
+        return ClassNumbers(names, numbers, own[name] or 0, outputs)
+    names = tuple(dict.fromkeys([*classes, shown]))
+    before = [] if labels is None else [labels.short(number) for number in range(len(labels))]
     note = (
-        f"the net has {counted(outputs, 'output')}{_some(shown)}, the "
+        f"the net has {counted(outputs, 'output')}{_some(before)}, the "
         f"annotations {counted(len(classes), 'class')}{_some(classes)}: its last layer is replaced "
         f"by one of {counted(len(names), 'output')} that begins from scratch; "
         f"{argument('--keep-outputs')} keeps those that it has"
     )
     numbers = {each: number for number, each in enumerate(names) if each in classes}
-    return ClassNumbers(names, numbers, names.index(name), len(names), notes=(note,))
+    return ClassNumbers(names, numbers, names.index(shown), 0, (note,))
 
 
 def add_classes(
@@ -96,8 +98,8 @@ def add_classes(
     >>> from netsurgery.formats.labels import Labels
     >>> labels = Labels("labels", ("cat", "dog", "page"))
     >>> added = add_classes(["cow", "cat"], 3, labels, background="page")
-    >>> added.names, dict(added.numbers), added.background, added.outputs, added.kept
-    (('cat', 'dog', 'page', 'cow'), {'cow': 3, 'cat': 0}, 2, 4, 3)
+    >>> added.names, dict(added.numbers), added.background, added.own_outputs
+    (('cat', 'dog', 'page', 'cow'), {'cow': 3, 'cat': 0}, 2, 3)
     """
     name = _BACKGROUND if background is None else background
     named = dict.fromkeys([*classes, name])
@@ -116,8 +118,7 @@ def add_classes(
         tuple(names),
         {each: numbers[each] for each in classes},
         numbers[name],
-        outputs + len(new) if new else None,
-        outputs if new else 0,
+        outputs,
         tuple(_added_notes(outputs, new, unseen)),
     )
 
@@ -140,12 +141,7 @@ def _own_numbers(
                 f"{source}: whether the net has a class {each!r} is not known, as it has no labels "
                 f"({argument('--labels FILE')})"
             )
-        same = [
-            number
-            for number in range(outputs)
-            if each.strip().casefold() in map(str.casefold, labels.words(number))
-        ]
-        if same:
+        if same := labels.matching(each):
             listed = "; ".join(labels[number] for number in same[:_LISTED])
             raise FormatError(
                 f"{source}: {counted(len(same), 'class')} of the net are called {each!r}: "
@@ -169,10 +165,15 @@ def _refuse_one_for_two(own: Mapping[str, int | None], labels: Labels | None, so
 
 
 def _own_names(outputs: int, labels: Labels | None) -> list[str]:
-    """The names of the net's own classes; without ids, which new classes have none of."""
+    """The names of the net's own classes; without ids, which new classes have none of.
+
+    Where two classes have the same names each has its whole line.
+    """
     if labels is None:
         return [str(number) for number in range(outputs)]
-    return [labels.split(number)[1] for number in range(outputs)]
+    names = [labels.split(number)[1] for number in range(outputs)]
+    counts = Counter(names)
+    return [name if counts[name] == 1 else labels[number] for number, name in enumerate(names)]
 
 
 def _added_notes(outputs: int, new: Sequence[str], unseen: int) -> Iterator[str]:
@@ -190,12 +191,10 @@ def _added_notes(outputs: int, new: Sequence[str], unseen: int) -> Iterator[str]
 
 def _own_number(name: str, outputs: int, labels: Labels | None) -> int | None:
     """The net's own class of that name, or of that number; None where there is none."""
+    matches = [] if labels is None else labels.matching(name)
+    if len(matches) == 1:
+        return matches[0]
     number = class_number(name)
-    if labels is not None:
-        try:
-            return labels.find(name)
-        except FormatError:
-            pass
     return number if number is not None and number < outputs else None
 
 

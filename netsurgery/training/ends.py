@@ -26,7 +26,7 @@ from netsurgery.net.types.training import (
 )
 from netsurgery.surgery.edit.layer_text import remove_layer
 
-__all__ = ["Ends", "Score", "find_ends", "only_main", "without_ends"]
+__all__ = ["Ends", "Score", "find_ends", "is_loss", "only_main", "without_ends"]
 
 #: The losses that a softmax over classes is trained with.
 _OF_CLASSES = (INFOGAIN_LOSS, MULTINOMIAL_LOSS, SOFTMAX_LOSS)
@@ -64,7 +64,7 @@ def find_ends(net: NetDefinition, *, keep_auxiliary: bool) -> Ends:
     keep_auxiliary: train the classifiers on the way as well, if the net has any.
     Raises SurgeryError for a net without scores, or with several and nothing to distinguish them.
     """
-    losses = [layer for layer in net.layers if _is_loss(layer)]
+    losses = [layer for layer in net.layers if is_loss(layer)]
     of_classes = [layer for layer in losses if types.of(layer) in _OF_CLASSES]
     if losses and not of_classes:
         kinds = joined([f"{layer.name!r} ({layer.type})" for layer in losses])
@@ -86,7 +86,8 @@ def find_ends(net: NetDefinition, *, keep_auxiliary: bool) -> Ends:
     return Ends(tuple(scores), softmax, tuple(layers), tuple(notes))
 
 
-def _is_loss(layer: Layer) -> bool:
+def is_loss(layer: Layer) -> bool:
+    """Whether the layer computes a loss, over classes or another."""
     record = types.of(layer)
     if record is None or record is ACCURACY:
         return False

@@ -46,7 +46,7 @@ __all__ = [
 #: The plan's file in its folder, and the net's.
 PLAN, TRAIN = "plan.json", "train.prototxt"
 
-_FORMAT = 1
+_FORMAT = 2
 
 Size = tuple[int, int]
 
@@ -90,11 +90,11 @@ class TrainingPlan:
     """All that a run does; paths are absolute.
 
     settings: the preprocessing, as its keys and values. names: of the outputs. numbers: those of
-    the annotations' classes. background: the number of what is none of them. outputs: how many the
-    net has, None where its own are kept and none is added; kept: how many of them, the first, are
-    its own, 0 where all begin from scratch. input_size: height and width that are
-    trained. window: the classifier's, None for a net that always had a map. weights: of the
-    classes, () where all count alike. held_out: the names of the pictures that are not learnt from.
+    the annotations' classes. background: the number of what is none of them. own_outputs: how many
+    outputs, the first, keep the weights that the net has for them. input_size: height and width
+    that are trained. window: the classifier's, None for a net that always had a map. weights: of
+    the classes, () where all count alike. held_out: the names of the pictures that are not learnt
+    from.
     files: path -> SHA-256, for a folder of annotations of all that is read of it.
     """
 
@@ -109,18 +109,12 @@ class TrainingPlan:
     names: tuple[str, ...]
     numbers: Mapping[str, int]
     background: int
-    outputs: int | None
-    kept: int
+    own_outputs: int
     input_size: Size
     window: Size | None
     weights: tuple[float, ...]
     held_out: tuple[str, ...]
     files: Mapping[str, str]
-
-    @property
-    def own_outputs(self) -> int:
-        """How many outputs, the first, keep the weights that the net has for them."""
-        return len(self.names) if self.outputs is None else self.kept
 
     @property
     def seed(self) -> int:
@@ -181,9 +175,9 @@ class TrainingPlan:
             net,
             size=self.input_size,
             batch=self.options.batch,
-            outputs=self.outputs,
-            own_outputs=self.kept,
-            loss="infogain" if self.weights else "softmax",
+            outputs=len(self.names),
+            own_outputs=self.own_outputs,
+            loss="infogain" if self.options.weighs_classes else "softmax",
             keep_auxiliary=self.options.keep_auxiliary,
             freeze=self.options.freeze,
             train_batch_norm=self.options.train_batch_norm,
@@ -229,10 +223,15 @@ def read_plan(folder: Path) -> TrainingPlan:
     path = folder / PLAN
     try:
         record = json.loads(path.read_bytes())
-        if record["netsurgery"] != __version__ or record["format"] != _FORMAT:
+        if record["netsurgery"] != __version__:
             raise FormatError(
                 f"{path}: of netsurgery {record['netsurgery']}; this is {__version__}, which may "
                 "give other batches; plan again"
+            )
+        if record["format"] != _FORMAT:
+            raise FormatError(
+                f"{path}: is not a training plan as this netsurgery reads it: of format "
+                f"{record['format']}, expected {_FORMAT}; plan again"
             )
         return TrainingPlan.of_json(record)
     except FileNotFoundError:

@@ -79,9 +79,8 @@ class PlanWriter:
                     progress(number + 1, count)
         small = set(self.tally.small)
         held_out = tuple(name for name in self._plan.held_out if name not in small)
-        plan = replace(self._plan, held_out=held_out)
-        if plan.weights:
-            options = plan.options
+        plan, options = replace(self._plan, held_out=held_out), self._plan.options
+        if options.weighs_classes:
             weights = self.tally.weights(
                 plan.background,
                 options.background,

@@ -88,12 +88,10 @@ def make_plan(
         names=classes.names,
         numbers=classes.numbers,
         background=classes.background,
-        outputs=classes.outputs,
-        kept=classes.kept,
+        own_outputs=classes.own_outputs,
         input_size=size,
         window=window,
-        # What they are is known when the cells are counted.
-        weights=(1.0,) * len(classes.names) if options.weighs_classes else (),
+        weights=(),  # which are known when the cells are counted
         held_out=held_out(annotations.pictures, options.hold_out, solver.seed),
         files=_checksums(paths, pixels),
     )

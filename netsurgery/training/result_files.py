@@ -6,8 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from netsurgery.errors import FormatError, NetError
+from netsurgery.formats.labels import Labels
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.io.files import Outputs
+from netsurgery.maps.class_names import ClassNames
 from netsurgery.training.plan import TrainingPlan
 from netsurgery.training.training_net import TrainingNet
 
@@ -33,7 +36,7 @@ def write_results(
         prototxt=deploy,
         weights=model,
         labels=labels,
-        background=plan.names[plan.background],
+        background=_background(plan),
         window=plan.window,
     )
     files = (model, labels, settings, deploy)
@@ -43,3 +46,14 @@ def write_results(
         outputs[settings].write(new.to_toml(folder).encode())
         outputs[deploy].write(net.deploy.prototxt.to_bytes())
     return tuple(map(str, files))
+
+
+def _background(plan: TrainingPlan) -> str:
+    """The name that finds the background's class; its number where that finds another."""
+    labels = Labels(LABELS, plan.names)
+    name = plan.names[plan.background]
+    try:
+        number = ClassNames(len(labels), labels, LABELS).find_background(name)
+    except (FormatError, NetError):
+        number = None
+    return name if number == plan.background else str(plan.background)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from netsurgery.errors import PrototxtError, SurgeryError
+from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import ShortRepr
@@ -29,7 +29,7 @@ from netsurgery.net.shapes import infer
 from netsurgery.net.types.training import INFOGAIN_LOSS, SOFTMAX_LOSS
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution, with_inputs
 from netsurgery.surgery.convolution.poolings import find_poolings
-from netsurgery.training.ends import Ends, Score, find_ends, only_main, without_ends
+from netsurgery.training.ends import Ends, Score, find_ends, is_loss, only_main, without_ends
 from netsurgery.training.new_outputs import check_growth, find_classifier, give_outputs
 from netsurgery.training.rates import freeze_layers, set_batch_norms
 
@@ -94,7 +94,7 @@ def training_net(
     size: tuple[int, int],
     batch: int = 8,
     outputs: int | None = None,
-    own_outputs: int = 0,
+    own_outputs: int | None = None,
     ignore_label: int = -1,
     loss: Loss = "softmax",
     keep_auxiliary: bool = False,
@@ -103,13 +103,13 @@ def training_net(
 ) -> TrainingNet:
     """The net that trains `net` on maps of pictures of `size` (height, width).
 
-    batch: pictures a step. outputs: the number of classes, None for as many as the net has; where
-    it is another, the layer that makes the scores begins from scratch, under a name that no weights
-    have. own_outputs: where the first so many are its own, it keeps these and its name, and grows.
-    ignore_label: that of cells that count for nothing. loss: "infogain" takes a matrix of K x K, by
-    which a mistake counts more or less. keep_auxiliary: train the classifiers on the way, too.
-    freeze: layers that stay as they are. train_batch_norm: take the statistics of each batch, not
-    those stored.
+    batch: pictures a step. outputs: the number of classes, None for those that the net has.
+    own_outputs: how many of them, the first, are its own; None for all where it has as many, else
+    none. Where it is 0 the layer that makes the scores begins from scratch, under a name that no
+    weights have; otherwise that layer keeps its name and these, and grows. ignore_label: that of
+    cells that count for nothing. loss: "infogain" takes a matrix of K x K, by which a mistake
+    counts more or less. keep_auxiliary: train the classifiers on the way, too. freeze: layers that
+    stay as they are. train_batch_norm: take the statistics of each batch, not those stored.
 
     Raises SurgeryError, naming the layer, for a net without scores over classes or that cannot be
     made fully convolutional; NetError for a layer to freeze that is not there; PrototxtError.
@@ -146,7 +146,7 @@ def training_net(
 def _as_trained(net: NetDefinition) -> NetDefinition:
     """The net in today's dialect, and in the phase in which it has its losses.
 
-    One that is a net only in the phase in which it was read has none to lose.
+    Where that does not fit together, it is taken as it was read if all losses are there, too.
     """
     prototxt, notes = net.prototxt, net.notes
     if prototxt.generation != "V2" or prototxt.root.all("input"):
@@ -154,10 +154,13 @@ def _as_trained(net: NetDefinition) -> NetDefinition:
         from netsurgery.formats.upgrade.text import plan_upgrade
 
         prototxt = replace(plan_upgrade(prototxt).result, original=prototxt.original)
-    try:
-        read = NetDefinition.of(prototxt, replace(net.state, phase="TRAIN"))
-    except PrototxtError:
+    read = NetDefinition.of(prototxt, replace(net.state, phase="TRAIN"), wired=False)
+    error = next(read.wiring_errors(), None)
+    if error is not None:
+        losses = {layer.index for layer in read.layers if is_loss(layer)}
         read = NetDefinition.of(prototxt, net.state)
+        if not losses.issubset(layer.index for layer in read.layers):
+            raise error
     return replace(read, notes=notes)
 
 
@@ -213,13 +216,17 @@ def _with_outputs(
     net: NetDefinition,
     scores: Sequence[Score],
     outputs: int | None,
-    own_outputs: int,
+    own_outputs: int | None,
     plan: ConvolutionPlan | None,
 ) -> tuple[NetDefinition, dict[str, str]]:
     """The net with this many classes; the names of the layers that have them, by their old ones."""
     classifiers = [find_classifier(net, _renamed_score(score, plan).blob) for score in scores]
-    changed = {each.layer: each for each in classifiers if outputs not in (None, each.outputs)}
-    if outputs is None or not changed:
+    changed = {
+        each.layer: each
+        for each in classifiers
+        if own_outputs is not None or each.outputs != outputs
+    }
+    if outputs in (None, own_outputs) or not changed:
         return net, {}
     edits, renamed = net.prototxt.edits(), {}
     for each in changed.values():
