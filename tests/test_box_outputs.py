@@ -135,6 +135,21 @@ def test_the_file_has_the_boxes_of_a_loop_over_windows(
     assert_same([(it.number, it.box, it.score) for it in boxes], expected)
 
 
+def test_box_scales_are_of_the_input_whatever_the_scales_of_maps() -> None:
+    sizes = [(192, 288), (288, 432)]
+    maps = [ns.classify_map("a.png", settings(), size=size, scales=(0.8,)) for size in sizes]
+    assert classify("a.png", "--boxes", "o.json", "--scales", "0.8", "--box-scales", "1,1.5",
+                    *WORDS) == 0  # fmt: skip
+    assert_same(as_found(written("o.json")), by_loop(maps, 0.6, 0.2))
+
+
+def test_a_box_scale_too_small_is_refused_before_the_net_is_run() -> None:
+    with ns.open_mapper(settings(), boxes=ns.BoxRules(), box_scales=(1, 0.1)) as mapper:
+        with pytest.raises(NetError, match=r"at box_scales='0\.1'$"):
+            mapper.map("a.png")
+        assert mapper.engine == ""
+
+
 KEYS = "image_id", "file_name", "category_id", "bbox", "score"
 
 

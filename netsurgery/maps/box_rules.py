@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,11 @@ class BoxSearch:
     def check(self, source: MapSource) -> None:
         """Raise NetError where the map of a net has scores, and no threshold is named."""
         least_score(self.rules, source.is_probability, source.blob)
+
+    def sizes(self, size: tuple[int, int]) -> Iterator[tuple[float, tuple[int, int]]]:
+        """Each scale, and (height, width) of an input of `size` at it."""
+        for scale in self.scales:
+            yield scale, (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
 
     def to_json(self) -> dict[str, Any]:
         """The search as JSON has it."""
