@@ -192,6 +192,21 @@ def test_what_an_explanation_cannot_be_of(
         ns.classify_map(picture, SETTINGS, **how)
 
 
+@pytest.mark.parametrize("size", [(32, 32), "image"])
+def test_a_net_of_maps_is_explained_at_the_input_of_one_cell(
+    picture: Array, size: Any, tmp_path: Path
+) -> None:
+    converted = ns.convert(NET, MODEL, tmp_path, input_size=(40, 48), engine="embedded")
+    explain = ns.Occlusion(8, classes="3")
+    with pytest.raises(ns.NetError, match=r"is 11x2x3 at an input of 40x48; .* \(size\)$"):
+        ns.classify_map(picture, converted.paths.settings, explain=explain, engine="embedded")
+    explanation = ns.classify_map(
+        picture, converted.paths.settings, explain=explain, size=size, engine="embedded"
+    )
+    expected = ns.classify_map(picture, SETTINGS, explain=explain, engine="embedded")
+    np.testing.assert_allclose(explanation.values, expected.values, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("classes", ["each", "", " ", None, True, 1.5, ["1"]])
 def test_classes_that_cannot_be_explained(classes: Any) -> None:
     with pytest.raises(ns.SettingsError, match="classes "):

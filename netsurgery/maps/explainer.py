@@ -74,7 +74,10 @@ class Explainer(Mapper):
                 "input, which is not run in tiles"
             )
         self._chosen = self._names.find_several(classes)
-        self._check_one_score(source.map_shape(source.blob, source.size), source.size)
+        #: The input's size, where it is not each picture's own.
+        self._size = transformer.options.input_size(source.size, source.size)
+        if transformer.options.size != "image":
+            self._check_one_score(source.map_shape(source.blob, self._size), self._size)
 
     @checks_arguments()
     def check_class(self, text: str) -> None:

@@ -52,7 +52,7 @@ class OcclusionExplainer(Explainer):
         super().__init__(source, transformer, options, str(occlusion.classes), labels)
         self._occlusion = occlusion
         if transformer.options.size != "image":
-            occlusion.sizes(transformer.options.input_size(source.size, source.size))
+            occlusion.sizes(self._size)
 
     def _explained(
         self, data: Array, at: Geometry, scores: Array, numbers: Sequence[int]

@@ -135,3 +135,15 @@ def test_a_layer_may_be_named_by_its_name_or_its_blob(tmp_path: Path, noise: Arr
         for name in ("conv2", "maps")
     ]
     np.testing.assert_array_equal(values[0], values[1])
+
+
+def test_of_a_net_of_maps_at_the_input_of_one_cell(tmp_path: Path, noise: Array) -> None:
+    converted = ns.convert(NET, MODEL, tmp_path, input_size=(40, 48), engine="embedded")
+    explanation = ns.classify_map(
+        noise, converted.paths.settings, explain=ns.GradCam(classes=3), size=32, engine="caffe"
+    )
+    assert explanation.blob == "pool3"  # the last with more than one cell at that size
+    expected = ns.classify_map(
+        noise, ns.Settings(NET, MODEL), explain=ns.GradCam(classes=3), engine="caffe"
+    )
+    np.testing.assert_allclose(explanation.values, expected.values, rtol=1e-4, atol=1e-6)
