@@ -78,12 +78,12 @@ class GradCamExplainer(Explainer):
         self, data: Array, at: Geometry, scores: Array, numbers: Sequence[int]
     ) -> PlacedValues:
         blobs = self.run(data, [self._layer, self._score])
-        channels, loaded = blobs[self._layer], self.load()
+        channels = blobs[self._layer]
         maps = []
         for number in numbers:
             seed = np.zeros_like(blobs[self._score])
             seed.flat[number] = 1
-            gradient = loaded.backward(self._score, seed, self._layer)
+            gradient = self._backward(self._score, seed, self._layer)
             maps.append(_weighted(channels[0], gradient[0]))
         size, cells = (data.shape[2], data.shape[3]), (channels.shape[2], channels.shape[3])
         return PlacedValues(
