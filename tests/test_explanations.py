@@ -228,6 +228,7 @@ def test_an_engine_that_fails_backward_is_not_used_again(
             mapper.map(picture)
         assert engine.log[-2:] == ["net closed", "engine closed"]
         assert mapper.map(picture).values.tolist() == np.full((1, 6, 6), 4.0).tolist()
+    assert len([entry for entry in engine.log if entry[0] == "forward"]) == 2  # one a picture
 
 
 @pytest.mark.parametrize("classes", ["each", "", " ", None, True, 1.5, ["1"]])

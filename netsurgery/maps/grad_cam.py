@@ -10,7 +10,7 @@ probability is also that of all other classes, and vanishes where the net is sur
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -61,6 +61,7 @@ class GradCamExplainer(Explainer):
             raise EngineError(no_backward())
         self._score = _score_blob(source)
         self._layer = _map_blob(source, self._score, grad_cam.layer, self._size)
+        self._beside = self._layer, self._score
         weights = source.model.path if source.model.has_weights else None
         model = NetWithWeights(_with_backward(source.net), None if weights is None else weights)
         self.source = replace(source, model=model)
@@ -75,9 +76,8 @@ class GradCamExplainer(Explainer):
         return loaded
 
     def _explained(
-        self, data: Array, at: Geometry, scores: Array, numbers: Sequence[int]
+        self, data: Array, at: Geometry, blobs: Mapping[str, Array], numbers: Sequence[int]
     ) -> PlacedValues:
-        blobs = self.run(data, [self._layer, self._score])
         channels = blobs[self._layer]
         maps = []
         for number in numbers:
