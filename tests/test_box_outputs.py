@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from PIL import Image
 import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.drawing.scene import ItemGroup, Rect, Text
-from netsurgery.errors import MemoryLimitError, NetError
+from netsurgery.errors import MemoryLimitError, NetError, SettingsError
 from netsurgery.maps.box_marks import MOST_BOXES
 from netsurgery.maps.boxes import MapBox, with_boxes
 from netsurgery.maps.classmap import ClassMap
@@ -133,6 +134,38 @@ def test_the_file_has_the_boxes_of_a_loop_over_windows(
     ).boxes  # fmt: skip
     assert boxes is not None
     assert_same([(it.number, it.box, it.score) for it in boxes], expected)
+
+
+def test_box_scales_are_of_the_input_whatever_the_scales_of_maps() -> None:
+    sizes = [(192, 288), (288, 432)]
+    maps = [ns.classify_map("a.png", settings(), size=size, scales=(0.8,)) for size in sizes]
+    assert classify("a.png", "--boxes", "o.json", "--scales", "0.8", "--box-scales", "1,1.5",
+                    *WORDS) == 0  # fmt: skip
+    assert_same(as_found(written("o.json")), by_loop(maps, 0.6, 0.2))
+
+
+def test_a_box_scale_too_small_is_refused_before_the_net_is_run() -> None:
+    with ns.open_mapper(settings(), boxes=ns.BoxRules(), box_scales=(1, 0.1)) as mapper:
+        with pytest.raises(NetError, match=r"at box_scales='0\.1'$"):
+            mapper.map("a.png")
+        assert mapper.engine == ""
+
+
+@pytest.mark.parametrize(
+    ("scales", "message"),
+    [
+        (2, "box_scales: found 2, expected numbers, as in (0.5, 1)"),
+        (["a", 1], "box_scales: found 'a', 1, expected factors of the input's size, 0.01 to 100"),
+        ([True], "box_scales: found True, expected"),
+        ([None], "box_scales: found None, expected"),
+        ("2", "box_scales: found '2', expected"),
+        ([10**400], "box_scales: found 1000"),
+        ([], "box_scales: found none, expected"),
+    ],
+)
+def test_what_is_no_box_scale(scales: Any, message: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{re.escape(message)}"):
+        ns.classify_map("a.png", settings(), boxes=ns.BoxRules(), box_scales=scales)
 
 
 KEYS = "image_id", "file_name", "category_id", "bbox", "score"

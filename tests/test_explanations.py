@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fakes import FakeEngine, FakeNet
 from numpy.typing import NDArray
 from PIL import Image
 
 import netsurgery as ns
 from netsurgery.cli import run
+from netsurgery.errors import EngineFailed
 from netsurgery.maps.occlusion import starts
 
 Array = NDArray[np.float32]
@@ -190,6 +192,43 @@ def test_what_an_explanation_cannot_be_of(
     how: dict[str, Any] = {"explain": ns.Occlusion(8), "engine": "embedded"} | wrong
     with pytest.raises(ns.NetsurgeryError, match=message):
         ns.classify_map(picture, SETTINGS, **how)
+
+
+@pytest.mark.parametrize("size", [(32, 32), "image"])
+def test_a_net_of_maps_is_explained_at_the_input_of_one_cell(
+    picture: Array, size: Any, tmp_path: Path
+) -> None:
+    converted = ns.convert(NET, MODEL, tmp_path, input_size=(40, 48), engine="embedded")
+    explain = ns.Occlusion(8, classes="3")
+    with pytest.raises(ns.NetError, match=r"is 11x2x3 at an input of 40x48; .* \(size\)$"):
+        ns.classify_map(picture, converted.paths.settings, explain=explain, engine="embedded")
+    explanation = ns.classify_map(
+        picture, converted.paths.settings, explain=explain, size=size, engine="embedded"
+    )
+    expected = ns.classify_map(picture, SETTINGS, explain=explain, engine="embedded")
+    np.testing.assert_allclose(explanation.values, expected.values, rtol=0, atol=1e-6)
+
+
+def test_an_engine_that_fails_backward_is_not_used_again(
+    picture: Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes = {"prob": (1, 11), "ip2": (1, 11), "pool3": (1, 4, 6, 6)}
+    blobs = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+    engine = FakeEngine(lambda inputs: blobs, {"data": (1, 1, 32, 32)})
+
+    def backward(self: FakeNet, top: str, gradient: Array, blob: str) -> Array:
+        if engine.log.count("open") == 1:
+            raise EngineFailed("the worker died")
+        return blobs[blob]
+
+    monkeypatch.setattr(FakeNet, "backward", backward)
+    with ns.open_mapper(SETTINGS, explain=ns.GradCam()) as mapper:
+        mapper.opener = engine.open
+        with pytest.raises(EngineFailed):
+            mapper.map(picture)
+        assert engine.log[-2:] == ["net closed", "engine closed"]
+        assert mapper.map(picture).values.tolist() == np.full((1, 6, 6), 4.0).tolist()
+    assert len([entry for entry in engine.log if entry[0] == "forward"]) == 2  # one a picture
 
 
 @pytest.mark.parametrize("classes", ["each", "", " ", None, True, 1.5, ["1"]])

@@ -20,7 +20,7 @@ import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Optional, Tuple
+    from typing import Any, Callable, Dict, List, Optional, Tuple
 
     from netsurgery.engines.caffe_channel import CHUNK, Refused
 else:
@@ -146,12 +146,13 @@ class TrainingSolver(object):
         return int(self.solver.iter)
 
 
-def backward(net, top, blob):
-    # type: (Any, str, str) -> None
+def backward(net, top, blob, fill):
+    # type: (Any, str, str, Callable[[Any], None]) -> None
     """Run the net backward, from the gradient of `top` to that of `blob` behind its last writer.
 
     A layer in place makes a blob's gradient that of what it was given: the last writer of `blob`,
     and all before it, are left out. A Split of Caffe's own, which adds gradients up, is behind it.
+    fill: puts the gradient of `top` into its array.
     """
     names, count = [text(name) for name in net._blob_names], len(net.layers)
     ends = [
@@ -160,6 +161,11 @@ def backward(net, top, blob):
     ]
     if ends[0] <= ends[1]:
         raise Refused("failed", "blob %s does not depend on blob %s" % (top, blob))
+    # Of blobs that lead elsewhere a gradient may be left that was asked for before.
+    used = {number for layer in range(ends[1], ends[0] + 1) for number in net._top_ids(layer)}
+    for number in used:
+        net._blobs[number].diff[...] = 0
+    fill(net._blobs[names.index(top)].diff)
     net._backward(ends[0], ends[1] + 1)
 
 

@@ -189,12 +189,10 @@ class Worker(object):
     def op_backward(self, request):
         # type: (Dict[str, Any]) -> Dict[str, Any]
         """The gradient of a top, weighted by the one given, as to a blob; after a forward."""
-        net = self.nets[request["net"]]
-        blobs = blobs_by_text(net)
-        top, blob = request["top"], request["blob"]
-        self.shared.read_into(blobs[top].diff, request["offset"])
-        backward(net, top, blob)
-        return {"blobs": self.shared.write([blobs[blob].diff])}
+        net, blob = self.nets[request["net"]], request["blob"]
+        offset = request["offset"]
+        backward(net, request["top"], blob, lambda diff: self.shared.read_into(diff, offset))
+        return {"blobs": self.shared.write([blobs_by_text(net)[blob].diff])}
 
     def op_param(self, request):
         # type: (Dict[str, Any]) -> Dict[str, Any]

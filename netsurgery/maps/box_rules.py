@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import NetError, SettingsError
-from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.argument_types import checks_arguments, shown
 from netsurgery.io.wording import argument
 
 if TYPE_CHECKING:
@@ -69,6 +70,11 @@ class BoxSearch:
         """Raise NetError where the map of a net has scores, and no threshold is named."""
         least_score(self.rules, source.is_probability, source.blob)
 
+    def sizes(self, size: tuple[int, int]) -> Iterator[tuple[float, tuple[int, int]]]:
+        """Each scale, and (height, width) of an input of `size` at it."""
+        for scale in self.scales:
+            yield scale, (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+
     def to_json(self) -> dict[str, Any]:
         """The search as JSON has it."""
         return {"rules": asdict(self.rules), "scales": list(self.scales)}
@@ -86,12 +92,23 @@ def box_search(rules: BoxRules | None, scales: Iterable[float]) -> BoxSearch | N
 
 
 def checked_box_scales(scales: Iterable[float]) -> tuple[float, ...]:
-    """Each of them once. Raises SettingsError for none, and for numbers that are no scale."""
-    checked = tuple(dict.fromkeys(map(float, scales)))
-    if not checked or not all(1 / _MOST <= scale <= _MOST for scale in checked):
-        listed = ", ".join(f"{scale:g}" for scale in checked) or "none"
+    """Each of them once. Raises SettingsError for none, and for what is no scale."""
+    if not isinstance(scales, Iterable):
         raise SettingsError(
-            f"{argument('--box-scales')}: found {listed}, expected factors of the input's size, "
-            f"{1 / _MOST:g} to {_MOST}"
+            f"{argument('--box-scales')}: found {shown(scales)}, expected numbers, as in (0.5, 1)"
         )
-    return checked
+    numbers = tuple(scales)
+    if not numbers or not all(map(_is_scale, numbers)):
+        listed = ", ".join(
+            f"{each:g}" if isinstance(each, float) else shown(each) for each in numbers
+        )
+        raise SettingsError(
+            f"{argument('--box-scales')}: found {listed or 'none'}, expected factors of the "
+            f"input's size, {1 / _MOST:g} to {_MOST}"
+        )
+    return tuple(dict.fromkeys(map(float, numbers)))
+
+
+def _is_scale(scale: float) -> bool:
+    number = isinstance(scale, Real) and not isinstance(scale, bool)
+    return number and 1 / _MOST <= scale <= _MOST

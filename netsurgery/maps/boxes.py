@@ -31,6 +31,7 @@ __all__ = [
     "BoxCandidates",
     "MapBox",
     "candidates",
+    "check_sizes",
     "find_boxes",
     "map_boxes",
     "named_background",
@@ -101,25 +102,36 @@ def named_background(class_map: ClassMap) -> int | None:
     return None if name is None else class_map.names.find_background(name)
 
 
+def check_sizes(
+    search: BoxSearch, size: tuple[int, int], check: Callable[[tuple[int, int]], object]
+) -> None:
+    """Check the inputs of a search besides that of `size`, naming the scale of one refused."""
+    for scale, scaled in search.sizes(size):
+        if scaled != size:
+            with scale_named(argument(f"--box-scales {scale:g}")):
+                check(scaled)
+
+
 def find_boxes(
-    class_map: ClassMap, search: BoxSearch, mapped: Callable[[tuple[int, int]], ClassMap]
+    class_map: ClassMap,
+    search: BoxSearch,
+    size: tuple[int, int],
+    mapped: Callable[[tuple[int, int]], ClassMap],
 ) -> list[MapBox]:
     """The boxes of a picture, at all scales of a search together, those of higher scores first.
 
-    class_map: its map. mapped: maps it at another size of the input, height x width. The class that
-    is named as the background gives none. Raises what `mapped` does, and as `map_boxes`.
+    class_map: its map at an input of `size`, height x width. mapped: maps it at another one. The
+    class that is named as the background gives none. Raises what `mapped` does, and as `map_boxes`.
     """
     least = least_score(search.rules, class_map.is_probability, class_map.blob)
     background = named_background(class_map)
-    height, width = own = class_map.geometry.placement.input
     parts = []
-    for scale in search.scales:
-        size = max(1, round(height * scale)), max(1, round(width * scale))
-        if size == own:
+    for scale, scaled in search.sizes(size):
+        if scaled == size:
             parts.append(candidates(class_map, least, background))
             continue
         with scale_named(argument(f"--box-scales {scale:g}")):
-            parts.append(candidates(mapped(size), least, background))
+            parts.append(candidates(mapped(scaled), least, background))
     return suppressed(parts, search.rules.overlap)
 
 

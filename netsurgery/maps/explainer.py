@@ -25,7 +25,7 @@ from netsurgery.maps.picture_options import InputSize
 from netsurgery.maps.transformer import Transformer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -57,6 +57,8 @@ class Explainer(Mapper):
     """
 
     explains = True
+    #: The blobs that `_explained` is given besides the scores.
+    _beside: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -74,7 +76,10 @@ class Explainer(Mapper):
                 "input, which is not run in tiles"
             )
         self._chosen = self._names.find_several(classes)
-        self._check_one_score(source.map_shape(source.blob, source.size), source.size)
+        #: The input's size, where it is not each picture's own.
+        self._size = transformer.options.input_size(source.size, source.size)
+        if transformer.options.size != "image":
+            self._check_one_score(source.map_shape(source.blob, self._size), self._size)
 
     @checks_arguments()
     def check_class(self, text: str) -> None:
@@ -99,9 +104,10 @@ class Explainer(Mapper):
             self._check_one_score(self.source.map_shape(self.source.blob, exact), exact)
             data, placement = self._input(picture, exact)
             self._whole.add(exact)
-            scores = self._scores(data)[0]
+            blobs = self.run(data, [*dict.fromkeys((self.source.blob, *self._beside))])
+            scores = self._scores(blobs, data)[0]
             numbers = self._chosen or (int(scores.argmax()),)
-            placed = self._explained(data, Geometry(None, None, placement), scores, numbers)
+            placed = self._explained(data, Geometry(None, None, placement), blobs, numbers)
         return Explanation(
             picture=picture,
             values=placed.values,
@@ -121,13 +127,13 @@ class Explainer(Mapper):
 
     @abstractmethod
     def _explained(
-        self, data: Array, at: Geometry, scores: Array, numbers: Sequence[int]
+        self, data: Array, at: Geometry, blobs: Mapping[str, Array], numbers: Sequence[int]
     ) -> PlacedValues:
-        """The map of some classes; at: where the picture lies. scores: of the whole input."""
+        """The map of some classes; at: where the picture lies. blobs: of the whole input."""
 
-    def _scores(self, data: Array) -> Array:
-        """The scores of each input of a batch, N x C."""
-        scores = self.run(data, [self.source.blob])[self.source.blob]
+    def _scores(self, blobs: Mapping[str, Array], data: Array) -> Array:
+        """The scores of each input of a batch, N x C; blobs: what the net gave of it."""
+        scores = blobs[self.source.blob]
         self._check_one_score(scores.shape[1:], data.shape[2:])
         if len(scores) != len(data):
             raise NetError(

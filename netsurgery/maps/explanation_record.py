@@ -38,14 +38,16 @@ def explanation_record(explanation: Explanation) -> dict[str, Any]:
         "is_probability": explanation.scores_are_probabilities,
         "map_size": list(explanation.shape),
         "windows": first_window(explanation),
-        "classes": [_class(explanation, plane) for plane in range(explanation.classes)],
+        "classes": [
+            _class(explanation, plane, place) for plane, place in enumerate(explanation.places())
+        ],
         "values": _numbers(explanation.values),
         "notes": recorded_notes(explanation.notes),
     }
 
 
-def _class(explanation: Explanation, plane: int) -> dict[str, Any]:
-    row, column = explanation.places()[plane]
+def _class(explanation: Explanation, plane: int, place: tuple[int, int]) -> dict[str, Any]:
+    row, column = place
     return {
         "class": explanation.numbers[plane],
         "label": None if explanation.labels is None else explanation.label(plane),

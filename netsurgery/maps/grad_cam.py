@@ -10,14 +10,14 @@ probability is also that of all other classes, and vanishes where the net is sur
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netsurgery.engines.contract import EngineOptions, LoadedNet, no_backward
+from netsurgery.engines.contract import EngineOptions, LoadedNet, Shape, no_backward
 from netsurgery.errors import EngineError, NetError
 from netsurgery.formats.labels import Labels
 from netsurgery.formats.prototxt import Prototxt
@@ -60,7 +60,8 @@ class GradCamExplainer(Explainer):
         if options.choice == "embedded":
             raise EngineError(no_backward())
         self._score = _score_blob(source)
-        self._layer = _map_blob(source, self._score, grad_cam.layer)
+        self._layer = _map_blob(source, self._score, grad_cam.layer, self._size)
+        self._beside = self._layer, self._score
         weights = source.model.path if source.model.has_weights else None
         model = NetWithWeights(_with_backward(source.net), None if weights is None else weights)
         self.source = replace(source, model=model)
@@ -75,15 +76,14 @@ class GradCamExplainer(Explainer):
         return loaded
 
     def _explained(
-        self, data: Array, at: Geometry, scores: Array, numbers: Sequence[int]
+        self, data: Array, at: Geometry, blobs: Mapping[str, Array], numbers: Sequence[int]
     ) -> PlacedValues:
-        blobs = self.run(data, [self._layer, self._score])
-        channels, loaded = blobs[self._layer], self.load()
+        channels = blobs[self._layer]
         maps = []
         for number in numbers:
             seed = np.zeros_like(blobs[self._score])
             seed.flat[number] = 1
-            gradient = loaded.backward(self._score, seed, self._layer)
+            gradient = self._backward(self._score, seed, self._layer)
             maps.append(_weighted(channels[0], gradient[0]))
         size, cells = (data.shape[2], data.shape[3]), (channels.shape[2], channels.shape[3])
         return PlacedValues(
@@ -129,11 +129,12 @@ def _score_blob(source: MapSource) -> str:
     return softmax.bottoms[0]
 
 
-def _map_blob(source: MapSource, score: str, named: str | None) -> str:
-    """The blob whose map it is: of the layer or blob named, or else the last one with a map."""
+def _map_blob(source: MapSource, score: str, named: str | None, size: Size) -> str:
+    """The blob whose map it is, at an input of `size`: of the layer or blob named, or else the last
+    one with a map."""
     layers, _ = needed(source.net, [score])
     tops = list(dict.fromkeys(top for layer in layers for top in layer.tops))
-    maps = [top for top in tops if top != score and _is_map(source, top)]
+    maps = [top for top in tops if top != score and _is_map(source.map_shape(top, size))]
     if named is None:
         if not maps:
             raise NetError(f"{source.net.prototxt.path}: no blob before {score!r} is a map")
@@ -143,7 +144,7 @@ def _map_blob(source: MapSource, score: str, named: str | None) -> str:
     if blob not in tops:
         require_blobs(source.net, [blob])  # which names the nearest
     if blob not in maps:
-        shape = source.map_shape(blob, source.size)
+        shape = source.map_shape(blob, size)
         what = f"is {shape_text(shape)}, no map" if blob in tops else "is not before it"
         raise NetError(
             f"{source.net.prototxt.path}: blob {blob!r} {what}; Grad-CAM of {score!r} takes "
@@ -152,8 +153,7 @@ def _map_blob(source: MapSource, score: str, named: str | None) -> str:
     return blob
 
 
-def _is_map(source: MapSource, blob: str) -> bool:
-    shape = source.map_shape(blob, source.size)
+def _is_map(shape: Shape) -> bool:
     return len(shape) == 3 and shape[1] * shape[2] > 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -132,16 +133,17 @@ class Mapper(NetRunner):
         Raises NetError for a size the net cannot take and for NaN, and what the engine raises.
         """
         picture, boxes = open_picture(image), self.boxes
-        class_map = self._mapped(picture, size, store)
         if boxes is None:
-            return class_map
-        from netsurgery.maps.boxes import find_boxes, with_boxes
+            return self._mapped(picture, size, store)
+        from netsurgery.maps.boxes import check_sizes, find_boxes, with_boxes
+        from netsurgery.maps.scales import check_scaled
 
+        exact, check = self._input_size(picture, size), partial(_too_large, self, picture)
+        check_sizes(boxes, exact, lambda scaled: check_scaled(self.scales, scaled, check))
+        class_map = self._mapped(picture, exact, store)
         with out_of_memory_named(picture.name):
-            return with_boxes(
-                class_map,
-                find_boxes(class_map, boxes, lambda scaled: self._mapped(picture, scaled)),
-            )
+            found = find_boxes(class_map, boxes, exact, partial(self._mapped, picture))
+            return with_boxes(class_map, found)
 
     def _mapped(
         self, picture: Picture, size: InputSize | None, store: TileStore | None = None
@@ -184,14 +186,11 @@ class Mapper(NetRunner):
     def _at_scales(self, picture: Picture, size: Size, scales: Scales) -> PictureBlobs:
         """The maps at inputs of `size` times each scale, as one on the grid of one of them."""
         from netsurgery.maps.combined import CombinedMaps
-        from netsurgery.maps.scales import scale_named, scales_note
+        from netsurgery.maps.scales import check_scaled, scale_named, scales_note
 
         blob, first, tiled = self.source.blob, None, []
-        sizes = list(scales.sizes(size))
-        for scale, scaled in sizes:  # each before the net is run at any
-            with scale_named(argument(f"--scales {scale:g}")):
-                _too_large(self, picture, scaled)
-        for scale, scaled in sizes:
+        check_scaled(scales, size, partial(_too_large, self, picture))
+        for scale, scaled in scales.sizes(size):
             with scale_named(argument(f"--scales {scale:g}")):
                 result = self._at(picture, scaled)
             values = result.values.pop(blob)

@@ -51,29 +51,37 @@ class NetRunner(Closeable):
         """Feed the net's input and return the blobs `names`; the input takes the blob's shape."""
         loaded = self.load()
         name = self.source.input.name
-        try:
+        with self._released_if_failed():
             if tuple(loaded.inputs[name]) != blob.shape:
                 loaded.reshape({name: blob.shape})
             return loaded.forward({name: blob}, names)
-        except (EngineError, MemoryError):
-            self._unload()
-            raise
+
+    def _backward(self, top: str, gradient: Array, blob: str) -> Array:
+        """`LoadedNet.backward`, at what `run` ran on last."""
+        loaded = self.load()
+        with self._released_if_failed():
+            return loaded.backward(top, gradient, blob)
 
     @contextmanager
     def stages(self, plan: StagedPlan) -> Iterator[Callable[[Stage, Array], Mapping[str, Array]]]:
         """What runs the stages of a plan; those that are parts of the net are loaded meanwhile."""
         loaded, nets = self.load(), {}
         assert self._engine is not None
+        with self._released_if_failed(), ExitStack() as stack:
+            for stage in plan.stages:
+                net = loaded
+                if stage.net is not self.source.net:
+                    net = self._engine.load(stage.net, Path(self.source.model.path))
+                    stack.enter_context(net)
+                net.reshape({stage.input: stage.input_shape})
+                nets[stage] = net
+            yield lambda stage, pixels: nets[stage].forward({stage.input: pixels}, stage.blobs)
+
+    @contextmanager
+    def _released_if_failed(self) -> Iterator[None]:
+        """Release the net and the engine where something fails, for a new one to be started."""
         try:
-            with ExitStack() as stack:
-                for stage in plan.stages:
-                    net = loaded
-                    if stage.net is not self.source.net:
-                        net = self._engine.load(stage.net, Path(self.source.model.path))
-                        stack.enter_context(net)
-                    net.reshape({stage.input: stage.input_shape})
-                    nets[stage] = net
-                yield lambda stage, pixels: nets[stage].forward({stage.input: pixels}, stage.blobs)
+            yield
         except (EngineError, MemoryError):
             self._unload()
             raise

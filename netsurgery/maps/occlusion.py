@@ -8,7 +8,7 @@ every pixel is covered at least once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,10 +52,10 @@ class OcclusionExplainer(Explainer):
         super().__init__(source, transformer, options, str(occlusion.classes), labels)
         self._occlusion = occlusion
         if transformer.options.size != "image":
-            occlusion.sizes(transformer.options.input_size(source.size, source.size))
+            occlusion.sizes(self._size)
 
     def _explained(
-        self, data: Array, at: Geometry, scores: Array, numbers: Sequence[int]
+        self, data: Array, at: Geometry, blobs: Mapping[str, Array], numbers: Sequence[int]
     ) -> PlacedValues:
         size = (data.shape[2], data.shape[3])
         patch, stride = self._occlusion.sizes(size)
@@ -63,10 +63,12 @@ class OcclusionExplainer(Explainer):
         corners = [(row, column) for row in rows for column in columns]
         fill = grey(self.transformer)
         chosen = list(numbers)
+        whole = self._scores(blobs, data)[0, chosen]
         falls = np.empty((len(corners), len(chosen)), np.float32)
         for first, covered in self._batches(data, corners, patch, fill):
             last = first + len(covered)
-            falls[first:last] = scores[chosen] - self._scores(covered)[:, chosen]
+            scores = self._scores(self.run(covered, [self.source.blob]), covered)
+            falls[first:last] = whole - scores[:, chosen]
             if self.step_to is not None:
                 self.step_to(last, len(corners))
         cells = len(rows), len(columns)

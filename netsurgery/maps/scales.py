@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Real
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from netsurgery.errors import MemoryLimitError, NetError, SettingsError
 from netsurgery.io.argument_types import checks_arguments
-from netsurgery.io.wording import counted
+from netsurgery.io.wording import argument, counted
 
 if TYPE_CHECKING:
     from netsurgery.maps.map_source import MapSource
@@ -22,6 +22,7 @@ __all__ = [
     "Scales",
     "as_scales",
     "check_on_one_grid",
+    "check_scaled",
     "parse_scales",
     "scale_named",
     "scales_note",
@@ -99,6 +100,16 @@ def scale_named(scale: str) -> Iterator[None]:
     except MemoryLimitError as error:
         # A size that fits is that of the input at this scale.
         raise error.more(f", for the input at {scale}") from error
+
+
+def check_scaled(scales: Scales | None, size: Size, check: Callable[[Size], object]) -> None:
+    """Check an input of `size` at all scales, naming that of one refused, before the net is run."""
+    if scales is None:
+        check(size)
+        return
+    for scale, scaled in scales.sizes(size):
+        with scale_named(argument(f"--scales {scale:g}")):
+            check(scaled)
 
 
 def check_on_one_grid(source: MapSource) -> None:

@@ -135,3 +135,38 @@ def test_a_layer_may_be_named_by_its_name_or_its_blob(tmp_path: Path, noise: Arr
         for name in ("conv2", "maps")
     ]
     np.testing.assert_array_equal(values[0], values[1])
+
+
+def test_of_a_net_of_maps_at_the_input_of_one_cell(tmp_path: Path, noise: Array) -> None:
+    converted = ns.convert(NET, MODEL, tmp_path, input_size=(40, 48), engine="embedded")
+    explanation = ns.classify_map(
+        noise, converted.paths.settings, explain=ns.GradCam(classes=3), size=32, engine="caffe"
+    )
+    assert explanation.blob == "pool3"  # the last with more than one cell at that size
+    expected = ns.classify_map(
+        noise, ns.Settings(NET, MODEL), explain=ns.GradCam(classes=3), engine="caffe"
+    )
+    np.testing.assert_allclose(explanation.values, expected.values, rtol=1e-4, atol=1e-6)
+
+
+def test_a_gradient_has_nothing_of_those_asked_for_before(tmp_path: Path) -> None:
+    """Of tops of one map, whose gradients Caffe adds up, and of a blob that none depends on."""
+    prototxt, model = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+    tops = [
+        f'''layer {{ name: "{top}" type: "InnerProduct" bottom: "map" top: "{top}"
+          inner_product_param {{ num_output: 4 weight_filler {{ type: "gaussian" std: 1 }} }} }}'''
+        for top in ("first", "second")
+    ]
+    conv = POOLED[POOLED.index("input:") : POOLED.index('layer { name: "relu"')]
+    prototxt.write_text("\n".join([conv, *tops, "force_backward: true"]))
+    assert run(["init", str(prototxt), "-o", str(model), "--seed", "3", "-q"]) == 0
+    with ns.Net(prototxt, model, engine="embedded") as opened:
+        weights = {top: opened.params[top][0] for top in ("first", "second")}
+    ones = np.ones((1, 4), np.float32)
+    with ns.open_engine(ns.EngineOptions("caffe")) as engine, engine.load(prototxt, model) as net:
+        net.forward({"data": np.ones((1, 3, 9, 8), np.float32)}, ["first"])
+        for top in ("first", "second", "first", "second"):
+            expected = np.sum(weights[top], axis=0)
+            gradient = net.backward(top, ones, "map").ravel()
+            np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5)
+        assert not net.backward("second", ones, "first").any()
