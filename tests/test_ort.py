@@ -18,6 +18,7 @@ import pytest
 from golden import V1, V2, floats
 from numpy.typing import NDArray
 
+from netsurgery.cli import run
 from netsurgery.engines import ort_session
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.ort import SESSIONS, EmbeddedEngine, open_engine
@@ -32,6 +33,7 @@ from netsurgery.errors import (
     NetsurgeryError,
     PrototxtError,
 )
+from netsurgery.net import memory
 
 #: Messages are compared as the command words them.
 pytestmark = pytest.mark.usefixtures("option_names")
@@ -248,6 +250,34 @@ def varint(value: int) -> bytes:
         value >>= 7
     encoded.append(value)
     return bytes(encoded)
+
+
+def test_large_kernels_stay_as_they_are(
+    engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run may give others in their place, and so ONNX Runtime copies none of them."""
+    conv = """layer {{ name: "{0}" type: "Convolution" bottom: "{1}" top: "{0}"
+      convolution_param {{ num_output: 16 kernel_size: {2}
+      weight_filler {{ type: "xavier" }} }} }}"""
+    net = written(
+        tmp_path,
+        'input: "data" input_shape { dim: [1, 16, 9, 9] }'
+        + conv.format("small", "data", 3)
+        + conv.format("large", "small", 5),
+    )
+    weights = tmp_path / "large.caffemodel"
+    assert run(["init", str(net), "-o", str(weights), "--seed", "1", "-q"]) == 0
+    data = np.random.default_rng(0).random((1, 16, 9, 9), np.float32)
+    results = []
+    for limit, kept in ((16 * 16 * 9 * 4, [5]), (16 * 16 * 25 * 4, []), (0, [3, 5])):
+        monkeypatch.setattr(memory, "REWRITTEN", limit)
+        with engine.load(net, weights) as loaded:
+            results.append(loaded.forward({"data": data}, ["large"])["large"])
+            ((session, _),) = loaded._sessions.values()
+            kernels = session._session.get_overridable_initializers()
+            assert [kernel.shape for kernel in kernels] == [[16, 16, side, side] for side in kept]
+    for result in results[1:]:
+        np.testing.assert_allclose(result, results[0], rtol=1e-5, atol=1e-6)
 
 
 def test_a_place_that_is_refused(

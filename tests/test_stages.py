@@ -210,7 +210,6 @@ def test_a_part_keeps_the_places_of_its_text() -> None:
     part = part_between(net, "c1", (1, 2, 11, 11), ["c2"])
     assert [each.name for each in part.layers] == ["c2"]
     assert part.layers[0].error("").line == net.layers[1].error("").line
-    assert part.whole is net
     assert part_between(net, None, DECLARED, ["c2"]) is net
 
 

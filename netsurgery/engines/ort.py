@@ -1,8 +1,8 @@
 """The embedded engine: a Caffe net run by ONNX Runtime, without Caffe.
 
 A net becomes an ONNX graph of a few KB for the input shapes and blobs asked for. Its weights are
-not copied: they are external data of the graph, ranges of bytes inside the caffemodel, which
-ONNX Runtime maps.
+not copied, but for small kernels: they are external data of the graph, ranges of bytes inside the
+caffemodel, which ONNX Runtime maps.
 """
 
 from __future__ import annotations
@@ -123,19 +123,6 @@ class EmbeddedNet(Closeable):
         self._needed = lru_cache(SESSIONS)(partial(_memory, self._net))
         self.open = True
         self._copied = self._check_params()
-        self._convolved = self._convolved_in_whole()
-
-    def _convolved_in_whole(self) -> int | None:
-        """Bytes of what the net convolves with that this one is a part of; None where it is none.
-
-        They decide how much of a graph is optimized, and that the last digits of its numbers.
-        """
-        whole = self._net.whole
-        if whole is None:
-            return None
-        with NetWithWeights(whole, self._model.known_path) as model:
-            graph = write_net(whole, model.shapes, whole.outputs, NetParams(model).of)
-        return graph.size_of_params_of("Conv")
 
     def _check_params(self) -> int:
         """Every layer's params are there and fit, before anything is run.
@@ -284,7 +271,7 @@ class EmbeddedNet(Closeable):
     def _make_session(self, blobs: tuple[str, ...]) -> Session:
         graph = write_net(self._net, self._shapes, blobs, self._weights.of)
         weights = self._model.weights if self._model.has_weights else None
-        return Session(graph, weights, self._engine.options, self._convolved)
+        return Session(graph, weights, self._engine.options)
 
     def _check_input(self, name: str) -> None:
         if name not in self._names:

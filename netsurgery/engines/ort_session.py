@@ -23,6 +23,7 @@ from netsurgery.export.protobuf import ExternalData
 from netsurgery.io.mapping import watch
 from netsurgery.io.terminal import unheard
 from netsurgery.io.wording import argument
+from netsurgery.net.memory import is_rewritten
 
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Array, Shape
@@ -47,12 +48,6 @@ VERSION: str = ort.__version__
 
 #: Execution providers as ONNX Runtime takes them, the preferred one first.
 Providers = list[Any]
-
-#: Bytes of Convolution weights up to which their layout is rewritten. Runs are then 10 to 20 %
-#: shorter, but every weight is copied first, 2 ms for each MB: worth it for SqueezeNet (5 MB, 5 ms
-#: once and 5 of 23 ms a run), not for a CaffeNet made fully convolutional (244 MB, 470 ms once
-#: and 4 of 44 ms a run). It does not change as runs go on: nor do the last digits of a result.
-REWRITTEN = 8 << 20
 
 #: Bytes of an array from which on it is handed to ONNX Runtime apart from the graph.
 LARGE = 1 << 20
@@ -107,19 +102,12 @@ class Session:
         graph: Graph,
         model: WeightsFile | None,
         options: EngineOptions,
-        convolved: int | None = None,
     ) -> None:
-        """Raises EngineFailed, with ONNX Runtime's own words, for what it does not take.
-
-        convolved: bytes of weights that decide how much is optimized, where the graph is only a
-        part of what has them.
-        """
+        """Raises EngineFailed, with ONNX Runtime's own words, for what it does not take."""
         self.inputs, self.outputs = list(graph.inputs), list(graph.outputs)
         self._starts = {value: layer for value, (layer, _) in graph.starts.items()}
         graph.outputs.update({value: shape for value, (_, shape) in graph.starts.items()})
         self._options = options
-        own = graph.size_of_params_of("Conv")
-        self._convolved = own if convolved is None else convolved
         self._session = self._created(graph, model)
         used = self._session.get_providers()[0]
         if options.gpu is not None and used != "CUDAExecutionProvider":
@@ -149,7 +137,6 @@ class Session:
     def _opened(self, form: _Form) -> ort.InferenceSession:
         settings = ort.SessionOptions()
         settings.log_severity_level = 2 if self._options.verbose else 4
-        settings.graph_optimization_level = _level(self._convolved)
         # Packing the weights of Gemm copies them, 0.16 s for 200 MB, and gains nothing that
         # could be measured for one image.
         settings.add_session_config_entry("session.disable_prepacking", "1")
@@ -210,14 +197,16 @@ class Session:
                 )
 
 
-def _level(convolved: int) -> ort.GraphOptimizationLevel:
-    """How much is optimized, for so many bytes of Convolution weights."""
-    levels = ort.GraphOptimizationLevel
-    return levels.ORT_ENABLE_ALL if convolved <= REWRITTEN else levels.ORT_ENABLE_EXTENDED
-
-
 def _encoded(graph: Graph, location: str | None) -> bytes:
-    return protobuf.join(protobuf.model(graph.encode("net", location), {}, __version__))
+    # ONNX Runtime rewrites the layout of kernels unless a run may give others in their place.
+    kernels = {node.inputs[1] for node in graph.nodes if node.kind == "Conv"}
+    kept = {
+        name: constant.shape
+        for name, constant in graph.constants.items()
+        if name in kernels and not is_rewritten(constant.shape)
+    }
+    pieces = replace(graph, inputs={**graph.inputs, **kept}).encode("net", location)
+    return protobuf.join(protobuf.model(pieces, {}, __version__))
 
 
 def _apart(graph: Graph) -> tuple[Graph, dict[str, Array]]:

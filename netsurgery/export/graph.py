@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,11 +99,6 @@ class Graph:
         self.constants = {names.get(k, k): v for k, v in self.constants.items()}
         self.outputs = {names.get(k, k): v for k, v in self.outputs.items()}
         self.starts = {names.get(k, k): v for k, v in self.starts.items()}
-
-    def size_of_params_of(self, kind: str) -> int:
-        """Bytes of the constants that operations of this kind take."""
-        taken = {name for o in self.nodes if o.kind == kind for name in o.inputs}
-        return sum(4 * prod(c.shape) for name, c in self.constants.items() if name in taken)
 
     def encode(self, name: str, location: str | None = None) -> list[Piece]:
         """The GraphProto; file ranges become external data in `location`, or pieces inside."""

@@ -174,19 +174,29 @@ class _Resizing:
         """
         channels, left, right = source.shape[2], columns.start, columns.stop
         planes: Array = empty((channels, bottom - top, right - left), "f4", self._what)
-        planes[...] = 0.0
         for block in self._down.blocks(top, bottom):
             low, high = self._down.sources(block.start, block.stop)
             band = source.rows(low, high)  # all of it, as the next block begins within it
-            for part, weights in self._down.parts(block, self._most):
+            into = planes[:, block.start - top : block.stop - top]
+            for number, (part, weights) in enumerate(self._down.parts(block, self._most)):
                 for start in range(left, right, _BREADTH):
                     stop = min(start + _BREADTH, right)
                     values = less(band[part.start - low : part.stop - low, start:stop], base)
                     sums = weights @ values.reshape(len(values), -1)
-                    rows = slice(block.start - top, block.stop - top)
-                    into = planes[:, rows, start - left : stop - left]
-                    into += sums.reshape(len(weights), -1, channels).transpose(2, 0, 1)
+                    _put(
+                        sums.reshape(len(weights), -1, channels).transpose(2, 0, 1),
+                        into[:, :, start - left : stop - left],
+                        adds=number > 0,
+                    )
         return planes
+
+
+def _put(sums: Array, into: Array, *, adds: bool) -> None:
+    """Add the sums of one part of the pixels to those of the parts before it, if there are any."""
+    if adds:
+        into += sums
+    else:
+        into[...] = sums
 
 
 class _Base:
@@ -246,11 +256,14 @@ class _Columns:
         """The columns asked for, C x H x columns, of planes C x H x source columns."""
         channels, height, width = planes.shape
         lines, left, first = planes.reshape(-1, width), self.source.start, self._computed.start
-        sums = np.zeros((len(lines), self._computed.stop - first), np.float32)
+        sums = np.empty((len(lines), self._computed.stop - first), np.float32)
         for block, parts in self._weights or self._blocks():
             into = sums[:, block.start - first : block.stop - first]
-            for part, weights in parts:
-                values = np.ascontiguousarray(lines[:, part.start - left : part.stop - left])
-                into += values @ weights.T
+            for number, (part, weights) in enumerate(parts):
+                values = lines[:, part.start - left : part.stop - left]
+                if number == 0:
+                    np.matmul(values, weights.T, out=into)
+                else:
+                    into += values @ weights.T
         resized: Array = sums[:, self._asked].reshape(channels, height, -1)
         return resized

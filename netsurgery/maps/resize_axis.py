@@ -46,6 +46,8 @@ class Axis:
         self.block = _FEW if max(step, 2 * bell.radius) > _WIDE else _BLOCK
         #: The weights of blocks, by where those begin and end.
         self._kept: dict[tuple[int, int], Part] | None = None
+        #: And where their source pixels begin and end.
+        self._reached: dict[tuple[int, int], tuple[int, int]] = {}
 
     @classmethod
     def of(cls, source: int, target: int, antialias: bool) -> Axis:
@@ -64,10 +66,18 @@ class Axis:
             yield slice(start, min(start + self.block, self.count))
 
     def sources(self, low: int, high: int) -> tuple[int, int]:
-        """The source pixels that places `low` to `high` depend on, those outside left out."""
+        """The source pixels, one or more, that places `low` to `high` depend on."""
+        if self._kept is None:
+            return self._sources(low, high)
+        if (low, high) not in self._reached:
+            self._reached[low, high] = self._sources(low, high)
+        return self._reached[low, high]
+
+    def _sources(self, low: int, high: int) -> tuple[int, int]:
         first, last = np.floor(self._places(np.array([low, high - 1]))).astype(np.int64)
         radius = self.bell.radius
-        return max(0, int(first) - radius), min(self.source, int(last) + radius + 2)
+        start = min(max(0, int(first) - radius), self.source - 1)
+        return start, max(start + 1, min(self.source, int(last) + radius + 2))
 
     def parts(self, block: slice, most: int) -> Iterator[Part]:
         """The source pixels of a block and their weights, at most `most` pixels each."""

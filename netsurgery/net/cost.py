@@ -13,7 +13,7 @@ elementwise layers. They cost 0; a layer whose shapes are not known costs None.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -104,15 +104,20 @@ def total(net: NetDefinition, shapes: Shapes) -> Total:
     )
 
 
-def distinct_params(net: NetDefinition, shapes: Shapes) -> int:
-    """Numbers in the net's params, those shared by name counted once."""
-    count, seen = 0, set()
+def distinct_params(
+    net: NetDefinition, shapes: Shapes, counts: Callable[[Shape], bool] = lambda shape: True
+) -> int:
+    """Numbers in the net's params, those shared by name counted once.
+
+    counts: whether a param of this shape counts.
+    """
+    numbers, seen = 0, set()
     for layer in net.layers:
         names = layer.param_names
         for index, shape in enumerate(shapes.params_of(layer)):
             # A layer may have more params than `param { }`: the rest are nobody else's (net.cpp).
             name = names[index] if index < len(names) else ""
-            if not name or name not in seen:
-                count += prod(shape)
+            if (not name or name not in seen) and counts(shape):
+                numbers += prod(shape)
             seen.add(name)
-    return count
+    return numbers

@@ -124,8 +124,7 @@ def part_between(
     (['ip1', 'relu4', 'drop1', 'ip2', 'prob'], (1, 48, 2, 2))
     """
     if cut is None:
-        part = only_needed(net, blobs)
-        return part if part is net else replace(part, whole=net)
+        return only_needed(net, blobs)
     pending, indices = set(blobs), set()
     for layer in reversed(net.layers):
         if (pending - {cut}).intersection(layer.tops):
@@ -141,4 +140,4 @@ def part_between(
     prototxt = replace(
         Prototxt.parse(text, blanked.path), bom=blanked.bom, original=blanked.original
     )
-    return replace(NetDefinition.of(prototxt, replace(net.state, shapes=())), whole=net)
+    return NetDefinition.of(prototxt, replace(net.state, shapes=()))

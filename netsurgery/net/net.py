@@ -50,8 +50,7 @@ class NetInput:
 class NetDefinition:
     """A net in one state: `layers` are those that it includes.
 
-    `notes` is what its user should know of how it was read. `whole` is the net that this one is a
-    part of, where it is to give the very numbers that it gives within that.
+    `notes` is what its user should know of how it was read.
     """
 
     prototxt: Prototxt = field(repr=False)
@@ -60,7 +59,6 @@ class NetDefinition:
     layers: tuple[Layer, ...]
     state: NetState
     notes: tuple[str, ...] = ()
-    whole: NetDefinition | None = field(default=None, repr=False)
 
     @classmethod
     def read(cls, path: Path | str, state: NetState = TEST) -> NetDefinition:
