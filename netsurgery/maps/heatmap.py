@@ -23,7 +23,7 @@ from netsurgery.maps import map_colors
 from netsurgery.maps.box_marks import drawn_boxes, found_words
 from netsurgery.maps.cell_places import cell_places
 from netsurgery.maps.class_names import EACH, LIKELIEST
-from netsurgery.maps.classmap import ClassMap
+from netsurgery.maps.classmap import ClassCount, ClassMap
 from netsurgery.maps.color_scale import ColorScale
 from netsurgery.maps.explanation import Explanation
 from netsurgery.maps.layout import (
@@ -201,18 +201,13 @@ class _MapPicture:
         scale = ColorScale.of(values, probability=class_map.is_probability, ends=self.look.range)
         sheet = grid_sheet(self.image, len(rows), self.look.width, not scale.is_flat)
         scene = self._scene(sheet)
-        explains = isinstance(class_map, Explanation)
-        which = "explained" if explains else "found"
+        which = "explained" if isinstance(class_map, Explanation) else "found"
         title = f"{class_map.scored} of each class {which}, all on one scale"
         more = f"; not drawn: {counted(left_out, 'more class')}" if left_out > 0 else ""
         marked = [drawn_boxes(class_map, [row.number]) for row in rows]
         counts = found_words(class_map, sum(map(len, marked)))
         top = self._head(scene, [title + more, *self._background("drawn"), *counts], sheet)
-        titles = [
-            class_name(class_map, row.number)
-            + ("" if explains else f", {counted(row.cells, 'cell')}")
-            for row in rows
-        ]
+        titles = [f"{class_name(class_map, row.number)}, {_said(class_map, row)}" for row in rows]
         boxes = self._grid(scene, sheet, top, titles, most=3)
         for box, row, own in zip(boxes, rows, marked, strict=True):
             content = map_colors.heat(class_map, row.number, self.look, scale)
@@ -287,6 +282,13 @@ class _MapPicture:
         cells = int(np.count_nonzero(self.class_map.argmax() == number))
         total = self.class_map.shape[0] * self.class_map.shape[1]
         return [f"not {painted}: the background, {name}, {cells} of {counted(total, 'cell')}"]
+
+
+def _said(class_map: ClassMap, row: ClassCount) -> str:
+    """What is said of a class that has a picture to itself."""
+    if isinstance(class_map, Explanation):
+        return ", ".join(class_map.facts(row.number))
+    return counted(row.cells, "cell")
 
 
 def _bar_beside(scene: Scene, boxes: Sequence[Box], scale: ColorScale) -> None:
