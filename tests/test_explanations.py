@@ -188,10 +188,14 @@ def test_classes_explained_are_no_classes_of_cells(
     ]
     assert [explanation.facts(plane) for plane in range(2)] == facts
     explanation.to_picture("3").save("one.png")
-    three, one = entries(explanation, {}, 1)
-    assert [(each.number, each.drawn) for each in (three, one)] == [(3, True), (1, False)]
-    assert [each.words(short=False) for each in (one, three)] == [", ".join(each) for each in facts]
-    assert [each.words(short=True) for each in (one, three)] == [highest for _, highest in facts]
+    listed = entries(explanation, {}, 1)
+    assert [(each.number, each.drawn) for each in listed] == [(3, True), (1, False)]
+    assert [each.words(short=False) for each in reversed(listed)] == [
+        ", ".join(each) for each in facts
+    ]
+    assert [each.words(short=True) for each in reversed(listed)] == [
+        highest for _, highest in facts
+    ]
     texts = [part.words for part in map_scene(explanation, "3").items if isinstance(part, Text)]
     assert "classes explained" in texts
     assert not [text for text in texts if "cells" in text]
