@@ -40,6 +40,7 @@ from netsurgery.maps.legend import COLUMN, Legend, class_name, entries
 from netsurgery.maps.map_colors import MapColors
 from netsurgery.maps.map_frame import Ground, MapFrame, color_bar, fed_picture
 from netsurgery.maps.picture_look import PictureLook
+from netsurgery.maps.scales import scales_words
 from netsurgery.maps.transformer import squeeze_words
 
 if TYPE_CHECKING:
@@ -268,6 +269,7 @@ class _MapPicture:
         facts = [
             f"{shape_text(put.image)} pixels, input {shape_text(put.input)}, "
             f"map {shape_text(self.class_map.shape)} of {self.class_map.blob} (height x width)",
+            "" if self.class_map.scales is None else scales_words(self.class_map.scales),
             stretched(self.image, sheet.picture),
             self.class_map.notes.get("preprocess", "").split(";")[0],
         ]
