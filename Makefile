@@ -15,7 +15,7 @@
 # make mutants answers taken away from the records of layer types: a test must fail each time
 # make reference  docs/commands.md and the man pages, from the commands
 # make types-table  the tables of layer types in docs/formats.md, from the records
-# make gallery the pictures of docs/gallery.md, from the commands
+# make gallery the pictures of docs/gallery.md, from the commands, and docs/finer_maps.webp
 # make bench-jobs  pictures a second and memory of jobs, by workers; docs/scale.md has the table
 # make train-demo  the demo net fine-tuned over sheets of digits, judged before and after
 # make train-nets  training nets of CaffeNet, VGG16, GoogLeNet, SqueezeNet and the demo, a hundred steps
@@ -144,6 +144,7 @@ train-nets: $(STAMP) caffe
 
 gallery: $(STAMP)
 	$(BIN)/python docs/gallery.py
+	$(BIN)/python docs/finer_maps.py
 
 types-table: $(STAMP)
 	$(BIN)/python docs/type_tables.py

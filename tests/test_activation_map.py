@@ -287,6 +287,41 @@ def test_verify_says_where_the_mean_is_another_score(capsys: pytest.CaptureFixtu
     assert "has other cells than the 10x10 that the pooling takes" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("head", HEADS)
+def test_verify_notices_that_the_map_was_given_first(head: str) -> None:
+    """The two are no different functions, and what was not compared is said."""
+    text, (old_blob, new_blob) = HEADS[head]
+    ns.init(write(text), "w.caffemodel", seed=1)
+    net = "net.prototxt", "w.caffemodel"
+    with ns.convert(*net, before_pooling=True) as result:
+        verification = ns.verify(result.net, net, engine="embedded")
+    assert verification.same
+    if old_blob not in {each.new_blob for each in verification.unchecked}:
+        # Both nets have the map, which is what is compared; the score is one output more.
+        assert [(each.blob, each.new_blob) for each in verification.outputs] == [(new_blob,) * 2]
+        assert f"net.prototxt has one more output, {old_blob!r}" in verification.notes
+        return
+    assert not verification.verified
+    assert not verification.outputs
+    (unchecked,) = verification.unchecked
+    assert (unchecked.blob, unchecked.what) == (new_blob, "output")
+    assert unchecked.why == (
+        f"it is the mean over the first net's map {new_blob!r}; to compare the two, give "
+        "net.prototxt first"
+    )
+
+
+def test_the_command_says_which_net_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
+    ns.init(write(HEADS["flattened"][0]), "w.caffemodel", seed=1)
+    ns.convert("net.prototxt", "w.caffemodel", "cam", before_pooling=True, engine="embedded")
+    files = ("cam/net_full_conv.prototxt", "cam/w_full_conv.caffemodel")
+    assert run(["verify", *files, "net.prototxt", "w.caffemodel", "--engine", "embedded"]) == 2
+    out = capsys.readouterr().out
+    assert "an output could not be checked" in out
+    assert "output fc: could not be checked: it is the mean over the first net's map" in out
+    assert "max difference" not in out  # there is none
+
+
 def test_a_map_that_is_no_mean_is_not_taken_for_one() -> None:
     """A classifier that pools by MAX, and a net that has its map: not the same function."""
     ns.init(write(pool("p", "c1", how="MAX") + fc("fc", "p")), "w.caffemodel", seed=1)

@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 from fakes import FakeEngine, FakeNet
 from numpy.typing import NDArray
+from pages import records
 from PIL import Image
 
 import netsurgery as ns
 from netsurgery.cli import run
+from netsurgery.drawing.scene import Text
 from netsurgery.errors import EngineFailed
+from netsurgery.maps.heatmap import map_scene
+from netsurgery.maps.legend import entries
 from netsurgery.maps.occlusion import starts
 
 Array = NDArray[np.float32]
@@ -150,9 +154,13 @@ def test_outputs_of_an_explanation(
     assert result.error is None
     np.testing.assert_array_equal(np.load("x.npy"), explanation.values)
     drawn = Path("x.svg").read_text()
-    for words in ("each class explained", "class 3: three", "class 1: one"):
+    said = [", ".join(explanation.facts(plane)) for plane in range(2)]
+    for words in ("each class explained", f"class 3: three, {said[0]}", f"class 1: one, {said[1]}"):
         assert words in drawn
-    assert '[3,"","three",' in Path("x.html").read_text()
+    (on_page,) = records(Path("x.html").read_text())
+    assert [row[:3] for row in on_page["classes"]] == [[3, "", "three"], [1, "", "one"]]
+    assert (on_page["explained"], on_page["shown"]) == (said, 0)
+    assert on_page["method"] == explanation.method.sentence
     record = result.to_json()
     assert [row["class"] for row in record["classes"]] == [3, 1]
     np.testing.assert_allclose(record["values"], explanation.values, rtol=1e-6)
@@ -162,6 +170,37 @@ def test_outputs_of_an_explanation(
     assert image.size[0] > 100
     with pytest.raises(ns.NetError, match="class 2: it is not explained, as 3, 1 of the classes"):
         explanation.to_picture("2")
+
+
+def test_classes_explained_are_no_classes_of_cells(
+    picture: Array, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All cells have a value of each: what counts is its score, and how high its values are."""
+    monkeypatch.chdir(tmp_path)
+    explain = ns.Occlusion(16, 8, "1,3")
+    explanation = ns.classify_map(picture, SETTINGS, explain=explain, engine="embedded")
+    assert isinstance(explanation, ns.Explanation)
+    with ns.Net(NET, MODEL, engine="embedded") as net:
+        scores = net.forward(data=picture[np.newaxis, np.newaxis])["prob"].ravel()
+    facts = [
+        (f"probability {scores[number]:.4g}", f"highest {values.max():.3g}")
+        for number, values in zip((1, 3), explanation.values, strict=True)
+    ]
+    assert [explanation.facts(plane) for plane in range(2)] == facts
+    explanation.to_picture("3").save("one.png")
+    listed = entries(explanation, {}, 1)
+    assert [(each.number, each.drawn) for each in listed] == [(3, True), (1, False)]
+    assert [each.words(short=False) for each in reversed(listed)] == [
+        ", ".join(each) for each in facts
+    ]
+    assert [each.words(short=True) for each in reversed(listed)] == [
+        highest for _, highest in facts
+    ]
+    texts = [part.words for part in map_scene(explanation, "3").items if isinstance(part, Text)]
+    assert "classes explained" in texts
+    assert not [text for text in texts if "cells" in text]
+    maps = explanation.to_text().split("\n\n")[1:3]
+    assert [each.split("\n")[0] for each in maps] == ["class 1: one", "class 3: three"]
 
 
 @pytest.mark.parametrize(

@@ -481,6 +481,14 @@ def test_what_the_net_was_fed_stands_in_the_head() -> None:
     assert any(words.endswith("; fed RGB 0..1") for words in noted.words)
 
 
+def test_a_map_of_several_scales_says_so_in_the_head() -> None:
+    for combine, how in (("mean", "mean"), ("max", "largest")):
+        scales = ns.Scales((0.7, 1, 1.4), combine)  # type: ignore[arg-type]
+        noted = drawn(class_map(np.zeros((2, 3, 3)), scales=scales))
+        expected = f"; scores are the {how} of those at scales 0.7, 1, 1.4"
+        assert any(expected in words for words in noted.words)
+
+
 def test_the_legend_has_the_colours_of_the_picture() -> None:
     labels = Labels("w", ("cat", "dog", "cow"))
     numbers = HALF.copy()

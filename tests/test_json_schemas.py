@@ -133,6 +133,14 @@ RUNS: dict[str, list[str]] = {
 #: What only real Caffe does.
 NEEDS_CAFFE = {"train-run"}
 
+#: Command -> words of what it does with real Caffe alone, and the keys that only this run fills.
+CAFFE_RUNS = {
+    "classify-map": (
+        "grey.png --prototxt NET --weights MODEL --labels names --class 3,1 --grad-cam conv1",
+        {"layer"},
+    )
+}
+
 NET = """input: "x" input_shape { dim: [1, 1, 8, 8] }
 layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
   convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
@@ -180,7 +188,7 @@ NAMES = {
 #: a grey picture of no digit chooses no preset.
 NEVER_SEEN = {
     "setup": {"chosen", "label", "settings"},
-    "classify-map": {"layer"},  # of --grad-cam, which takes real Caffe
+    "classify-map": CAFFE_RUNS["classify-map"][1],
     "caffe-info": {"chosen_engine"},
     # These are of workers that are at it.
     **{name: {"workers", "machine", "pid", "bands"} for name in ("job-resume", "job-status")},
@@ -304,6 +312,23 @@ def test_what_is_printed_is_as_the_schema_says(
     # The runs show what there is to show: no key is null or empty in all of them.
     keys = {key for part in objects(schema(command)) for key in part["properties"]}
     assert keys - seen <= {"note", *NEVER_SEEN.get(command, ())}
+
+
+@pytest.mark.caffe
+@pytest.mark.parametrize("command", CAFFE_RUNS)
+def test_what_real_caffe_alone_gives_is_as_the_schema_says(
+    command: str,
+    files: Path,
+    caffe_python: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(files)
+    words, keys = CAFFE_RUNS[command]
+    (record,) = printed(command, words, capsys)
+    Draft202012Validator(schema(command)).validate(record)
+    assert set(filled(record)) >= keys
+    assert "error" not in record
 
 
 def filled(part: Any) -> Iterator[str]:

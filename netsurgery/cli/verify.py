@@ -223,7 +223,8 @@ def render(result: Verification) -> None:
     echo(result.conditions)
     unequal = result.unequal_outputs
     colors = [BAD if each in unequal else None for each in result.outputs]
-    echo_table(result.table(), colors=colors)
+    if result.outputs:
+        echo_table(result.table(), colors=colors)
     for line in result.lines():
         echo(line)
     echo_notes(result.all_notes)

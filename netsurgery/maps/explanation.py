@@ -53,8 +53,10 @@ class Explanation(ClassMap):
     (10, 1)
     >>> explanation.drawn("max"), [row.number for row in explanation.summary()]
     ('10', [0])
+    >>> explanation.score_name, explanation.facts(0)
+    ('probability', ('probability 0.9999', 'highest 0.987'))
     >>> explanation.to_json()["classes"][0]["class"], len(explanation.to_text().splitlines())
-    (10, 13)
+    (10, 14)
     """
 
     numbers: tuple[int, ...] = ()
@@ -88,6 +90,18 @@ class Explanation(ClassMap):
     def class_of(self, plane: int) -> int:
         """The class that a plane of the values is of."""
         return self.numbers[plane]
+
+    @property
+    def score_name(self) -> str:
+        """What the classes' scores are called: "probability" or "score"."""
+        return "probability" if self.scores_are_probabilities else "score"
+
+    @checks_arguments()
+    def facts(self, plane: int) -> tuple[str, str]:
+        """What pictures and pages say of a class explained, where of another map they say how many
+        cells show it: its score for the whole picture, and the highest value of its map."""
+        highest = float(self.values[plane].max())
+        return f"{self.score_name} {self.scores[plane]:.4g}", f"highest {highest:.3g}"
 
     def summary(self) -> list[ClassCount]:
         """The classes explained, in the order in which they were named; `number` is the plane's."""

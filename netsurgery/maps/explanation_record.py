@@ -11,6 +11,7 @@ from netsurgery.engines.contract import engine_record
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
 from netsurgery.maps.cell_places import first_window
+from netsurgery.maps.legend import class_name
 from netsurgery.maps.map_record import recorded_notes
 from netsurgery.maps.map_text import PLAIN, TextStyle, head_text
 
@@ -73,8 +74,17 @@ def explanation_text(
     style = style or PLAIN
     parts = [f"{head_text(explanation, style)}\n{explanation.method.sentence}"]
     if not summary:
-        parts += [_tenths(explanation, plane, style) for plane in range(explanation.classes)]
+        parts[0] += "\na digit is tenths of the class's highest value, a dot less than one"
+        parts += [_drawn(explanation, plane, style) for plane in range(explanation.classes)]
     return "\n\n".join([*parts, _table(explanation, style)])
+
+
+def _drawn(explanation: Explanation, plane: int, style: TextStyle) -> str:
+    """The map of a class, under its name where there are several."""
+    tenths = _tenths(explanation, plane, style)
+    if explanation.classes == 1:
+        return tenths
+    return f"{style.clean(class_name(explanation, plane))}\n{tenths}"
 
 
 def _tenths(explanation: Explanation, plane: int, style: TextStyle) -> str:
@@ -89,10 +99,9 @@ def _tenths(explanation: Explanation, plane: int, style: TextStyle) -> str:
 
 
 def _table(explanation: Explanation, style: TextStyle) -> str:
-    score = "probability" if explanation.scores_are_probabilities else "score"
     columns = [
         Column("class", number=True),
-        Column(score, 1, number=True),
+        Column(explanation.score_name, 1, number=True),
         Column(f"highest {explanation.scored}", 2, number=True),
         Column("at pixels of the image", 3),
     ]

@@ -23,7 +23,7 @@ from netsurgery.maps import map_colors
 from netsurgery.maps.box_marks import drawn_boxes, found_words
 from netsurgery.maps.cell_places import cell_places
 from netsurgery.maps.class_names import EACH, LIKELIEST
-from netsurgery.maps.classmap import ClassMap
+from netsurgery.maps.classmap import ClassCount, ClassMap
 from netsurgery.maps.color_scale import ColorScale
 from netsurgery.maps.explanation import Explanation
 from netsurgery.maps.layout import (
@@ -40,6 +40,7 @@ from netsurgery.maps.legend import COLUMN, Legend, class_name, entries
 from netsurgery.maps.map_colors import MapColors
 from netsurgery.maps.map_frame import Ground, MapFrame, color_bar, fed_picture
 from netsurgery.maps.picture_look import PictureLook
+from netsurgery.maps.scales import scales_words
 from netsurgery.maps.transformer import squeeze_words
 
 if TYPE_CHECKING:
@@ -201,18 +202,13 @@ class _MapPicture:
         scale = ColorScale.of(values, probability=class_map.is_probability, ends=self.look.range)
         sheet = grid_sheet(self.image, len(rows), self.look.width, not scale.is_flat)
         scene = self._scene(sheet)
-        explains = isinstance(class_map, Explanation)
-        which = "explained" if explains else "found"
+        which = "explained" if isinstance(class_map, Explanation) else "found"
         title = f"{class_map.scored} of each class {which}, all on one scale"
         more = f"; not drawn: {counted(left_out, 'more class')}" if left_out > 0 else ""
         marked = [drawn_boxes(class_map, [row.number]) for row in rows]
         counts = found_words(class_map, sum(map(len, marked)))
         top = self._head(scene, [title + more, *self._background("drawn"), *counts], sheet)
-        titles = [
-            class_name(class_map, row.number)
-            + ("" if explains else f", {counted(row.cells, 'cell')}")
-            for row in rows
-        ]
+        titles = [f"{class_name(class_map, row.number)}, {_said(class_map, row)}" for row in rows]
         boxes = self._grid(scene, sheet, top, titles, most=3)
         for box, row, own in zip(boxes, rows, marked, strict=True):
             content = map_colors.heat(class_map, row.number, self.look, scale)
@@ -273,6 +269,7 @@ class _MapPicture:
         facts = [
             f"{shape_text(put.image)} pixels, input {shape_text(put.input)}, "
             f"map {shape_text(self.class_map.shape)} of {self.class_map.blob} (height x width)",
+            "" if self.class_map.scales is None else scales_words(self.class_map.scales),
             stretched(self.image, sheet.picture),
             self.class_map.notes.get("preprocess", "").split(";")[0],
         ]
@@ -287,6 +284,13 @@ class _MapPicture:
         cells = int(np.count_nonzero(self.class_map.argmax() == number))
         total = self.class_map.shape[0] * self.class_map.shape[1]
         return [f"not {painted}: the background, {name}, {cells} of {counted(total, 'cell')}"]
+
+
+def _said(class_map: ClassMap, row: ClassCount) -> str:
+    """What is said of a class that has a picture to itself."""
+    if isinstance(class_map, Explanation):
+        return ", ".join(class_map.facts(row.number))
+    return counted(row.cells, "cell")
 
 
 def _bar_beside(scene: Scene, boxes: Sequence[Box], scale: ColorScale) -> None:

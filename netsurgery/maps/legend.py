@@ -10,6 +10,7 @@ from netsurgery.drawing.colors import FRAME, INK, PALE, Color
 from netsurgery.drawing.scene import Line, Rect, Scene
 from netsurgery.io.wording import counted
 from netsurgery.maps.classmap import ClassMap
+from netsurgery.maps.explanation import Explanation
 
 __all__ = ["COLUMN", "Entry", "Legend", "class_name", "entries"]
 
@@ -25,7 +26,7 @@ BAND: Color = (232, 234, 238)
 class Entry:
     """A class: its colour on the picture, None for none; whether it is the one drawn as heat, or
     the background, which is not painted. cells: how many of `total` show it; score: its best, in
-    words."""
+    words. explained: of a class explained, its score for the whole picture, in words."""
 
     number: int
     label: str
@@ -35,9 +36,12 @@ class Entry:
     color: Color | None = None
     drawn: bool = False
     background: bool = False
+    explained: str = ""
 
     def words(self, *, short: bool) -> str:
         """What is said of its cells; of a map of one cell the score alone."""
+        if self.explained:
+            return self.score if short else f"{self.explained}, {self.score}"
         total = counted(self.total, "cell")
         cells = counted(self.cells, "cell") if short else f"{self.cells} of {total}"
         said = f"{cells}, {self.score}" if self.total > 1 else self.score
@@ -54,6 +58,8 @@ def entries(
 
     background: the class that is not painted. Of a map of one cell, its likeliest classes.
     """
+    if isinstance(class_map, Explanation):
+        return _explained(class_map, by_class, drawn)
     total = math.prod(class_map.shape)
     rows = {row.number: row for row in class_map.summary()}
     first = [number for number in (background, drawn) if number is not None]
@@ -81,6 +87,21 @@ def entries(
     return lines
 
 
+def _explained(
+    explanation: Explanation, by_class: Mapping[int, Color], drawn: int | None
+) -> list[Entry]:
+    """The classes explained, the one drawn as heat first. No cell has one of them: all have all."""
+    planes = range(explanation.classes)
+    first = [] if drawn is None else [drawn]
+    lines = []
+    for plane in dict.fromkeys([*first, *by_class, *planes]):
+        score, highest = explanation.facts(plane)
+        number, name = explanation.class_of(plane), _name(explanation, plane)
+        color = by_class.get(plane)
+        lines.append(Entry(number, name, 0, 0, highest, color, plane == drawn, explained=score))
+    return lines
+
+
 def class_name(class_map: ClassMap, number: int) -> str:
     """A class in words: its number and its names, without an id."""
     names, own = _name(class_map, number), class_map.class_of(number)
@@ -99,6 +120,13 @@ class Legend:
 
     lines: Sequence[Entry]
 
+    @property
+    def _head(self) -> str:
+        if any(line.explained for line in self.lines):
+            return "class explained" if len(self.lines) == 1 else "classes explained"
+        some = any(line.drawn for line in self.lines)
+        return "class drawn, and the map's classes" if some else "classes"
+
     def draw(self, scene: Scene, at: tuple[float, float], width: float, most: float) -> float:
         """Draw it from the corner `at`, as wide as `width` and about `most` high at most.
 
@@ -106,9 +134,7 @@ class Legend:
         Returns the y under it.
         """
         left, top = at
-        some = any(line.drawn for line in self.lines)
-        head = "class drawn, and the map's classes" if some else "classes"
-        scene.text(at, head, 13, INK, room=width)
+        scene.text(at, self._head, 13, INK, room=width)
         top += _HEAD
         count = len(self.lines)
         columns = max(1, min(int((width + _GAP) / (COLUMN + _GAP)), count))

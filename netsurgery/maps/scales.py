@@ -26,6 +26,7 @@ __all__ = [
     "parse_scales",
     "scale_named",
     "scales_note",
+    "scales_words",
 ]
 
 Size = tuple[int, int]
@@ -121,11 +122,16 @@ def check_on_one_grid(source: MapSource) -> None:
         )
 
 
-def scales_note(scales: Scales, lacking: int) -> str:
-    """How a map was made, in a line; lacking: how many of its cells not every scale had."""
+def scales_words(scales: Scales) -> str:
+    """What the scores of a map of several scales are."""
     shown = ", ".join(f"{scale:g}" for scale in scales.scales)
     how = "mean" if scales.combine == "mean" else "largest"
-    text = f"scores are the {how} of those at scales {shown}, at the windows of {scales.grid:g}"
+    return f"scores are the {how} of those at scales {shown}"
+
+
+def scales_note(scales: Scales, lacking: int) -> str:
+    """How a map was made, in a line; lacking: how many of its cells not every scale had."""
+    text = f"{scales_words(scales)}, at the windows of {scales.grid:g}"
     if not lacking:
         return text
     verb = "has" if lacking == 1 else "have"

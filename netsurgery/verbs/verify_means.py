@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Means", "mean_over", "plan_means"]
 
+Nets = tuple[NetDefinition, NetDefinition]
+
 
 @dataclass(frozen=True)
 class Means:
@@ -46,6 +48,8 @@ class Means:
 
     def notes(self, new: NetDefinition, outputs: Mapping[str, str]) -> list[str]:
         """What is said of outputs that are made of a score."""
+        if not self.scores:
+            return []
         return [
             f"{new.prototxt.path}: {outputs[blob]!r} is taken of each cell of a map whose mean is "
             "compared, so that it is not compared itself"
@@ -54,15 +58,49 @@ class Means:
 
 
 def plan_means(
-    nets: tuple[NetDefinition, NetDefinition],
-    inputs: Mapping[str, str],
-    shapes: Mapping[str, Shape],
-    outputs: Mapping[str, str],
+    nets: Nets, inputs: Mapping[str, str], shapes: Mapping[str, Shape], outputs: Mapping[str, str]
 ) -> Means:
     """The outputs that are means of maps.
 
     inputs, outputs: those of the first net -> of the second; shapes: what both are compared at.
+    Where it is the first net that has the maps, its outputs are not compared: the two would be
+    taken for different functions.
     """
+    means = _means(nets, inputs, shapes, outputs)
+    if means.scores or means.unchecked:
+        return means
+    return _turned(nets, inputs, shapes, outputs)
+
+
+def _turned(
+    nets: Nets, inputs: Mapping[str, str], shapes: Mapping[str, Shape], outputs: Mapping[str, str]
+) -> Means:
+    """What cannot be compared because the map's net is the first."""
+    first, second = nets
+    back = {new: old for old, new in outputs.items()}
+    means = _means(
+        (second, first),
+        {new: old for old, new in inputs.items()},
+        {inputs[name]: shape for name, shape in shapes.items()},
+        back,
+    )
+    scores = [*means.scores, *(each.blob for each in means.unchecked)]
+    unchecked = tuple(
+        Unchecked(
+            back[score],
+            score,
+            f"it is the mean over the first net's map {back[score]!r}; to compare the two, give "
+            f"{second.prototxt.path} first",
+            "output",
+        )
+        for score in scores
+    )
+    return Means({}, tuple(back[blob] for blob in means.behind), unchecked)
+
+
+def _means(
+    nets: Nets, inputs: Mapping[str, str], shapes: Mapping[str, Shape], outputs: Mapping[str, str]
+) -> Means:
     old, new = nets
     at = {inputs[name]: shape for name, shape in shapes.items()}
     try:

@@ -13,6 +13,7 @@ from pages import HOSTILE, Values, made_map, page_of, records, softmax
 from PIL import Image
 from playwright.sync_api import expect
 
+import netsurgery as ns
 from netsurgery.maps.classmap import ClassMap
 from netsurgery.maps.palette import CLASS_COLORS
 
@@ -509,6 +510,39 @@ def test_infinite_scores_are_shown(visit: Any) -> None:
     shown.page.mouse.click(*shown.at(*middle(infinite, 2, 2)))
     shown.settled()
     assert shown.scores()[0] == ("class 3", "\u221e")
+
+
+def test_a_page_of_classes_explained(visit: Any, repo_root: Path, tmp_path: Path) -> None:
+    """No class is the likeliest of a cell; each is shown as heat, the first named first."""
+    settings = ns.Settings(
+        repo_root / "prototxt/digits_deploy.prototxt", repo_root / "models/digits/digits.caffemodel"
+    )
+    explanation = ns.classify_map(
+        repo_root / "examples/digits_canvas.png", settings, explain=ns.Occlusion(8, 4, "3,10"),
+        engine="embedded",
+    )  # fmt: skip
+    assert isinstance(explanation, ns.Explanation)
+    path = tmp_path / "why.html"
+    path.write_text(explanation.to_html())
+    shown = visit(path, fragment="#class=max")
+    assert shown.text("#facts") == "7 \u00d7 7 cells, 2 classes explained"
+    assert shown.text("#class-count") == "2 explained"
+    lines = shown.element("#classes label").all_inner_texts()
+    expected = [
+        f"class {number}\n{', '.join(explanation.facts(plane))}"
+        for plane, number in enumerate((3, 10))
+    ]
+    assert lines == expected
+    assert shown.text("#shown") == "fall of the probability of class 3"
+    shown.element("#classes label").nth(1).click()
+    assert shown.text("#shown") == "fall of the probability of class 10"
+    shown.point(*middle(explanation, 3, 3))
+    with shown.page.expect_download() as saved:
+        shown.element("#save-cell").click()
+    record = json.loads(Path(saved.value.path()).read_text())
+    values = {row["class"]: row["value"] for row in record["classes"]}
+    for plane, number in enumerate((3, 10)):
+        assert abs(values[number] - explanation.values[plane, 3, 3]) <= record["step"]
 
 
 def test_the_page_in_a_notebook(visit: Any, tmp_path: Path) -> None:

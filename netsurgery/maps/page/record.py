@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from netsurgery.maps.cell_places import cell_places
+from netsurgery.maps.explanation import Explanation
 from netsurgery.maps.map_record import recorded_notes
 from netsurgery.maps.page.codes import BUDGET, OVERHEAD, encode
 from netsurgery.maps.page.selection import MOST, SHARED, Selection, select
@@ -44,7 +45,8 @@ def map_part(
 ) -> bytes:
     """A map's part of a page, ASCII.
 
-    number: the class that is shown first, None for each cell's likeliest. all_classes: keep every
+    number: the class that is shown first, None for each cell's likeliest, or the first that is
+    explained. all_classes: keep every
     class of every cell. side: the longer side of the picture, at most, in pixels.
 
     Raises NetError where the cells' places are not known, MemoryLimitError.
@@ -53,6 +55,8 @@ def map_part(
     cells = math.prod(class_map.shape)
     memory = _CELL * cells + _COPIES * values_memory(class_map, all_classes=all_classes)
     class_map.claim.at_least(memory, f"{class_map.image}: its map as HTML")
+    if isinstance(class_map, Explanation) and number is None:
+        number = 0
     selection = select(class_map, all_classes=all_classes, number=number)
     coded = encode(class_map, selection)
     step = coded.step
@@ -65,6 +69,9 @@ def map_part(
         "engine": class_map.engine,
         "notes": recorded_notes(class_map.notes),
         "scored": class_map.scored,
+        # Of classes explained no cell has its likeliest.
+        "explained": _explained(class_map, selection),
+        "method": class_map.method.sentence if isinstance(class_map, Explanation) else "",
         "places": places,
         "classCount": class_map.classes,
         "labels": class_map.labels is not None,
@@ -123,6 +130,13 @@ def _classes(class_map: ClassMap, selection: Selection) -> list[list[Any]]:
             selection.classes, selection.cells, selection.best, strict=True
         )
     ]
+
+
+def _explained(class_map: ClassMap, selection: Selection) -> list[str] | None:
+    """What is said of each kept class, None where it is that so many cells show it."""
+    if not isinstance(class_map, Explanation):
+        return None
+    return [", ".join(class_map.facts(int(number))) for number in selection.classes]
 
 
 def _finite(value: float) -> float | None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from netsurgery.maps.explanation import Explanation
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -69,6 +71,8 @@ def select(
     best = np.where(cells > 0, best_where_top, best)
     # np.lexsort sorts by its last key first.
     ranked = np.lexsort((np.arange(len(values)), -best, -cells))
+    if isinstance(class_map, Explanation):
+        ranked = np.arange(len(values))  # as they were named
     if number is not None:
         ranked = np.concatenate([[number], ranked[ranked != number]])
     shared = ranked if all_classes else ranked[:SHARED]

@@ -123,7 +123,7 @@ function cellRecord(cell) {
     classes: map.kept(cell).map(([index, code]) => ({
       class: map.classes[index].number,
       label: record.labels ? [map.classes[index].id, map.named(index)].join(" ").trim() : null,
-      score: finite(map.value(code)),
+      [map.explained ? "value" : "score"]: finite(map.value(code)),
     })),
   };
 }

@@ -10,13 +10,14 @@ function fillClasses() {
     const text = `${number} ${id} ${names}`.toLocaleLowerCase();
     return words.every((word) => text.includes(word));
   };
-  const matching = [...map.classes].sort(foundFirst).filter(fits);
+  const matching = map.inOrder(map.classes).filter(fits);
   const lines = matching.slice(0, LINES).map(({ index }) => classLine(index));
-  if (!words.length) lines.unshift(classLine(null));
+  if (!words.length && !map.explained) lines.unshift(classLine(null));
   byId("classes").replaceChildren(...lines);
   byId("no-class").textContent = classNote(matching.length, words.length > 0);
   const found = map.ranked.length;
-  byId("class-count").textContent = `${found} of ${map.record.classCount} found`;
+  byId("class-count").textContent = map.explained
+    ? `${found} explained` : `${found} of ${map.record.classCount} found`;
 }
 
 function classNote(count, searched) {
@@ -46,9 +47,10 @@ function classLine(index) {
   chip.style.background = css(classColor(each.rank));
   const name = element("bdi", { textContent: map.named(index), className: "name" });
   const best = each.best === null ? "" : map.text(map.codeNear(each.best));
+  const cells = each.cells ? `${each.cells} ${each.cells > 1 ? "cells" : "cell"}` : `best ${best}`;
   const share = element("span", {
     className: "pale",
-    textContent: each.cells ? `${each.cells} ${each.cells > 1 ? "cells" : "cell"}` : `best ${best}`,
+    textContent: map.explained ? map.explained[index] : cells,
   });
   line.title = [`class ${each.number}`, each.id, each.names, best && `best ${best}`].filter(Boolean).join(", ");
   line.append(chip, name, share);

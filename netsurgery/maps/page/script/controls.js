@@ -72,7 +72,8 @@ function fillAbout() {
     "Map": `${size(record.map)} cells of blob ${record.blob}`,
     "Window": `${size(record.places.windowSize.map(rounded))} pixels, every ${size(record.places.stride.map(rounded))}`,
     "Engine": record.engine,
-    "Values": `${record.scored === "probability" ? "probabilities" : "scores"}, in steps of ${stepText()}`,
+    "Explained by": record.method,
+    "Values": `${valuesText()}, in steps of ${stepText()}`,
     "Kept": keptText(),
     "Notes": record.notes.join("; "),
   };
@@ -85,6 +86,12 @@ function fillAbout() {
 }
 
 const rounded = (number) => Number(number.toFixed(2));
+
+function valuesText() {
+  const { record } = state.map;
+  if (record.explained) return record.scored;
+  return record.scored === "probability" ? "probabilities" : "scores";
+}
 
 function stepText() {
   const { mantissa, exponent } = state.map;

@@ -17,12 +17,20 @@ class ClassMap {
     Object.assign(this, { mantissa, exponent, low, last });
     this.first = Math.min(settings.first, record.classCount);
     this.readArrays(new Reader(bytes));
-    this.ranked = this.classes.filter((each) => each.cells).sort(foundFirst);
+    this.ranked = this.inOrder(this.classes.filter((each) => this.explained || each.cells));
     // As on the map's picture, the background takes no class's color.
     this.ranked.filter((each) => each.index !== record.background)
       .forEach((each, rank) => { each.rank = rank; });
     this.topCodes = Int32Array.from({ length: this.cells },
       (_, cell) => this.code(this.order[cell], cell));
+  }
+
+  /** What is said of each class where the map explains an answer; null for any other map. */
+  get explained() { return this.record.explained; }
+
+  /** Classes as they are listed: those explained as they were named. */
+  inOrder(classes) {
+    return [...classes].sort(this.explained ? (one, other) => one.index - other.index : foundFirst);
   }
 
   readArrays(reader) {

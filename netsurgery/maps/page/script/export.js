@@ -104,7 +104,7 @@ function numbersIn(words, name, count) {
 function applyFragment(words) {
   const { map } = state;
   const known = (name) => map.classes.findIndex(({ number }) => String(number) === words.get(name));
-  if (words.get("class") === "max") state.shown = null;
+  if (words.get("class") === "max") state.shown = unchosen(map);
   else if (known("class") >= 0) state.shown = known("class");
   if (words.get("background") === "none") state.background = null;
   else if (known("background") >= 0) state.background = known("background");

@@ -105,7 +105,12 @@ function choicesIn(map) {
   const chosen = state.map.classes[state.shown]?.number;
   const same = map.classes.findIndex(({ number }) => number === chosen);
   const threshold = state.threshold && map.codeNear(state.map.value(state.threshold));
-  return { background, shown: same < 0 ? null : same, threshold };
+  return { background, shown: same < 0 ? unchosen(map) : same, threshold };
+}
+
+/** What is shown where no class is chosen: the first explained, or each cell's likeliest. */
+function unchosen(map) {
+  return map.explained ? map.record.shown : null;
 }
 
 function namePicture({ record, rows, columns, ranked }) {
@@ -113,7 +118,7 @@ function namePicture({ record, rows, columns, ranked }) {
   document.title = `${name} - class map`;
   byId("name").textContent = name;
   byId("name").title = record.name;
-  const found = `${ranked.length} ${ranked.length === 1 ? "class" : "classes"} found`;
+  const found = `${ranked.length} ${ranked.length === 1 ? "class" : "classes"} ${record.explained ? "explained" : "found"}`;
   byId("facts").textContent = `${rows} \u00d7 ${columns} cells, ${found}`;
   byId("picture").alt = `The picture ${name}`;
   stage.setAttribute("aria-label", `Map of ${name}, ${rows} rows and ${columns} columns of cells`);
