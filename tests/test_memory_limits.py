@@ -83,7 +83,7 @@ def plain_peak(inputs: Path, command: str) -> int:
 
 
 @functools.cache
-def made(inputs: Path, maker: Maker) -> Path:
+def hog_of(inputs: Path, maker: Maker) -> Path:
     """The file of a maker, made once for all commands."""
     path = inputs.parent / maker.__name__
     maker(path)
@@ -95,7 +95,7 @@ def limited(
 ) -> Done:
     """Run a command under the limit, and hold it to that."""
     if maker is not None:
-        os.link(made(inputs, maker), arena.folder / "hog")
+        os.link(hog_of(inputs, maker), arena.folder / "hog")
     words = line.split()
     lay_out(inputs, arena.folder, words)
     before = arena.files()

@@ -57,11 +57,11 @@ layers { layer { name: "conv" type: "conv" num_output: 2 kernelsize: 3 } bottom:
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the commands are given, made once; the job's files keep their place here."""
-    made = tmp_path_factory.mktemp("inputs")
+    folder = tmp_path_factory.mktemp("inputs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(made)
+        patch.chdir(folder)
         make_inputs()
-    return made
+    return folder
 
 
 def make_inputs() -> None:
