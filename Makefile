@@ -9,6 +9,7 @@
 # make torture conversions of 1 GiB killed at a hundred moments
 # make kills   maps in tiles killed at twenty random moments, and gone on with
 # make lines   lines of code that are run for every pair of layers: every command on every shape of nets
+# make sweeps every command with every fault and every net that would harm, of which the suite has a share
 # make cluster a job on a Ray cluster of three nodes, its workers, nodes and drivers killed
 # make attacks every idea of tests/attacks, with its verdict
 # make signals  commands ended by signals at random moments, ROUNDS=60 of each signal and command
@@ -41,7 +42,7 @@ FUZZ_ARGS ?=
 # Tests start the commands thousands of times: let Python keep what it has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test bench bench-gpu bench-huge bench-page bench-jobs train-demo train-nets docs schema reference gallery types-table conformance mutants fuzz torture kills lines cluster signals attacks check lock audit dist lint types caffe programs clean
+.PHONY: demo test bench bench-gpu bench-huge bench-page bench-jobs train-demo train-nets docs schema reference gallery types-table conformance mutants fuzz torture kills lines sweeps cluster signals attacks check lock audit dist lint types caffe programs clean
 
 # setuptools warns of every editable installation.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check
@@ -114,13 +115,17 @@ kills: $(STAMP)
 lines: $(STAMP)
 	NETSURGERY_LINES=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/test_linear.py
 
+sweeps: $(STAMP) caffe
+	NETSURGERY_SWEEPS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal \
+	  tests/test_faults.py tests/parity/test_effects.py tests/test_attacks.py
+
 # Ray's sockets are in the folder, and their names must be short.
 cluster: $(STAMP)
 	@folder=$$(mktemp -d /tmp/jobs-XXXXXX) && trap 'rm -rf "$$folder"' EXIT \
 	  && PYTHONPATH=. $(BIN)/python tests/killed_jobs.py "$$folder" --pictures 200 --side 6000
 
 attacks: $(STAMP) caffe
-	cd tests && ../$(BIN)/python -m attacks
+	cd tests && NETSURGERY_SWEEPS=1 ../$(BIN)/python -m attacks
 
 signals: $(STAMP) caffe
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \

@@ -75,24 +75,24 @@ def wide_names(path: Path) -> None:
 
 def many_pieces(path: Path) -> None:
     """Blobs whose numbers have a field each."""
-    pieces = delimited(5, bytes(4)) * 90_000
-    blob = delimited(7, packed_varints(1, (90_000,))) + pieces
+    pieces = delimited(5, bytes(4)) * 60_000
+    blob = delimited(7, packed_varints(1, (60_000,))) + pieces
     path.write_bytes(_layer("x", *[blob] * 6))
 
 
 def unknown_fields(path: Path) -> None:
-    """A model with a million fields that nobody knows."""
-    path.write_bytes(_layer("conv") + varint_field(99, 0) * 1_000_000)
+    """A model with 660,000 fields that nobody knows."""
+    path.write_bytes(_layer("conv") + varint_field(99, 0) * 660_000)
 
 
 def fields_of_a_layer(path: Path) -> None:
-    """A layer with a million fields that nobody knows."""
-    path.write_bytes(delimited(100, delimited(1, b"conv") + varint_field(99, 0) * 1_000_000))
+    """A layer with 660,000 fields that nobody knows."""
+    path.write_bytes(delimited(100, delimited(1, b"conv") + varint_field(99, 0) * 660_000))
 
 
 def old_fields(path: Path) -> None:
     """A layer of V1 with fields that V1 does not have."""
-    path.write_bytes(delimited(2, delimited(4, b"x") + varint_field(15000, 0) * 500_000))
+    path.write_bytes(delimited(2, delimited(4, b"x") + varint_field(15000, 0) * 330_000))
 
 
 def old_rates(path: Path) -> None:

@@ -282,7 +282,7 @@ def test_neither_the_current_folder_nor_the_probes_is_looked_in(
     monkeypatch.setenv("PYTHONPATH", ":")
     beside = tmp_path / "probe"
     beside.mkdir()
-    for name in ("caffe_probe.py", "caffe_confine.py"):
+    for name in ("caffe_probe.py", "caffe_confine.py", "caffe_import.py"):
         shutil.copy(probing.PROBE.with_name(name), beside)
     fake_caffe(beside, "print('the wrong caffe')")
     monkeypatch.setattr(probing, "PROBE", beside / "caffe_probe.py")

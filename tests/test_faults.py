@@ -1,7 +1,8 @@
 """Every command on a machine that lacks something: it does its work, or says in one line why not.
 
 Each fault is a real one: a full or read-only file system and missing parts of the machine are
-mounts that only the command's own process sees.
+mounts that only the command's own process sees. Each command has some of the faults; `make sweeps`
+has all of them for all.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dealt import dealt
 from every_command import COMMANDS, GOOD, make_good
 
 from netsurgery.cli import run
@@ -109,8 +111,7 @@ HARMLESS = {
 }
 
 
-@pytest.mark.parametrize("fault", HARMLESS)
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(("name", "fault"), dealt(COMMANDS, HARMLESS, 2))
 def test_what_a_command_can_do_without(tmp_path: Path, inputs: Path, fault: str, name: str) -> None:
     done = suffer(tmp_path, inputs, HARMLESS[fault], words_of(name))
     assert (done.code, done.err) == (0, "")
@@ -152,8 +153,7 @@ HARMFUL = {
 }
 
 
-@pytest.mark.parametrize("fault", HARMFUL)
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize(("name", "fault"), dealt(WRITERS, HARMFUL, 3))
 def test_what_no_output_can_be_written_with(
     tmp_path: Path, inputs: Path, fault: str, name: str
 ) -> None:
@@ -192,12 +192,12 @@ def test_however_few_descriptors(tmp_path: Path, inputs: Path, limit: int) -> No
 
 #: A locale of ASCII alone, which Python takes for UTF-8 unless it is asked not to.
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+LOCALES = {"UTF-8": {}, "ASCII": ASCII}
 
 
-@pytest.mark.parametrize("env", [{}, ASCII], ids=["UTF-8", "ASCII"])
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(("name", "locale"), dealt(COMMANDS, LOCALES, 2))
 def test_names_that_are_not_of_the_locale(
-    tmp_path: Path, inputs: Path, name: str, env: dict[str, str]
+    tmp_path: Path, inputs: Path, name: str, locale: str
 ) -> None:
     """Files and folders whose names are not UTF-8, and a net whose layer's is not ASCII."""
     folder = tmp_path / os.fsdecode(b"folder \xfe")
@@ -212,7 +212,7 @@ def test_names_that_are_not_of_the_locale(
     done = subprocess.run(
         [*NETSURGERY, name, *words],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **LOCALES[locale]},
         capture_output=True,
         timeout=60,
         check=False,

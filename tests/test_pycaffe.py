@@ -216,45 +216,44 @@ def test_large_arrays(net: CaffeNet) -> None:
     np.testing.assert_array_equal(net.forward({"data": image}, ["data"])["data"], image)
 
 
-@pytest.mark.parametrize(
-    ("act", "message"),
-    [
-        (lambda net: net.forward({"dat": 0}, []),
-         "{net} has no input dat; its inputs: data (1x1x2x2)"),
-        (lambda net: net.forward({"sum": np.zeros(1, np.float32)}, []),
-         "{net} has no input sum; its inputs: data (1x1x2x2)"),
-        (lambda net: net.forward({"data": np.zeros((1, 2, 2), np.float32)}, []),
-         "input data is 1x2x2; the net takes 1x1x2x2"),
-        (lambda net: net.forward({"data": np.zeros((1, 1, 2, 2))}, []),
-         "input data is float64; Caffe takes float32"),
-        (lambda net: net.forward({"data": [[[[1.0]]]]}, []),
-         "input data is list; Caffe takes float32"),
-        (lambda net: net.forward({}, ["fc8"]), "{net} has no blob fc8; there is data, sum"),
-        (lambda net: net.reshape({"fc8": (1,)}),
-         "{net} has no input fc8; its inputs: data (1x1x2x2)"),
-        (lambda net: net.reshape({"data": (1, 0, 2, 2)}),
-         "input data cannot have the shape (1, 0, 2, 2)"),
-        (lambda net: net.reshape({"data": (1, 1.5)}),
-         "input data cannot have the shape (1, 1.5)"),
-        (lambda net: net.memory({"fc8": (1,)}, []),
-         "{net} has no input fc8; its inputs: data (1x1x2x2)"),
-        (lambda net: net.check_memory({"data": (1, 0, 2, 2)}, []),
-         "input data cannot have the shape (1, 0, 2, 2)"),
-        (lambda net: net.param("fc8", 0),
-         "{net} has no params of a layer fc8; those with: ip, conv, small"),
-        (lambda net: net.param("ip", 2), "layer ip has params 0 to 1, not 2"),
-        (lambda net: net.param("ip", -1), "layer ip has params 0 to 1, not -1"),
-        (lambda net: net.set_param("ip", 1, np.zeros(4, np.float32)),
-         "param 1 of layer ip is 4; the net takes 3"),
-    ],
-)  # fmt: skip
-def test_what_does_not_fit_is_refused_before_caffe_sees_it(
-    net: CaffeNet, act: Callable[[CaffeNet], object], message: str
-) -> None:
-    with pytest.raises(EngineError) as caught:
-        act(net)
-    assert str(caught.value) == message.format(net=net.path)
-    assert net.forward({}, ["sum"])["sum"] == 0
+#: What is asked of a net -> why it is refused.
+REFUSED: list[tuple[Callable[[Any], object], str]] = [
+    (lambda net: net.forward({"dat": 0}, []),
+     "{net} has no input dat; its inputs: data (1x1x2x2)"),
+    (lambda net: net.forward({"sum": np.zeros(1, np.float32)}, []),
+     "{net} has no input sum; its inputs: data (1x1x2x2)"),
+    (lambda net: net.forward({"data": np.zeros((1, 2, 2), np.float32)}, []),
+     "input data is 1x2x2; the net takes 1x1x2x2"),
+    (lambda net: net.forward({"data": np.zeros((1, 1, 2, 2))}, []),
+     "input data is float64; Caffe takes float32"),
+    (lambda net: net.forward({"data": [[[[1.0]]]]}, []),
+     "input data is list; Caffe takes float32"),
+    (lambda net: net.forward({}, ["fc8"]), "{net} has no blob fc8; there is data, sum"),
+    (lambda net: net.reshape({"fc8": (1,)}),
+     "{net} has no input fc8; its inputs: data (1x1x2x2)"),
+    (lambda net: net.reshape({"data": (1, 0, 2, 2)}),
+     "input data cannot have the shape (1, 0, 2, 2)"),
+    (lambda net: net.reshape({"data": (1, 1.5)}),
+     "input data cannot have the shape (1, 1.5)"),
+    (lambda net: net.memory({"fc8": (1,)}, []),
+     "{net} has no input fc8; its inputs: data (1x1x2x2)"),
+    (lambda net: net.check_memory({"data": (1, 0, 2, 2)}, []),
+     "input data cannot have the shape (1, 0, 2, 2)"),
+    (lambda net: net.param("fc8", 0),
+     "{net} has no params of a layer fc8; those with: ip, conv, small"),
+    (lambda net: net.param("ip", 2), "layer ip has params 0 to 1, not 2"),
+    (lambda net: net.param("ip", -1), "layer ip has params 0 to 1, not -1"),
+    (lambda net: net.set_param("ip", 1, np.zeros(4, np.float32)),
+     "param 1 of layer ip is 4; the net takes 3"),
+]  # fmt: skip
+
+
+def test_what_does_not_fit_is_refused_before_caffe_sees_it(net: CaffeNet) -> None:
+    for act, message in REFUSED:
+        with pytest.raises(EngineError) as caught:
+            act(net)
+        assert str(caught.value) == message.format(net=net.path)
+        assert net.forward({}, ["sum"])["sum"] == 0
 
 
 def test_params_are_read_and_set(net: CaffeNet) -> None:
@@ -302,30 +301,28 @@ def test_transplant_turns_a_transposed_weight(net: CaffeNet) -> None:
     np.testing.assert_array_equal(net.param("conv", 0), weight.T.reshape(3, 1, 2, 2))
 
 
-@pytest.mark.parametrize(
-    ("move", "reason"),
-    [
-        (ParamCopy("ip", "small"),
-         "layer ip to layer small: param 0 is 3x4 (12 values), its place is 3x1x2x1 "
-         "(6 values); nothing was copied"),
-        (ParamCopy("small", "conv"),
-         "layer small to layer conv: param 0 is 3x1x2x1 (6 values), its place is "
-         "3x1x2x2 (12 values); nothing was copied"),
-        (ParamCopy("conv", "ip", transpose=True),
-         "layer conv to layer ip: param 0 is 3x1x2x2 (12 values), which cannot be "
-         "transposed; nothing was copied"),
-        (ParamCopy("fc6", "conv"), "the net has no layer fc6"),
-        (ParamCopy("data", "conv"), "layer data has no params"),
-    ],
-)  # fmt: skip
-def test_transplant_checks_all_moves_before_the_first(
-    net: CaffeNet, move: ParamCopy, reason: str
-) -> None:
+MISFITS = [
+    (ParamCopy("ip", "small"),
+     "layer ip to layer small: param 0 is 3x4 (12 values), its place is 3x1x2x1 "
+     "(6 values); nothing was copied"),
+    (ParamCopy("small", "conv"),
+     "layer small to layer conv: param 0 is 3x1x2x1 (6 values), its place is "
+     "3x1x2x2 (12 values); nothing was copied"),
+    (ParamCopy("conv", "ip", transpose=True),
+     "layer conv to layer ip: param 0 is 3x1x2x2 (12 values), which cannot be "
+     "transposed; nothing was copied"),
+    (ParamCopy("fc6", "conv"), "the net has no layer fc6"),
+    (ParamCopy("data", "conv"), "layer data has no params"),
+]  # fmt: skip
+
+
+def test_transplant_checks_all_moves_before_the_first(net: CaffeNet) -> None:
     net.set_param("conv", 0, np.full((3, 1, 2, 2), 9, np.float32))
-    with pytest.raises(SurgeryError) as caught:
-        net._engine.transplant(net, net, [ParamCopy("ip", "conv"), move])
-    assert str(caught.value) == reason
-    assert np.all(net.param("conv", 0) == 9)
+    for move, reason in MISFITS:
+        with pytest.raises(SurgeryError) as caught:
+            net._engine.transplant(net, net, [ParamCopy("ip", "conv"), move])
+        assert str(caught.value) == reason
+        assert np.all(net.param("conv", 0) == 9)
 
 
 def test_save(net: CaffeNet, tmp_path: Path) -> None:
@@ -397,11 +394,9 @@ DEATHS = {
 
 
 @pytest.mark.parametrize("death", DEATHS)
-def test_ten_deaths_of_each_kind(
-    start: Opener, net_file: Callable[[str], Path], death: str
-) -> None:
-    for turn in range(10):
-        when = ("load", "forward", "reshape")[turn % 3]
+def test_deaths_of_each_kind(start: Opener, net_file: Callable[[str], Path], death: str) -> None:
+    """One after another: what each leaves behind would be there after the last."""
+    for when in ("load", "forward", "reshape"):
         doing = f"{'running' if when == 'forward' else 'loading'} {net_file('')}"
         # Only what imports modules of its own may start processes.
         allow = frozenset({"python"} if death == "family" else ())

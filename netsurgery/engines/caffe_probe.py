@@ -2,11 +2,11 @@
 
     python caffe_probe.py FILTER
 
-It stands alone: the standard library and caffe, Python 2.7 to 3.x. On standard output it prints
-either the facts or {"error": the one line that says why this Caffe cannot be used}; whatever
-Caffe itself prints goes to standard error. It is confined as the worker is, by caffe_confine.py,
-but that it writes in its own folder only while it imports, and says how far that goes. FILTER is
-the seccomp filter, two digits a byte.
+It stands alone beside caffe_confine.py and caffe_import.py: the standard library and caffe, Python
+2.7 to 3.x. On standard output it prints either the facts or {"error": the one line that says why
+this Caffe cannot be used}; whatever Caffe itself prints goes to standard error. It is confined as
+the worker is, by caffe_confine.py, but that it writes in its own folder only while it imports, and
+says how far that goes. FILTER is the seccomp filter, two digits a byte.
 """
 
 import sys
@@ -24,10 +24,12 @@ import resource
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netsurgery.engines import caffe_confine
+    from netsurgery.engines.caffe_import import put_off_pictures
 else:
     sys.dont_write_bytecode = True  # nothing is left beside netsurgery's own files, nor Caffe's
     sys.path.insert(0, HERE)
     import caffe_confine
+    from caffe_import import put_off_pictures
 
     del sys.path[0]
 
@@ -103,6 +105,7 @@ def first_line(error):
 def facts():
     # type: () -> dict[str, object]
     """The JSON object to print."""
+    put_off_pictures()
     try:
         caffe = importlib.import_module("caffe")
     except Exception as error:  # a broken build raises anything, not only ImportError

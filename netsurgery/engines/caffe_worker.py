@@ -2,8 +2,9 @@
 
 A failed CHECK inside Caffe aborts the whole process, and Caffe's last interpreters are Python
 2.7 to 3.9; so Caffe is driven from here, never from netsurgery itself. This file is started by its
-path and needs nothing but caffe_channel.py, caffe_confine.py and caffe_solver.py beside it, the
-standard library, numpy and caffe. The syntax of all four is that of Python 2.7 and 3.5 at once.
+path and needs nothing but caffe_channel.py, caffe_confine.py, caffe_import.py and caffe_solver.py
+beside it, the standard library, numpy and caffe. The syntax of all five is that of Python 2.7 and
+3.5 at once.
 
     python caffe_worker.py CONTROL SHARED RELAY PARENT
 
@@ -41,12 +42,14 @@ if TYPE_CHECKING:
 
     from netsurgery.engines import caffe_confine
     from netsurgery.engines.caffe_channel import Channel, Refused, SharedFile
+    from netsurgery.engines.caffe_import import put_off_pictures
     from netsurgery.engines.caffe_solver import TrainingSolver, backward
 else:
     sys.dont_write_bytecode = True  # nothing is left beside netsurgery's own files, nor Caffe's
     sys.path.insert(0, HERE)
     import caffe_confine
     from caffe_channel import Channel, Refused, SharedFile
+    from caffe_import import put_off_pictures
     from caffe_solver import TrainingSolver, backward
 
     del sys.path[0]
@@ -89,6 +92,8 @@ class Worker(object):
         places, gpu = list(self.handed), request["gpu"] is not None
         places += [place.encode("latin-1") for place in request["places"]]
         self.unconfined["writes"] = caffe_confine.forbid_writes(places, gpu, request["allow"])
+        if "python" not in request["allow"]:  # a layer in Python may use all of Caffe
+            put_off_pictures()
         numpy, self.caffe = import_or_refuse("numpy"), import_or_refuse("caffe")
         if not hasattr(self.caffe, "Net"):
             # Any folder called caffe can be imported; only pycaffe has nets.

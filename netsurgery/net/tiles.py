@@ -241,10 +241,9 @@ class Tiling:
 
     def cells_of(self, counts: Counts, tile: Size) -> int:
         """How many cells a tile has of a blob that is counted so."""
-        return prod(
-            cells - int((self.size[axis] - tile[axis]) / step)
-            for axis, (cells, step) in enumerate(counts)
-        )
+        (rows, down), (columns, across) = counts
+        fewer_rows = _steps(self.size[0] - tile[0], down)
+        return (rows - fewer_rows) * (columns - _steps(self.size[1] - tile[1], across))
 
     @cached_property
     def _different_counts(self) -> frozenset[Counts]:
@@ -263,6 +262,11 @@ class Tiling:
     def exactly(self, tile: Size) -> TilePlan:
         """The tiles of just that size, which has to be one that `largest` gives."""
         return TilePlan(self.size, tile, self.maps, self.fewest_cells(tile), self.axes)
+
+
+def _steps(pixels: int, step: Fraction) -> int:
+    """How many whole steps so many pixels are. Fractions take long, and this is asked for often."""
+    return pixels * step.denominator // step.numerator
 
 
 def _part(rows: tuple[slice, slice], columns: tuple[slice, slice]) -> MapPart:

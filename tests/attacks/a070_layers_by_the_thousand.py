@@ -12,12 +12,14 @@ from __future__ import annotations
 import sys
 
 from attacks.arena import ROOT, Arena
+from dealt import dealt
 
 sys.path.insert(0, str(ROOT))  # benchmarks/ is not installed
 
 from benchmarks.many_layers import SHAPES
 
 LAYERS = 1000
+NETS = ("readers", "one-name", "shared", "joined")
 COMMANDS = (
     "inspect a.prototxt a.caffemodel --json",
     "check a.prototxt a.caffemodel",
@@ -28,9 +30,8 @@ COMMANDS = (
 
 def attack(arena: Arena) -> None:
     """Two seconds for a hundred layers is forty times what they take."""
-    for shape in ("readers", "one-name", "shared", "joined"):
+    for shape, command in dealt(NETS, COMMANDS, len(COMMANDS)):
         SHAPES[shape](LAYERS).save(arena.folder, "a")
-        for command in COMMANDS:
-            done = arena.run(*command.split(), seconds=LAYERS / 50)
-            assert done.code in (0, 1), done.err
-            assert "Traceback" not in done.err, done.err
+        done = arena.run(*command.split(), seconds=LAYERS / 50)
+        assert done.code in (0, 1), done.err
+        assert "Traceback" not in done.err, done.err

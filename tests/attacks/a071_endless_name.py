@@ -11,27 +11,25 @@ from __future__ import annotations
 import sys
 
 from attacks.arena import ROOT, Arena
+from dealt import dealt
 
 sys.path.insert(0, str(ROOT))  # benchmarks/ is not installed
 
 from benchmarks.many_layers import SHAPES
 
 LONG = "n" * (1 << 20)
+PLACES = ('"conv7"', '"conv7" b', '"ReLU" bottom: "conv7"')
+COMMANDS = ("inspect a.prototxt", "inspect a.prototxt --json", "check a.prototxt")
 
 
 def attack(arena: Arena) -> None:
     """The name of a layer, then of its blob, then of its type."""
-    for old in ('"conv7"', '"conv7" b', '"ReLU" bottom: "conv7"'):
-        net = SHAPES["chain"](1000)
+    net = SHAPES["chain"](1000)
+    for old, command in dealt(PLACES, COMMANDS, 3):
         text = net.text.replace(old, old.replace("conv7", LONG).replace("ReLU", LONG))
-        prototxt = arena.write("a.prototxt", text)
-        for command in (
-            ("inspect", prototxt),
-            ("inspect", prototxt, "--json"),
-            ("check", prototxt),
-        ):
-            done = arena.run(*command, seconds=20)
-            assert done.code in (0, 1), done.err
-            json = "--json" in command
-            assert len(done.out) < (10 << 20 if json else 1 << 20), f"{len(done.out)} characters"
-            assert all(len(line) < 2000 for line in done.err.splitlines()), "an endless line"
+        arena.write("a.prototxt", text)
+        done = arena.run(*command.split(), seconds=20)
+        assert done.code in (0, 1), done.err
+        json = "--json" in command
+        assert len(done.out) < (10 << 20 if json else 1 << 20), f"{len(done.out)} characters"
+        assert all(len(line) < 2000 for line in done.err.splitlines()), "an endless line"

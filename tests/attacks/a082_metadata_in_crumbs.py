@@ -36,6 +36,10 @@ def attack(arena: Arena) -> None:
     }
     for name, content in files.items():
         arena.write(name, content)
-        done = mapped(arena, name, seconds=15)
-        arena.one_line(done, words=[f"error: {name}: "])
-        assert done.peak < 300 << 20, (name, done.peak)
+    done = mapped(arena, *files, seconds=30)
+    assert done.code == 1, done.err
+    *refused, last = done.err.splitlines()
+    assert last == f"{len(files)} of {len(files)} images failed", done.err
+    for name, line in zip(files, refused, strict=True):
+        assert line.startswith(f"error: {name}: "), line
+    assert done.peak < 300 << 20, done.peak

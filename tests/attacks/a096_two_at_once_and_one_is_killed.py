@@ -22,7 +22,7 @@ def attack(arena: Arena) -> None:
     words = ["edit", "net.prototxt", "model.caffemodel", "fc[1]+=1", "-q", "--force", "-o"]
     assert arena.run(*words, "whole.caffemodel").code == 0
     whole = (arena.folder / "whole.caffemodel").read_bytes()
-    for turn in range(8):
+    for turn in range(4):
         pair = [
             subprocess.Popen(
                 [sys.executable, "-m", "netsurgery", *words, name],
@@ -31,7 +31,7 @@ def attack(arena: Arena) -> None:
             )
             for name in ("one.caffemodel", "other.caffemodel")
         ]
-        time.sleep(0.1 + 0.04 * turn)
+        time.sleep(0.1 + 0.08 * turn)
         pair[0].terminate()
         assert pair[0].wait(30) in (0, 143, -15)
         assert pair[1].wait(30) == 0

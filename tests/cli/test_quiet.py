@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -53,10 +54,17 @@ layers { layer { name: "conv" type: "conv" num_output: 2 kernelsize: 3 } bottom:
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the commands are given, made once; the job's files keep their place here."""
+    folder = tmp_path_factory.mktemp("inputs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        make_inputs()
+    return folder
+
+
+def make_inputs() -> None:
     make_good(0)
     Path("v0.prototxt").write_text(V0)
     Path("kept").mkdir()
@@ -73,6 +81,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     words = "good.prototxt good.caffemodel --annotations truth.json --images . -o plan -q"
     assert run(["train", "plan", *words.split()]) == 0
     Path("plan/log.jsonl").write_text('{"step": 1, "losses": {"loss": 0.5}, "cells": 3}\n')
+
+
+@pytest.fixture
+def folder(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     return tmp_path
 
 
