@@ -23,6 +23,7 @@ __all__ = [
     "MapPart",
     "TilePlan",
     "Tiling",
+    "cells_along",
     "least_exact_cells",
 ]
 
@@ -46,6 +47,17 @@ def least_exact_cells(threads: int) -> int:
     (65, 160)
     """
     return EXACT_CELLS + 1 if threads == 1 else _EXACT_CELLS_A_THREAD * threads
+
+
+def cells_along(cells: int, step: Fraction, missing: int) -> int:
+    """How many of `cells`, `step` pixels apart, are left without so many of the pixels.
+
+    It is asked of every tile that may be chosen, and so divides whole numbers.
+
+    >>> cells_along(10, Fraction(3, 2), 4)
+    8
+    """
+    return cells - missing * step.denominator // step.numerator
 
 
 @dataclass(frozen=True)
@@ -241,9 +253,9 @@ class Tiling:
 
     def cells_of(self, counts: Counts, tile: Size) -> int:
         """How many cells a tile has of a blob that is counted so."""
-        return prod(
-            cells - int((self.size[axis] - tile[axis]) / step)
-            for axis, (cells, step) in enumerate(counts)
+        (rows, row), (columns, column) = counts
+        return cells_along(rows, row, self.size[0] - tile[0]) * cells_along(
+            columns, column, self.size[1] - tile[1]
         )
 
     @cached_property
