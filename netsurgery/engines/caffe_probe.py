@@ -25,7 +25,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netsurgery.engines import caffe_confine
 else:
-    sys.dont_write_bytecode = True  # nothing is left beside netsurgery's own files, nor Caffe's
+    # Nothing is left beside netsurgery's own files, nor Caffe's. Whoever imports this keeps its way.
+    sys.dont_write_bytecode = sys.dont_write_bytecode or __name__ == "__main__"
     sys.path.insert(0, HERE)
     import caffe_confine
 
