@@ -93,7 +93,8 @@ def upward_imports(path: Path) -> Iterator[str]:
 
 def test_imports_go_one_way() -> None:
     inside = [path for path in MODULES if path != PACKAGE / "__init__.py"]
-    assert [upward for path in inside for upward in upward_imports(path)] == []
+    upward = [each for path in inside for each in upward_imports(path)]
+    assert not upward, "\n".join(upward)
 
 
 def test_cells_are_placed_by_net_alone() -> None:
@@ -176,12 +177,13 @@ def test_each_library_has_its_place() -> None:
         for name, line in imports(path)
         if is_misplaced(name.split(".")[0], place)
     ]
-    assert misplaced == []
+    assert not misplaced, "\n".join(misplaced)
 
 
 def test_no_module_has_more_than_400_lines() -> None:
-    lines = {str(path): len(path.read_text().splitlines()) for path in MODULES}
-    assert {path: count for path, count in lines.items() if count > 400} == {}
+    lines = {path: len(path.read_text().splitlines()) for path in MODULES}
+    long = [f"{path}: {count}" for path, count in lines.items() if count > 400]
+    assert not long, "\n".join(long)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +263,8 @@ def undocumented(path: Path) -> Iterator[str]:
 
 
 def test_public_names_exist_and_are_documented() -> None:
-    assert [lacking for path in MODULES for lacking in undocumented(path)] == []
+    lacking = [each for path in MODULES for each in undocumented(path)]
+    assert not lacking, "\n".join(lacking)
 
 
 def test_the_version_costs_no_heavy_import() -> None:

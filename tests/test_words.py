@@ -106,12 +106,17 @@ def odd_phrases(path: Path) -> list[str]:
 
 
 def test_locals_say_what_they_are() -> None:
-    names = {path: vague_names(path.read_text(encoding="utf-8")) for path in modules()}
-    assert {str(path): vague for path, vague in names.items() if vague} == {}
+    vague = [
+        f"{path}: {name}"
+        for path in modules()
+        for name in vague_names(path.read_text(encoding="utf-8"))
+    ]
+    assert not vague, "\n".join(vague)
 
 
 def test_texts_use_the_usual_terms() -> None:
-    assert [odd for path in [*modules(), *documents()] for odd in odd_phrases(path)] == []
+    odd = [phrase for path in [*modules(), *documents()] for phrase in odd_phrases(path)]
+    assert not odd, "\n".join(odd)
 
 
 def shapes_by_hand(source: str) -> list[str]:
