@@ -25,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netsurgery.engines import caffe_confine
 else:
-    # Nothing is left beside netsurgery's own files, nor Caffe's. Whoever imports this keeps its way.
+    # Nothing is left beside netsurgery's own files, nor Caffe's; who imports this keeps its way.
     sys.dont_write_bytecode = sys.dont_write_bytecode or __name__ == "__main__"
     sys.path.insert(0, HERE)
     import caffe_confine

@@ -6,12 +6,11 @@ both.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property, partial
+from functools import cached_property
 from heapq import heapify, heappop, heappush
 from math import prod
 from typing import NamedTuple, TypeAlias
@@ -169,18 +168,28 @@ class NetPart:
     def least(self, cells: int) -> tuple[float, Size]:
         """The least memory that tiles with so many cells in the smallest map take, and the tile."""
         rows, (base, slope) = self.tiling.axes[0], self._line
-        heights = range(rows.smallest, rows.size + 1, rows.stride)
         tiles = []
         for width in self._widths:
-            enough = partial(self._has_cells_at, width, cells)
-            first = bisect_left(heights, True, key=enough)
-            if first < len(heights):
-                height = heights[first]
+            height = self._lowest(width, cells)
+            if height <= rows.size:
                 tiles.append((base + height * (slope * width + self._bands), (height, width)))
         return min(tiles)  # one of them is the whole
 
-    def _has_cells_at(self, width: int, cells: int, height: int) -> bool:
-        return self._has_cells((height, width), cells)
+    def _lowest(self, width: int, cells: int) -> int:
+        """How high tiles of a width are at least, for so many cells in the smallest map of one.
+
+        More than the whole is where none has as many.
+        """
+        axis, missing = self.tiling.axes[0], self.tiling.size[1] - width
+        height = axis.smallest
+        for (rows, row), (columns, column) in self.tiling.different_counts:
+            needed = -(-cells // max(1, cells_along(columns, column, missing)))
+            # Without so many pixels the whole has just the rows that are needed.
+            spare = ((rows - needed + 1) * row.numerator - 1) // row.denominator
+            height = max(height, axis.size - spare)
+        height += (axis.smallest - height) % axis.stride
+        is_whole = not missing and (axis.size - axis.smallest) % axis.stride == 0
+        return min(height, axis.size) if is_whole else height
 
     def _has_cells(self, tile: Size, cells: int) -> bool:
         return tile == self.tiling.size or self.tiling.fewest_cells(tile) >= cells

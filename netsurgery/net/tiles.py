@@ -249,7 +249,7 @@ class Tiling:
 
     def fewest_cells(self, tile: Size) -> int:
         """How many cells the smallest map of a tile has."""
-        return min(self.cells_of(counts, tile) for counts in self._different_counts)
+        return min(self.cells_of(counts, tile) for counts in self.different_counts)
 
     def cells_of(self, counts: Counts, tile: Size) -> int:
         """How many cells a tile has of a blob that is counted so."""
@@ -259,7 +259,7 @@ class Tiling:
         )
 
     @cached_property
-    def _different_counts(self) -> frozenset[Counts]:
+    def different_counts(self) -> frozenset[Counts]:
         """Many blobs have as many cells as others."""
         return frozenset(self.counts.values())
 
