@@ -31,6 +31,12 @@ def pytest_configure() -> None:
     os.environ["XDG_CONFIG_HOME"] = os.devnull
 
 
+def pytest_collection_finish() -> None:
+    """What was collected lives as long as the run: no collection of garbage looks through it."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """One line on what was not run, and why."""
     reasons = Counter(

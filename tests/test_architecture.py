@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -65,40 +66,45 @@ def rank(room: str) -> int:
     return next(i for i, rooms in enumerate(ROOMS) if room in rooms)
 
 
-def imports(path: Path) -> Iterator[tuple[str, int]]:
+@cache
+def imports(path: Path) -> tuple[tuple[str, int], ...]:
+    """What a module imports, and in which line."""
+    imported: list[tuple[str, int]] = []
     for item in ast.walk(ast.parse(path.read_text())):
         if isinstance(item, ast.Import):
-            yield from ((alias.name, item.lineno) for alias in item.names)
+            imported += ((alias.name, item.lineno) for alias in item.names)
         elif isinstance(item, ast.ImportFrom):
             assert item.level == 0, f"{path}:{item.lineno}: a relative import"
-            yield item.module or "", item.lineno
+            imported.append((item.module or "", item.lineno))
             if item.module == "netsurgery":
-                yield from ((f"netsurgery.{alias.name}", item.lineno) for alias in item.names)
+                imported += ((f"netsurgery.{alias.name}", item.lineno) for alias in item.names)
+    return tuple(imported)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_go_one_way(path: Path) -> None:
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    if parts == ("__init__",):
-        return
-    own = parts[0]
+def upward_imports(path: Path) -> Iterator[str]:
+    own = path.relative_to(PACKAGE).with_suffix("").parts[0]
     for name, line in imports(path):
         pieces = name.split(".")
         if pieces[0] == "netsurgery" and len(pieces) > 1:
             target = pieces[1]
-            upward = rank(target) > rank(own) or (rank(target) == rank(own) and target != own)
-            assert not upward, f"{path}:{line}: {own} imports {target}"
+            if rank(target) > rank(own) or (rank(target) == rank(own) and target != own):
+                yield f"{path}:{line}: {own} imports {target}"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_cells_are_placed_by_net_alone(path: Path) -> None:
+def test_imports_go_one_way() -> None:
+    inside = [path for path in MODULES if path != PACKAGE / "__init__.py"]
+    upward = [each for path in inside for each in upward_imports(path)]
+    assert not upward, "\n".join(upward)
+
+
+def test_cells_are_placed_by_net_alone() -> None:
     """Strides and offsets are worked out in net/; other rooms ask net.field."""
-    room = path.relative_to(PACKAGE).parts[0]
-    if room != "net":
-        names = {name for name, _ in imports(path)}
-        assert "netsurgery.net.geometry" not in names
-    if room in ("maps", "open_net", "verbs", "cli"):
-        assert "netsurgery.net.windows" not in names
+    importers: dict[str, set[str]] = {}
+    for path in MODULES:
+        for name, _ in imports(path):
+            importers.setdefault(name, set()).add(path.relative_to(PACKAGE).parts[0])
+    assert importers["netsurgery.net.geometry"] == {"net"}
+    assert importers["netsurgery.net.windows"].isdisjoint({"maps", "open_net", "verbs", "cli"})
 
 
 def test_what_runs_nets_changes_none() -> None:
@@ -159,17 +165,25 @@ def test_what_of_verbs_is_for_commands(module: str, name: str, allowed: bool) ->
     assert is_for_commands(f"netsurgery.{module}", name) == allowed
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_each_library_has_its_place(path: Path) -> None:
-    place = path.relative_to(PACKAGE).as_posix()
-    for name, line in imports(path):
-        allowed = ONLY.get(name.split(".")[0])
-        assert allowed is None or any(place.startswith(a) for a in allowed), f"{place}:{line}"
+def is_misplaced(library: str, place: str) -> bool:
+    return library in ONLY and not any(place.startswith(allowed) for allowed in ONLY[library])
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_no_module_has_more_than_400_lines(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 400
+def test_each_library_has_its_place() -> None:
+    places = {path: path.relative_to(PACKAGE).as_posix() for path in MODULES}
+    misplaced = [
+        f"{place}:{line}: {name}"
+        for path, place in places.items()
+        for name, line in imports(path)
+        if is_misplaced(name.split(".")[0], place)
+    ]
+    assert not misplaced, "\n".join(misplaced)
+
+
+def test_no_module_has_more_than_400_lines() -> None:
+    lines = {path: len(path.read_text().splitlines()) for path in MODULES}
+    long = [f"{path}: {count}" for path, count in lines.items() if count > 400]
+    assert not long, "\n".join(long)
 
 
 @pytest.mark.parametrize(
@@ -227,8 +241,7 @@ def public(tree: ast.Module) -> set[str]:
     return {item.name for item in tree.body if isinstance(item, defined)} - {"_"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_public_names_exist_and_are_documented(path: Path) -> None:
+def undocumented(path: Path) -> Iterator[str]:
     tree = ast.parse(path.read_text())
     exported: list[str] = next(
         (
@@ -241,10 +254,18 @@ def test_public_names_exist_and_are_documented(path: Path) -> None:
         ),
         [],
     )
-    assert ast.get_docstring(tree), "the module has no docstring"
+    if not ast.get_docstring(tree):
+        yield f"{path}: the module has no docstring"
     for item in tree.body:
-        if isinstance(item, (ast.FunctionDef, ast.ClassDef)) and item.name in exported:
-            assert ast.get_docstring(item), f"{item.name} has no docstring"
+        if not isinstance(item, (ast.FunctionDef, ast.ClassDef)) or item.name not in exported:
+            continue
+        if not ast.get_docstring(item):
+            yield f"{path}: {item.name} has no docstring"
+
+
+def test_public_names_exist_and_are_documented() -> None:
+    lacking = [each for path in MODULES for each in undocumented(path)]
+    assert not lacking, "\n".join(lacking)
 
 
 def test_the_version_costs_no_heavy_import() -> None:

@@ -974,15 +974,17 @@ def test_caffemodels(content: bytes, message: str, capsys: pytest.CaptureFixture
 def test_upgrade_counts_layers_and_their_parts(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, generation: int
 ) -> None:
-    monkeypatch.setattr("netsurgery.formats.caffemodel._MANY_PARTS", 120_000)
+    """By the limits of `convert`, whose own size is seen above."""
+    monkeypatch.setattr("netsurgery.formats.caffemodel._MANY", 1_000)
+    monkeypatch.setattr("netsurgery.formats.caffemodel._MANY_PARTS", 1_200)
     blob = b"\x32\x00" if generation == 2 else b"\x3a\x00"
-    full = delimited(generation, blob * 99_999)
+    full = delimited(generation, blob * 999)
     for data, said in [
-        (delimited(generation, b"") * 100_001, "holds more than 100000 layers"),
-        (full * 2, "holds layers with more than 120000 bottoms, tops and blobs"),
+        (delimited(generation, b"") * 1_001, "holds more than 1000 layers"),
+        (full * 2, "holds layers with more than 1200 bottoms, tops and blobs"),
         (
-            delimited(generation, blob * 100_001),
-            "byte 0: a layer with more than 100000 bottoms, tops and blobs",
+            delimited(generation, blob * 1_001),
+            "byte 0: a layer with more than 1000 bottoms, tops and blobs",
         ),
     ]:
         Path("bad.caffemodel").write_bytes(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -445,3 +446,11 @@ def test_the_current_folder_is_not_looked_in(
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr(sys, "path", ["", os.getcwd(), *sys.path])
     assert discovery._why_not_importable() == "no module named caffe"
+
+
+def test_who_imports_the_probe_goes_on_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where it is run by its path does it leave no bytecode."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    importlib.reload(caffe_probe)
+    assert not sys.dont_write_bytecode

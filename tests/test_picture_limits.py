@@ -119,11 +119,11 @@ def test_exif_in_parts(tmp_path: Path) -> None:
 
 
 def png(*chunks: tuple[bytes, bytes]) -> bytes:
-    data = b"\x89PNG\r\n\x1a\n"
+    parts = [b"\x89PNG\r\n\x1a\n"]
     for kind, body in chunks:
         check = struct.pack(">I", zlib.crc32(kind + body))
-        data += struct.pack(">I", len(body)) + kind + body + check
-    return data
+        parts += struct.pack(">I", len(body)), kind, body, check
+    return b"".join(parts)
 
 
 HEAD = (b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 0, 0, 0, 0))

@@ -143,19 +143,20 @@ def test_stages_give_the_numbers_of_the_whole(
 @pytest.mark.parametrize("remainder", range(8))
 def test_every_remainder_of_the_size(engine: EmbeddedEngine, remainder: int) -> None:
     """Tiles of many cells give the very bits of the whole, and those of few its scores."""
-    net, size = net_of(PADDED), (144 + remainder, 152 + (3 * remainder + 1) % 8)
-    blobs = ["prob", "y", "c2", "p1"]
-    staging = staging_of(net, size, blobs)
-    data = np.random.default_rng(2).standard_normal((1, 2, *size)).astype(np.float32)
-    exact = {
-        ends: part.tiling.smallest_exact
-        for ends, part in staging.parts.items()
-        if ends[1] == ends[0] + 1
-    }
-    for plan, bound in (all_cut(staging, [1] * 9), 1e-6), (staging.plan(exact), 0):
+    net, blobs = net_of(PADDED), ["prob", "y", "c2", "p1"]
+    for side, bound in (64, 1e-6), (144, 0):  # there are many small tiles
+        size = (side + remainder, side + 8 + (3 * remainder + 1) % 8)
+        staging = staging_of(net, size, blobs)
+        exact = {
+            ends: part.tiling.smallest_exact
+            for ends, part in staging.parts.items()
+            if ends[1] == ends[0] + 1
+        }
+        plan = all_cut(staging, [1] * 9) if bound else staging.plan(exact)
         assert plan.cuts == ("c1", "p1", "p2")
         assert all(stage.plan.count > 1 for stage in plan.stages)
         assert plan.is_exact(1) == (bound == 0)
+        data = np.random.default_rng(2).standard_normal((1, 2, *size)).astype(np.float32)
         with staged(engine, net, plan, data, False) as (values, whole):
             for blob in blobs:
                 close(values[blob], whole[blob], bound)

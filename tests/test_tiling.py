@@ -226,19 +226,20 @@ PADDED = (
 @pytest.mark.parametrize("remainder", range(8))
 def test_every_remainder_of_the_size(engine: EmbeddedEngine, remainder: int) -> None:
     """Tiles of many cells give the very bits of the whole, and those of few its scores."""
-    net, size = net_of(PADDED), (144 + remainder, 152 + (3 * remainder + 1) % 8)
-    blobs = ["prob", "y", "c2"]
-    tiling = find_tiling(net, "x", DECLARED, size, blobs)
-    assert isinstance(tiling, Tiling), tiling
-    assert tiling.stride == (8, 8)
-    data = np.random.default_rng(2).standard_normal((1, 2, *size)).astype(np.float32)
-    with loaded(engine, net, whole_numbers=False) as opened:
-        whole = run(opened, data, blobs)
-        for tile, bound in (tiling.smallest, 1e-6), (tiling.smallest_exact, 0):
-            plan = tiling.exactly(tile)
-            check_cells(net, plan)
-            assert plan.count > 1
-            assert (tiling.fewest_cells(tile) > EXACT_CELLS) == (bound == 0)
+    net, blobs = net_of(PADDED), ["prob", "y", "c2"]
+    for side, bound in (64, 1e-6), (144, 0):  # there are many small tiles
+        size = (side + remainder, side + 8 + (3 * remainder + 1) % 8)
+        tiling = find_tiling(net, "x", DECLARED, size, blobs)
+        assert isinstance(tiling, Tiling), tiling
+        assert tiling.stride == (8, 8)
+        tile = tiling.smallest if bound else tiling.smallest_exact
+        plan = tiling.exactly(tile)
+        check_cells(net, plan)
+        assert plan.count > 1
+        assert (tiling.fewest_cells(tile) > EXACT_CELLS) == (bound == 0)
+        data = np.random.default_rng(2).standard_normal((1, 2, *size)).astype(np.float32)
+        with loaded(engine, net, whole_numbers=False) as opened:
+            whole = run(opened, data, blobs)
             for blob, values in tiled(opened, data, plan).items():
                 close(values, whole[blob], bound)
 

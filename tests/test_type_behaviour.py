@@ -167,11 +167,25 @@ class Seen(dict[tuple[str, object], bool]):
         assert not never, f"never seen: {never}"
 
 
-def over_trials(
-    kind: str, engine: EmbeddedEngine, folder: Path, look: Callable[[Ran, Seen], None]
-) -> None:
+Look = Callable[[Ran, Seen], None]
+
+
+def until_seen(look: Look) -> Look:
+    """Looks at the first few configurations, and at more of them only until all has been seen."""
+    tried = 0
+
+    def look_if_needed(ran: Ran, seen: Seen) -> None:
+        nonlocal tried
+        tried += 1
+        if tried <= TRIES or not all(seen.values()):
+            look(ran, seen)
+
+    return look_if_needed
+
+
+def over_trials(kind: str, engine: EmbeddedEngine, folder: Path, look: Look) -> None:
     """Look at random configurations; at more of them where not all has been seen."""
-    seen = Seen({("looked at", kind): False})
+    seen, look = Seen({("looked at", kind): False}), until_seen(look)
     for tries in (TRIES, 10 * TRIES, 80 * TRIES):
 
         @settings(few, max_examples=tries)

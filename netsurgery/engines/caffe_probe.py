@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from netsurgery.engines import caffe_confine
     from netsurgery.engines.caffe_import import put_off_pictures
 else:
-    sys.dont_write_bytecode = True  # nothing is left beside netsurgery's own files, nor Caffe's
+    # Nothing is left beside netsurgery's own files, nor Caffe's; who imports this keeps its way.
+    sys.dont_write_bytecode = sys.dont_write_bytecode or __name__ == "__main__"
     sys.path.insert(0, HERE)
     import caffe_confine
     from caffe_import import put_off_pictures

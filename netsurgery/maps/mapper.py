@@ -142,8 +142,8 @@ class Mapper(NetRunner):
         check_sizes(boxes, exact, lambda scaled: check_scaled(self.scales, scaled, check))
         class_map = self._mapped(picture, exact, store)
         with out_of_memory_named(picture.name):
-            found = find_boxes(class_map, boxes, exact, partial(self._mapped, picture))
-            return with_boxes(class_map, found)
+            mapped = partial(self._mapped, picture)
+            return with_boxes(class_map, find_boxes(class_map, boxes, exact, mapped))
 
     def _mapped(
         self, picture: Picture, size: InputSize | None, store: TileStore | None = None

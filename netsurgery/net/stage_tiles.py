@@ -6,11 +6,12 @@ both.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from fractions import Fraction
+from functools import cached_property
+from heapq import heapify, heappop, heappush
 from math import prod
 from typing import NamedTuple, TypeAlias
 
@@ -20,7 +21,7 @@ from netsurgery.net.cost import NUMBER_BYTES, distinct_params, multiply_adds
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import Shapes, infer
 from netsurgery.net.stages import Stage
-from netsurgery.net.tiles import Counts, Tiling
+from netsurgery.net.tiles import Counts, Tiling, cells_along
 from netsurgery.net.types.record import Space
 
 __all__ = ["Choice", "Memory", "NetPart"]
@@ -40,6 +41,16 @@ class Choice(NamedTuple):
 
     cost: float
     tile: Size
+
+
+class _Strip(NamedTuple):
+    """Tiles of one width: how many lie side by side, and of the blobs that are counted alike the
+    multiply-adds of a cell, the rows of the whole, their step and the columns of a tile.
+    """
+
+    width: int
+    beside: int
+    weights: tuple[tuple[float, int, Fraction, int], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,42 +148,77 @@ class NetPart:
         cells: how many the smallest map of a tile is to have. side: the most pixels along a side.
         """
         rows, (base, slope) = self.tiling.axes[0], self._line
-        choices = []
-        for width in self._widths:
+        choices, higher = [], {}
+        for width, strip in self._strips.items() if memory >= base else ():
             a_row = slope * width + self._bands
             most = min((memory - base) / a_row if a_row else rows.size, side or rows.size)
             most = int(min(most, rows.size) + 1e-6)
             height = rows.largest(most)
-            if memory < base or height > most or width > (side or width):
-                continue
-            for tile in (rows.balanced(height), width), (height, width):
-                choices.append(Choice(self._cost(tile), tile))
-        return next((each for each in sorted(choices) if self._has_cells(each.tile, cells)), None)
+            if height <= most and width <= (side or width):
+                choices.append(self._choice(strip, rows.balanced(height)))
+                higher[choices[-1]] = strip, height
+        heapify(choices)
+        while choices and not self._has_cells(choices[0].tile, cells):
+            # As many tiles, but higher ones, cost no less.
+            lacking = heappop(choices)
+            if lacking in higher:
+                heappush(choices, self._choice(*higher.pop(lacking)))
+        return choices[0] if choices else None
 
     def least(self, cells: int) -> tuple[float, Size]:
         """The least memory that tiles with so many cells in the smallest map take, and the tile."""
         rows, (base, slope) = self.tiling.axes[0], self._line
-        heights = range(rows.smallest, rows.size + 1, rows.stride)
         tiles = []
         for width in self._widths:
-            enough = partial(self._has_cells_at, width, cells)
-            first = bisect_left(heights, True, key=enough)
-            if first < len(heights):
-                height = heights[first]
+            height = self._lowest(width, cells)
+            if height <= rows.size:
                 tiles.append((base + height * (slope * width + self._bands), (height, width)))
         return min(tiles)  # one of them is the whole
 
-    def _has_cells_at(self, width: int, cells: int, height: int) -> bool:
-        return self._has_cells((height, width), cells)
+    def _lowest(self, width: int, cells: int) -> int:
+        """How high tiles of a width are at least, for so many cells in the smallest map of one.
+
+        More than the whole is where none has as many.
+        """
+        axis, missing = self.tiling.axes[0], self.tiling.size[1] - width
+        height = axis.smallest
+        for (rows, row), (columns, column) in self.tiling.different_counts:
+            needed = -(-cells // max(1, cells_along(columns, column, missing)))
+            # Without so many pixels the whole has just the rows that are needed.
+            spare = ((rows - needed + 1) * row.numerator - 1) // row.denominator
+            height = max(height, axis.size - spare)
+        height += (axis.smallest - height) % axis.stride
+        is_whole = not missing and (axis.size - axis.smallest) % axis.stride == 0
+        return min(height, axis.size) if is_whole else height
 
     def _has_cells(self, tile: Size, cells: int) -> bool:
         return tile == self.tiling.size or self.tiling.fewest_cells(tile) >= cells
 
-    def _cost(self, tile: Size) -> float:
-        """What such tiles cost together."""
-        rows, columns = self.tiling.axes
-        count = rows.count(tile[0]) * columns.count(tile[1])
-        return count * (self._call + self.multiply_adds(tile))
+    def _choice(self, strip: _Strip, height: int) -> Choice:
+        """Tiles of a strip's width, of a height."""
+        axis = self.tiling.axes[0]
+        count, missing = axis.count(height) * strip.beside, axis.size - height
+        adds = 1 + sum(
+            weight * (cells_along(rows, step, missing) * columns)
+            for weight, rows, step, columns in strip.weights
+        )
+        return Choice(count * (self._call + adds), (height, strip.width))
+
+    @cached_property
+    def _strips(self) -> dict[int, _Strip]:
+        """What is known of tiles of each of the widths, whatever their height."""
+        axis = self.tiling.axes[1]
+        return {
+            width: _Strip(
+                width,
+                axis.count(width),
+                tuple(
+                    (weight, *rows, cells_along(*columns, axis.size - width))
+                    for (rows, columns), weight in self._weights.items()
+                ),
+            )
+            for width in self._widths
+        }
 
     @cached_property
     def _call(self) -> float:

@@ -23,6 +23,7 @@ __all__ = [
     "MapPart",
     "TilePlan",
     "Tiling",
+    "cells_along",
     "least_exact_cells",
 ]
 
@@ -46,6 +47,17 @@ def least_exact_cells(threads: int) -> int:
     (65, 160)
     """
     return EXACT_CELLS + 1 if threads == 1 else _EXACT_CELLS_A_THREAD * threads
+
+
+def cells_along(cells: int, step: Fraction, missing: int) -> int:
+    """How many of `cells`, `step` pixels apart, are left without so many of the pixels.
+
+    It is asked of every tile that may be chosen, and so divides whole numbers.
+
+    >>> cells_along(10, Fraction(3, 2), 4)
+    8
+    """
+    return cells - missing * step.denominator // step.numerator
 
 
 @dataclass(frozen=True)
@@ -237,16 +249,17 @@ class Tiling:
 
     def fewest_cells(self, tile: Size) -> int:
         """How many cells the smallest map of a tile has."""
-        return min(self.cells_of(counts, tile) for counts in self._different_counts)
+        return min(self.cells_of(counts, tile) for counts in self.different_counts)
 
     def cells_of(self, counts: Counts, tile: Size) -> int:
         """How many cells a tile has of a blob that is counted so."""
-        (rows, down), (columns, across) = counts
-        fewer_rows = _steps(self.size[0] - tile[0], down)
-        return (rows - fewer_rows) * (columns - _steps(self.size[1] - tile[1], across))
+        (rows, row), (columns, column) = counts
+        return cells_along(rows, row, self.size[0] - tile[0]) * cells_along(
+            columns, column, self.size[1] - tile[1]
+        )
 
     @cached_property
-    def _different_counts(self) -> frozenset[Counts]:
+    def different_counts(self) -> frozenset[Counts]:
         """Many blobs have as many cells as others."""
         return frozenset(self.counts.values())
 
@@ -262,11 +275,6 @@ class Tiling:
     def exactly(self, tile: Size) -> TilePlan:
         """The tiles of just that size, which has to be one that `largest` gives."""
         return TilePlan(self.size, tile, self.maps, self.fewest_cells(tile), self.axes)
-
-
-def _steps(pixels: int, step: Fraction) -> int:
-    """How many whole steps so many pixels are. Fractions take long, and this is asked for often."""
-    return pixels * step.denominator // step.numerator
 
 
 def _part(rows: tuple[slice, slice], columns: tuple[slice, slice]) -> MapPart:

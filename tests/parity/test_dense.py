@@ -65,8 +65,8 @@ CASES = {
 
 
 def thin(text: str) -> str:
-    """The net with a quarter of its channels, which is as deep as before."""
-    return re.sub(r"num_output: (\d+)", lambda m: f"num_output: {max(4, int(m[1]) // 4)}", text)
+    """The net with an eighth of its channels, which is as deep as before."""
+    return re.sub(r"num_output: (\d+)", lambda m: f"num_output: {max(4, int(m[1]) // 8)}", text)
 
 
 @pytest.fixture(scope="module")

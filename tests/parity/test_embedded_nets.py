@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -98,8 +99,10 @@ def files(
 
 
 def small_batch(prototxt: Path, folder: Path) -> Path:
-    """The same net for one picture where its author had ten, 2 x 3 steps where he had 16 x 10."""
-    text = prototxt.read_text().replace("dim: 10 ", "dim: 1 ", 1)
+    """The same net for one picture where its author had ten or ten thousand, and for 2 x 3 steps
+    where he had 16 x 10.
+    """
+    text = re.sub(r"dim: 10(000)? ", "dim: 1 ", prototxt.read_text(), count=1)
     if "clip_markers" in text:
         text = text.replace("input_dim: 160", f"input_dim: {2 * STREAMS}")
         text = text.replace("dim: 16\n", "dim: 2\n").replace("dim: 10\n", f"dim: {STREAMS}\n")
