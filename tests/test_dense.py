@@ -118,6 +118,9 @@ def test_a_pooling_with_gaps_is_crops_under_its_own_name() -> None:
           conv("c2", "c1", "kernel_size: 1")), "layer 'fc': InnerProduct looks at the whole map"),
         ((pool("p", "c1", "kernel_size: 3 pad: 1"),),
          "layer 'p': Pooling pads 'c1', which may be negative"),
+        ((layer("ReLU", "r", "c1"), pool("q", "r", "kernel_size: 1 stride: 3"),
+          pool("p", "q", "kernel_size: 3 pad: 1")),  # which is the lowest float beyond the map
+         "layer 'p': Pooling pads 'q', which may be negative"),
         ((pool("p", "c1", "kernel_size: 3", "STOCHASTIC"),), "neither by MAX nor by AVE"),
         ((pool("p", "c1", "global_pooling: true"), layer("Flatten", "f", "p"),
           layer("Scale", "s", "c1 f", "scale_param { axis: 0 }")),

@@ -140,6 +140,13 @@ def _pooling_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     return replace(field, whole=first.whole or everything)
 
 
+def _pooling_signs(layer: Layer) -> Signs:
+    """A window beyond the map, as larger strides than kernels have, gives the lowest float."""
+    window = pool_window(layer, (1, 1))
+    apart = any(k < s for k, s in zip(window.kernel, window.stride, strict=True))
+    return Signs.ANY if apart else Signs.KEPT
+
+
 def _lrn_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     first, window = first_field(seen, layer), lrn_window(layer)
     return first and (geometry.slid(first, window) if window else first)
@@ -162,7 +169,7 @@ POOLING = LayerType(
     edges=_pooling_edges,
     channels=Channels.ALIKE,
     values=Values.HIDDEN,
-    signs=Signs.KEPT,
+    signs=_pooling_signs,
     source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=NO_PARAMS,
