@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("option_names")
 LIMIT = 64 << 20
 #: What is read piece by piece meets a lower one sooner: texts, and weights, which are smaller.
 LOW = 24 << 20
-LOWER = 8 << 20
+LOWER = 12 << 20
 #: What is not claimed: parts of files, buffers, what Python keeps of what it has given back.
 LITTLE = 24 << 20
 

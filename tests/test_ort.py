@@ -269,13 +269,13 @@ def test_large_kernels_stay_as_they_are(
     assert run(["init", str(net), "-o", str(weights), "--seed", "1", "-q"]) == 0
     data = np.random.default_rng(0).random((1, 16, 9, 9), np.float32)
     results = []
-    for limit, kept in ((16 * 16 * 9 * 4, [5]), (16 * 16 * 25 * 4, []), (0, [3, 5])):
+    for limit, sides in ((16 * 16 * 9 * 4, [5]), (16 * 16 * 25 * 4, []), (0, [3, 5])):
         monkeypatch.setattr(memory, "REWRITTEN", limit)
         with engine.load(net, weights) as loaded:
             results.append(loaded.forward({"data": data}, ["large"])["large"])
             ((session, _),) = loaded._sessions.values()
             kernels = session._session.get_overridable_initializers()
-            assert [kernel.shape for kernel in kernels] == [[16, 16, side, side] for side in kept]
+            assert [kernel.shape for kernel in kernels] == [[16, 16, side, side] for side in sides]
     for result in results[1:]:
         np.testing.assert_allclose(result, results[0], rtol=1e-5, atol=1e-6)
 

@@ -200,12 +200,12 @@ class Session:
 def _encoded(graph: Graph, location: str | None) -> bytes:
     # ONNX Runtime rewrites the layout of kernels unless a run may give others in their place.
     kernels = {node.inputs[1] for node in graph.nodes if node.kind == "Conv"}
-    kept = {
+    large = {
         name: constant.shape
         for name, constant in graph.constants.items()
         if name in kernels and not is_rewritten(constant.shape)
     }
-    pieces = replace(graph, inputs={**graph.inputs, **kept}).encode("net", location)
+    pieces = replace(graph, inputs={**graph.inputs, **large}).encode("net", location)
     return protobuf.join(protobuf.model(pieces, {}, __version__))
 
 

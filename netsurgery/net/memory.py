@@ -113,10 +113,9 @@ def embedded_memory(
     """
     params = distinct_params(net, shapes) if copied is None else copied
     handed = _numbers(shapes, [*(blob.name for blob in net.inputs), *blobs])
-    rewritten = distinct_params(net, shapes, is_rewritten)
-    running = int(_ARENA * _live(net, shapes, blobs)) + 2 * handed
-    # What is rewritten is there twice, until the net runs in the memory of the first.
-    numbers = _INLINE * params + rewritten + max(rewritten, running)
+    # What is rewritten is there twice, unless the net runs in the memory of the first.
+    copies = _INLINE * params + 2 * distinct_params(net, shapes, is_rewritten)
+    numbers = copies + int(_ARENA * _live(net, shapes, blobs)) + 2 * handed
     return _EMBEDDED + NUMBER_BYTES * numbers + graph_memory(net, shapes)
 
 
