@@ -72,7 +72,8 @@ def _where(folder: Path, count: int) -> str:
     return (
         f"Measured {datetime.date.today()} on {len(os.sched_getaffinity(0))} cores "
         f"({_processor()}), Python {platform.python_version()}, files on "
-        f"{_file_system(folder)} in the page cache. Medians of {count} or more alternating runs."
+        f"{_file_system(folder)} in the page cache. Medians of {max(1, count - 2)} or more "
+        "alternating runs."
     )
 
 
