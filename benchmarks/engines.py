@@ -55,7 +55,8 @@ def _seconds(
     materials: Materials, command: list[str | Path], caffe: str, count: int
 ) -> tuple[float, ...]:
     def turn(engine: str) -> Run:
-        words = [materials.netsurgery, *command, "--engine", engine, "--caffe-python", caffe]
+        which = ["--caffe-python", caffe] if engine == "caffe" else []
+        words = [materials.netsurgery, *command, "--engine", engine, *which]
         return run(words, materials.folder, materials.environment)
 
     turns = [lambda engine=engine: turn(engine) for engine in _ENGINES]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -122,6 +123,23 @@ def test_the_whole_benchmark_at_toy_size(repo_root: Path, tmp_path: Path) -> Non
     for what in ("| convert, 0.143 MB", "| peak memory of convert", "| `netsurgery --version` |"):
         assert what in written
     assert [path.name for path in tmp_path.iterdir()] == ["performance.md"]
+
+
+def test_the_engines_at_toy_size(repo_root: Path, tmp_path: Path, caffe_python: str) -> None:
+    command = [sys.executable, "-m", "benchmarks.engines", "--small", "--count", "1"]
+    environment = {**os.environ, "NETSURGERY_CAFFE_PYTHON": caffe_python}
+    done = subprocess.run(
+        [*command, "--folder", tmp_path],
+        cwd=repo_root,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ")[0] for line in done.stdout.splitlines()[2:]]
+    assert rows[:2] == ["| `convert`", "| `classify-map`, one picture"]
+    assert len(rows) == 4
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_gpu_a_line_says_so(

@@ -20,9 +20,9 @@ __all__ = ["engine_hint", "engine_options", "running_options"]
 
 #: Command -> what the embedded engine gives, and how many times faster (docs/performance.md).
 SPEEDS = {
-    "convert": ("the same params", 10),
-    "classify-map": ("the same map to 1e-4", 3),
-    "features": ("the same values to 1e-4", 3),
+    "convert": ("the same params", 5),
+    "classify-map": ("the same map to 1e-4", 2),
+    "features": ("the same values to 1e-4", 2),
 }
 
 F = TypeVar("F", bound=Callable[..., Any])
