@@ -39,8 +39,8 @@ __all__ = [
 #: Bytes of a Convolution's kernels up to which the embedded engine rewrites their layout. A run of
 #: the layer then takes a sixth less of the processor's time, and the copying, 2 ms for each MB, is
 #: won back within the first few runs (`python -m benchmarks.layouts`): not where kernels are
-#: larger, with fewer cells for each number, such as those of an InnerProduct. It depends on nothing
-#: but the layer: nor do the last digits of a result, of whatever size, in tiles or not.
+#: larger, with fewer cells for each number, such as those of an InnerProduct. It depends on the
+#: layer alone, so that the last digits of a result do not depend on tiles or numbers of pictures.
 REWRITTEN = 4 << 20
 
 #: What an engine takes for any net: buffers of its threads (OpenBLAS has large ones), the net.
