@@ -97,12 +97,7 @@ class _Form(NamedTuple):
 class Session:
     """A graph that can be run; `inputs` are the names it takes, `outputs` those it gives."""
 
-    def __init__(
-        self,
-        graph: Graph,
-        model: WeightsFile | None,
-        options: EngineOptions,
-    ) -> None:
+    def __init__(self, graph: Graph, model: WeightsFile | None, options: EngineOptions) -> None:
         """Raises EngineFailed, with ONNX Runtime's own words, for what it does not take."""
         self.inputs, self.outputs = list(graph.inputs), list(graph.outputs)
         self._starts = {value: layer for value, (layer, _) in graph.starts.items()}

@@ -52,6 +52,16 @@ class _Strip(NamedTuple):
     beside: int
     weights: tuple[tuple[float, int, Fraction, int], ...]
 
+    def multiply_adds(self, missing: int) -> float:
+        """Of one tile that lacks so many of the whole's rows of pixels.
+
+        At least 1, for what weighs nothing is run all the same.
+        """
+        return 1 + sum(
+            weight * (cells_along(rows, step, missing) * columns)
+            for weight, rows, step, columns in self.weights
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class NetPart:
@@ -80,10 +90,8 @@ class NetPart:
         return infer(self.net, {self.input: (1, self.channels, *tile)})
 
     def multiply_adds(self, tile: Size) -> float:
-        """Of one tile; at least 1, for what weighs nothing is run all the same."""
-        return 1 + sum(
-            weight * self.tiling.cells_of(counts, tile) for counts, weight in self._weights.items()
-        )
+        """Of one tile."""
+        return self._strip(tile[1]).multiply_adds(self.tiling.size[0] - tile[0])
 
     @cached_property
     def _weights(self) -> dict[Counts, float]:
@@ -197,28 +205,22 @@ class NetPart:
     def _choice(self, strip: _Strip, height: int) -> Choice:
         """Tiles of a strip's width, of a height."""
         axis = self.tiling.axes[0]
-        count, missing = axis.count(height) * strip.beside, axis.size - height
-        adds = 1 + sum(
-            weight * (cells_along(rows, step, missing) * columns)
-            for weight, rows, step, columns in strip.weights
-        )
-        return Choice(count * (self._call + adds), (height, strip.width))
+        adds = strip.multiply_adds(axis.size - height)
+        cost = axis.count(height) * strip.beside * (self._call + adds)
+        return Choice(cost, (height, strip.width))
 
     @cached_property
     def _strips(self) -> dict[int, _Strip]:
         """What is known of tiles of each of the widths, whatever their height."""
+        return {width: self._strip(width) for width in self._widths}
+
+    def _strip(self, width: int) -> _Strip:
         axis = self.tiling.axes[1]
-        return {
-            width: _Strip(
-                width,
-                axis.count(width),
-                tuple(
-                    (weight, *rows, cells_along(*columns, axis.size - width))
-                    for (rows, columns), weight in self._weights.items()
-                ),
-            )
-            for width in self._widths
-        }
+        weights = tuple(
+            (weight, *rows, cells_along(*columns, axis.size - width))
+            for (rows, columns), weight in self._weights.items()
+        )
+        return _Strip(width, axis.count(width), weights)
 
     @cached_property
     def _call(self) -> float:

@@ -249,13 +249,10 @@ class Tiling:
 
     def fewest_cells(self, tile: Size) -> int:
         """How many cells the smallest map of a tile has."""
-        return min(self.cells_of(counts, tile) for counts in self.different_counts)
-
-    def cells_of(self, counts: Counts, tile: Size) -> int:
-        """How many cells a tile has of a blob that is counted so."""
-        (rows, row), (columns, column) = counts
-        return cells_along(rows, row, self.size[0] - tile[0]) * cells_along(
-            columns, column, self.size[1] - tile[1]
+        down, across = (whole - part for whole, part in zip(self.size, tile, strict=True))
+        return min(
+            cells_along(*rows, down) * cells_along(*columns, across)
+            for rows, columns in self.different_counts
         )
 
     @cached_property

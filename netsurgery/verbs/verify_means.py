@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from netsurgery.errors import NetsurgeryError
 from netsurgery.io.shape_text import shape_text
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 __all__ = ["Means", "mean_over", "plan_means"]
-
-Nets = tuple[NetDefinition, NetDefinition]
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,10 @@ class Means:
 
 
 def plan_means(
-    nets: Nets, inputs: Mapping[str, str], shapes: Mapping[str, Shape], outputs: Mapping[str, str]
+    nets: tuple[NetDefinition, NetDefinition],
+    inputs: Mapping[str, str],
+    shapes: Mapping[str, Shape],
+    outputs: Mapping[str, str],
 ) -> Means:
     """The outputs that are means of maps.
 
@@ -66,31 +67,38 @@ def plan_means(
     Where it is the first net that has the maps, its outputs are not compared: the two would be
     taken for different functions.
     """
-    means = _means(nets, inputs, shapes, outputs)
+    sizes = shapes, {inputs[name]: shape for name, shape in shapes.items()}
+    try:
+        old, new = (
+            _Side(net, at, infer(net, at).blobs) for net, at in zip(nets, sizes, strict=True)
+        )
+    except NetsurgeryError:
+        return Means()
+    means = _means(old, new, outputs)
     if means.scores or means.unchecked:
         return means
-    return _turned(nets, inputs, shapes, outputs)
+    return _turned(old, new, outputs)
 
 
-def _turned(
-    nets: Nets, inputs: Mapping[str, str], shapes: Mapping[str, Shape], outputs: Mapping[str, str]
-) -> Means:
+class _Side(NamedTuple):
+    """One of the two nets, its inputs and its blobs as they are compared."""
+
+    net: NetDefinition
+    inputs: Mapping[str, Shape]
+    blobs: Mapping[str, Shape]
+
+
+def _turned(first: _Side, second: _Side, outputs: Mapping[str, str]) -> Means:
     """What cannot be compared because the map's net is the first."""
-    first, second = nets
     back = {new: old for old, new in outputs.items()}
-    means = _means(
-        (second, first),
-        {new: old for old, new in inputs.items()},
-        {inputs[name]: shape for name, shape in shapes.items()},
-        back,
-    )
+    means = _means(second, first, back)
     scores = [*means.scores, *(each.blob for each in means.unchecked)]
     unchecked = tuple(
         Unchecked(
             back[score],
             score,
             f"it is the mean over the first net's map {back[score]!r}; to compare the two, give "
-            f"{second.prototxt.path} first",
+            f"{second.net.prototxt.path} first",
             "output",
         )
         for score in scores
@@ -98,34 +106,26 @@ def _turned(
     return Means({}, tuple(back[blob] for blob in means.behind), unchecked)
 
 
-def _means(
-    nets: Nets, inputs: Mapping[str, str], shapes: Mapping[str, Shape], outputs: Mapping[str, str]
-) -> Means:
-    old, new = nets
-    at = {inputs[name]: shape for name, shape in shapes.items()}
-    try:
-        before, after = infer(old, shapes).blobs, infer(new, at).blobs
-    except NetsurgeryError:
-        return Means()
+def _means(old: _Side, new: _Side, outputs: Mapping[str, str]) -> Means:
     maps = {
         blob: new_blob
         for blob, new_blob in outputs.items()
-        if _is_score(before.get(blob, ()), after.get(new_blob, ()))
+        if _is_score(old.blobs.get(blob, ()), new.blobs.get(new_blob, ()))
     }
-    means = _mean_fields(old, shapes) if maps else {}
-    known = fields(new, at) if means else {}
+    means = _mean_fields(old.net, old.inputs) if maps else {}
+    known = fields(new.net, new.inputs) if means else {}
     scores: dict[str, MeanCells] = {}
     unchecked = []
     for blob, new_blob in maps.items():
         if blob not in means:
             continue
-        cells = _cells(*means[blob], known.get(new_blob), after[new_blob][2:])
+        cells = _cells(*means[blob], known.get(new_blob), new.blobs[new_blob][2:])
         if isinstance(cells, str):
             unchecked.append(Unchecked(blob, new_blob, cells, "output"))
         else:
             scores[blob] = cells
     compared = {*scores, *(each.blob for each in unchecked)}
-    behind = tuple(blob for blob in maps if blob not in means and _reads(old, blob, compared))
+    behind = tuple(blob for blob in maps if blob not in means and _reads(old.net, blob, compared))
     return Means(scores, behind, tuple(unchecked))
 
 

@@ -46,8 +46,8 @@ def map_part(
     """A map's part of a page, ASCII.
 
     number: the class that is shown first, None for each cell's likeliest, or the first that is
-    explained. all_classes: keep every
-    class of every cell. side: the longer side of the picture, at most, in pixels.
+    explained. all_classes: keep every class of every cell. side: the longer side of the picture, at
+    most, in pixels.
 
     Raises NetError where the cells' places are not known, MemoryLimitError.
     """
