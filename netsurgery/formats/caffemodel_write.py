@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from netsurgery.errors import CaffemodelError, OutputError
@@ -56,8 +56,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class LayerChange:
+class LayerChange(NamedTuple):
     """The changes to one layer; None or empty leaves a part as it is.
 
     name, type, bottoms, tops: the new ones; the type by its name of today, also for V1.
@@ -73,8 +72,8 @@ class LayerChange:
     bottoms: tuple[str, ...] | None = None
     tops: tuple[str, ...] | None = None
     shapes: tuple[Shape | None, ...] = ()
-    data: Mapping[int, Chunks | FileRange] = field(default_factory=dict)
-    messages: Mapping[int, bytes | None] = field(default_factory=dict)
+    data: Mapping[int, Chunks | FileRange] = MappingProxyType({})
+    messages: Mapping[int, bytes | None] = MappingProxyType({})
     blobs: tuple[NewBlob, ...] | None = None
     remove: bool = False
 

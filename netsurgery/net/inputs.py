@@ -8,7 +8,9 @@ them, so that from here on they are the net's own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from types import MappingProxyType
+from typing import NamedTuple
 
 from netsurgery.formats.prototxt import Prototxt, insert_field, quoted, remove_field
 from netsurgery.formats.textformat import Edits, Message, Scalar, TextField
@@ -140,8 +142,7 @@ def _upgraded(net: NetDefinition) -> NetDefinition:
     return replace(NetDefinition.of(new, net.state), notes=(*net.notes, note))
 
 
-@dataclass(frozen=True)
-class _Plan:
+class _Plan(NamedTuple):
     """What becomes of a data layer: an Input with `tops` and their shapes, or, without, itself.
 
     dropped: its tops that no layer reads. removed: the layers that read nothing but those. note:
@@ -149,7 +150,7 @@ class _Plan:
     """
 
     layer: Layer
-    tops: Mapping[str, Shape] = field(default_factory=dict)
+    tops: Mapping[str, Shape] = MappingProxyType({})
     dropped: tuple[str, ...] = ()
     removed: tuple[Layer, ...] = ()
     note: str = ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
+from typing import NamedTuple
 
 from netsurgery.errors import NetError, PrototxtError
 from netsurgery.io.argument_types import checks_arguments
@@ -96,8 +97,7 @@ class Shapes:
         return self.blobs[blob]
 
 
-@dataclass(frozen=True)
-class UnknownShapes:
+class UnknownShapes(NamedTuple):
     """Blobs whose shapes are not known, for one and the same reason."""
 
     reason: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from netsurgery.errors import SurgeryError
 from netsurgery.io.terminal import joined
@@ -15,8 +15,7 @@ __all__ = ["Refusal", "misnamed", "refuse"]
 _NAMED = 3
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Why a change cannot be made: the layer, what is wrong with it, and a way out if any.
 
     cause: what is behind the reason, and perhaps behind those of other layers.

@@ -6,9 +6,8 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import (
@@ -59,8 +58,7 @@ __all__ = [
 ENDING = "full_conv"
 
 
-@dataclass(frozen=True)
-class OutputPaths:
+class OutputPaths(NamedTuple):
     """Where the outputs go.
 
     >>> OutputPaths(Path("out/net.prototxt"), Path("out/net.caffemodel")).settings.as_posix()
@@ -80,8 +78,7 @@ class OutputPaths:
         return [self.weights, *([self.settings] if outcome.text is not None else []), self.prototxt]
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(NamedTuple):
     """What was written: by which engine, in how many seconds.
 
     engine_note: why the embedded engine moved the params although there is a Caffe, "" elsewhere.

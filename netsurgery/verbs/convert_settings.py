@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from netsurgery.errors import FormatError, SettingsError, UntrustedError
 from netsurgery.formats.settings import Settings
@@ -12,8 +13,7 @@ from netsurgery.surgery.convolution.plan import ConvolutionPlan
 __all__ = ["SettingsOutcome", "check_settings", "plan_settings"]
 
 
-@dataclass(frozen=True)
-class SettingsOutcome:
+class SettingsOutcome(NamedTuple):
     """The text to write, or None and why none is written.
 
     of_this_net: whether the file, written or kept, names the new net.

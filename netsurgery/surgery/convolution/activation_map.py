@@ -228,7 +228,7 @@ def _input(
         of = MapOf(ShapesAt(new), each.name, blob, sources)
         size = size_for_cells(of, each.size, stride, target.map_size)
     sees = None if known is None else (ceil(known.size[0]), ceil(known.size[1]))
-    return replace(each, new=(1, each.old[1], *size), stride=stride, field=sees)
+    return each._replace(new=(1, each.old[1], *size), stride=stride, field=sees)
 
 
 def _notes(plan: ConvolutionPlan, new: NetDefinition, maps: tuple[str, ...]) -> list[str]:

@@ -10,6 +10,7 @@ to the one vector.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from netsurgery.net.net import Layer
 from netsurgery.net.order import Order
@@ -19,8 +20,7 @@ from netsurgery.surgery.plan import Refusal
 __all__ = ["Analysis", "ConvertedLayer", "FlattenedMap"]
 
 
-@dataclass(frozen=True)
-class ConvertedLayer:
+class ConvertedLayer(NamedTuple):
     """A layer that gets a kernel (H, W): an InnerProduct, or a global Pooling made a window.
 
     columns: the order of an InnerProduct's columns where that is not C, H, W.
@@ -31,8 +31,7 @@ class ConvertedLayer:
     columns: Order | None = None
 
 
-@dataclass(frozen=True)
-class FlattenedMap:
+class FlattenedMap(NamedTuple):
     """A blob of two axes, or with permuted axes, whose place a map can take.
 
     kernel: height and width of that map at the net's original size. flattens: the layers to
@@ -45,8 +44,7 @@ class FlattenedMap:
     behind: bool = True
 
 
-@dataclass(frozen=True)
-class Branch:
+class Branch(NamedTuple):
     """One of the maps that a split InnerProduct looks at.
 
     bottom: the blob that holds it, flattened. kernel: its height and width. columns: the order of
@@ -60,8 +58,7 @@ class Branch:
     stride: tuple[int, int] = (1, 1)
 
 
-@dataclass(frozen=True)
-class Split:
+class Split(NamedTuple):
     """An InnerProduct over several maps of different sizes, and the Concats that join them."""
 
     layer: Layer

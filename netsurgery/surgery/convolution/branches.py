@@ -8,8 +8,8 @@ sum, where the maps move alike with the input.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from math import lcm
+from typing import NamedTuple
 
 from netsurgery.net import types
 from netsurgery.net.field import fields
@@ -26,8 +26,7 @@ from netsurgery.surgery.plan import Refusal
 __all__ = ["Joined", "Joins", "on_one_grid"]
 
 
-@dataclass(frozen=True)
-class Joined:
+class Joined(NamedTuple):
     """A Concat of flattened maps of different sizes, or of other such Concats.
 
     branches: of its bottoms, in order. layers: the Concats; flattens: what has to go with them.
@@ -139,7 +138,7 @@ class Joins:
             return Refusal(layer.name, why)
         start, branches = 0, []
         for branch in joined.branches:
-            branches.append(replace(branch, first=start))
+            branches.append(branch._replace(first=start))
             start += count(branch.columns)
         self.read.add(blob)
         self.removal.need(joined.layers | joined.flattens)
@@ -213,4 +212,4 @@ def on_one_grid(
         # Only where all strides meet does each map have a cell: a branch skips those between.
         steps.append([grid // int(step * whole) for step in each])
     both = zip(split.branches, zip(*steps, strict=True), strict=True)
-    return replace(split, branches=tuple(replace(branch, stride=(h, w)) for branch, (h, w) in both))
+    return split._replace(branches=tuple(branch._replace(stride=(h, w)) for branch, (h, w) in both))

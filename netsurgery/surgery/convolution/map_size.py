@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
+from typing import NamedTuple
 
 from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.io.shape_text import shape_text
@@ -21,8 +21,7 @@ Size = tuple[int, int]
 _STRIDES = 3
 
 
-@dataclass(frozen=True)
-class MapOf:
+class MapOf(NamedTuple):
     """The map `output` of a net as its input `name` changes; other blobs keep `sources`' shapes."""
 
     made: ShapesAt

@@ -17,8 +17,8 @@ param's shape changes with the new input size.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt, quoted
@@ -53,8 +53,7 @@ if TYPE_CHECKING:
 __all__ = ["ConvolutionPlan", "ParamMove", "Resize", "plan_convolution"]
 
 
-@dataclass(frozen=True)
-class ParamMove:
+class ParamMove(NamedTuple):
     """The params of one InnerProduct and where they go.
 
     ``old`` and ``new`` are the shapes of its one or two params, weight first. ``transpose`` says
@@ -387,7 +386,7 @@ def _moves(analysis: Analysis, suffix: str, shapes: Shapes) -> Iterator[ParamMov
             # The branches are summed, so the bias comes in once.
             new = (weight, *old[1:]) if branch.first == 0 else (weight,)
             move = ParamMove(layer.name, name, old, new, transpose, branch.columns)
-            moves.append((layer.index, replace(move, first=branch.first, stride=branch.stride)))
+            moves.append((layer.index, move._replace(first=branch.first, stride=branch.stride)))
     yield from (move for _, move in sorted(moves, key=lambda pair: pair[0]))
 
 

@@ -6,9 +6,9 @@ The size that gives the map asked for is held against the shapes that come out.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, prod
+from typing import NamedTuple
 
 from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.io.shape_text import shape_text
@@ -31,8 +31,7 @@ DEFAULT_MAP = (8, 8)
 _MOST_INPUTS = 8
 
 
-@dataclass(frozen=True)
-class Resize:
+class Resize(NamedTuple):
     """An input, N x C x H x W, and what becomes of it.
 
     Its old H and W are the window of one cell of the map, but where the map is one that a global
@@ -57,8 +56,7 @@ class Resize:
         return self.field or self.size
 
 
-@dataclass(frozen=True)
-class TargetSize:
+class TargetSize(NamedTuple):
     """The size of the new input, or of the map it is to give, each (H, W); None to leave open."""
 
     input_size: tuple[int, int] | None = None
@@ -109,7 +107,7 @@ def resize(
         refuse(net.prototxt.path, fixed)
     if target == TargetSize() and (fixed or not moving):
         # No size was asked for: keep the old one rather than refuse.
-        resizes = [replace(resized, new=(1, *resized.old[1:]), stride=None) for resized in resizes]
+        resizes = [resized._replace(new=(1, *resized.old[1:]), stride=None) for resized in resizes]
         return resizes, notes + _size_notes(resizes, str(fixed[0]) if fixed else _unmoved())
     resizes = [
         _giving_the_map(shapes_at, resized, last[resized.name], resizes, sources, target)
@@ -275,7 +273,7 @@ def _giving_the_map(
     size = size_for_map(
         of, (resized.new[2], resized.new[3]), resized.stride, asked, exactly=exactly
     )
-    return replace(resized, new=(*resized.new[:2], *size))
+    return resized._replace(new=(*resized.new[:2], *size))
 
 
 def _with_true_strides(
@@ -292,7 +290,7 @@ def _with_true_strides(
         true = _last(strides) == resized.stride and _is_larger(
             shapes_at, resized.name, sources, after, strides
         )
-        checked.append(resized if true else replace(resized, stride=None))
+        checked.append(resized if true else resized._replace(stride=None))
     return checked
 
 

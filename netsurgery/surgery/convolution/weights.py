@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from netsurgery.formats.caffemodel import FIELDS, ModelLayer
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
@@ -32,8 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["WeightsMatch", "added_layers", "convolution_changes", "match_weights", "new_params"]
 
 
-@dataclass(frozen=True)
-class WeightsMatch:
+class WeightsMatch(NamedTuple):
     """How the layers of a caffemodel and of a net match, by name.
 
     missing: layers of the net that have no params in the model, but share those of one that has.

@@ -24,7 +24,7 @@ def with_finer_maps(
     `plan_dense` raises, and SurgeryError where no input near by gives `map_size` cells.
     """
     dense = plan_dense(plan.new, stride)
-    inputs = [replace(each, stride=(Fraction(stride),) * 2) for each in plan.inputs]
+    inputs = [each._replace(stride=(Fraction(stride),) * 2) for each in plan.inputs]
     if map_size is not None:
         inputs = [_resized(dense, each, map_size) for each in inputs]
     sizes: dict[str, Shape] = {each.name: each.new for each in inputs}
@@ -40,7 +40,7 @@ def _resized(dense: DensePlan, resize: Resize, cells: tuple[int, int]) -> Resize
     output, stride = dense.maps[-1].blob, Fraction(dense.stride)
     of = MapOf(ShapesAt(dense.new), resize.name, output, {resize.name: resize.new})
     size = size_for_cells(of, resize.size, (stride, stride), cells)
-    return replace(resize, new=(*resize.new[:2], *size))
+    return resize._replace(new=(*resize.new[:2], *size))
 
 
 def _maps(net: NetDefinition) -> dict[str, Shape]:
