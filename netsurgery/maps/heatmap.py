@@ -25,7 +25,6 @@ from netsurgery.maps.cell_places import cell_places
 from netsurgery.maps.class_names import EACH, LIKELIEST
 from netsurgery.maps.classmap import ClassCount, ClassMap
 from netsurgery.maps.color_scale import ColorScale
-from netsurgery.maps.explanation import Explanation
 from netsurgery.maps.layout import (
     BAR_SPACE,
     GAP,
@@ -202,8 +201,7 @@ class _MapPicture:
         scale = ColorScale.of(values, probability=class_map.is_probability, ends=self.look.range)
         sheet = grid_sheet(self.image, len(rows), self.look.width, not scale.is_flat)
         scene = self._scene(sheet)
-        which = "explained" if isinstance(class_map, Explanation) else "found"
-        title = f"{class_map.scored} of each class {which}, all on one scale"
+        title = f"{class_map.scored} of each class {class_map.listed_as}, all on one scale"
         more = f"; not drawn: {counted(left_out, 'more class')}" if left_out > 0 else ""
         marked = [drawn_boxes(class_map, [row.number]) for row in rows]
         counts = found_words(class_map, sum(map(len, marked)))
@@ -288,9 +286,8 @@ class _MapPicture:
 
 def _said(class_map: ClassMap, row: ClassCount) -> str:
     """What is said of a class that has a picture to itself."""
-    if isinstance(class_map, Explanation):
-        return ", ".join(class_map.facts(row.number))
-    return counted(row.cells, "cell")
+    facts = class_map.facts(row.number)
+    return counted(row.cells, "cell") if facts is None else ", ".join(facts)
 
 
 def _bar_beside(scene: Scene, boxes: Sequence[Box], scale: ColorScale) -> None:
