@@ -93,19 +93,19 @@ def test_the_page_says_what_goes_with_what(
     """What it says goes is made, all at once where it can be; the rest is one line and no file."""
     words, said = words_of(way, more, repo_root), table(repo_root)[way]
     assert set(said.values()) <= {"yes", "no", "-"}
-    there = {path.name for path in Path().iterdir()}
+    before = {path.name for path in Path().iterdir()}
     for row in (row for row, says in said.items() if says == "no"):
         # With -q something has to be asked for.
         asked = [] if "o." in MADE.get(row, "") else ["--json"]
         assert run([*words, *options(row), *asked]) != 0, row
         assert capsys.readouterr().err.count("\n") == 1, row
-        assert {path.name for path in Path().iterdir()} == there, row
+        assert {path.name for path in Path().iterdir()} == before, row
     alone = {"`--job`", "`--no-resume`"}
     goes = [row for row, says in said.items() if says == "yes"]
     together = [word for row in goes if row not in alone for word in options(row)]
     assert run([*words, *together]) == 0, capsys.readouterr().err
-    made = {word for word in together if word.startswith("o.")}
-    assert len(made) >= 3
-    assert made == {path.name for path in Path().iterdir() if path.name.startswith("o.")}
+    files = {word for word in together if word.startswith("o.")}
+    assert len(files) >= 3
+    assert files == {path.name for path in Path().iterdir() if path.name.startswith("o.")}
     for row in sorted(alone.intersection(goes)):
         assert run([*words, *options(row), "--force"]) == 0, capsys.readouterr().err

@@ -182,12 +182,12 @@ def test_verify_notices_other_pixels(wrong: str) -> None:
     paths = ns.convert(*net, "up", upsample=True, engine="embedded").paths
     if wrong == "places":
         paths.prototxt.write_text(_shifted(paths.prototxt.read_text()))
-        made: Path | str = paths.weights
+        weights: Path | str = paths.weights
     else:
         param = "fc-conv[0][1]" if wrong == "scores" else "fc-conv_spread[0][1,0,2]"
-        made = "other.caffemodel"
-        ns.edit(paths.prototxt, paths.weights, [f"{param}*=1.01"], made)
-    verification = ns.verify(net, (paths.prototxt, made), engine="embedded")
+        weights = "other.caffemodel"
+        ns.edit(paths.prototxt, paths.weights, [f"{param}*=1.01"], weights)
+    verification = ns.verify(net, (paths.prototxt, weights), engine="embedded")
     assert not verification.verified
     assert verification.same == (wrong != "scores")
     compared = [each.new_blob for each in verification.outputs]
