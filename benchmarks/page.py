@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
-from netsurgery.maps.classmap import ClassMap, Geometry
+from netsurgery.maps.cell_geometry import Geometry
+from netsurgery.maps.classmap import ClassMap
 from netsurgery.maps.image import Picture
 from netsurgery.maps.page.document import page
 from netsurgery.maps.page.record import map_part

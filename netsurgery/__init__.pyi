@@ -98,14 +98,12 @@ from netsurgery.formats.settings import (
 )
 from netsurgery.io.memory import set_max_memory as set_max_memory
 from netsurgery.maps.box_rules import BoxRules as BoxRules
+from netsurgery.maps.cell_geometry import Geometry as Geometry
 from netsurgery.maps.channel_view import (
     ChannelView as ChannelView,
 )
 from netsurgery.maps.classmap import (
     ClassMap as ClassMap,
-)
-from netsurgery.maps.classmap import (
-    Geometry as Geometry,
 )
 from netsurgery.maps.explain import GradCam as GradCam
 from netsurgery.maps.explain import Occlusion as Occlusion

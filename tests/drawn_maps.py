@@ -11,7 +11,8 @@ from PIL import Image
 
 from netsurgery.drawing.pixels import to_pixels
 from netsurgery.drawing.scene import Bitmap, Box, CellGrid, Rect, Scene, Text
-from netsurgery.maps.classmap import ClassMap, Geometry
+from netsurgery.maps.cell_geometry import Geometry
+from netsurgery.maps.classmap import ClassMap
 from netsurgery.maps.heatmap import map_scene
 from netsurgery.maps.image import Picture
 from netsurgery.maps.picture_look import PictureLook

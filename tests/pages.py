@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from netsurgery.formats.labels import Labels
-from netsurgery.maps.classmap import ClassMap, Geometry
+from netsurgery.maps.cell_geometry import Geometry
+from netsurgery.maps.classmap import ClassMap
 from netsurgery.maps.image import Picture
 from netsurgery.maps.page.document import page
 from netsurgery.maps.page.record import map_part

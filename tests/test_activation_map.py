@@ -155,17 +155,13 @@ def test_each_of_several_classifiers_has_a_map() -> None:
     assert "the mean of 'b-conv' over its cells" in said
 
 
-@pytest.mark.parametrize("option", ["--verify", "--keep-global-pooling"])
-def test_what_it_excludes(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_it_excludes(capsys: pytest.CaptureFixture[str]) -> None:
     write(HEADS["global"][0])
-    words = ["convert", "net.prototxt", "none.caffemodel", "--before-pooling", option]
-    assert run(words) == 2
+    option = "--keep-global-pooling"
+    assert run(["convert", "net.prototxt", "none.caffemodel", "--before-pooling", option]) == 2
     assert option in capsys.readouterr().err
-    with pytest.raises(ns.SurgeryError, match=option.strip("-").replace("-", "_")):
-        ns.convert(
-            "net.prototxt", before_pooling=True,
-            verify=option == "--verify", keep_global_pooling=option != "--verify",
-        )  # fmt: skip
+    with pytest.raises(ns.SurgeryError, match="keep_global_pooling"):
+        ns.convert("net.prototxt", before_pooling=True, keep_global_pooling=True)
 
 
 @pytest.mark.parametrize(
@@ -226,8 +222,9 @@ def test_verify_compares_the_mean(head: str) -> None:
     text, (old_blob, new_blob) = HEADS[head]
     ns.init(write(text), "w.caffemodel", seed=1)
     net = "net.prototxt", "w.caffemodel"
-    with ns.convert(*net, before_pooling=True) as result:
+    with ns.convert(*net, before_pooling=True, engine="embedded") as result:
         verification = ns.verify(net, result.net, engine="embedded")
+        assert result.verify().to_json() == verification.to_json()
     assert verification.verified
     compared = {each.blob: each for each in verification.outputs}[old_blob]
     assert (compared.new_blob, compared.mean) == (new_blob, MeanCells((10, 10)))
@@ -279,11 +276,17 @@ def test_verify_says_where_the_mean_is_another_score(capsys: pytest.CaptureFixtu
     assert output["new_shape"] == [1, 3, 10, 10]
     assert output["mean_over"] == {"map_size": [10, 10], "step": [1, 1]}
     assert output["absolute"] == pytest.approx(0.01, rel=1e-3)
-    # A map whose cells the pooling did not take: neither the same nor another.
-    ns.convert(
-        "net.prototxt", "w.caffemodel", "up", before_pooling=True, upsample=True, engine="embedded"
-    )
-    assert run([*verify, "up/net_full_conv.prototxt", "up/w_full_conv.caffemodel"]) == 2
+
+
+def test_verify_says_where_the_map_has_other_cells(capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither the same nor another."""
+    ns.init(write(HEADS["flattened"][0]), "w.caffemodel", seed=1)
+    ns.convert("net.prototxt", "w.caffemodel", "cam", before_pooling=True, engine="embedded")
+    cells = Path("cam/net_full_conv.prototxt")
+    text = cells.read_text()
+    cells.write_text(text.replace("pad: 2", "pad: 6"))
+    words = ["net.prototxt", "w.caffemodel", str(cells), "cam/w_full_conv.caffemodel"]
+    assert run(["verify", *words, "--engine", "embedded"]) == 2
     assert "has other cells than the 10x10 that the pooling takes" in capsys.readouterr().out
 
 

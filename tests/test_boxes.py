@@ -20,7 +20,8 @@ from netsurgery.maps.boxes import (
     overlaps,
     suppressed,
 )
-from netsurgery.maps.classmap import ClassMap, Geometry
+from netsurgery.maps.cell_geometry import Geometry
+from netsurgery.maps.classmap import ClassMap
 from netsurgery.maps.image import Picture
 from netsurgery.maps.picture_options import Fit
 from netsurgery.maps.transformer import place

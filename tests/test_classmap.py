@@ -12,7 +12,8 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import EngineFailed, FormatError, NetError, SettingsError
 from netsurgery.formats.labels import Labels
 from netsurgery.formats.settings import Settings
-from netsurgery.maps.classmap import ClassCount, ClassMap, Geometry
+from netsurgery.maps.cell_geometry import Geometry
+from netsurgery.maps.classmap import ClassCount, ClassMap
 from netsurgery.maps.from_settings import open_mapper
 from netsurgery.maps.image import Picture
 from netsurgery.maps.map_source import MapSource

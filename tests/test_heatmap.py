@@ -23,7 +23,8 @@ from netsurgery.drawing.picture_file import encoded, image_bytes
 from netsurgery.drawing.scene import Text
 from netsurgery.errors import NetError
 from netsurgery.formats.labels import Labels
-from netsurgery.maps.classmap import ClassMap, Geometry
+from netsurgery.maps.cell_geometry import Geometry
+from netsurgery.maps.classmap import ClassMap
 from netsurgery.maps.color_scale import heat_colors, signed_colors
 from netsurgery.maps.heatmap import draw_map, map_scene
 from netsurgery.maps.image import Picture

@@ -25,7 +25,8 @@ from netsurgery.io.files import Outputs
 from netsurgery.maps import row_blocks as row_blocks_module
 from netsurgery.maps.box_rules import BoxRules
 from netsurgery.maps.boxes import map_boxes, with_boxes
-from netsurgery.maps.classmap import ClassMap, Geometry, HoldsNaN
+from netsurgery.maps.cell_geometry import Geometry
+from netsurgery.maps.classmap import ClassMap, HoldsNaN
 from netsurgery.maps.color_scale import finite_range
 from netsurgery.maps.image import Picture
 from netsurgery.maps.row_blocks import row_blocks

@@ -19,7 +19,8 @@ from netsurgery.cli import cli
 from netsurgery.cli.failure import report
 from netsurgery.errors import NetError, NetsurgeryError, OutputError
 from netsurgery.io.targets import WrongOutput
-from netsurgery.maps.classmap import ClassMap, Geometry
+from netsurgery.maps.cell_geometry import Geometry
+from netsurgery.maps.classmap import ClassMap
 from netsurgery.maps.features import Features
 from netsurgery.maps.image import Picture
 from netsurgery.maps.transformer import place

@@ -18,7 +18,8 @@ from PIL import Image
 from netsurgery.cli import run
 from netsurgery.errors import MemoryLimitError, NetError
 from netsurgery.io.memory import set_max_memory
-from netsurgery.maps.classmap import ClassMap, Geometry
+from netsurgery.maps.cell_geometry import Geometry
+from netsurgery.maps.classmap import ClassMap
 from netsurgery.maps.page import document
 from netsurgery.maps.page.codes import BUDGET, OVERHEAD
 from netsurgery.maps.transformer import place

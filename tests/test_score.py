@@ -10,8 +10,8 @@ import pytest
 from netsurgery.errors import FormatError, NetError
 from netsurgery.formats.labels import Labels
 from netsurgery.maps.boxes import MapBox
+from netsurgery.maps.cell_geometry import Geometry
 from netsurgery.maps.class_names import ClassNames
-from netsurgery.maps.classmap import Geometry
 from netsurgery.maps.transformer import place
 from netsurgery.training.box_score import BoxCounts, average_precision, outcomes
 from netsurgery.training.class_match import match_classes

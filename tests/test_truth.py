@@ -17,7 +17,7 @@ import netsurgery as ns
 from netsurgery.errors import FormatError, MemoryLimitError, NetError, SettingsError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.io.memory import set_max_memory
-from netsurgery.maps.classmap import Geometry
+from netsurgery.maps.cell_geometry import Geometry
 from netsurgery.maps.picture_options import Fit
 from netsurgery.maps.transformer import place
 from netsurgery.net.field import place_cells

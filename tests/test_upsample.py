@@ -134,7 +134,9 @@ def test_with_scales_and_in_a_job() -> None:
 
 def test_without_an_output_that_has_pixels(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(CLASSIFY.split()) == 2
-    assert "--upsample does nothing without --npy or --geotiff" in capsys.readouterr().err
+    assert (
+        "--upsample does nothing without --npy, --geotiff or --picture" in capsys.readouterr().err
+    )
 
 
 def test_a_blob_whose_cells_lie_nowhere(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,28 +129,69 @@ def test_what_stands_in_the_way_is_named(
     assert not Path("netsurgery.toml").exists()
 
 
-def test_it_excludes_verify(capsys: pytest.CaptureFixture[str]) -> None:
-    write(NET)
-    assert run(["convert", "net.prototxt", "w.caffemodel", "--upsample", "--verify"]) == 2
-    assert "--verify compares cells with the classifier" in capsys.readouterr().err
-    with pytest.raises(ns.SurgeryError, match="verify=True compares cells with the classifier"):
-        ns.convert("net.prototxt", "w.caffemodel", upsample=True, verify=True)
-
-
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [({"upsample": True}, "scores of upsample lie between them"),
-     ({"before_pooling": True}, "a map of before_pooling has its scores as a mean only")],
-)  # fmt: skip
-def test_its_result_excludes_verify(more: dict[str, bool], words: str) -> None:
-    """Asked for later: of interpolated scores behind a mean nothing would be compared."""
-    write(NET + SOFTMAX % "prob")
-    with ns.convert("net.prototxt", "w.caffemodel", engine="embedded", **more) as result:  # type: ignore[arg-type]
-        with pytest.raises(ns.SurgeryError, match=words):
+def test_maps_of_other_layers_exclude_verify(capsys: pytest.CaptureFixture[str]) -> None:
+    """Asked for at once or later: the classifier has no such scores."""
+    write(RAMP % 2)
+    words = ["net.prototxt", "w.caffemodel", "--upsample", "--skip", "c1", "-o", "out"]
+    assert run(["convert", *words, "--verify"]) == 1
+    said = "--skip adds those of other layers to it; convert without it first to verify"
+    assert said in capsys.readouterr().err
+    with ns.convert(
+        "net.prototxt", "w.caffemodel", upsample=True, skip="c1", engine="embedded"
+    ) as result:
+        with pytest.raises(ns.SurgeryError, match="verify=True compares the classifier's map"):
             result.verify()
-        with pytest.raises(ns.SurgeryError, match=words):
+        with pytest.raises(ns.SurgeryError, match="skip adds those of other layers"):
             result.save("out", verify=True)
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("behind", ["", SOFTMAX % "prob"])
+@pytest.mark.parametrize("more", [{}, {"before_pooling": True}, {"stride": 2}])
+def test_verify_compares_the_map_that_is_interpolated(behind: str, more: dict[str, Any]) -> None:
+    write(NET + behind)
+    net = "net.prototxt", "w.caffemodel"
+    with ns.convert(*net, upsample=True, engine="embedded", **more) as result:
+        verification = result.verify()
+        assert verification.to_json() == ns.verify(net, result.net, engine="embedded").to_json()
+    assert verification.verified
+    (output,) = verification.outputs
+    assert (output.blob, output.new_blob) == ("fc", "fc-conv")
+    assert (output.mean is not None) == ("before_pooling" in more)
+    if output.mean is None:
+        (each,) = verification.maps
+        assert each.check.new_blob == "fc-conv"
+        assert each.compared > 4
+    said = " ".join(verification.notes)
+    assert "'fc-conv_upsampled' is 'fc-conv' interpolated to pixels" in said
+    assert ("'prob' is taken of each pixel" in said) == bool(behind)
+    assert "one more output" not in said
+
+
+def _shifted(text: str) -> str:
+    """The pixels lie a place further on."""
+    offset = re.search(r"offset: (\d+)", text)
+    assert offset is not None
+    return text.replace(offset[0], f"offset: {int(offset[1]) + 1}", 1)
+
+
+@pytest.mark.parametrize("wrong", ["scores", "between", "places"])
+def test_verify_notices_other_pixels(wrong: str) -> None:
+    write(NET + SOFTMAX % "prob")
+    net = "net.prototxt", "w.caffemodel"
+    paths = ns.convert(*net, "up", upsample=True, engine="embedded").paths
+    if wrong == "places":
+        paths.prototxt.write_text(_shifted(paths.prototxt.read_text()))
+        weights: Path | str = paths.weights
+    else:
+        param = "fc-conv[0][1]" if wrong == "scores" else "fc-conv_spread[0][1,0,2]"
+        weights = "other.caffemodel"
+        ns.edit(paths.prototxt, paths.weights, [f"{param}*=1.01"], weights)
+    verification = ns.verify(net, (paths.prototxt, weights), engine="embedded")
+    assert not verification.verified
+    assert verification.same == (wrong != "scores")
+    compared = [each.new_blob for each in verification.outputs]
+    assert compared == (["fc-conv"] if wrong == "scores" else [])
 
 
 def test_hdf5_and_an_open_net() -> None:

@@ -119,7 +119,7 @@ __all__ = ["command"]
     "--verify",
     is_flag=True,
     help="Run both nets first and compare every cell of the map with the classifier on its "
-    "window; if they differ, write nothing.",
+    "window, with --before-pooling the map's mean with its score; if they differ, write nothing.",
 )
 @dry_run_option
 @preprocess_options
@@ -175,16 +175,6 @@ def command(
         raise click.UsageError("--verify and --dry-run exclude each other")
     if before_pooling and keep_global_pooling:
         raise click.UsageError("--before-pooling and --keep-global-pooling exclude each other")
-    if before_pooling and verify:
-        raise click.UsageError(
-            "--verify compares each cell with the classifier on its window; a map of "
-            "--before-pooling has the classifier's scores as a mean only"
-        )
-    if upsample and verify:
-        raise click.UsageError(
-            "--verify compares cells with the classifier on their windows; scores of --upsample "
-            "lie between them"
-        )
     with bytes_written(quiet) as progress:
         result = convert(
             prototxt,

@@ -200,9 +200,9 @@ upsample_option = headed(BETWEEN)(
         click.option(
             "--upsample",
             type=click.Choice(["pixels"]),
-            help="In --npy and --geotiff: the scores of every pixel of the image, interpolated "
-            "bilinearly between the centers of the cells' windows; NaN more than half a stride "
-            "beyond the outermost.",
+            help="In --npy, --geotiff and --picture: the scores of every pixel of the image, "
+            "interpolated bilinearly between the centers of the cells' windows; NaN, or not drawn, "
+            "more than half a stride beyond the outermost.",
         )
     )
 )

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from netsurgery.maps.classmap import Geometry
+    from netsurgery.maps.cell_geometry import Geometry
 
     Array = NDArray[np.float32]
     Places = NDArray[np.float64]

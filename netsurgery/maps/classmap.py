@@ -1,8 +1,4 @@
-"""A class map: what a fully convolutional net says about every window of a picture.
-
-Cell (row, column) of the map classifies one window, a box of the net's input that `net.field`
-places. `Geometry` brings it to pixels of the original picture.
-"""
+"""A class map: what a fully convolutional net says about every window of a picture."""
 
 from __future__ import annotations
 
@@ -29,23 +25,23 @@ from netsurgery.maps.row_blocks import (
     row_blocks,
     top_by_rows,
 )
-from netsurgery.maps.transformer import Placement
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
     from netsurgery.maps.boxes import MapBox
+    from netsurgery.maps.cell_geometry import Geometry
     from netsurgery.maps.image import Picture
+    from netsurgery.maps.map_text import TextStyle
     from netsurgery.maps.picture_look import PictureLook
     from netsurgery.maps.scales import Scales
-    from netsurgery.net.field import Cells
 
     Array = NDArray[np.float32]
     Boxes = NDArray[np.float64]
     Numbers = NDArray[np.intp]
 
-__all__ = ["ClassCount", "ClassMap", "Geometry", "HoldsNaN", "map_memory"]
+__all__ = ["ClassCount", "ClassMap", "HoldsNaN", "map_memory"]
 
 #: What a cell takes in the table of classes, and in the map as text; a value whose cell's likeliest
 #: class is looked for, and one that is sorted.
@@ -58,73 +54,6 @@ def map_memory(shape: tuple[int, ...]) -> int:
     """Bytes of what is worked out of a map of C x H x W values, beside them."""
     values = block_values(shape) if len(shape) == 3 else 0  # no map is made of another blob
     return _COMPARED * values + _CELL * math.prod(shape[1:])
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """Where cells lie.
-
-    stride: input pixels from one cell to the next, window: the window's size in input pixels, both
-    (height, width), or None where they are not known; placement: where the picture lies in the
-    input; start: the first cell's window begins there, in input pixels.
-
-    >>> import netsurgery as ns
-    >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
-    >>> with ns.open_mapper(ns.Settings(net, model), "embedded", blob="conv1") as mapper:
-    ...     geometry = mapper.map("examples/digits_canvas.png").geometry
-    >>> geometry.windows(2, 3).shape, geometry.tiles(2, 3).shape
-    ((2, 3, 4), (2, 3, 4))
-    """
-
-    stride: tuple[float, float] | None
-    window: tuple[float, float] | None
-    placement: Placement
-    start: tuple[float, float] = (0.0, 0.0)
-
-    @classmethod
-    def of(cls, cells: Cells | None, placement: Placement) -> Geometry:
-        """That of the cells placed, None where nothing is known of them."""
-        if cells is None:
-            return cls(None, None, placement)
-        stride, window, start = (
-            (float(height), float(width))
-            for height, width in (cells.stride, cells.size, cells.start)
-        )
-        return cls(stride, window, placement, start)
-
-    @checks_arguments()
-    def windows(self, rows: int, columns: int) -> Boxes | None:
-        """Each cell's window, rows x columns x 4: [x0, y0, x1, y1] in pixels of the picture.
-
-        Half open and not clipped: a window may pass the picture's edge, by the net's padding, by
-        Caffe's rounding up of poolings or by --fit. None where stride or window are not known.
-        """
-        if self.stride is None or self.window is None:
-            return None
-        return self._boxes(rows, columns, self.start, self.window)
-
-    @checks_arguments()
-    def tiles(self, rows: int, columns: int) -> Boxes | None:
-        """Like `windows`, but each cell's share of the picture: a stride wide, about the window's
-        centre. Tiles do not overlap."""
-        if self.stride is None or self.window is None:
-            return None
-        # Cells that do not move (a stride of 0) share all of their window.
-        size = self.stride[0] or self.window[0], self.stride[1] or self.window[1]
-        top, left = (self.start[i] + (self.window[i] - size[i]) / 2 for i in range(2))
-        return self._boxes(rows, columns, (top, left), size)
-
-    def _boxes(
-        self, rows: int, columns: int, start: tuple[float, float], size: tuple[float, float]
-    ) -> Boxes:
-        assert self.stride is not None
-        boxes = np.empty((rows, columns, 4))
-        for axis, count in ((0, rows), (1, columns)):
-            low = start[axis] + self.stride[axis] * np.arange(count, dtype=np.float64)
-            shape = (count, 1) if axis == 0 else (1, count)
-            boxes[:, :, 1 - axis] = self.placement.to_image(low, axis).reshape(shape)
-            boxes[:, :, 3 - axis] = self.placement.to_image(low + size[axis], axis).reshape(shape)
-        return boxes
 
 
 class HoldsNaN(NetError):
@@ -171,8 +100,12 @@ class ClassMap:
     >>> class_map.to_picture("7").save("sevens.png")
     >>> class_map.background, class_map.picture_file("each", suffix=".svg")[:4]
     (10, b'<svg')
-    >>> class_map.class_of(7), class_map.drawn("max")
-    (7, 'max')
+    >>> class_map.class_of(7), class_map.drawn("max"), class_map.first_shown
+    (7, 'max', None)
+    >>> class_map.scored, class_map.listed_as, class_map.meaning, class_map.facts(7)
+    ('probability', 'found', '', None)
+    >>> len(class_map.to_text().splitlines()), len(class_map.to_text(summary=True).splitlines())
+    (35, 12)
     """
 
     picture: Picture
@@ -260,6 +193,26 @@ class ClassMap:
     def drawn(self, named: str) -> str:
         """What a picture shows that is asked for `named`, as `to_picture` takes it."""
         return named
+
+    @property
+    def first_shown(self) -> int | None:
+        """The plane that a page shows first, unasked; None for the likeliest class of each cell."""
+        return None
+
+    @property
+    def listed_as(self) -> str:
+        """What its classes are, in a heading: "found"."""
+        return "found"
+
+    @property
+    def meaning(self) -> str:
+        """What a value of the map is, in a sentence; "" where `scored` says it."""
+        return ""
+
+    @checks_arguments()
+    def facts(self, plane: int) -> tuple[str, str] | None:
+        """What is said of a class in two parts; None where it is how many cells show it."""
+        return None
 
     @checks_arguments()
     def label(self, number: int) -> str:
@@ -380,6 +333,16 @@ class ClassMap:
         from netsurgery.maps.map_record import map_record
 
         return map_record(self, top_k)
+
+    @checks_arguments()
+    def to_text(self, style: TextStyle | None = None, *, summary: bool = False) -> str:
+        """It as text for people: the classes of the cells and a table of them, or `summary` alone.
+
+        style: its width and colors (none by default).
+        """
+        from netsurgery.maps.map_text import whole_text
+
+        return whole_text(self, style, summary=summary)
 
     def __str__(self) -> str:
         from netsurgery.maps.map_text import summary_text

@@ -13,7 +13,7 @@ from netsurgery.maps.row_blocks import row_blocks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from netsurgery.maps.classmap import Geometry
+    from netsurgery.maps.cell_geometry import Geometry
     from netsurgery.maps.scales import Combine
 
     Array = NDArray[np.float32]

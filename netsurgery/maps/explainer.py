@@ -14,8 +14,8 @@ from netsurgery.formats.labels import Labels
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument, counted
+from netsurgery.maps.cell_geometry import Geometry
 from netsurgery.maps.class_names import ClassNames
-from netsurgery.maps.classmap import Geometry
 from netsurgery.maps.explanation import Explanation, Method
 from netsurgery.maps.image import out_of_memory_named
 from netsurgery.maps.large_file import open_picture

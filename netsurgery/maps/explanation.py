@@ -53,8 +53,10 @@ class Explanation(ClassMap):
     (10, 1)
     >>> explanation.drawn("max"), [row.number for row in explanation.summary()]
     ('10', [0])
-    >>> explanation.score_name, explanation.facts(0)
-    ('probability', ('probability 0.9999', 'highest 0.987'))
+    >>> explanation.score_name, explanation.facts(0), explanation.first_shown
+    ('probability', ('probability 0.9999', 'highest 0.987'), 0)
+    >>> explanation.listed_as, explanation.meaning.partition(" where ")[0]
+    ('explained', 'the fall of the probability')
     >>> explanation.to_json()["classes"][0]["class"], len(explanation.to_text().splitlines())
     (10, 14)
     """
@@ -92,14 +94,28 @@ class Explanation(ClassMap):
         return self.numbers[plane]
 
     @property
+    def first_shown(self) -> int:
+        """The first class explained: no cell has a likeliest."""
+        return 0
+
+    @property
+    def listed_as(self) -> str:
+        """What its classes are, in a heading: "explained"."""
+        return "explained"
+
+    @property
+    def meaning(self) -> str:
+        """What a value of the map is, in a sentence."""
+        return self.method.sentence
+
+    @property
     def score_name(self) -> str:
         """What the classes' scores are called: "probability" or "score"."""
         return "probability" if self.scores_are_probabilities else "score"
 
     @checks_arguments()
     def facts(self, plane: int) -> tuple[str, str]:
-        """What pictures and pages say of a class explained, where of another map they say how many
-        cells show it: its score for the whole picture, and the highest value of its map."""
+        """What is said of a class: its score for the whole picture, and its map's highest value."""
         highest = float(self.values[plane].max())
         return f"{self.score_name} {self.scores[plane]:.4g}", f"highest {highest:.3g}"
 

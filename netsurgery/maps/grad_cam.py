@@ -22,7 +22,7 @@ from netsurgery.errors import EngineError, NetError
 from netsurgery.formats.labels import Labels
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.io.shape_text import shape_text
-from netsurgery.maps.classmap import Geometry
+from netsurgery.maps.cell_geometry import Geometry
 from netsurgery.maps.explain import GradCam
 from netsurgery.maps.explainer import Explainer, PlacedValues
 from netsurgery.maps.explanation import Method

@@ -25,7 +25,6 @@ from netsurgery.maps.cell_places import cell_places
 from netsurgery.maps.class_names import EACH, LIKELIEST
 from netsurgery.maps.classmap import ClassCount, ClassMap
 from netsurgery.maps.color_scale import ColorScale
-from netsurgery.maps.explanation import Explanation
 from netsurgery.maps.layout import (
     BAR_SPACE,
     GAP,
@@ -40,6 +39,7 @@ from netsurgery.maps.legend import COLUMN, Legend, class_name, entries
 from netsurgery.maps.map_colors import MapColors
 from netsurgery.maps.map_frame import Ground, MapFrame, color_bar, fed_picture
 from netsurgery.maps.picture_look import PictureLook
+from netsurgery.maps.pixel_map import pixel_map
 from netsurgery.maps.scales import scales_words
 from netsurgery.maps.transformer import squeeze_words
 
@@ -75,21 +75,27 @@ def map_scene(
     the places of the cells are not known or there is no such class, FormatError for no label.
     """
     named = class_map.drawn(LIKELIEST if classes is None else str(classes))
-    _, tiles = cell_places(class_map, *class_map.shape)
-    picture = _MapPicture(class_map, tiles, look)
+    shown = pixel_map(class_map) if look.upsample else class_map
+    _, tiles = cell_places(shown, *shown.shape)
+    picture = _MapPicture(class_map, shown, tiles, look)
     numbers = class_map.names.find_several(named)
     if named.strip().casefold() == EACH:
         return picture.each()
     if numbers is not None and len(numbers) == 1:
-        return picture.of(map_colors.heat(class_map, numbers[0], look), numbers[0])
+        return picture.of(map_colors.heat(shown, numbers[0], look), numbers[0])
     if numbers is not None:
-        return picture.of(map_colors.selected(class_map, numbers, look))
-    return picture.of(map_colors.likeliest(class_map, look))
+        return picture.of(map_colors.selected(shown, numbers, look))
+    return picture.of(
+        map_colors.likeliest(shown, look, [row.number for row in class_map.foreground()])
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class _MapPicture:
+    """class_map: what is said of. shown: the one that is drawn, which may be a finer one of it."""
+
     class_map: ClassMap
+    shown: ClassMap
     tiles: NDArray[np.float64]
     look: PictureLook
 
@@ -111,7 +117,7 @@ class _MapPicture:
         height, width = sheet.picture
         box = (MARGIN, top, MARGIN + width, top + height)
         whole = self.look.layout == "overlay"
-        frame = MapFrame(self.class_map, self.tiles, box, "L" if whole else None, boxes)
+        frame = MapFrame(self.shown, self.tiles, box, "L" if whole else None, boxes)
         frame.draw(
             scene, content, smooth=self.look.smooth, numbers=content.is_likeliest and not whole
         )
@@ -166,7 +172,7 @@ class _MapPicture:
         """The image, the map on it, and the map alone, beside which its scale is."""
         heat = content
         if content.is_likeliest:
-            heat = map_colors.highest(self.class_map, self.look)
+            heat = map_colors.highest(self.shown, self.look)
         bar = heat.scale is not None
         sheet = grid_sheet(self.image, 3, self.look.width, bar)
         scene = self._scene(sheet)
@@ -181,9 +187,7 @@ class _MapPicture:
         titles = [title for title, *_ in parts]
         boxes = self._grid(scene, sheet, top, titles)
         for box, (_, ground, shown, numbers) in zip(boxes, parts, strict=True):
-            frame = MapFrame(
-                self.class_map, self.tiles, box, ground, marked if ground == "L" else ()
-            )
+            frame = MapFrame(self.shown, self.tiles, box, ground, marked if ground == "L" else ())
             frame.draw(scene, shown, smooth=self.look.smooth, numbers=numbers)
         if heat.scale is not None:
             _bar_beside(scene, boxes, heat.scale)
@@ -202,8 +206,7 @@ class _MapPicture:
         scale = ColorScale.of(values, probability=class_map.is_probability, ends=self.look.range)
         sheet = grid_sheet(self.image, len(rows), self.look.width, not scale.is_flat)
         scene = self._scene(sheet)
-        which = "explained" if isinstance(class_map, Explanation) else "found"
-        title = f"{class_map.scored} of each class {which}, all on one scale"
+        title = f"{class_map.scored} of each class {class_map.listed_as}, all on one scale"
         more = f"; not drawn: {counted(left_out, 'more class')}" if left_out > 0 else ""
         marked = [drawn_boxes(class_map, [row.number]) for row in rows]
         counts = found_words(class_map, sum(map(len, marked)))
@@ -211,8 +214,8 @@ class _MapPicture:
         titles = [f"{class_name(class_map, row.number)}, {_said(class_map, row)}" for row in rows]
         boxes = self._grid(scene, sheet, top, titles, most=3)
         for box, row, own in zip(boxes, rows, marked, strict=True):
-            content = map_colors.heat(class_map, row.number, self.look, scale)
-            frame = MapFrame(class_map, self.tiles, box, boxes=own)
+            content = map_colors.heat(self.shown, row.number, self.look, scale)
+            frame = MapFrame(self.shown, self.tiles, box, boxes=own)
             frame.draw(scene, content, smooth=self.look.smooth)
         if not scale.is_flat:
             _bar_beside(scene, boxes, scale)
@@ -259,6 +262,8 @@ class _MapPicture:
         y = 50.0
         if self.look.smooth and lines:
             lines = [f"{lines[0]}; smoothed between cells", *lines[1:]]
+        if self.look.upsample and lines:
+            lines = [f"{lines[0]}; scores interpolated to pixels", *lines[1:]]
         for line in lines:
             y = scene.paragraph((MARGIN, y), line, 14, room=room) + 2
         y = scene.paragraph((MARGIN, y), self._facts(sheet), 12, PALE, room=room)
@@ -288,9 +293,8 @@ class _MapPicture:
 
 def _said(class_map: ClassMap, row: ClassCount) -> str:
     """What is said of a class that has a picture to itself."""
-    if isinstance(class_map, Explanation):
-        return ", ".join(class_map.facts(row.number))
-    return counted(row.cells, "cell")
+    facts = class_map.facts(row.number)
+    return counted(row.cells, "cell") if facts is None else ", ".join(facts)
 
 
 def _bar_beside(scene: Scene, boxes: Sequence[Box], scale: ColorScale) -> None:

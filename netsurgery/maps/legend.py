@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from netsurgery.drawing.colors import FRAME, INK, PALE, Color
 from netsurgery.drawing.scene import Line, Rect, Scene
 from netsurgery.io.wording import counted
-from netsurgery.maps.classmap import ClassMap
-from netsurgery.maps.explanation import Explanation
+from netsurgery.maps.classmap import ClassCount, ClassMap
 
 __all__ = ["COLUMN", "Entry", "Legend", "class_name", "entries"]
 
@@ -58,8 +57,6 @@ def entries(
 
     background: the class that is not painted. Of a map of one cell, its likeliest classes.
     """
-    if isinstance(class_map, Explanation):
-        return _explained(class_map, by_class, drawn)
     total = math.prod(class_map.shape)
     rows = {row.number: row for row in class_map.summary()}
     first = [number for number in (background, drawn) if number is not None]
@@ -69,37 +66,29 @@ def entries(
     lines = []
     for number in numbers:
         row = rows.get(number)
-        best = row.best if row else float(class_map.values[number].max())
+        explained, score = class_map.facts(number) or ("", _best(class_map, number, row))
         lines.append(
             Entry(
                 class_map.class_of(number),
                 _name(class_map, number),
                 row.cells if row else 0,
                 total,
-                f"{'best' if row else 'highest'} {best:.3g}"
-                if total > 1
-                else f"{class_map.scored} {best:.3g}",
+                score,
                 by_class.get(number),
                 number == drawn,
                 number == background,
+                explained,
             )
         )
     return lines
 
 
-def _explained(
-    explanation: Explanation, by_class: Mapping[int, Color], drawn: int | None
-) -> list[Entry]:
-    """The classes explained, the one drawn as heat first. No cell has one of them: all have all."""
-    planes = range(explanation.classes)
-    first = [] if drawn is None else [drawn]
-    lines = []
-    for plane in dict.fromkeys([*first, *by_class, *planes]):
-        score, highest = explanation.facts(plane)
-        number, name = explanation.class_of(plane), _name(explanation, plane)
-        color = by_class.get(plane)
-        lines.append(Entry(number, name, 0, 0, highest, color, plane == drawn, explained=score))
-    return lines
+def _best(class_map: ClassMap, number: int, row: ClassCount | None) -> str:
+    """The highest value of a class, where it is the likeliest if it is anywhere, in words."""
+    best = row.best if row else float(class_map.values[number].max())
+    if class_map.shape == (1, 1):
+        return f"{class_map.scored} {best:.3g}"
+    return f"{'best' if row else 'highest'} {best:.3g}"
 
 
 def class_name(class_map: ClassMap, number: int) -> str:

@@ -50,13 +50,14 @@ class MapColors:
         return replace(self, colors=colors)
 
 
-def likeliest(class_map: ClassMap, look: PictureLook) -> MapColors:
+def likeliest(class_map: ClassMap, look: PictureLook, first: Sequence[int] = ()) -> MapColors:
     """Each cell in the colour of its likeliest class, the surer the more opaque.
 
-    Cells of the background are not painted.
+    Cells of the background are not painted. first: the classes that have the first colours.
     """
     numbers, background = class_map.argmax(), class_map.background
-    by_class = colors_by_class([row.number for row in class_map.foreground()])
+    likely = [row.number for row in class_map.foreground()]
+    by_class = colors_by_class(list(dict.fromkeys([*first, *likely])))
     scores = class_map.values.max(axis=0)
     shown = numbers if background is None else np.where(numbers == background, -1, numbers)
     scale = _certainty(class_map, scores[shown >= 0], look)

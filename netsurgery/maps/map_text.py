@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
     from netsurgery.maps.classmap import ClassCount, ClassMap
 
-__all__ = ["TextStyle", "class_table", "head_text", "map_text", "summary_text", "table_text"]
+__all__ = [
+    "TextStyle",
+    "class_table",
+    "head_text",
+    "map_text",
+    "summary_text",
+    "table_text",
+    "whole_text",
+]
 
 #: Paints a text in the colour of a class: its rank among those in colour, and that of the colour
 #: behind it; None for no colour, which is the background's.
@@ -51,6 +59,17 @@ class TextStyle:
 
 
 PLAIN = TextStyle()
+
+
+def whole_text(
+    class_map: ClassMap, style: TextStyle | None = None, *, summary: bool = False
+) -> str:
+    """What the map is of, the class of each cell, and the table of classes, or this `summary`."""
+    style = style or PLAIN
+    parts = [table_text(class_map, style)]
+    if not summary:
+        parts = [f"{head_text(class_map, style)}\n{map_text(class_map, style)}", *parts]
+    return "\n\n".join(parts)
 
 
 def map_text(class_map: ClassMap, style: TextStyle = PLAIN) -> str:

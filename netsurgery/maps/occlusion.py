@@ -19,7 +19,7 @@ from netsurgery.formats.labels import Labels
 from netsurgery.io.memory import Claim
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import counted
-from netsurgery.maps.classmap import Geometry
+from netsurgery.maps.cell_geometry import Geometry
 from netsurgery.maps.explain import Occlusion
 from netsurgery.maps.explainer import Explainer, PlacedValues
 from netsurgery.maps.explanation import Method

@@ -44,6 +44,8 @@ class PictureLook:
     the image. alpha: how opaque a cell is at most, 0..1. smooth: colours go over into each other
     between the cells' centres. range: the lowest and the highest value of the scale, None for
     0..1 of probabilities and the map's own of scores. font: a file, before the fonts found.
+    upsample: "pixels" for scores interpolated to the image's pixels, or to every few where the
+    classes are many, and the classes that these give; None for those of the cells.
 
     Raises SettingsError for other values.
 
@@ -57,6 +59,7 @@ class PictureLook:
     smooth: bool = False
     range: tuple[float, float] | None = None
     font: str | Path | None = None
+    upsample: Literal["pixels"] | None = None
 
     def __post_init__(self) -> None:
         layouts = get_args(Layout)
@@ -67,6 +70,8 @@ class PictureLook:
                 f"{argument(f'--width {self.width}')}: expected {LEAST_WIDTH} to {MOST_WIDTH} "
                 "pixels"
             )
+        if self.upsample not in (None, "pixels"):
+            raise SettingsError(f"upsample {self.upsample!r}: expected None or 'pixels'")
         if not 0 <= self.alpha <= 1:
             raise SettingsError(f"{argument(f'--alpha {self.alpha:g}')}: expected 0 to 1")
         if self.range is not None:

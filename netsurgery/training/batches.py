@@ -16,7 +16,7 @@ import numpy as np
 
 from netsurgery.errors import MemoryLimitError
 from netsurgery.io.memory import Claim, claim_for, empty
-from netsurgery.maps.classmap import Geometry
+from netsurgery.maps.cell_geometry import Geometry
 from netsurgery.maps.image import Picture, read_picture
 from netsurgery.maps.picture_options import PictureOptions
 from netsurgery.maps.transformer import Placement, Transformer, place

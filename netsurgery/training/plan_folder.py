@@ -35,7 +35,7 @@ from netsurgery.training.truth_tally import TruthTally
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from netsurgery.maps.classmap import Geometry
+    from netsurgery.maps.cell_geometry import Geometry
     from netsurgery.maps.image import Picture
 
 __all__ = ["PICTURES", "SOLVER", "TRUTH", "PlanWriter", "picture_files"]

@@ -13,7 +13,7 @@ from netsurgery.io.memory import Claim
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from netsurgery.maps.classmap import Geometry
+    from netsurgery.maps.cell_geometry import Geometry
 
     Counts = NDArray[np.int64]
 
@@ -139,7 +139,7 @@ def nearest_cells(geometry: Geometry, axis: int, count: int) -> NDArray[np.intp]
 
     count: cells along the axis. Of two as near it is the first. The cells' places must be known.
 
-    >>> from netsurgery.maps.classmap import Geometry
+    >>> from netsurgery.maps.cell_geometry import Geometry
     >>> from netsurgery.maps.transformer import place
     >>> nearest_cells(Geometry((2.0, 2.0), (4.0, 4.0), place((6, 8), (6, 8))), 1, 3)
     array([0, 0, 0, 1, 1, 2, 2, 2])

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import NetError
-from netsurgery.maps.classmap import Geometry
+from netsurgery.maps.cell_geometry import Geometry
 from netsurgery.maps.map_source import MapSource
 from netsurgery.maps.picture_options import PictureOptions
 from netsurgery.maps.transformer import place

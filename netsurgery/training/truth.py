@@ -35,7 +35,7 @@ from netsurgery.training.objects import AnnotatedPicture, Box, TrueObject
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from netsurgery.maps.classmap import Geometry
+    from netsurgery.maps.cell_geometry import Geometry
 
     Boxes = NDArray[np.float64]
     Numbers = NDArray[np.int32]
@@ -156,7 +156,7 @@ def label_map(
     does not count is IGNORED. Raises NetError where the cells' places are not known, FormatError
     where the picture is not the one annotated, what opening a mask raises, MemoryLimitError.
 
-    >>> from netsurgery.maps.classmap import Geometry
+    >>> from netsurgery.maps.cell_geometry import Geometry
     >>> from netsurgery.maps.transformer import place
     >>> geometry = Geometry((10, 10), (20, 20), place((50, 60), (50, 60)))
     >>> picture = AnnotatedPicture("a.png", (TrueObject("cat", (11, 11, 29, 29)),))

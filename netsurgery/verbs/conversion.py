@@ -145,19 +145,14 @@ def model_change(plan: ConvolutionPlan, model: NetWithWeights) -> ModelChange:
 
 
 def check_can_be_verified(plan: ConvolutionPlan) -> None:
-    """Raise SurgeryError for a map whose cells are not what the classifier says of their windows.
+    """Raise SurgeryError for a map to which others are added: the classifier has no such scores.
 
     And for a net of another phase: in training Dropout draws at random.
     """
-    if plan.activation_maps:
+    if plan.fusions:
         raise SurgeryError(
-            f"{argument('--verify')} compares each cell with the classifier on its window, and a "
-            f"map of {argument('--before-pooling')} has its scores as a mean only"
-        )
-    if plan.upsampling is not None:
-        raise SurgeryError(
-            f"{argument('--verify')} compares cells with the classifier on their windows, and "
-            f"scores of {argument('--upsample')} lie between them"
+            f"{argument('--verify')} compares the classifier's map, and {argument('--skip')} adds "
+            "those of other layers to it; convert without it first to verify the classifier's"
         )
     if plan.net.state.phase != "TEST":
         raise SurgeryError(
@@ -329,6 +324,11 @@ def verify_conversion(
     from netsurgery.verbs.verify_inputs import Samples
 
     verification = verify_models(old, new, Samples(), [options])
+    if not verification.outputs and verification.unchecked:
+        raise SurgeryError(
+            f"nothing could be verified: {verification.unchecked[0]}; leave out "
+            f"{argument('--verify')}"
+        )
     # Stricter than `verify`: conversion changes no number, so no blob inside may differ.
     if not verification.same or verification.first_difference is not None:
         raise SurgeryError(

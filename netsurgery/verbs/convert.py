@@ -76,17 +76,16 @@ def convert(
     keep_global_pooling: leave global Pooling layers alone; the map then has one cell.
     before_pooling: remove them: the map has a cell for each place that they pooled, and its mean is
     the classifier's score, before a Softmax (a class activation map). The input keeps its size
-    unless `input_size` or `map_size` says otherwise; not with `keep_global_pooling` or `verify`.
+    unless `input_size` or `map_size` says otherwise; not with `keep_global_pooling`.
     upsample: interpolate the map to a score for each pixel of the input, by a Deconvolution of
-    fixed weights and a Crop, as FCN-32s does; not with `verify`. skip: the layer or layers whose
-    finer maps are added on the way, as in FCN-16s and FCN-8s: by scores of zeros, to be trained;
-    with `upsample` only.
+    fixed weights and a Crop, as FCN-32s does. skip: the layer or layers whose finer maps are added
+    on the way, as in FCN-16s and FCN-8s: by scores of zeros, to be trained; with `upsample` only.
     skip_refused: leave layers that cannot be converted, instead of refusing all. settings: the
     net's preprocessing and labels, which the new netsurgery.toml remembers. engine: what moves
     params into files (the numbers are the same) and verifies. verify: run both nets on the same
-    input before anything appears. state: in which a prototxt is read; an open net is in its own.
-    force: replace files that exist. dry_run: write nothing all the same; not with verify.
-    progress: see `Conversion.save`.
+    input before anything appears; not with `skip`. state: in which a prototxt is read; an open net
+    is in its own. force: replace files that exist. dry_run: write nothing all the same; not with
+    verify. progress: see `Conversion.save`.
 
     >>> import netsurgery as ns
     >>> paths = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"

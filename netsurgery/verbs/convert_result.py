@@ -162,7 +162,8 @@ class Conversion(OpenResult):
     def verify(self) -> Verification:
         """Run both nets, and every cell of the map against the classifier on its window.
 
-        Raises SurgeryError where they differ, and for maps of `before_pooling` or `upsample`.
+        Of `before_pooling` the map's mean against the classifier's score; of `upsample` the cells
+        that are interpolated. Raises SurgeryError where they differ, and for maps of `skip`.
         """
         self.check_open()
         check_can_be_verified(self.plan)

@@ -23,6 +23,7 @@ from netsurgery.open_net.models import AnyModel, open_model
 from netsurgery.surgery.difference.matching import pair_blobs, same_order
 from netsurgery.verbs.diff import compare
 from netsurgery.verbs.verify_inputs import Samples, make_samples, pair_inputs
+from netsurgery.verbs.verify_interpolated import find_interpolated
 from netsurgery.verbs.verify_means import plan_means
 from netsurgery.verbs.verify_order import order_notes, with_reordered
 from netsurgery.verbs.verify_outputs import hidden_notes, input_notes, pair_outputs
@@ -111,10 +112,12 @@ def verify_models(
     compared = compare((nets[0].prototxt, nets[1].prototxt), (old.weights, new.weights))
     pairs = pair_blobs(*nets, compared.net.blobs)
     paired = pair_outputs(nets, pairs)
-    means = plan_means(nets, inputs, shapes, paired)
-    outputs = means.left(paired)
+    models = NetWithWeights(nets[0], old.weights), NetWithWeights(nets[1], new.weights)
+    interpolated = find_interpolated(nets[0], models[1], inputs, shapes, paired)
+    scores = interpolated.compared(paired)
+    means = plan_means(nets, inputs, shapes, scores)
+    outputs = means.left(scores)
     with ExitStack() as stack:
-        models = NetWithWeights(nets[0], old.weights), NetWithWeights(nets[1], new.weights)
         opened = _opened(engines, models, stack)
         loaded = tuple(
             stack.enter_context(engine.load(model.net, Path(model.path)))
@@ -128,9 +131,16 @@ def verify_models(
         params = with_reordered(models, compared.params)
     notes = (
         samples.note,
-        *input_notes(nets, shapes, inputs, paired, bool(maps or unchecked or means.scores)),
+        *input_notes(
+            nets,
+            shapes,
+            inputs,
+            interpolated.written(paired),
+            bool(maps or unchecked or means.scores),
+        ),
         *hidden_notes(nets, paired),
-        *means.notes(nets[1], paired),
+        *interpolated.notes(nets[1], paired),
+        *means.notes(nets[1], scores),
         *order_notes(params),
         *_blank(differences),
     )

@@ -59,7 +59,7 @@ def hidden_notes(nets: Nets, outputs: Mapping[str, str]) -> list[str]:
         for layer in writers:
             if layer is not None and layer.in_place and types.hides_values(layer):
                 notes.append(
-                    f"{layer.type} {layer.name!r} makes {blob!r} in place and may hide "
+                    f"{layer.type} {layer.name!r} makes {layer.tops[0]!r} in place and may hide "
                     "differences: what goes into it was not compared"
                 )
                 # One note a blob, even if both nets write it in place.

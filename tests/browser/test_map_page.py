@@ -15,6 +15,7 @@ from playwright.sync_api import expect
 
 import netsurgery as ns
 from netsurgery.maps.classmap import ClassMap
+from netsurgery.maps.color_scale import ColorScale
 from netsurgery.maps.palette import CLASS_COLORS
 
 RANDOM = np.random.default_rng(3)
@@ -558,3 +559,38 @@ def test_the_page_in_a_notebook(visit: Any, tmp_path: Path) -> None:
     expect(frame.locator("#pin")).to_have_text("Unpin")
     frame.locator("#opacity").fill("20")
     shown.page.wait_for_timeout(500)
+
+
+def test_values_about_zero_have_the_colors_of_the_picture(visit: Any) -> None:
+    """0 is white, between blue and red; unasked only where a class has values on both sides."""
+    values = np.stack([np.linspace(-2, 3, 54).reshape(6, 9), np.full((6, 9), 1.5)])
+    shown = visit(made_map(values), MAP, fragment="#class=0")
+    scale, zero, bar = (shown.element(f"#scale{part}") for part in ("", "-zero", "-colors"))
+    assert scale.input_value() == "signed"
+    pixels = np.array(shown.page.evaluate(
+        "() => [...document.getElementById('heat').getContext('2d').getImageData(0, 0, 9, 6).data]"
+    )).reshape(6, 9, 4)  # fmt: skip
+    expected = ColorScale.of(values)
+    # What is read of a canvas has been multiplied by its alpha and divided again.
+    np.testing.assert_allclose(pixels[:, :, :3], expected.colors(values[0]), atol=3)
+    strengths = 0.3 + 0.7 * expected.strengths(values[0])
+    np.testing.assert_allclose(pixels[:, :, 3] / 255, strengths, atol=0.01)
+    expect(zero).to_be_visible()
+    mark, whole = zero.bounding_box(), bar.bounding_box()
+    assert mark is not None
+    assert whole is not None
+    middle_of_mark = mark["x"] + mark["width"] / 2
+    assert abs(middle_of_mark - (whole["x"] + 0.4 * whole["width"])) < 2
+    # A class with values on one side alone has heat, as on its picture; one may ask for the other.
+    shown.page.locator("#classes label", has_text="class 1").click()
+    shown.settled()
+    assert scale.input_value() == "heat"
+    expect(zero).to_be_hidden()
+    scale.select_option("signed")
+    shown.page.locator("#classes label", has_text="class 0").click()
+    shown.settled()
+    assert (scale.input_value(), "scale=signed" in shown.link()) == ("signed", True)
+    # Probabilities have no such scale.
+    shown.element("#pictures button").nth(1).click()
+    shown.titled("cat.png")
+    assert (scale.input_value(), "signed" in scale.inner_html()) == ("heat", False)

@@ -83,7 +83,7 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
             "--grad-cam last": "with --grad-cam, which has no background",
         },
         "--all-classes": {"": "without --html"},
-        "--upsample": {"--json": "without --npy or --geotiff"},
+        "--upsample": {"--json": "without --npy, --geotiff or --picture"},
         "--layout": {
             "": "without --picture",
             "--picture o --class each": "with --class each, which has a layout of its own",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from random_weights import fill_randomly
 
 import netsurgery as ns
 from netsurgery.engines.pycaffe import PycaffeEngine
+from netsurgery.verbs.verify_result import MeanCells
 
 pytestmark = pytest.mark.caffe
 
@@ -78,3 +79,31 @@ def test_the_mean_is_the_score(
         assert values.shape[1:] == case.cells
         apart = np.abs(values.mean((1, 2), dtype=np.float64) - score).max()
         assert apart <= WITHIN * np.abs(score).max()
+
+
+@pytest.mark.parametrize("engine", ["embedded", "caffe"])
+def test_convert_verifies_what_it_writes(
+    engine: Literal["embedded", "caffe"], shared_data: Path, repo_root: Path, tmp_path: Path
+) -> None:
+    """Of an activation map, here a finer one, the mean; of one interpolated to pixels the map."""
+    case = CASES["squeezenet"]
+    mean = ns.convert(
+        shared_data / case.prototxt, shared_data / case.weights, tmp_path / "cam",
+        before_pooling=True, stride=8, engine=engine, verify=True,
+    ).verification  # fmt: skip
+    demo = repo_root / "prototxt/digits_deploy.prototxt", repo_root / "models/digits"
+    pixels = ns.convert(
+        demo[0], demo[1] / "digits.caffemodel", tmp_path / "pixels",
+        stride=4, upsample=True, engine=engine, verify=True,
+    ).verification  # fmt: skip
+    assert mean is not None
+    assert pixels is not None
+    assert (mean.verified, pixels.verified) == (True, True)
+    (output,) = (each for each in mean.outputs if each.mean is not None)
+    assert (output.blob, output.new_blob) == (case.old, case.new)
+    assert output.mean == MeanCells(case.cells, (2, 2))
+    assert 0 < output.difference.relative <= WITHIN
+    (cells,) = pixels.maps
+    assert (cells.check.new_blob, cells.compared, cells.agreeing) == ("ip2-conv", 225, 225)
+    for verification in (mean, pixels):
+        assert [engine in each for each in verification.engines] == [True, True]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from netsurgery.io.html_page import html_page
-from netsurgery.maps.color_scale import heat_colors
+from netsurgery.maps.color_scale import heat_colors, signed_colors
 from netsurgery.maps.page.record import as_script_text
 from netsurgery.maps.page.selection import FIRST, MOST
 from netsurgery.maps.palette import CLASS_COLORS
@@ -22,8 +22,8 @@ __all__ = ["SCRIPTS", "page", "script", "style"]
 _HERE = Path(__file__).parent
 #: The files that make the script, in the order in which they stand in it.
 SCRIPTS = ("data", "colors", "view", "cell", "classes", "controls", "export", "main")
-#: Colours of the scale of heat, between which the page interpolates.
-_HEATS = 11
+#: Colours of the scales of heat and about 0, between which the page interpolates.
+_HEATS, _SIGNED = 11, 13
 
 
 def page(parts: Sequence[bytes]) -> bytes:
@@ -49,6 +49,7 @@ def _settings() -> dict[str, object]:
         "most": MOST,
         "classColors": [list(color) for color in CLASS_COLORS],
         "heat": heat_colors(np.linspace(0.0, 1.0, _HEATS)).tolist(),
+        "signed": signed_colors(np.linspace(0.0, 1.0, _SIGNED)).tolist(),
     }
 
 

@@ -16,7 +16,6 @@ import numpy as np
 from PIL import Image
 
 from netsurgery.maps.cell_places import cell_places
-from netsurgery.maps.explanation import Explanation
 from netsurgery.maps.map_record import recorded_notes
 from netsurgery.maps.page.codes import BUDGET, OVERHEAD, encode
 from netsurgery.maps.page.selection import MOST, SHARED, Selection, select
@@ -55,8 +54,7 @@ def map_part(
     cells = math.prod(class_map.shape)
     memory = _CELL * cells + _COPIES * values_memory(class_map, all_classes=all_classes)
     class_map.claim.at_least(memory, f"{class_map.image}: its map as HTML")
-    if isinstance(class_map, Explanation) and number is None:
-        number = 0
+    number = class_map.first_shown if number is None else number
     selection = select(class_map, all_classes=all_classes, number=number)
     coded = encode(class_map, selection)
     step = coded.step
@@ -71,7 +69,7 @@ def map_part(
         "scored": class_map.scored,
         # Of classes explained no cell has its likeliest.
         "explained": _explained(class_map, selection),
-        "method": class_map.method.sentence if isinstance(class_map, Explanation) else "",
+        "method": class_map.meaning,
         "places": places,
         "classCount": class_map.classes,
         "labels": class_map.labels is not None,
@@ -134,9 +132,9 @@ def _classes(class_map: ClassMap, selection: Selection) -> list[list[Any]]:
 
 def _explained(class_map: ClassMap, selection: Selection) -> list[str] | None:
     """What is said of each kept class, None where it is that so many cells show it."""
-    if not isinstance(class_map, Explanation):
-        return None
-    return [", ".join(class_map.facts(int(number))) for number in selection.classes]
+    facts = [class_map.facts(int(number)) for number in selection.classes]
+    said = [", ".join(each) for each in facts if each is not None]
+    return said or None
 
 
 def _finite(value: float) -> float | None:

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netsurgery.maps.explanation import Explanation
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -69,10 +67,9 @@ def select(
     best_where_top = np.full(len(values), -np.inf, np.float32)
     np.maximum.at(best_where_top, top[0], values[top[0], np.arange(len(top[0]))])
     best = np.where(cells > 0, best_where_top, best)
-    # np.lexsort sorts by its last key first.
-    ranked = np.lexsort((np.arange(len(values)), -best, -cells))
-    if isinstance(class_map, Explanation):
-        ranked = np.arange(len(values))  # as they were named
+    listed = [row.number for row in class_map.summary()]
+    others = np.argsort(-best, kind="stable")
+    ranked = np.concatenate([listed, others[~np.isin(others, listed)]]).astype(np.intp)
     if number is not None:
         ranked = np.concatenate([[number], ranked[ranked != number]])
     shared = ranked if all_classes else ranked[:SHARED]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netsurgery.verbs.outputs.record import MapView, Output
@@ -15,7 +16,8 @@ __all__ = ["OUTPUT"]
 
 
 def _of_map(class_map: ClassMap, view: MapView) -> bytes:
-    return class_map.picture_file(view.class_, look=view.look, suffix=view.suffix)
+    look = replace(view.look, upsample=view.upsample) if view.upsample else view.look
+    return class_map.picture_file(view.class_, look=look, suffix=view.suffix)
 
 
 def _of_features(features: Features, view: ChannelView, suffix: str) -> bytes:
@@ -29,6 +31,6 @@ OUTPUT = Output(
     "or a folder of .png for several.",
     of_map=_of_map,
     of_features=_of_features,
-    reads=("class_", "look", "window"),
+    reads=("class_", "look", "upsample", "window"),
     explains=True,
 )

@@ -55,7 +55,7 @@ class MapView:
     each cell in JSON. all_classes: whether HTML has every class of every cell. pretty: JSON for
     people. summary: the table of classes alone. style: of text, None for a file's. look: of the
     picture; suffix: the ending of its file. upsample: "pixels" for scores of the picture's pixels
-    in .npy and GeoTIFF, interpolated between the cells; None for those of the cells.
+    in it, in .npy and GeoTIFF, interpolated between the cells; None for those of the cells.
 
     >>> import netsurgery as ns
     >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")

@@ -1,6 +1,8 @@
 // The cell pointed at or pinned: its window and tile on the picture, its likeliest classes beside it.
 
 const cellRows = [];
+/** The color, of those about 0, of a bar below 0. */
+const AGAINST = 2;
 
 /** Rows are made once; pointing only changes their text and bars. */
 function makeCellRows() {
@@ -93,7 +95,9 @@ function fillRow({ row, chip, name, value, fill }, index, code) {
   value.textContent = code < 0 ? "not kept" : map.text(code);
   chip.style.background = css(classColor(rank));
   fill.style.background = hasOwnColor(rank) ? css(classColor(rank)) : "";
-  fill.style.width = `${100 * (code < 0 ? 0 : map.share(code))}%`;
+  // What speaks against a class is as blue as on the map.
+  if (map.explained && map.value(code) < 0) fill.style.background = css(settings.signed[AGAINST]);
+  fill.style.width = `${100 * (code < 0 ? 0 : map.barOf(code))}%`;
 }
 
 /** The class chosen, where it is not among the likeliest. */

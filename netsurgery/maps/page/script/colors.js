@@ -2,6 +2,7 @@
 
 const SCALES = {
   heat: { name: "heat", colors: settings.heat },
+  signed: { name: "about 0", colors: settings.signed, signed: true },
   ice: {
     name: "ice",
     colors: [[10, 20, 38], [16, 58, 92], [24, 108, 140], [76, 166, 176], [168, 216, 206], [244, 250, 240]],
@@ -9,6 +10,21 @@ const SCALES = {
   grey: { name: "grey", colors: [[0, 0, 0], [255, 255, 255]] },
   class: { name: "class color", colors: null },
 };
+/** The scale of the class shown: the one chosen, else that of its picture. */
+function scaleName() {
+  const { map, scale, shown } = state;
+  const there = Object.hasOwn(SCALES, scale ?? "") && (map.signed || !SCALES[scale].signed);
+  if (there) return scale;
+  return shown !== null && map.isSigned(shown) ? "signed" : "heat";
+}
+
+/** Where a code is among the colors of a scale, and how far from the one that says least. */
+function placeOn(scale, map, code) {
+  if (!scale.signed) return [map.share(code), map.share(code)];
+  const share = map.signedShare(code);
+  return [share, Math.abs(2 * share - 1)];
+}
+
 /** A cell that the net is least sure of still shows this much. */
 const LEAST = 0.3;
 
@@ -31,21 +47,21 @@ const css = (color) => `rgb(${color.map(Math.round).join(" ")})`;
 function codeTable(map, scale, color) {
   const table = new Uint8ClampedArray(4 * (map.last + 2));
   for (let code = 0; code <= map.last + 1; code++) {
-    const share = map.share(code);
-    const alpha = scale.colors ? LEAST + (1 - LEAST) * share : share;
+    const [share, strength] = placeOn(scale, map, code);
+    const alpha = scale.colors ? LEAST + (1 - LEAST) * strength : share;
     table.set([...(scale.colors ? between(scale.colors, share) : color), 255 * alpha], 4 * code);
   }
   return table;
 }
 
 /** Paint a map on a canvas of one pixel a cell. */
-function paintCells(canvas, map, { shown, scale, threshold, background }) {
+function paintCells(canvas, map, { shown, threshold, background }) {
   canvas.width = map.columns;
   canvas.height = map.rows;
   const context = canvas.getContext("2d");
   const image = context.createImageData(map.columns, map.rows);
   if (shown === null) paintLikeliest(image.data, map, threshold, background);
-  else paintClass(image.data, map, shown, SCALES[scale], threshold);
+  else paintClass(image.data, map, shown, SCALES[scaleName()], threshold);
   context.putImageData(image, 0, 0);
 }
 
@@ -71,10 +87,12 @@ function paintClass(pixels, map, shown, scale, threshold) {
   }
 }
 
-/** The colors of a scale as a gradient from left to right. */
-function gradient(scale, color) {
+/** The colors of a scale from the lowest value of a map to the highest, from left to right. */
+function gradient(scale, map, color) {
+  const code = (at) => 1 + (map.last - 1) * at;
   const stops = scale.colors
-    ? Array.from({ length: 11 }, (_, at) => css(between(scale.colors, at / 10)))
+    ? Array.from({ length: 25 }, (_, at) =>
+      css(between(scale.colors, placeOn(scale, map, code(at / 24))[0])))
     : ["transparent", css(color)];
   return `linear-gradient(to right, ${stops.join(", ")})`;
 }

@@ -10,10 +10,11 @@ function fillControls() {
   byId("threshold").max = map.last;
   const classes = map.ranked.map(({ index }) => option(index, map.named(index)));
   byId("background").replaceChildren(option("", "none"), ...classes);
+  const scales = Object.entries(SCALES).filter(([, { signed }]) => map.signed || !signed);
+  byId("scale").replaceChildren(...scales.map(([key, { name }]) => option(key, name)));
 }
 
 function watchControls() {
-  byId("scale").append(...Object.entries(SCALES).map(([key, { name }]) => option(key, name)));
   const bind = (id, kind, name, read) => byId(id).addEventListener(kind, ({ target }) => {
     state[name] = read(target.value);
     changed();
@@ -40,7 +41,7 @@ function drawControls() {
   byId("threshold").value = state.threshold;
   byId("threshold").setAttribute("aria-valuetext", thresholdText());
   byId("threshold-value").textContent = thresholdText();
-  byId("scale").value = state.scale;
+  byId("scale").value = scaleName();
   byId("scale").disabled = shown === null;
   byId("background").value = state.background ?? "";
   byId("background").disabled = shown !== null;
@@ -48,7 +49,10 @@ function drawControls() {
   byId("shown").textContent = shownText();
   byId("scale-bar").hidden = shown === null;
   if (shown === null) return;
-  byId("scale-colors").style.background = gradient(SCALES[state.scale], classColor(map.classes[shown].rank));
+  const scale = SCALES[scaleName()];
+  byId("scale-colors").style.background = gradient(scale, map, classColor(map.classes[shown].rank));
+  byId("scale-zero").hidden = !scale.signed;
+  byId("scale-zero").style.left = `${100 * map.share(map.codeNear(0))}%`;
   byId("scale-low").textContent = map.digits(1);
   byId("scale-high").textContent = map.digits(map.last);
 }

@@ -16,6 +16,7 @@ class ClassMap {
     const [mantissa, exponent, low, last] = record.step;
     Object.assign(this, { mantissa, exponent, low, last });
     this.first = Math.min(settings.first, record.classCount);
+    this.signs = new Map(); // of each class asked for, whether it has both
     this.readArrays(new Reader(bytes));
     this.ranked = this.inOrder(this.classes.filter((each) => this.explained || each.cells));
     // As on the map's picture, the background takes no class's color.
@@ -122,6 +123,31 @@ class ClassMap {
   share(code) {
     if (this.last < 2) return 1;
     return Math.max(0, Math.min(1, (code - 1) / (this.last - 1)));
+  }
+
+  /** Whether there are values on both sides of 0. */
+  get signed() { return this.value(1) < 0 && this.value(this.last) > 0; }
+
+  /** Whether those of a class are: its picture has 0 in the middle of its colors then, too. */
+  isSigned(index) {
+    if (!this.signed) return false;
+    if (!this.signs.has(index)) {
+      const values = [...new Set(this.codesOf(index))].filter((code) => code >= 0)
+        .map((code) => this.value(code));
+      this.signs.set(index, values.some((value) => value < 0) && values.some((value) => value > 0));
+    }
+    return this.signs.get(index);
+  }
+
+  /** A code's value from 0 to 1 on a scale that has 0 in its middle. */
+  signedShare(code) {
+    const most = Math.max(-this.value(1), this.value(this.last));
+    return (this.value(Math.max(1, Math.min(this.last, code))) / most + 1) / 2;
+  }
+
+  /** How long a code's bar is, 0 to 1: of an explanation from 0 on, which is no lowest value. */
+  barOf(code) {
+    return this.explained && this.signed ? Math.abs(2 * this.signedShare(code) - 1) : this.share(code);
   }
 
   /** The value as text, with the digits that the step has. */

@@ -81,7 +81,7 @@ function fragment() {
   }
   words.set("opacity", state.opacity);
   if (state.threshold) words.set("threshold", map.value(state.threshold));
-  words.set("scale", state.scale);
+  if (state.scale) words.set("scale", state.scale);
   const { background } = state;
   words.set("background", background === null ? "none" : map.classes[background].number);
   if (state.smooth) words.set("smooth", "1");

@@ -9,7 +9,7 @@ const state = {
   pinned: false,
   opacity: 70,
   threshold: 0, // a code; 0 shows everything
-  scale: "heat",
+  scale: null, // the one chosen; null: see `scaleName`
   background: null,
   smooth: false,
 };
