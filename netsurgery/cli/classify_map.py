@@ -319,7 +319,7 @@ class _MapPrinter:
     def notes(self, class_map: ClassMap) -> None:
         """Notes on standard error, each kind once."""
         notes = dict(class_map.notes)
-        if self.as_json and class_map.windows() is None:
+        if self.as_json and class_map.geometry.window is None:
             notes["stride"] = (
                 f"the total stride of blob {class_map.blob!r} is not known: cells have no windows"
             )

@@ -146,7 +146,7 @@ def candidates(class_map: ClassMap, least: float, background: int | None) -> Box
             f"{class_map.image}: the total stride of blob {class_map.blob!r} is not known, so its "
             "cells have no boxes"
         )
-    numbers = class_map.argmax()
+    numbers = class_map.likeliest
     sure = numbers != (-1 if background is None else background)
     for rows in row_blocks(class_map.values.shape):
         sure[rows] &= class_map.values[:, rows].max(axis=0) >= least
@@ -159,7 +159,7 @@ def candidates(class_map: ClassMap, least: float, background: int | None) -> Box
             edges = low, low + geometry.window[axis]
             for corner, edge in zip((1 - axis, 3 - axis), edges, strict=True):
                 boxes[:, corner] = np.clip(geometry.placement.to_image(edge, axis), 0, side)
-        classes = numbers[row, column]
+        classes = numbers[row, column].astype(np.intp)
         scores = class_map.values[classes, row, column].astype(np.float64)
         seen = (boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3])
         return BoxCandidates(classes[seen], np.clip(scores[seen], -_MOST, _MOST), boxes[seen])

@@ -18,10 +18,9 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import short_repr
 from netsurgery.io.wording import counted
 from netsurgery.maps.class_names import LIKELIEST, ClassNames, most_common_background
+from netsurgery.maps.map_memory import claim_more, map_memory, order_memory
 from netsurgery.maps.row_blocks import (
-    SORTED_SHARE,
     argmax_by_rows,
-    block_values,
     row_blocks,
     top_by_rows,
 )
@@ -41,19 +40,10 @@ if TYPE_CHECKING:
     Boxes = NDArray[np.float64]
     Numbers = NDArray[np.intp]
 
-__all__ = ["ClassCount", "ClassMap", "HoldsNaN", "map_memory"]
+__all__ = ["ClassCount", "ClassMap", "HoldsNaN"]
 
-#: What a cell takes in the table of classes, and in the map as text; a value whose cell's likeliest
-#: class is looked for, and one that is sorted.
-_CELL, _COMPARED, _SORTED = 64, 5, 33
 #: Rows of the table of classes in a map as text.
 _SUMMARY = 10
-
-
-def map_memory(shape: tuple[int, ...]) -> int:
-    """Bytes of what is worked out of a map of C x H x W values, beside them."""
-    values = block_values(shape) if len(shape) == 3 else 0  # no map is made of another blob
-    return _COMPARED * values + _CELL * math.prod(shape[1:])
 
 
 class HoldsNaN(NetError):
@@ -167,21 +157,22 @@ class ClassMap:
 
     def argmax(self) -> Numbers:
         """The likeliest class of each cell, H x W; of equals the lowest number."""
-        numbers: Numbers = self._likeliest.copy()
-        return numbers
+        return self.likeliest.astype(np.intp)
 
     @cached_property
-    def _likeliest(self) -> Numbers:
-        return argmax_by_rows(self.values)
+    def likeliest(self) -> NDArray[np.unsignedinteger[Any]]:
+        """`argmax` in the smallest type, kept; not to be written to."""
+        numbers = argmax_by_rows(self.values)
+        numbers.setflags(write=False)
+        return numbers
 
     @checks_arguments()
     def top(self, count: int) -> Numbers:
         """The `count` likeliest classes of each cell, likeliest first, count x H x W."""
         if count == 1:  # a sort of a large map takes seconds
             return self.argmax()[np.newaxis]
-        cells = math.prod(self.shape)
-        needed = _SORTED * block_values(self.values.shape, SORTED_SHARE) + 8 * count * cells
-        self.claim.at_least(needed, f"{self.image}: the order of its classes")
+        needed = order_memory(self.values.shape, count)
+        claim_more(self, needed, "the order of its classes")
         return top_by_rows(self.values, count)
 
     @checks_arguments()
@@ -254,13 +245,15 @@ class ClassMap:
 
     @cached_property
     def _summary(self) -> Sequence[ClassCount]:
-        numbers = self._likeliest
-        best = self.values.max(axis=0)
+        cells = np.zeros(self.classes, np.int64)
+        best = np.full(self.classes, -np.inf, np.float32)
+        for rows in row_blocks(self.values.shape):
+            numbers, scores = self.likeliest[rows].ravel(), self.values[:, rows].max(axis=0).ravel()
+            cells += np.bincount(numbers, minlength=self.classes)
+            np.maximum.at(best, numbers, scores)
         counts = [
-            ClassCount(
-                int(number), self.label(number), int(count), float(best[numbers == number].max())
-            )
-            for number, count in zip(*np.unique(numbers, return_counts=True), strict=True)
+            ClassCount(number, self.label(number), int(cells[number]), float(best[number]))
+            for number in np.flatnonzero(cells).tolist()
         ]
         return sorted(counts, key=lambda row: (-row.cells, -row.best, row.number))
 
@@ -354,7 +347,7 @@ class ClassMap:
         return short_repr(f"{kind} of {self.image}: {cells}, {counted(self.classes, 'class')}")
 
     def _repr_png_(self) -> bytes | None:
-        return None if self.windows() is None else self.picture_file()
+        return None if self.geometry.window is None else self.picture_file()
 
     def _repr_html_(self) -> str:
         from netsurgery.maps.map_record import map_html

@@ -12,6 +12,7 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
 from netsurgery.maps.cell_places import first_window
 from netsurgery.maps.legend import class_name
+from netsurgery.maps.map_memory import claim_more
 from netsurgery.maps.map_record import recorded_notes
 from netsurgery.maps.map_text import PLAIN, TextStyle, head_text
 
@@ -27,7 +28,7 @@ _NUMBER = 200
 def explanation_record(explanation: Explanation) -> dict[str, Any]:
     """The explanation as plain values; what is not finite becomes None, JSON's null."""
     numbers = explanation.classes * math.prod(explanation.shape)
-    explanation.claim.at_least(_NUMBER * numbers, f"{explanation.image}: its map as JSON")
+    claim_more(explanation, _NUMBER * numbers, "its map as JSON")
     placement = explanation.geometry.placement
     return {
         "image": explanation.image,

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from netsurgery.drawing.colors import PALE
 from netsurgery.drawing.pixels import to_pixels
@@ -38,13 +37,14 @@ from netsurgery.maps.layout import (
 from netsurgery.maps.legend import COLUMN, Legend, class_name, entries
 from netsurgery.maps.map_colors import MapColors
 from netsurgery.maps.map_frame import Ground, MapFrame, color_bar, fed_picture
+from netsurgery.maps.map_memory import claim_more
 from netsurgery.maps.picture_look import PictureLook
 from netsurgery.maps.pixel_map import pixel_map
 from netsurgery.maps.scales import scales_words
+from netsurgery.maps.thinned_map import thinned_map, thinned_words
 from netsurgery.maps.transformer import squeeze_words
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from PIL import Image
 
     from netsurgery.maps.boxes import MapBox
@@ -55,6 +55,8 @@ __all__ = ["draw_map", "map_scene"]
 _MULTIPLES = 24
 #: The input beside or under the large picture: at most so high and wide.
 _INPUT = (210, 292)
+#: Bytes that a cell takes in what is drawn.
+_CELL = 160
 _PLAIN = PictureLook()
 
 
@@ -75,9 +77,10 @@ def map_scene(
     the places of the cells are not known or there is no such class, FormatError for no label.
     """
     named = class_map.drawn(LIKELIEST if classes is None else str(classes))
-    shown = pixel_map(class_map) if look.upsample else class_map
-    _, tiles = cell_places(shown, *shown.shape)
-    picture = _MapPicture(class_map, shown, tiles, look)
+    shown = thinned_map(pixel_map(class_map) if look.upsample else class_map)
+    cell_places(shown, 1, 1)
+    claim_more(class_map, _CELL * prod(shown.shape), "a picture of its map")
+    picture = _MapPicture(class_map, shown, look)
     numbers = class_map.names.find_several(named)
     if named.strip().casefold() == EACH:
         return picture.each()
@@ -92,11 +95,11 @@ def map_scene(
 
 @dataclass(frozen=True, eq=False)
 class _MapPicture:
-    """class_map: what is said of. shown: the one that is drawn, which may be a finer one of it."""
+    """class_map: what is said of. shown: the one that is drawn, which may be a finer one of it, or
+    one with fewer cells."""
 
     class_map: ClassMap
     shown: ClassMap
-    tiles: NDArray[np.float64]
     look: PictureLook
 
     @cached_property
@@ -117,7 +120,7 @@ class _MapPicture:
         height, width = sheet.picture
         box = (MARGIN, top, MARGIN + width, top + height)
         whole = self.look.layout == "overlay"
-        frame = MapFrame(self.shown, self.tiles, box, "L" if whole else None, boxes)
+        frame = MapFrame(self.shown, box, "L" if whole else None, boxes)
         frame.draw(
             scene, content, smooth=self.look.smooth, numbers=content.is_likeliest and not whole
         )
@@ -187,7 +190,7 @@ class _MapPicture:
         titles = [title for title, *_ in parts]
         boxes = self._grid(scene, sheet, top, titles)
         for box, (_, ground, shown, numbers) in zip(boxes, parts, strict=True):
-            frame = MapFrame(self.shown, self.tiles, box, ground, marked if ground == "L" else ())
+            frame = MapFrame(self.shown, box, ground, marked if ground == "L" else ())
             frame.draw(scene, shown, smooth=self.look.smooth, numbers=numbers)
         if heat.scale is not None:
             _bar_beside(scene, boxes, heat.scale)
@@ -202,7 +205,8 @@ class _MapPicture:
         class_map = self.class_map
         rows = class_map.foreground() or class_map.summary()
         left_out, rows = len(rows) - _MULTIPLES, rows[:_MULTIPLES]
-        values = class_map.values[[row.number for row in rows]]
+        fewer = min(class_map, self.shown, key=lambda each: prod(each.shape))
+        values = fewer.values[[row.number for row in rows]]
         scale = ColorScale.of(values, probability=class_map.is_probability, ends=self.look.range)
         sheet = grid_sheet(self.image, len(rows), self.look.width, not scale.is_flat)
         scene = self._scene(sheet)
@@ -215,7 +219,7 @@ class _MapPicture:
         boxes = self._grid(scene, sheet, top, titles, most=3)
         for box, row, own in zip(boxes, rows, marked, strict=True):
             content = map_colors.heat(self.shown, row.number, self.look, scale)
-            frame = MapFrame(self.shown, self.tiles, box, boxes=own)
+            frame = MapFrame(self.shown, box, boxes=own)
             frame.draw(scene, content, smooth=self.look.smooth)
         if not scale.is_flat:
             _bar_beside(scene, boxes, scale)
@@ -274,6 +278,7 @@ class _MapPicture:
         facts = [
             f"{shape_text(put.image)} pixels, input {shape_text(put.input)}, "
             f"map {shape_text(self.class_map.shape)} of {self.class_map.blob} (height x width)",
+            thinned_words(self.class_map, self.shown),
             "" if self.class_map.scales is None else scales_words(self.class_map.scales),
             stretched(self.image, sheet.picture),
             self.class_map.notes.get("preprocess", "").split(";")[0],
@@ -286,7 +291,7 @@ class _MapPicture:
         if number is None:
             return []
         name = class_name(self.class_map, number)
-        cells = int(np.count_nonzero(self.class_map.argmax() == number))
+        cells = sum(row.cells for row in self.class_map.summary() if row.number == number)
         total = self.class_map.shape[0] * self.class_map.shape[1]
         return [f"not {painted}: the background, {name}, {cells} of {counted(total, 'cell')}"]
 

@@ -55,11 +55,13 @@ def likeliest(class_map: ClassMap, look: PictureLook, first: Sequence[int] = ())
 
     Cells of the background are not painted. first: the classes that have the first colours.
     """
-    numbers, background = class_map.argmax(), class_map.background
+    numbers, background = class_map.likeliest, class_map.background
     likely = [row.number for row in class_map.foreground()]
     by_class = colors_by_class(list(dict.fromkeys([*first, *likely])))
     scores = class_map.values.max(axis=0)
-    shown = numbers if background is None else np.where(numbers == background, -1, numbers)
+    shown = class_map.argmax()
+    if background is not None:
+        shown[shown == background] = -1
     scale = _certainty(class_map, scores[shown >= 0], look)
     colors = _painted(shown, scores, scale, by_class, look, _FAINT_CLASS)
     title = "likeliest class of each cell, drawn about the center of its window"

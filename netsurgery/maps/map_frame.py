@@ -12,6 +12,7 @@ from PIL import Image
 from netsurgery.drawing.colors import FRAME, PALE, PAPER
 from netsurgery.drawing.scene import Bitmap, Box, CellGrid, Line, Rect, Scene
 from netsurgery.maps.box_marks import BoxMarks
+from netsurgery.maps.cell_places import cell_places
 from netsurgery.maps.color_scale import ColorScale
 from netsurgery.maps.palette import ink_on
 from netsurgery.maps.regions import place_tags
@@ -40,12 +41,11 @@ _BAR = 14
 class MapFrame:
     """The image in `box`, with what of the map is on it.
 
-    tiles: each cell's share of the image, in its pixels. ground: the image in grey or in its own
-    colours, or None for paper. boxes: those to be drawn, whose names then are the only ones.
+    ground: the image in grey or in its own colours, or None for paper. boxes: those to be drawn,
+    whose names then are the only ones.
     """
 
     class_map: ClassMap
-    tiles: NDArray[np.float64]
     box: Box
     ground: Ground | None = "L"
     boxes: Sequence[MapBox] = ()
@@ -79,10 +79,14 @@ class MapFrame:
         x0, y0, x1, y1 = self.box
         height, width = self.class_map.picture.size
         across, down = (x1 - x0) / width, (y1 - y0) / height
+        rows, columns = self.class_map.shape
+        # Each cell's share of the image, in its pixels: alike in every row, and in every column.
+        _, of_row = cell_places(self.class_map, 1, columns)
+        _, of_column = cell_places(self.class_map, rows, 1)
         return CellGrid(
             self.box,
-            self.tiles[0][:, [0, 2]] * across,
-            self.tiles[:, 0][:, [1, 3]] * down,
+            of_row[0][:, [0, 2]] * across,
+            of_column[:, 0][:, [1, 3]] * down,
             content.colors,
             None if smooth else content.shown,
             smooth,
@@ -122,7 +126,7 @@ class MapFrame:
 
     def _numbers(self, scene: Scene, cells: CellGrid, content: MapColors) -> None:
         """Each cell's likeliest class, where there is room for it."""
-        numbers = self.class_map.argmax()
+        numbers = self.class_map.likeliest
         height, width = cells.least_size
         size = int(min(height * 0.5, width * 1.3 / len(str(numbers.max())), 13))
         if size < _READ:

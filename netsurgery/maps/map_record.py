@@ -12,6 +12,7 @@ import numpy as np
 from netsurgery.engines.contract import engine_record
 from netsurgery.io.wording import counted
 from netsurgery.maps.cell_places import first_window
+from netsurgery.maps.map_memory import claim_more
 from netsurgery.maps.map_text import class_table
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def map_record(class_map: ClassMap, top_k: int) -> dict[str, Any]:
     label = 0 if class_map.labels is None else max(map(len, class_map.labels.lines))
     count = (_NUMBERS * planes + 8 * label) * cells
     count += (_BOX + 8 * label) * len(class_map.boxes or ())
-    class_map.claim.at_least(count, f"{class_map.image}: its map as JSON")
+    claim_more(class_map, count, "its map as JSON")
     placement, top = class_map.geometry.placement, class_map.top(planes)
     return {
         "image": class_map.image,

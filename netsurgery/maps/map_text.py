@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
 from netsurgery.io.wording import counted
+from netsurgery.maps.map_memory import claim_more
+from netsurgery.maps.thinned_map import thinning_step
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsurgery.maps.classmap import ClassCount, ClassMap
+
+    Numbers = NDArray[np.unsignedinteger[Any]]
 
 __all__ = [
     "TextStyle",
@@ -36,6 +40,8 @@ Paint = Callable[[str, int | None, int | None], str]
 #: is none the commonest class's.
 _SIGNS = ".abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _RARE = "?"
+#: Bytes that a cell takes while it becomes text.
+_CELL = 80
 _HALF, _LOWER = "\u2580", "\u2584"
 
 
@@ -77,26 +83,33 @@ def map_text(class_map: ClassMap, style: TextStyle = PLAIN) -> str:
 
     Class numbers where they fit, else half blocks in the classes' colours, two rows a line, or
     without colours a character a cell, "." for the background or else the commonest class, and a
-    legend. The background has no colour.
+    legend. The background has no colour. Of very many cells some are left out.
     """
-    numbers = class_map.argmax()
+    numbers = class_map.likeliest
     ranks = _color_ranks(class_map)
     width = len(str(numbers.max()))
-    if style.columns is None or numbers.shape[1] * (width + 1) - 1 <= style.columns:
-        return "\n".join(
-            " ".join(style.paint(f"{number:{width}d}", ranks[number], None) for number in row)
-            for row in numbers.tolist()
-        )
-    step = -(-numbers.shape[1] // style.columns)
+    step = thinning_step(class_map.shape)
     shown = _sampled(numbers, step)
-    if style.colored:
+    numbered = style.columns is None or shown.shape[1] * (width + 1) - 1 <= style.columns
+    if not numbered:
+        step = -(-numbers.shape[1] // (style.columns or 1))
+        shown = _sampled(numbers, step)
+    claim_more(class_map, _CELL * shown.size, "its map as text")
+    if numbered:
+        text = "\n".join(
+            " ".join(
+                style.paint(f"{number:{width}d}", ranks[number], None) for number in row.tolist()
+            )
+            for row in shown
+        )
+    elif style.colored:
         text = _blocks(shown, ranks, style)
     else:
         text = _letters(shown, _background_first(class_map), style)
     return text if step == 1 else f"{text}\n(step: {counted(step, 'cell')})"
 
 
-def _sampled(numbers: NDArray[np.intp], step: int) -> NDArray[np.intp]:
+def _sampled(numbers: Numbers, step: int) -> Numbers:
     """Every `step`th row and column, from the middle of the cells left out on."""
     return numbers[step // 2 :: step, step // 2 :: step] if step > 1 else numbers
 
@@ -112,7 +125,7 @@ def _color_ranks(class_map: ClassMap) -> dict[int, int | None]:
     return ranks | {row.number: rank for rank, row in enumerate(class_map.foreground())}
 
 
-def _blocks(numbers: NDArray[np.intp], ranks: dict[int, int | None], style: TextStyle) -> str:
+def _blocks(numbers: Numbers, ranks: dict[int, int | None], style: TextStyle) -> str:
     """Two rows a line: the upper half of a character in one colour, the lower behind it."""
     lines = []
     rows: list[list[int | None]] = [[ranks[number] for number in row] for row in numbers.tolist()]
@@ -132,7 +145,7 @@ def _half(count: int, upper: int | None, lower: int | None, style: TextStyle) ->
     return style.paint(_HALF * count, upper, lower)
 
 
-def _letters(numbers: NDArray[np.intp], table: list[ClassCount], style: TextStyle) -> str:
+def _letters(numbers: Numbers, table: list[ClassCount], style: TextStyle) -> str:
     signs = dict(zip((row.number for row in table), _SIGNS, strict=False))
     last = len(_SIGNS)
     lines = ["".join(signs.get(number, _RARE) for number in row) for row in numbers.tolist()]

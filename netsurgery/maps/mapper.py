@@ -17,9 +17,10 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument
 from netsurgery.maps.cell_geometry import Geometry
 from netsurgery.maps.class_names import ClassNames
-from netsurgery.maps.classmap import ClassMap, map_memory
+from netsurgery.maps.classmap import ClassMap
 from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.large_file import open_picture
+from netsurgery.maps.map_memory import map_memory
 from netsurgery.maps.map_source import MapSource, refuse_blob
 from netsurgery.maps.net_runner import NetRunner
 from netsurgery.maps.picture_options import InputSize, TileSize

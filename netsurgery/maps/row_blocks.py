@@ -10,7 +10,14 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SORTED_SHARE", "argmax_by_rows", "block_values", "row_blocks", "top_by_rows"]
+__all__ = [
+    "SORTED_SHARE",
+    "argmax_by_rows",
+    "block_values",
+    "place_type",
+    "row_blocks",
+    "top_by_rows",
+]
 
 #: Values in a block, unless a row has more.
 _BLOCK = 1 << 20
@@ -42,15 +49,24 @@ def _rows_at_once(count: int, width: int) -> int:
     return max(1, _BLOCK // max(1, count * width))
 
 
-def argmax_by_rows(values: NDArray[Any]) -> NDArray[np.intp]:
-    """The place of each cell's highest value, H x W; of equals the first.
+def argmax_by_rows(values: NDArray[Any]) -> NDArray[np.unsignedinteger[Any]]:
+    """The place of each cell's highest value, H x W, in the smallest type; of equals the first.
 
     numpy's own copies the whole array to have the classes of a cell side by side.
     """
-    result = np.empty(values.shape[1:], np.intp)
+    result = np.empty(values.shape[1:], place_type(len(values)))
     for rows in row_blocks(values.shape):
         result[rows] = values[:, rows].argmax(axis=0)
     return result
+
+
+def place_type(count: int) -> np.dtype[np.unsignedinteger[Any]]:
+    """The smallest type that holds the place of one of so many values.
+
+    >>> place_type(256), place_type(257)
+    (dtype('uint8'), dtype('uint16'))
+    """
+    return np.min_scalar_type(max(0, count - 1))
 
 
 def top_by_rows(values: NDArray[np.float32], count: int) -> NDArray[np.intp]:

@@ -14,10 +14,10 @@ from netsurgery.errors import MemoryLimitError, NetError, NetsurgeryError
 from netsurgery.io.memory import Claim, left
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument, counted
-from netsurgery.maps.classmap import map_memory
+from netsurgery.maps.map_memory import map_memory
 from netsurgery.maps.picture_options import TileSize
 from netsurgery.net.memory import caffe_memory, embedded_memory, largest_size
-from netsurgery.net.shapes import infer
+from netsurgery.net.shapes import TOO_MANY, infer
 from netsurgery.net.stages import StagedPlan
 from netsurgery.net.staging import Staging
 from netsurgery.net.tiles import EXACT_CELLS, Tiling, least_exact_cells
@@ -198,14 +198,15 @@ class Tiler:
         def fits(size: Size) -> bool:
             try:
                 return memory(size) <= left
-            except NetsurgeryError:  # smaller than the net takes
-                return True
+            except NetsurgeryError as error:  # smaller than the net takes, if not too large
+                return not str(error).endswith(TOO_MANY)
 
         height, width = largest_size(fits, size)
         try:
             self.runner.source.check((height, width))
-        except NetsurgeryError:
-            return ""
+        except NetsurgeryError as error:
+            if not str(error).endswith(TOO_MANY):  # which tiles are not
+                return ""
         return f"; {argument(f'--size {shape_text((height, width))}')} fits"
 
 

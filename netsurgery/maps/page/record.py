@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from netsurgery.maps.cell_places import cell_places
+from netsurgery.maps.map_memory import claim_more
 from netsurgery.maps.map_record import recorded_notes
 from netsurgery.maps.page.codes import BUDGET, OVERHEAD, encode
 from netsurgery.maps.page.selection import MOST, SHARED, Selection, select
@@ -53,7 +54,7 @@ def map_part(
     places = _places(class_map)
     cells = math.prod(class_map.shape)
     memory = _CELL * cells + _COPIES * values_memory(class_map, all_classes=all_classes)
-    class_map.claim.at_least(memory, f"{class_map.image}: its map as HTML")
+    claim_more(class_map, memory, "its map as HTML")
     number = class_map.first_shown if number is None else number
     selection = select(class_map, all_classes=all_classes, number=number)
     coded = encode(class_map, selection)

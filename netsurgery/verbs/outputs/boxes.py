@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import NetsurgeryError
 from netsurgery.io.files import OutputFile
+from netsurgery.maps.map_memory import claim_more
 from netsurgery.verbs.outputs.record import MapTable, MapView, Output, trouble_named
 
 if TYPE_CHECKING:
@@ -31,9 +32,8 @@ def _of_map(class_map: ClassMap, view: MapView) -> bytes:
     if boxes is None:  # the rules that hold where none are given
         boxes = tuple(map_boxes(class_map, background=named_background(class_map)))
     label = 0 if class_map.labels is None else max(map(len, class_map.labels.lines))
-    class_map.claim.at_least(
-        (_BOX + 12 * (len(class_map.image) + label)) * len(boxes),
-        f"{class_map.image}: its boxes as JSON",
+    claim_more(
+        class_map, (_BOX + 12 * (len(class_map.image) + label)) * len(boxes), "its boxes as JSON"
     )
     records = []
     for each in boxes:

@@ -78,7 +78,7 @@ class _Cells:
 
         values = self.class_map.values
         outside = self.grid.outside(self.shape, self.class_map.picture.size)
-        likeliest = self.class_map.argmax()
+        likeliest = self.class_map.likeliest
         for rows in row_blocks((self.bands, *self.shape)):
             yield rows, _Scores(values[:, rows], likeliest[rows], outside[rows])
 

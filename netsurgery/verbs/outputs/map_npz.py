@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.io.files import OutputFile
+from netsurgery.maps.map_memory import claim_more
 from netsurgery.verbs.outputs.npz import NpzWriter
 from netsurgery.verbs.outputs.record import Content, MapView, Output
 
@@ -16,12 +18,17 @@ if TYPE_CHECKING:
 
 __all__ = ["OUTPUT"]
 
+#: Bytes that a class of a cell takes, with its score, until they are written.
+_NUMBER = 24
+
 
 def _of_map(class_map: ClassMap, view: MapView) -> Content:
     """Probabilities are float16, which has them to a thousandth part; scores may not fit in it."""
     import numpy as np
 
-    top = class_map.top(min(view.top_k, class_map.classes))
+    count = min(view.top_k, class_map.classes)
+    claim_more(class_map, _NUMBER * count * math.prod(class_map.shape), "its likeliest classes")
+    top = class_map.top(count)
     scores = np.take_along_axis(class_map.values, top, axis=0)
     arrays = {
         "classes": top.astype(np.uint16 if class_map.classes <= 1 << 16 else np.uint32),

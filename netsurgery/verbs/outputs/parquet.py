@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import NetsurgeryError
 from netsurgery.io.files import OutputFile
+from netsurgery.maps.map_memory import claim_more
 from netsurgery.verbs.outputs.record import MapTable, MapView, Output, trouble_named
 
 if TYPE_CHECKING:
@@ -48,9 +49,7 @@ def _of_map(class_map: ClassMap, view: MapView) -> bytes:
 
     (rows, columns), ranks = class_map.shape, min(view.top_k, class_map.classes)
     count = rows * columns * ranks
-    class_map.claim.at_least(
-        _ROW * count + 16 * class_map.values.size, f"{class_map.image}: its map as Parquet"
-    )
+    claim_more(class_map, _ROW * count + 16 * class_map.values.size, "its map as Parquet")
     top = class_map.top(ranks)
     scores = np.take_along_axis(class_map.values, top, axis=0)
     row, column, rank = np.indices((rows, columns, ranks), np.int32).reshape(3, -1)

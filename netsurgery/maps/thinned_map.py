@@ -1,0 +1,69 @@
+"""A map of some of the cells of a large one: as many as a picture of it shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from netsurgery.maps.cell_geometry import Geometry
+
+if TYPE_CHECKING:
+    from netsurgery.maps.classmap import ClassMap
+
+__all__ = ["thinned_map", "thinning_step"]
+
+#: Cells that such a map has at most.
+_CELLS = 1 << 20
+
+
+def thinned_map(class_map: ClassMap) -> ClassMap:
+    """The map with one of every 2 x 2 cells, or of 3 x 3 and so on, in the place of all of them.
+
+    Its values are not copied: they may lie in a file. A map of few cells is given as it is.
+    """
+    rows, columns = class_map.shape
+    step = thinning_step(class_map.shape)
+    if step == 1:
+        return class_map
+    # About the middle of each block, and within the last one, of which some may be missing.
+    top, left = (min(step // 2, (side - 1) % step) for side in (rows, columns))
+    background = class_map.background
+    return replace(
+        class_map,
+        values=class_map.values[:, top::step, left::step],
+        geometry=_of_blocks(class_map.geometry, step),
+        background_name="none" if background is None else str(background),
+    )
+
+
+def thinned_words(class_map: ClassMap, drawn: ClassMap) -> str:
+    """What to say of a picture that shows a map with fewer cells; "" where it shows no fewer."""
+    (rows, columns), (down, across) = class_map.shape, drawn.shape
+    return f"drawn of {down} x {across} of the cells" if down * across < rows * columns else ""
+
+
+def thinning_step(shape: tuple[int, int]) -> int:
+    """Of how many rows and columns one is kept; 1 for all.
+
+    >>> thinning_step((1024, 1024)), thinning_step((1024, 1025)), thinning_step((3000, 3000))
+    (1, 2, 3)
+    """
+    rows, columns = shape
+    step = 1
+    while -(-rows // step) * -(-columns // step) > _CELLS:
+        step += 1
+    return step
+
+
+def _of_blocks(geometry: Geometry, step: int) -> Geometry:
+    """Cells each of which has the share of the picture that `step` x `step` of them have."""
+    if geometry.stride is None or geometry.window is None:
+        return geometry
+    (down, across), (top, left) = geometry.stride, geometry.start
+    # A cell's share, a stride wide, is about the middle of its window.
+    more = (step - 1) / 2
+    return replace(
+        geometry,
+        stride=(step * down, step * across),
+        start=(top + more * down, left + more * across),
+    )
