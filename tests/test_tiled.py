@@ -18,6 +18,7 @@ from PIL import Image
 import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.errors import MemoryLimitError, NetError
+from netsurgery.maps.mapper import Mapper
 from netsurgery.maps.tile_store import TileStore
 from netsurgery.net import shapes
 from netsurgery.net.tiles import AxisTiles
@@ -76,6 +77,26 @@ def test_a_map_of_tiles_has_the_bits_of_the_whole(
         printed_of_tiles.err,
         re.MULTILINE,
     )
+
+
+@pytest.mark.usefixtures("folder", "fresh_budget")
+def test_what_was_run_is_drawn_though_running_takes_all_memory(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The net is given back for its map to be drawn, and loaded again for the next picture."""
+    assert classify("--picture", "of_whole.png", "-q") == 0
+    call = ["--tile", "auto", "--max-memory", LITTLE, "-q", "--picture", "of_tiles.png"]
+    with monkeypatch.context() as patched:
+        patched.setattr(Mapper, "unload", lambda mapper: None)
+        assert classify(*call) == 1
+        assert "may be used (--max-memory)" in capsys.readouterr().err
+    gc.collect()  # what the error knows
+    assert classify(*call) == 0
+    assert Path("of_tiles.png").read_bytes() == Path("of_whole.png").read_bytes()
+    words = ["--json", "--size", "image", "--max-memory", LITTLE, "--engine", "embedded"]
+    assert run(["classify-map", "large.png", "large.png", "--picture", "maps/", *words]) == 0
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert first["classes"] == second["classes"]
 
 
 @pytest.mark.usefixtures("folder")

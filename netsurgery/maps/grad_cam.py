@@ -71,7 +71,7 @@ class GradCamExplainer(Explainer):
         loaded = super().load()
         if self._engine is not None and self._engine.name == "embedded":
             note = self.note
-            self._unload()
+            self.unload()
             raise EngineError(no_backward(note))
         return loaded
 

@@ -83,7 +83,7 @@ class NetRunner(Closeable):
         try:
             yield
         except (EngineError, MemoryError):
-            self._unload()
+            self.unload()
             raise
 
     @cached_property
@@ -104,16 +104,17 @@ class NetRunner(Closeable):
                 model = self.source.model
                 self._loaded = self._engine.load(model.net, Path(model.path))
             except BaseException:
-                self._unload()
+                self.unload()
                 raise
         return self._loaded
 
     def close(self) -> None:
         """Close the net and the engine."""
         self._closed = True
-        self._unload()
+        self.unload()
 
-    def _unload(self) -> None:
+    def unload(self) -> None:
+        """Give back all that the net and the engine take; the next run starts them again."""
         loaded, engine = self._loaded, self._engine
         self._loaded = self._engine = None
         try:

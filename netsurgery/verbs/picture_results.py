@@ -147,6 +147,7 @@ def results_of(
         lambda item, error: failed(picture_name(*item[1]), error),
         is_kept=lambda item: _can_be_read_later(item[1][0], held),
         worth_a_thread=worth_a_thread,
+        make_room=mapper.unload,
     )
     return pipeline.results(enumerate(pictures))
 

@@ -3,7 +3,8 @@
 A picture is prepared in a thread, ahead of its turn; run by the caller's thread, which alone uses
 the net; and finished in another thread, while the net runs on the next. Results come in order. Of
 how many pictures there is something in memory at once is fixed, and what memory does not suffice
-for beside others is done again alone, so that no picture's result depends on the others.
+for beside others, or beside what runs the net, is done again alone, so that no picture's result
+depends on the others, and what took hours to run is not lost because it cannot be drawn.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ class Pipeline(Generic[PipeItem, Ready, Ran, PipeResult]):
     called with whether nothing of other items is in memory. failed: the result of an item, from the
     NetsurgeryError that a stage has raised; it may raise. is_kept: whether an item stays as it is
     and can be prepared again. One that does not is worked on alone, and nothing behind it is asked
-    for before its result has been taken. ahead: how many items are prepared ahead at most.
+    for before its result has been taken. make_room: called in the caller's thread before an item is
+    finished again that lacked memory. ahead: how many items are prepared ahead at most.
     """
 
     prepare: Callable[[PipeItem], Ready]
@@ -76,6 +78,7 @@ class Pipeline(Generic[PipeItem, Ready, Ran, PipeResult]):
     failed: Callable[[PipeItem, NetsurgeryError], PipeResult]
     is_kept: Callable[[PipeItem], bool]
     worth_a_thread: bool = True
+    make_room: Callable[[], None] = lambda: None
     ahead: int = AHEAD
     _waiting: deque[_Waiting[PipeItem, Ready]] = field(default_factory=deque, init=False)
     _behind: deque[_Behind[PipeItem, Ran, PipeResult]] = field(default_factory=deque, init=False)
@@ -173,8 +176,9 @@ class Pipeline(Generic[PipeItem, Ready, Ran, PipeResult]):
                 return self.finish(entry.ran) if entry.future is None else entry.future.result()
             except NetsurgeryError as error:
                 entry.error = error
-            if _lacks_memory(entry.error) and self._is_anything_else():
+            if _lacks_memory(entry.error):
                 self._wait_for_others()
+                self.make_room()
                 try:
                     return self.finish(entry.ran)
                 except NetsurgeryError as error:
