@@ -137,10 +137,12 @@ def train(
 def _next(folder: Path, how: PictureOptions) -> str:
     """A map of a picture that is made as large as those that were learnt from."""
     words = ["netsurgery", "classify-map", "IMAGE"]
-    if how.size != "net":
-        size = how.size if how.size == "image" else shape_text(as_size(how.size))
-        words += ["--size", size]
-    words += ["--fit", how.fit] if how.fit != "warp" else []
+    with naming_options():  # a command also where Python ran the training
+        if how.size != "net":
+            size = how.size if how.size == "image" else shape_text(as_size(how.size))
+            words += [argument("--size"), size]
+        if how.fit != "warp":
+            words += [argument("--fit"), how.fit]
     return command_in(folder, words)
 
 
