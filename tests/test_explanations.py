@@ -304,4 +304,4 @@ def test_the_command_writes_what_the_library_gives(
     np.testing.assert_array_equal(np.load(npy), expected.values)
     assert record == {**expected.to_json(), "image": str(digit)}
     assert run(words) == 0
-    assert capsys.readouterr().out.rstrip("\n") == expected.to_text()  # type: ignore[attr-defined]
+    assert capsys.readouterr().out.rstrip("\n") == expected.to_text()

@@ -506,6 +506,7 @@ def test_the_command(digits: dict[str, Any], capsys: pytest.CaptureFixture[str])
     assert "trains data 8x1x88x88" in out
     assert "1 picture without an object, such as empty.png" in out
     assert "wrote plan/plan.json" in out
+    assert out.endswith("\nnext: netsurgery train run plan\n")
     assert run([*words.split(), "-o", "plan"]) == 1
     assert capsys.readouterr().err == "error: plan: exists already; --force replaces it\n"
     for wrong in ("--scale 3", "--near x", "--background 2", "--rate 0", "--hold-out 1"):
@@ -535,12 +536,26 @@ def test_preprocessing_is_kept(digits: dict[str, Any], color_net: tuple[str, str
     )
     assert read_plan(Path("plan")) == result.plan
     assert result.plan.settings["mean"] == str(Path("mean.npy").absolute())
+    assert "no preprocessing" not in " ".join(result.notes)
     data = open_plan(Path("plan")).inputs(0)["data"]
     pixels = data / 0.5 + 9
     assert -1e-3 < pixels.min() < pixels.max() < 255.01
     np.save("mean.npy", np.zeros((3, 20, 20), np.float32))
     with pytest.raises(ns.FormatError, match=r"mean.npy: has changed since"):
         open_plan(Path("plan"))
+
+
+def test_a_color_net_without_preprocessing_is_noted(
+    digits: dict[str, Any], color_net: tuple[str, str]
+) -> None:
+    """As by all that run one; the demo's is fed grey."""
+    truth = {"classes": ["a"], "pictures": [{"file": "a.png"}]}
+    Path("truth.json").write_text(json.dumps(truth))
+    words = {"annotations": "truth.json", "images": "images", "pictures": 0}
+    result = ns.train_plan(*color_net, "plan", **words)  # type: ignore[arg-type]
+    assert [note for note in result.notes if "the net is fed RGB of 0..1" in note]
+    grey = ns.train_plan(NET, MODEL, "grey", **words)  # type: ignore[arg-type]
+    assert "no preprocessing" not in " ".join(grey.notes)
 
 
 def test_settings_of_this_net_are_taken(

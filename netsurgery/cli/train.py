@@ -208,6 +208,7 @@ def render(result: PlannedTraining) -> None:
     echo_notes(result.notes)
     for path in result.files:
         echo(f"wrote {path}")
+    echo(f"next: {result.next}")
 
 
 command.add_command(run)

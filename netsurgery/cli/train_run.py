@@ -106,3 +106,5 @@ def _render(result: Training) -> None:
     echo_notes(result.notes)
     for path in result.files:
         echo(f"wrote {path}")
+    if result.next is not None:
+        echo(f"next: {result.next}")

@@ -99,10 +99,11 @@ def make_plan(
     # What cannot be used is refused now, not by the run.
     _check_weights(trained, files.model)
     maps = plan.maps(trained)
-    plan.transformer(maps.channels)
+    plain = plan.transformer(maps.channels).plain_note()
     _ = maps.grids
     rows = row_notes(added_rows(trained), solver.seed)
-    return plan, maps, tuple(dict.fromkeys([*trained.notes, *classes.notes, *rows]))
+    notes = [*trained.notes, *classes.notes, *rows, plain]
+    return plan, maps, tuple(dict.fromkeys(filter(None, notes)))
 
 
 def _checksums(paths: Mapping[str, str], pixels: Mapping[str, object]) -> dict[str, str]:

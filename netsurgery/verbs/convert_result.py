@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -33,6 +32,7 @@ from netsurgery.verbs.conversion import (
 )
 from netsurgery.verbs.convert_settings import SettingsOutcome
 from netsurgery.verbs.default_names import default_prototxt, existing_notes
+from netsurgery.verbs.next_command import command_in
 from netsurgery.verbs.open_result import OpenResult
 
 if TYPE_CHECKING:
@@ -260,11 +260,8 @@ class Conversion(OpenResult):
         if not self._outcome.of_this_net:
             words += ["--prototxt", str(self.paths.prototxt)]
             words += ["--weights", str(self.paths.weights)]
-        elif not _is_current(folder):
-            # cd would take it for an option, or - for the folder before.
-            name = f"./{folder}" if str(folder).startswith("-") else str(folder)
-            return f"cd {shlex.quote(name)} && {shlex.join(words)}"
-        return shlex.join(words)
+            return shlex.join(words)
+        return command_in(folder, words)
 
     def to_json(self) -> dict[str, Any]:
         """As `netsurgery convert --json` prints it."""
@@ -337,11 +334,3 @@ class Conversion(OpenResult):
         for resize in self.plan.inputs:
             table.add(resize.name, shape_text(resize.old), "", shape_text(resize.new))
         return table
-
-
-def _is_current(folder: Path) -> bool:
-    # All is written by now: a folder that cannot be looked at is named, and that is all.
-    try:
-        return os.path.samefile(folder, os.curdir)
-    except OSError:
-        return False

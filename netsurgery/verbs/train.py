@@ -15,8 +15,11 @@ from netsurgery.engines.pycaffe import PycaffeEngine, open_engine
 from netsurgery.errors import EngineMissing, OutputError, SettingsError, TrainingError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.locks import lock
+from netsurgery.io.shape_text import shape_text
+from netsurgery.io.size import as_size
 from netsurgery.io.terminal import say
 from netsurgery.io.wording import argument, naming_options
+from netsurgery.maps.picture_options import PictureOptions
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.training.feed import PlanFeed, open_plan
 from netsurgery.training.initial_weights import initial_weights
@@ -32,6 +35,7 @@ from netsurgery.training.run import (
 )
 from netsurgery.training.run_log import LOG
 from netsurgery.training.snapshots import snapshots
+from netsurgery.verbs.next_command import command_in
 from netsurgery.verbs.train_result import Training
 
 __all__ = ["TrainingProgress", "train"]
@@ -126,7 +130,20 @@ def train(
         files=files,
         engine=description,
         notes=(*feed.net.notes, *outcome.notes),
+        next=_next(path, feed.plan.options.size) if files else None,
     )
+
+
+def _next(folder: Path, how: PictureOptions) -> str:
+    """A map of a picture that is made as large as those that were learnt from."""
+    words = ["netsurgery", "classify-map", "IMAGE"]
+    with naming_options():  # a command also where Python ran the training
+        if how.size != "net":
+            size = how.size if how.size == "image" else shape_text(as_size(how.size))
+            words += [argument("--size"), size]
+        if how.fit != "warp":
+            words += [argument("--fit"), how.fit]
+    return command_in(folder, words)
 
 
 def _check_numbers(evaluate: int | None, snapshot: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,8 @@ class PlannedTraining(ShortRepr):
     sevens: 1 picture, 1 cell of 1 class, 684 of background
     >>> plan.classes, plan.to_json()["missed"], plan.table().rows[0]
     (('7', 'background'), [], ('7', '1', '1', '0'))
+    >>> plan.next
+    'netsurgery train run sevens'
     """
 
     folder: str
@@ -67,6 +70,11 @@ class PlannedTraining(ShortRepr):
         names = [PLAN, TRAIN, SOLVER, TRUTH, *([f"{PICTURES}/"] if self.drawn else [])]
         return tuple(f"{self.folder}/{name}" for name in names)
 
+    @property
+    def next(self) -> str:
+        """The command that runs it."""
+        return shlex.join(["netsurgery", "train", "run", self.folder])
+
     def to_json(self) -> dict[str, Any]:
         """What `train plan --json` prints; docs/json.md says what is in it."""
         ((data, shape),) = self.net.data.items()
@@ -87,6 +95,7 @@ class PlannedTraining(ShortRepr):
             "held_out": list(self.plan.held_out),
             "drawn": self.drawn,
             "notes": list(self.notes),
+            "next": self.next,
         }
 
     def table(self) -> Table:

@@ -21,7 +21,8 @@ class Training(ShortRepr):
     folder: the plan's. step: how many of `steps` are done. names: of the classes. before, after:
     what the pictures that are held out say of the net at the beginning and now, None without any.
     files: what was written: the net, its weights and their netsurgery.toml once the run is
-    finished. engine: one line about what trained it. notes: what the user should know.
+    finished. engine: one line about what trained it. notes: what the user should know. next: the
+    command that maps a picture, at the scale that was learnt, by a finished net; None before.
 
     >>> import numpy as np
     >>> from netsurgery.training.evaluation import Evaluation
@@ -43,6 +44,7 @@ class Training(ShortRepr):
     files: tuple[str, ...]
     engine: str
     notes: tuple[str, ...] = ()
+    next: str | None = None
 
     @property
     def finished(self) -> bool:
@@ -62,6 +64,7 @@ class Training(ShortRepr):
             "files": list(self.files),
             "engine": self.engine,
             "notes": list(self.notes),
+            "next": self.next,
         }
 
     def _classes(self) -> list[dict[str, Any]]:

@@ -88,6 +88,8 @@ def test_the_folder_has_a_net_that_maps(
     assert f"{whole}: 16 of 16 steps; cells of the held-out pictures right: " in out
     assert "found before" in out
     assert f"wrote {whole}/deploy.prototxt" in out
+    # The pictures were learnt from at their own size, at which the map is then made.
+    assert out.endswith(f"\nnext: cd {whole} && netsurgery classify-map IMAGE --size image\n")
     assert (whole / "model.caffemodel").read_bytes() == before
     held_out = json.loads((whole / "plan.json").read_text())["held_out"]
     assert os.listdir(whole / "loss") == held_out

@@ -1,0 +1,32 @@
+"""The command that comes next, as it is typed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = ["command_in"]
+
+
+def command_in(folder: Path, words: Iterable[str]) -> str:
+    """The command where a folder is the current one, whose netsurgery.toml is then found.
+
+    >>> command_in(Path("a plan"), ["netsurgery", "classify-map", "IMAGE"])
+    "cd 'a plan' && netsurgery classify-map IMAGE"
+    """
+    command = shlex.join(words)
+    if _is_current(folder):
+        return command
+    # cd would take it for an option, or - for the folder before.
+    name = f"./{folder}" if str(folder).startswith("-") else str(folder)
+    return f"cd {shlex.quote(name)} && {command}"
+
+
+def _is_current(folder: Path) -> bool:
+    # All is written by now: a folder that cannot be looked at is named, and that is all.
+    try:
+        return os.path.samefile(folder, os.curdir)
+    except OSError:
+        return False
