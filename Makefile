@@ -127,7 +127,7 @@ lines: $(STAMP)
 
 sweeps: $(STAMP) caffe
 	NETSURGERY_SWEEPS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal \
-	  tests/test_faults.py tests/parity/test_effects.py tests/test_attacks.py
+	  tests/test_attacks.py tests/test_faults.py tests/test_memory_limits.py tests/parity/test_effects.py
 
 # Ray's sockets are in the folder, and their names must be short.
 cluster: $(STAMP)
