@@ -42,24 +42,28 @@ FUZZ_ARGS ?=
 # Tests start the commands thousands of times: let Python keep what it has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test bench bench-gpu bench-huge bench-page bench-jobs train-demo train-nets docs schema reference gallery types-table conformance mutants fuzz torture kills lines sweeps cluster signals attacks check lock audit dist lint types caffe programs clean
+.PHONY: demo test bench bench-gpu bench-huge bench-page bench-jobs train-demo train-nets docs schema reference gallery types-table conformance mutants fuzz torture kills lines sweeps cluster signals attacks check lock audit dist lint types caffe programs collected atheris clean
 
 # setuptools warns of every editable installation.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check
 
-# What the commands need; the rest of .venv is for tests and releases.
-$(RUNTIME): pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
+$(BIN)/python:
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
 	  echo "no working venv module in $(PYTHON); on Debian: apt-get install python3-venv" >&2; \
 	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -q \
 	  && apt-get install -q -y python3-venv && $(PYTHON) -m venv .venv; }
+
+# What the commands need; the rest of .venv is for tests and releases.
+$(RUNTIME): pyproject.toml | $(BIN)/python
 	@echo 'Setting up .venv'
 	@$(PIP) --upgrade pip
 	@$(PIP) -e .
 	@touch $@
 
+# Commands run meanwhile (`make -j`), so netsurgery itself is not installed once more. Python
+# compiles what is imported of all this; compiling the rest takes as long as unpacking it.
 $(STAMP): $(RUNTIME)
-	@$(PIP) -e '.[dev]'
+	@$(PIP) --no-compile 'netsurgery[dev]'
 	@touch $@
 
 # Real Caffe is optional: without it the commands and tests that run it say so.
@@ -71,11 +75,16 @@ demo: $(if $(filter caffe auto,$(ENGINE)),caffe,$(RUNTIME))
 	@NETSURGERY_ENGINE=$(ENGINE) $(BIN)/python examples/demo.py
 
 # Shells, readers of manuals and the browser that tests run; without them those tests say so.
-programs:
+# After .venv, which may want apt-get too.
+programs: | $(BIN)/python
 	@missing=$$(for name in bash fish zsh man mandoc chromium; do command -v $$name >/dev/null || echo $$name; done); \
 	  test -z "$$missing" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -q \
 	  && apt-get install -q -y --no-install-recommends bash fish zsh man-db mandoc chromium; } \
 	  || echo going on without $$missing
+
+# Imports each test file once, so that what pytest makes of it is compiled for all processes.
+collected: $(STAMP)
+	@said=$$($(BIN)/python -m pytest --collect-only -qq) || { echo "$$said"; exit 1; }
 
 test: $(STAMP) caffe programs
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
@@ -100,9 +109,10 @@ conformance: $(STAMP) caffe
 	$(BIN)/python tests/parity/conformance.py 200
 
 # atheris has no wheel for some Pythons; hypothesis alone does then, and says so.
-fuzz: $(STAMP)
-	@$(BIN)/python -c 'import atheris' 2>/dev/null \
-	  || $(PIP) -e '.[fuzz]' || true
+atheris: $(STAMP)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(PIP) 'netsurgery[fuzz]' || true
+
+fuzz: $(STAMP) atheris
 	cd tests && ../$(BIN)/python -m fuzz --seconds $(SECONDS) $(FUZZ_ARGS)
 
 torture: $(STAMP)
@@ -117,7 +127,7 @@ lines: $(STAMP)
 
 sweeps: $(STAMP) caffe
 	NETSURGERY_SWEEPS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal \
-	  tests/test_faults.py tests/parity/test_effects.py tests/test_attacks.py
+	  tests/test_attacks.py tests/test_faults.py tests/test_memory_limits.py tests/parity/test_effects.py
 
 # Ray's sockets are in the folder, and their names must be short.
 cluster: $(STAMP)

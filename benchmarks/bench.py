@@ -48,7 +48,9 @@ def main(words: list[str] | None = None) -> None:
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench", description="Measure netsurgery.")
-    parser.add_argument("--count", type=int, default=5, help="turns a row (more where short)")
+    parser.add_argument(
+        "--count", type=int, default=5, help="turns a row (more where short), 0: as few as can be"
+    )
     parser.add_argument("--small", action="store_true", help="a tiny net: does it run?")
     parser.add_argument("--no-caffe", action="store_true", help="leave real Caffe's rows out")
     parser.add_argument("--folder", type=Path, help="where 3 GB may lie for a while")

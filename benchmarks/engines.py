@@ -22,7 +22,7 @@ _ENGINES = ("embedded", "caffe")
 def main(words: list[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="engines", description=__doc__)
-    parser.add_argument("--count", type=int, default=5, help="turns a command")
+    parser.add_argument("--count", type=int, default=5, help="turns a command, 0: as few as can be")
     parser.add_argument("--small", action="store_true", help="a tiny net: does it run?")
     parser.add_argument("--folder", type=Path, help="where 1 GB may lie for a while")
     asked = parser.parse_args(words)

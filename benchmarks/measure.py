@@ -72,11 +72,11 @@ def run(
 
 
 def alternate(turns: Sequence[Callable[[], Run]], count: int) -> list[Summary]:
-    """A B A B ..., `count` of each after one of each that does not count."""
+    """A B A B ..., `count` of each after one of each that counts only where `count` is 0."""
     runs_of: list[list[Run]] = [[] for _ in turns]
     for number in range(count + 1):
         for place, turn in enumerate(turns):
             result = turn()
-            if number:
+            if number or not count:
                 runs_of[place].append(result)
     return [Summary.of(runs) for runs in runs_of]

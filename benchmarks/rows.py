@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmarks.forwards import ROOT, held
-from benchmarks.materials import MEAN, Materials
+from benchmarks.materials import MEAN, SMALL, Materials
 from benchmarks.measure import Run, Summary, alternate, run
 from benchmarks.table import Row, at_least, at_most, seconds, size
 
@@ -46,7 +46,8 @@ class Bench:
     @cached_property
     def limits(self) -> dict[str, float]:
         """What `benchmarks.limits` measures."""
-        command = [sys.executable, "-m", "benchmarks.limits"]
+        small = ["--small"] if self.materials.scale is SMALL else []
+        command = [sys.executable, "-m", "benchmarks.limits", *small]
         done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
         limits: dict[str, float] = json.loads(done.stdout)
         return limits
@@ -197,7 +198,7 @@ class Bench:
         turns = [self._bare_forwards, lambda: self._maps("--json"), self._drawn_maps]
         if self.caffe is not None:
             turns.append(self._notebook_maps)
-        bare, printed, drawn, *theirs = alternate(turns, max(1, self.count - 2))
+        bare, printed, drawn, *theirs = alternate(turns, max(min(1, self.count), self.count - 2))
         what = (
             f"classify-map of {scale.pictures} pictures of 500x375 at {scale.mapped}x{scale.mapped}"
         )

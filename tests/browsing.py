@@ -117,10 +117,9 @@ class Shown:
     def scores(self) -> list[tuple[str, str]]:
         """The likeliest classes of the cell in hand, as they are shown."""
         self.settled()
-        rows = self.element("#cell-classes .score:visible").all()
-        return [
-            (row.locator("bdi").inner_text(), row.locator(".value").inner_text()) for row in rows
-        ]
+        rows = self.element("#cell-classes .score:visible")
+        names, values = (rows.locator(part).all_inner_texts() for part in ("bdi", ".value"))
+        return list(zip(names, values, strict=True))
 
     def lines(self) -> list[str]:
         """The names in the list of classes."""

@@ -109,12 +109,15 @@ def caffe_python() -> str:
 
 @pytest.fixture(scope="session")
 def live_caffe_engine(caffe_python: str) -> Iterator[Callable[[], PycaffeEngine]]:
-    """Gives the one engine of the run; a new one if a test killed it or closed it."""
+    """Gives the one engine of the run; a new one if a test killed it or closed it.
+
+    It has one thread: OpenBLAS's threads wait for each other busily, and other tests run beside.
+    """
     engines: list[PycaffeEngine] = []
 
     def live() -> PycaffeEngine:
         if not engines or not engines[-1].alive:
-            engines.append(open_engine(EngineOptions(caffe_python=caffe_python, threads=2)))
+            engines.append(open_engine(EngineOptions(caffe_python=caffe_python, threads=1)))
         return engines[-1]
 
     yield live
@@ -131,7 +134,7 @@ def caffe_engine(live_caffe_engine: Callable[[], PycaffeEngine]) -> PycaffeEngin
 @pytest.fixture(scope="session")
 def allowed_caffe(caffe_python: str) -> Iterator[PycaffeEngine]:
     """Real Caffe for nets that read files of a test's own."""
-    options = EngineOptions(caffe_python=caffe_python, threads=2, allow=frozenset({"reads"}))
+    options = EngineOptions(caffe_python=caffe_python, threads=1, allow=frozenset({"reads"}))
     with open_engine(options) as engine:
         yield engine
 
@@ -160,7 +163,7 @@ def run_in_caffe(caffe_python: str) -> Callable[..., str]:
 
     def run(script: str, *arguments: object) -> str:
         command = [caffe_python, "-c", later + script, *map(str, arguments)]
-        env = {**guest_environment(), "OPENBLAS_NUM_THREADS": "2"}
+        env = {**guest_environment(), "OPENBLAS_NUM_THREADS": "1"}
         done = subprocess.run(
             command, cwd="/", env=env, capture_output=True, text=True, timeout=300, check=False
         )

@@ -221,7 +221,8 @@ def killed_on_ray(job: KilledJob, seed: int) -> str:
     moments = sorted(random.sample(range(3, job.count - 3), 3))
     with ray_cluster(3, job.env) as (cluster, client, nodes):
         address = {"RAY_ADDRESS": cluster.address}
-        driver = job.start(*job.plan("--on", client))
+        # Ray keeps the workers of a driver that is gone for so long; its default is 30 s.
+        driver = job.start(*job.plan("--on", client), RAY_CLIENT_RECONNECT_GRACE_PERIOD="1")
         kills = ["worker", "node", "driver"]
         random.shuffle(kills)
         for moment, kill in zip(moments, kills, strict=True):

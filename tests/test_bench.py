@@ -58,6 +58,10 @@ def test_turns_alternate_and_the_first_of_each_does_not_count() -> None:
     assert timings == [Summary(2.0, 7, 1.0, 3.0, 3), Summary(6.0, 7, 4.0, 8.0, 3)]
 
 
+def test_without_a_count_the_first_turns_are_all() -> None:
+    assert alternate([lambda: Run(5.0, 7)], 0) == [Summary(5.0, 7, 5.0, 5.0, 1)]
+
+
 def test_ratios() -> None:
     assert at_least(10, 4.4, 0.2) == ("22 x faster", "at least 10 x", True)
     assert at_least(12, 900, 100, word="less") == ("9 x less", "at least 12 x", False)
@@ -110,7 +114,7 @@ def test_the_documented_table_has_its_place(repo_root: Path) -> None:
 def test_the_whole_benchmark_at_toy_size(repo_root: Path, tmp_path: Path) -> None:
     document = tmp_path / "performance.md"
     document.write_text(f"{BEGIN}\n{END}\n")
-    command = [sys.executable, "-m", "benchmarks.bench", "--small", "--no-caffe", "--count", "1"]
+    command = [sys.executable, "-m", "benchmarks.bench", "--small", "--no-caffe", "--count", "0"]
     done = subprocess.run(
         [*command, "--folder", tmp_path, "--write", document],
         cwd=repo_root,
@@ -126,7 +130,7 @@ def test_the_whole_benchmark_at_toy_size(repo_root: Path, tmp_path: Path) -> Non
 
 
 def test_the_engines_at_toy_size(repo_root: Path, tmp_path: Path, caffe_python: str) -> None:
-    command = [sys.executable, "-m", "benchmarks.engines", "--small", "--count", "1"]
+    command = [sys.executable, "-m", "benchmarks.engines", "--small", "--count", "0"]
     environment = {**os.environ, "NETSURGERY_CAFFE_PYTHON": caffe_python}
     done = subprocess.run(
         [*command, "--folder", tmp_path],

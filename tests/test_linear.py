@@ -3,7 +3,7 @@
 Every line of netsurgery that a command runs is counted, for a net, one of twice the layers and
 one of four times: a line that looks at every layer for every layer is seen at once, however cheap
 it is, and nothing depends on a clock. What C functions go through is timed by `benchmarks.layers`.
-Each command is run on every fifth shape of nets, and each shape has a fifth of the commands;
+Each command is run on every tenth shape of nets, and each shape has a tenth of the commands;
 `make lines` runs all on all.
 """
 
@@ -35,7 +35,7 @@ Tracer: TypeAlias = Callable[[FrameType, str, Any], Any]
 _OURS = f"{os.sep}netsurgery{os.sep}"
 _SIZE = 8
 #: Every how manyth command a shape has.
-_SHARE = int(os.environ.get("NETSURGERY_LINES", "5"))
+_SHARE = int(os.environ.get("NETSURGERY_LINES", "10"))
 #: A line may be run so many times more for what begins only in larger nets.
 _SLACK = 70
 

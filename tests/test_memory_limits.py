@@ -18,6 +18,7 @@ import memory_hogs as hogs
 import pytest
 from attacks.arena import Arena, Done
 from attacks.scripts import find_caffe_python
+from dealt import dealt
 from every_command import COMMANDS, make_good
 from lacking import lacking
 from PIL import Image
@@ -148,8 +149,11 @@ def test_millions_of_empty_blobs_in_every_command(arena: Arena, inputs: Path, li
     assert "hog: the list of its fields needs more than " in done.err
 
 
-@pytest.mark.parametrize("line", ["inspect good.prototxt hog", "upgrade hog -o out.caffemodel"])
-@pytest.mark.parametrize("maker", hogs.WEIGHTS[1:], ids=lambda m: m.__name__)
+#: One has them in memory, and one copies them.
+BY_WEIGHTS = ("inspect good.prototxt hog", "upgrade hog -o out.caffemodel")
+
+
+@pytest.mark.parametrize(("maker", "line"), dealt(hogs.WEIGHTS[1:], BY_WEIGHTS, 2))
 def test_other_weights(arena: Arena, inputs: Path, line: str, maker: Maker) -> None:
     limited(arena, inputs, line, maker, LOWER)
 

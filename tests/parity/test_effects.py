@@ -114,7 +114,7 @@ def words_of(command: str) -> list[list[str]]:
     return [["caffe" if word == "embedded" else word for word in line] for line in lines]
 
 
-TRIED = dealt(ASIDE, COMMANDS, 3)
+TRIED = dealt(ASIDE, COMMANDS, 6)
 
 
 @pytest.mark.parametrize("effect", ASIDE)
