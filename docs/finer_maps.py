@@ -17,7 +17,6 @@ from netsurgery.drawing.scene import Scene
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import counted
 from netsurgery.maps import map_colors
-from netsurgery.maps.cell_places import cell_places
 from netsurgery.maps.map_frame import MapFrame
 from netsurgery.maps.picture_look import PictureLook
 
@@ -47,8 +46,7 @@ def draw() -> Image.Image:
         left, top = _GAP + column * pitch, _GAP + _HEAD
         cells = f"{shape_text(mapped.shape)} cells, one every {counted(stride, 'pixel')}"
         scene.text((left, _GAP), cells, 15)
-        _, tiles = cell_places(mapped, *mapped.shape)
-        frame = MapFrame(mapped, tiles, (left, top, left + _WIDTH, top + height))
+        frame = MapFrame(mapped, (left, top, left + _WIDTH, top + height))
         frame.draw(scene, map_colors.selected(mapped, _DIGITS, look))
     return to_pixels(scene)
 
