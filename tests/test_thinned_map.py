@@ -74,7 +74,7 @@ def test_a_picture_shows_the_cells_kept_and_tells_of_all(monkeypatch: pytest.Mon
     monkeypatch.setattr("netsurgery.maps.thinned_map._CELLS", 400)
     after = drawn(whole)
     assert not any("of the cells" in text for text in before.words)
-    assert sum("drawn of 20 x 20 of the cells" in text for text in after.words) == 1
+    assert sum("drawn of 20x20 of the cells" in text for text in after.words) == 1
     counts = [text for text in before.words if "cells, best" in text or "of 1600 cells" in text]
     assert counts
     assert counts == [text for text in after.words if text in counts]

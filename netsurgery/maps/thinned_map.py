@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING
 
+from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.cell_geometry import Geometry
 
 if TYPE_CHECKING:
@@ -38,8 +40,8 @@ def thinned_map(class_map: ClassMap) -> ClassMap:
 
 def thinned_words(class_map: ClassMap, drawn: ClassMap) -> str:
     """What to say of a picture that shows a map with fewer cells; "" where it shows no fewer."""
-    (rows, columns), (down, across) = class_map.shape, drawn.shape
-    return f"drawn of {down} x {across} of the cells" if down * across < rows * columns else ""
+    fewer = prod(drawn.shape) < prod(class_map.shape)
+    return f"drawn of {shape_text(drawn.shape)} of the cells" if fewer else ""
 
 
 def thinning_step(shape: tuple[int, int]) -> int:
