@@ -71,8 +71,12 @@ class KilledJob:
     def __init__(
         self, folder: Path, count: int, side: int, *, width: int = 0, slowly: float = 0.05
     ) -> None:
-        """side: pixels of the large picture, 0 for none; width: its columns if they are others."""
+        """side: pixels of the large picture, 0 for none; width: its columns if they are others.
+
+        `place` is where the job is to be: a folder below this one, or a URL.
+        """
         self._move_to(folder, slowly)
+        self.place = JOB
         self.temporary.mkdir()
         (folder / "site").mkdir()
         (folder / "site" / "sitecustomize.py").write_text(SITE)
@@ -132,7 +136,7 @@ class KilledJob:
     def plan(self, *words: str) -> list[str]:
         """The words of the command that plans and does the job."""
         outputs = ["--npy", "many/", "--html", "many.html"]
-        return ["classify-map", *self.names, *self.options, *outputs, "--job", JOB, *words]
+        return ["classify-map", *self.names, *self.options, *outputs, "--job", self.place, *words]
 
     def begun(self) -> list[tuple[int, int]]:
         """Process and picture of all pictures, and of all bands, that were begun, in order."""
@@ -171,7 +175,7 @@ class KilledJob:
 
     def check(self, deaths: int) -> None:
         """The outputs are those of one process, and no death cost more than a picture or a band."""
-        merging = ns.open_job(self.folder / JOB)
+        merging = ns.open_job(self.folder / JOB if self.place == JOB else self.place)
         merging.merge(force=True)
         merging.merge(records=self.folder / "many.jsonl")
         for name in ("one.jsonl", "one.html"):

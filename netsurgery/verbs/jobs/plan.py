@@ -20,7 +20,6 @@ from netsurgery.errors import JobError, NetsurgeryError
 from netsurgery.formats.preprocess_values import MeanPicture
 from netsurgery.formats.settings import Settings
 from netsurgery.io.checksum import sha256_of
-from netsurgery.io.files import Outputs
 from netsurgery.io.targets import STDOUT, WrongOutput
 from netsurgery.io.wording import argument
 from netsurgery.maps.box_rules import BoxSearch
@@ -30,6 +29,7 @@ from netsurgery.maps.scales import Scales
 from netsurgery.net.state import NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.classify_map import classify_maps
+from netsurgery.verbs.jobs.store import JobStore
 from netsurgery.verbs.outputs import OUTPUTS, MapView
 from netsurgery.verbs.outputs.files import named_files
 
@@ -216,16 +216,20 @@ def make_plan(
     )
 
 
-def write_plan(plan: JobPlan, path: Path) -> None:
-    """Write plan.json. Raises OutputError."""
-    with Outputs([path]) as outputs:
-        outputs[path].write((json.dumps(plan.to_json(), indent=1) + "\n").encode())
+def write_plan(plan: JobPlan, store: JobStore) -> None:
+    """Write plan.json. Raises OutputError and JobError."""
+    store.write(PLAN, (json.dumps(plan.to_json(), indent=1) + "\n").encode(), new=True)
 
 
-def read_plan(path: Path) -> JobPlan:
-    """The plan in a file. Raises JobError."""
+def read_plan(store: JobStore) -> JobPlan | None:
+    """The plan of a job, None where there is none. Raises JobError."""
+    path = f"{store.name}/{PLAN}"
     try:
-        record = json.loads(path.read_bytes())
+        content = store.read(PLAN)
+    except FileNotFoundError:
+        return None
+    try:
+        record = json.loads(content)
         if record["netsurgery"] != __version__:
             raise JobError(
                 f"{path}: of netsurgery {record['netsurgery']}; this is {__version__}, which may "
@@ -234,13 +238,6 @@ def read_plan(path: Path) -> JobPlan:
         return JobPlan.of_json(record)
     except JobError:
         raise
-    except FileNotFoundError:
-        raise JobError(
-            f"{path.parent}: holds no job (no {PLAN}); {argument('--job DIR')} of classify-map "
-            "plans one"
-        ) from None
-    except OSError as error:
-        raise JobError(f"{path}: {error.strerror}") from error
     except (KeyError, TypeError, ValueError, NetsurgeryError) as error:
         raise JobError(f"{path}: is not a job's plan ({error})") from error
 

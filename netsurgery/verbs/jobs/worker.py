@@ -25,14 +25,15 @@ from netsurgery.errors import JobError, NetsurgeryError, OutputError
 from netsurgery.io.cleanup import Undo, end, step
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import Outputs
-from netsurgery.io.lease import LEASE, Lease
+from netsurgery.io.lease import LEASE
 from netsurgery.io.memory import set_max_memory
 from netsurgery.io.scratch import remove_scratch
 from netsurgery.io.targets import FileSet
 from netsurgery.io.terminal import say
 from netsurgery.io.wording import counted, naming_options
 from netsurgery.verbs.jobs.bands import picture_state
-from netsurgery.verbs.jobs.folder import ERROR, Chunk, JobFolder
+from netsurgery.verbs.jobs.folder import Chunk, JobFolder, Tally, file_name
+from netsurgery.verbs.jobs.store import JobLease
 
 if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
@@ -56,7 +57,7 @@ class JobAssignment:
     run: a name; tries of an earlier run, which somebody stopped, do not count. memory: its budget
     in bytes, None for its machine's. as_command: whether messages name options. on: the engine that
     it hands the work to, "" to do it itself; workers: how many are to do it there. scratch: a
-    folder for that engine's temporary files.
+    folder for temporary files, which its maker removes; "" where the worker is to have its own.
     """
 
     folder: str
@@ -87,8 +88,9 @@ class JobWorker(Closeable):
 
         The current folder becomes the job's.
         """
-        self.folder = JobFolder.open(Path(assignment.folder))
+        self.folder = JobFolder.open(assignment.folder)
         self._run = assignment.run
+        self._scratch = _own_folder(assignment.scratch)
         plan = self.folder.plan
         try:
             os.chdir(plan.folder)
@@ -112,17 +114,30 @@ class JobWorker(Closeable):
 
         Raises what would fail every picture.
         """
-        chunks = self.folder.chunks
+        folder = self.folder
+        is_shared = folder.store.folder is not None
+        # At a URL a look at all of them takes fewer requests than one at each.
+        chunks = folder.chunks if is_shared else Tally(folder).count().open
         start = random.randrange(len(chunks) or 1)  # the workers do not all ask for the same
         chunks = chunks[start:] + chunks[:start]
+        pause = _PATIENCE
         while chunks:
-            chunks = [chunk for chunk in chunks if chunk.left() and not self.do(chunk)]
+            chunks = [chunk for chunk in chunks if not self._is_over(chunk)]
             if chunks:  # others are at them
-                time.sleep(_PATIENCE)
+                time.sleep(pause)
+                pause = max(_PATIENCE, min(2 * pause, folder.store.pause))
 
-    def do(self, chunk: Chunk) -> bool:
-        """Do what is left of a chunk; where another worker has it, bands of its pictures, False."""
-        before = chunk.last_note()
+    def _is_over(self, chunk: Chunk) -> bool:
+        """Whether nothing is left of a chunk, if need be once it is done."""
+        names = chunk.names()
+        return not chunk.left(names) or self.do(chunk, names)
+
+    def do(self, chunk: Chunk, names: list[str] | None = None) -> bool:
+        """Do what is left of a chunk; where another worker has it, bands of its pictures, False.
+
+        names: of what there is of the chunk, if known.
+        """
+        before = chunk.last_note(names)
         with _held(lambda: chunk.take(before)) as lease:
             if lease is not None:
                 for index in chunk.left():
@@ -133,9 +148,12 @@ class JobWorker(Closeable):
                 self._do_bands(chunk, index, bands)
         return False
 
-    def _do_picture(self, chunk: Chunk, index: int, lease: Lease, tries: int) -> None:
+    def _do_picture(self, chunk: Chunk, index: int, lease: JobLease, tries: int) -> None:
         """Do one picture, by its bands if it is large; tries: how often that was begun in vain."""
         note, bands = {"run": self._run, "picture": index}, None
+        if self.folder.store.folder is None:
+            self._do_at_url(chunk, index, lease, tries)
+            return
         if tries >= _TRIES:
             self._fail(chunk, index, _died(tries))
         else:
@@ -150,6 +168,17 @@ class JobWorker(Closeable):
         if index in chunk.left():
             self._do(chunk, index, picture, None if index in self._unfit else bands)
         chunk.bands(index).remove()
+
+    def _do_at_url(self, chunk: Chunk, index: int, lease: JobLease, tries: int) -> None:
+        """`_do_picture` of a job at a URL: no worker but this one has to do with the picture."""
+        if tries >= _TRIES:
+            self._fail(chunk, index, _died(tries))
+            return
+        try:
+            lease.write({"run": self._run, "picture": index, "tries": tries + 1})
+        except OSError as error:
+            raise JobError(f"{self.folder.store.name}: {error.strerror}") from error
+        self._do(chunk, index, self.folder.plan.pictures[index])
 
     def _tries(self, note: Mapping[str, Any], index: int) -> int:
         """How often in this run a worker has begun a picture and died."""
@@ -252,26 +281,35 @@ class JobWorker(Closeable):
 
         plan = self.folder.plan
         name = plan.pictures[index]
-        paths = {kind: [chunk.file(index, plan.suffix(kind))] for kind in plan.kinds}
-        files = MapFiles(paths, FileSet(), force=True, in_parts=True)
-        if bands is not None:
-            from netsurgery.maps.bands import BandStore
+        with chunk.making(index, self._scratch) as place:
+            paths = {
+                kind: [str(place / file_name(index, plan.suffix(kind)))] for kind in plan.kinds
+            }
+            files = MapFiles(paths, FileSet(), force=True, in_parts=True)
+            if bands is not None:
+                from netsurgery.maps.bands import BandStore
 
-            assert bands.plan is not None
-            files.make_store = partial(
-                BandStore, blob=self._mapper.source.blob, plan=bands.plan, files=bands.files
-            )
-        (result,) = MapJob(self._mapper, [(picture, name)], files, plan.view, ExitStack())
-        if isinstance(result.error, OutputError):  # a full disk is not the picture's fault
-            raise result.error
+                assert bands.plan is not None
+                files.make_store = partial(
+                    BandStore, blob=self._mapper.source.blob, plan=bands.plan, files=bands.files
+                )
+            (result,) = MapJob(self._mapper, [(picture, name)], files, plan.view, ExitStack())
+            if isinstance(result.error, OutputError):  # a full disk is not the picture's fault
+                raise result.error
         if result.error is not None:
             self._fail(chunk, index, str(result.error))
 
     def _fail(self, chunk: Chunk, index: int, error: str) -> None:
-        record = {"image": self.folder.plan.pictures[index], "error": error}
-        path = chunk.file(index, ERROR)
-        with Outputs([path], force=True) as outputs:
-            outputs[path].write(f"{json.dumps(record)}\n".encode())
+        chunk.write_error(index, {"image": self.folder.plan.pictures[index], "error": error})
+
+
+def _own_folder(scratch: str) -> Path | None:
+    """A folder of this worker in a folder of its driver, who removes it whoever is killed."""
+    if not scratch:
+        return None
+    folder = Path(scratch, f"worker-{os.getpid()}")
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _died(tries: int) -> str:
@@ -279,7 +317,7 @@ def _died(tries: int) -> str:
 
 
 @contextmanager
-def _held(take: Callable[[], Lease | None]) -> Iterator[Lease | None]:
+def _held(take: Callable[[], JobLease | None]) -> Iterator[JobLease | None]:
     """Take a lease, renew it as long as the context lasts, and give it back; None for none."""
     with step:
         lease = take()
@@ -295,7 +333,7 @@ def _held(take: Callable[[], Lease | None]) -> Iterator[Lease | None]:
 
 
 @contextmanager
-def _renewed(lease: Lease) -> Iterator[None]:
+def _renewed(lease: JobLease) -> Iterator[None]:
     """Renew a lease as long as the context lasts."""
     over = threading.Event()
 
@@ -316,9 +354,7 @@ def _renewed(lease: Lease) -> Iterator[None]:
 def main() -> None:
     """Carry out the assignment on standard input, and exit: 0 done, 1 for an error, on one line."""
     assignment = JobAssignment.of_json(json.loads(sys.stdin.readline()))
-    if assignment.scratch:  # its maker may be killed
-        Undo(lambda: remove_scratch(Path(assignment.scratch)))
-    _thread.start_new_thread(_end_with_driver, ())
+    _thread.start_new_thread(_end_with_driver, (assignment.scratch,))
     try:
         with naming_options() if assignment.as_command else nullcontext():
             if assignment.on:
@@ -334,8 +370,10 @@ def main() -> None:
     end(0)
 
 
-def _end_with_driver() -> None:
+def _end_with_driver(scratch: str) -> None:
     """Wait until the driver closes standard input, or is gone, and end then."""
     while os.read(0, 1):
         continue
+    if scratch:  # whose maker may have been killed
+        Undo(lambda: remove_scratch(Path(scratch)))
     end(130)

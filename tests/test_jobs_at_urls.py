@@ -1,0 +1,239 @@
+"""Jobs at a URL, of an S3 server of this machine: the bytes are those of a job in a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+from killed_jobs import KilledJob
+from s3_server import BUCKET, s3_server
+
+import netsurgery as ns
+from netsurgery.cli import run
+from netsurgery.errors import JobError, OutputError
+from netsurgery.io import url_lease
+from netsurgery.io.lease import LEASE, own_note
+from netsurgery.verbs.jobs.folder import JobFolder, Tally
+from netsurgery.verbs.jobs.store import JobStore, open_store
+
+EMBEDDED = ["--engine", "embedded"]
+
+pytestmark = [
+    # botocore and moto call what Python is about to lose.
+    pytest.mark.filterwarnings("ignore:datetime.datetime.utc:DeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[Any]:
+    """The files of a server, where this process's environment says."""
+    with s3_server() as files:
+        yield files
+
+
+@pytest.fixture
+def url(s3: Any, request: pytest.FixtureRequest) -> str:
+    """Where nothing is yet."""
+    return f"s3://{BUCKET}/{abs(hash(request.node.name))}/maps.job"
+
+
+@pytest.fixture(params=["folder", "file", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> JobStore:
+    """Each kind of store, empty; file is one that is not of objects."""
+    if request.param == "s3":
+        return open_store(str(request.getfixturevalue("url")))
+    return open_store(tmp_path / "job" if request.param == "folder" else f"file://{tmp_path}/job")
+
+
+def test_stores_have_one_contract(store: JobStore, tmp_path: Path) -> None:
+    store.prepare()
+    assert (store.folders("parts"), store.names("parts/00000"), store.tree("parts")) == ([], [], {})
+    with pytest.raises(FileNotFoundError):
+        store.read("plan.json")
+    store.write("plan.json", b"{}", new=True)
+    with pytest.raises((OutputError, JobError)):
+        store.write("plan.json", b"[]", new=True)
+    assert store.read("plan.json") == b"{}"
+    with pytest.raises(OutputError, match="is not empty and holds no job"):
+        store.prepare()
+    lease = store.take("parts/00000/lease", {"picture": 1})
+    assert lease is not None
+    with store.making("parts/00000", ["b.npy", "none.npy", "a.json"], tmp_path) as place:
+        (place / "a.json").write_bytes(b"a")
+        (place / "b.npy").write_bytes(b"bb")
+    store.write("parts/00001/c.json", b"c")
+    store.write("parts/00001/c.json", b"cc")
+    assert sorted(store.folders("parts")) == ["00000", "00001"]
+    assert sorted(store.names("parts/00000")) == ["a.json", "b.npy", "lease"]
+    tree = {name: sorted(names) for name, names in store.tree("parts").items()}
+    assert tree == {"00000": ["a.json", "b.npy", "lease"], "00001": ["c.json"]}
+    with store.fetched("parts/00000", ["a.json", "b.npy"]) as place:
+        assert ((place / "a.json").read_bytes(), (place / "b.npy").read_bytes()) == (b"a", b"bb")
+    with pytest.raises(ZeroDivisionError), store.making("parts/00001", ["d.json"], tmp_path):
+        raise ZeroDivisionError
+    store.remove("parts/00001/c.json")
+    store.remove("parts/00001/c.json")
+    assert store.names("parts/00001") == []
+    lease.end()
+    assert not (tmp_path / "out").exists()
+
+
+def test_leases_have_one_contract(store: JobStore) -> None:
+    store.prepare()
+    name = "parts/00000/lease"
+    assert not store.is_held(name)
+    lease = store.take(name, {"picture": 3})
+    assert lease is not None
+    assert store.take(name, {}) is None
+    assert store.is_held(name)
+    lease.write({"picture": 4})
+    lease.renew()
+    assert store.note(name)["picture"] == 4
+    assert store.note(name)["pid"] == os.getpid()
+    lease.end()
+    lease.end()
+    assert (store.note(name), store.is_held(name)) == ({}, False)
+    # Of a process of this machine that is gone, and of one elsewhere.
+    store.write(name, json.dumps({**own_note({"tries": 2}), "started": "1"}).encode())
+    assert not store.is_held(name)
+    lease = store.take(name, {})
+    assert lease is not None
+    lease.end()
+    store.write(name, b'{"place": "elsewhere", "pid": 1}')
+    assert store.is_held(name)
+    assert store.take(name, {}) is None
+    assert all(not each.endswith(".clock") for each in store.folders(""))
+
+
+def test_a_lease_from_elsewhere_ends_with_its_time(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}")
+    store.write("lease", b'{"place": "elsewhere"}')
+    old = time.time() - LEASE - 1
+    os.utime(tmp_path / "lease", (old, old))
+    assert not store.is_held("lease")
+    assert store.take("lease", {}) is not None
+
+
+def test_a_lease_that_others_took_is_left_to_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(f"file://{tmp_path}")
+    lease = store.take("lease", {})
+    assert lease is not None
+    store.write("lease", b'{"place": "elsewhere"}')
+    monkeypatch.setattr(url_lease, "LEASE", 0.0)  # as if this process had been away
+    for step in (lease.renew, lambda: lease.write({}), lease.end):
+        step()
+        assert store.note("lease") == {"place": "elsewhere"}
+
+
+def test_of_many_who_take_a_lease_at_once_one_has_it(url: str) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(lambda _: open_store(url).take("lease", {}), range(8)))
+    assert sum(lease is not None for lease in taken) == 1
+
+
+def test_a_worker_and_the_driver_are_killed(
+    url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What is resumed has the bytes of one process, a picture that cannot be read among them."""
+    job = KilledJob(tmp_path, 8, 0)
+    job.place = url
+    (tmp_path / job.names[5]).write_bytes(b"no picture")
+    job.one_process()
+    driver = job.start(*job.plan("--workers", "2"), SLOWLY="0.2")
+    job.wait_until_begun(2, driver=driver)
+    job.kill_a_worker()
+    job.wait_until_begun(4, driver=driver)
+    driver.kill()
+    driver.communicate()
+    until = time.monotonic() + 20
+    while os.listdir(job.temporary) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert os.listdir(job.temporary) == []
+    # What nobody finished, or did not put there, is nothing of the job's.
+    left = Tally(JobFolder.open(url)).count().open[-1]
+    for name in (f".{left.first:07d}.json.0123456789ab.netsurgery-tmp", "read.json"):
+        left.store.write(f"{left.folder}/{name}", b'{"image"')
+    left.store.write(f"{left.folder}/{left.first:07d}.npy", b"half")
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(job.temporary))
+        assert run(["job", "resume", url, "--workers", "2"]) == 1
+    out, errors = capsys.readouterr()
+    assert out == f"{url}: 7 of 8 pictures done, 1 failed\n"
+    assert errors.startswith(f"error: {job.names[5]}: ")
+    job.check(deaths=3)
+    status = ns.open_job(url).status().to_json()
+    assert (status["done"], status["failed"], status["workers"]) == (7, 1, [])
+    assert status["errors"][0]["image"] == job.names[5]
+
+
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("s3://bucket/none", "holds no job (no plan.json); --job DIR of classify-map plans one"),
+        ("s3://nobucket/none", "holds no job (no plan.json); --job DIR of classify-map plans one"),
+        ("nonesuch://host/job", "Protocol not known: nonesuch"),
+    ],
+)
+def test_where_no_job_can_be_is_one_line(
+    s3: Any, place: str, error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["job", "status", place]) == 1
+    assert capsys.readouterr().err == f"error: {place}: {error}\n"
+
+
+def test_a_bucket_that_is_not_there_gets_no_job(
+    s3: Any, converted_net: Path, repo_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["classify-map", str(repo_root / "examples/digits_canvas.png"), *EMBEDDED, "-q"]
+    assert run([*words, "--job", "s3://nobucket/maps.job"]) == 1
+    error = "The specified bucket does not exist"
+    assert capsys.readouterr().err.endswith(f": {error}\n")
+
+
+def test_credentials_that_do_not_count_are_one_line(
+    s3: Any, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = os.environ["AWS_ENDPOINT_URL"]
+
+    def check_after(requests: str) -> None:
+        words = Request(f"{server}/moto-api/reset-auth", requests.encode())
+        words.add_header("Content-Type", "text/plain")
+        urlopen(words).close()
+
+    check_after("0")
+    try:
+        assert run(["job", "status", url]) == 1
+    finally:
+        check_after("inf")
+    assert capsys.readouterr().err == f"error: {url}/plan.json: Forbidden\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "place", "error"),
+    [
+        ("fsspec.core", "s3://bucket/job", "fsspec is not installed; `pip install netsurgery[fssp"),
+        ("gcsfs", "gs://bucket/job", "Please install gcsfs to access Google Storage"),
+    ],
+)
+def test_a_library_that_is_missing_is_one_line(
+    module: str, place: str, error: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(JobError, match=re.escape(f"{place}: {error}")):
+        ns.open_job(place)
