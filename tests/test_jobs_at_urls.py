@@ -237,3 +237,35 @@ def test_a_library_that_is_missing_is_one_line(
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(JobError, match=re.escape(f"{place}: {error}")):
         ns.open_job(place)
+
+
+def test_a_machine_without_the_net_has_it_from_the_job(
+    converted_net: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the URL of a file system that is no store of objects; the picture is where it was."""
+    picture = repo_root / "examples/digits_canvas.png"
+    Path("labels.txt").write_text("".join(f"class {number}\n" for number in range(11)))
+    net, model = "digits_deploy_full_conv.prototxt", "digits_full_conv.caffemodel"
+    settings = ns.Settings(net, model, labels="labels.txt")
+    with ns.classify_maps(picture, settings, engine="embedded") as maps:
+        list(maps.to_files({"npy": "one.npy", "html": "one.html"}))
+    url, outputs = f"file://{converted_net}/there/maps.job", {"npy": "a.npy", "html": "a.html"}
+    ns.plan_job(picture, settings, url, outputs=outputs, engine="embedded")
+    os.rename(net, "old.prototxt")
+    Path("labels.txt").write_text("others\n")
+    (converted_net / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(converted_net / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    job = ns.open_job(url)
+    assert job.resume(workers=1).done == 1
+    job.merge()
+    for kind in outputs:
+        assert Path(f"a.{kind}").read_bytes() == Path(f"one.{kind}").read_bytes()
+    assert os.listdir("tmp") == []
+    # What is there is held against the plan.
+    (copy,) = Path("there/maps.job/net").glob("*.txt")
+    copy.write_text("yet others\n")
+    next(Path("there/maps.job/parts").rglob("*.json")).unlink()
+    with pytest.raises(JobError, match=rf"/net/{copy.name}: is not the file that the job was pl"):
+        job.resume(workers=1)
+    assert os.listdir("tmp") == []

@@ -12,7 +12,7 @@ from netsurgery.cli.command import LARGE, WordType, headed, useless
 from netsurgery.cli.files import FolderPathType
 from netsurgery.cli.printing import echo, echo_json_text, echo_labelled
 from netsurgery.cli.progress import Progress
-from netsurgery.io.url_files import as_url
+from netsurgery.io.unreadable import as_url
 from netsurgery.io.wording import counted
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
-import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,28 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from netsurgery.errors import JobError
-from netsurgery.io.unreadable import url_in
 
-__all__ = ["UrlFolder", "as_url", "url_name"]
-
-#: A URL's beginning, also of one in another: filecache::s3://.
-_SCHEME = re.compile(r"(?i)(?:[a-z][a-z0-9+.-]*::)*[a-z][a-z0-9+.-]*://")
+__all__ = ["UrlFolder", "url_name"]
 
 #: Protocols of object stores, whose files appear whole: others have files written elsewhere first.
 _STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "ocilake", "oss"}
 
 #: What is left of a message where a library's has several lines.
 _MOST_OF_MESSAGE = 300
-
-
-def as_url(path: str | os.PathLike[str]) -> str:
-    """A path that is a URL, as text; "" for any other.
-
-    >>> as_url("s3://bucket/maps.job"), as_url("maps.job")
-    ('s3://bucket/maps.job', '')
-    """
-    text = os.fspath(path)
-    return text if _SCHEME.match(text) else url_in(text)
 
 
 def url_name(url: str) -> str:

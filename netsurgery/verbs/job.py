@@ -19,13 +19,14 @@ from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.job_result import Job
 from netsurgery.verbs.jobs.folder import JobFolder
+from netsurgery.verbs.jobs.net_files import send_files
 from netsurgery.verbs.jobs.plan import (
     JobPlan,
     make_plan,
     places_of,
     write_plan,
 )
-from netsurgery.verbs.jobs.store import JobStore, open_store
+from netsurgery.verbs.jobs.store import JobStore, UrlStore, open_store
 from netsurgery.verbs.outputs import MapView
 
 __all__ = ["open_job", "plan_job"]
@@ -105,6 +106,8 @@ def _placed(plan: JobPlan, store: JobStore) -> JobFolder:
             )
         return earlier
     store.prepare()
+    if isinstance(store, UrlStore):  # before the plan, which says that they are there
+        send_files(plan, store)
     write_plan(plan, store)
     return JobFolder(store, plan)
 

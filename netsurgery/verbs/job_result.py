@@ -22,8 +22,10 @@ from netsurgery.io.wording import argument, counted, names_options
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.jobs.crew import run_crew
 from netsurgery.verbs.jobs.folder import JobFolder, Tally
+from netsurgery.verbs.jobs.net_files import with_files
 from netsurgery.verbs.jobs.plan import RECORD, places_of
-from netsurgery.verbs.jobs.worker import JobAssignment
+from netsurgery.verbs.jobs.store import UrlStore
+from netsurgery.verbs.jobs.worker import JobAssignment, net_folder
 from netsurgery.verbs.outputs import OUTPUTS
 from netsurgery.verbs.outputs.files import MapFiles
 
@@ -223,8 +225,11 @@ class Job(ShortRepr):
         run = os.urandom(8).hex()
         folder, scratch = self._folder.store.address, ""
         command = names_options()
-        if on is not None or self._folder.store.folder is None:
+        store = self._folder.store
+        if on is not None or isinstance(store, UrlStore):
             scratch = str(stack.enter_context(scratch_folder()))
+        if on is None and isinstance(store, UrlStore):  # once, for all workers
+            with_files(self._plan, store, net_folder(scratch))
         if on is not None:
             return [JobAssignment(folder, options, run, None, command, on, workers, scratch)]
         cores = len(os.sched_getaffinity(0))

@@ -21,7 +21,8 @@ from netsurgery.io.files import Outputs
 from netsurgery.io.folders import make_folder
 from netsurgery.io.lease import Lease, is_held, read_lease
 from netsurgery.io.scratch import scratch_folder
-from netsurgery.io.url_files import UrlFolder, as_url
+from netsurgery.io.unreadable import as_url
+from netsurgery.io.url_files import UrlFolder
 from netsurgery.io.url_lease import UrlLease, is_url_held, read_url_lease
 
 __all__ = ["FolderStore", "JobLease", "JobStore", "UrlStore", "open_store"]
@@ -233,6 +234,16 @@ class UrlStore(JobStore):
         with self._named(name):
             self._files.remove(name)
 
+    def send(self, file: str, name: str) -> None:
+        """Have a copy of a file of this machine."""
+        with self._named(name):
+            self._files.put(file, name)
+
+    def fetch(self, name: str, folder: Path) -> None:
+        """Make a copy of a file in a folder of this machine, under the last part of its name."""
+        with self._named(name):
+            self._files.fetch([name], folder)
+
     @contextmanager
     def making(
         self, folder: str, names: Sequence[str], scratch: Path | None = None
@@ -242,8 +253,7 @@ class UrlStore(JobStore):
             for name in names:
                 file = place / name
                 if file.exists():
-                    with self._named(f"{folder}/{name}"):
-                        self._files.put(str(file), f"{folder}/{name}")
+                    self.send(str(file), f"{folder}/{name}")
 
     @contextmanager
     def fetched(self, folder: str, names: Sequence[str]) -> Iterator[Path]:

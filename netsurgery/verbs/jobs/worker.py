@@ -27,13 +27,15 @@ from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import Outputs
 from netsurgery.io.lease import LEASE
 from netsurgery.io.memory import set_max_memory
-from netsurgery.io.scratch import remove_scratch
+from netsurgery.io.scratch import remove_scratch, scratch_folder
 from netsurgery.io.targets import FileSet
 from netsurgery.io.terminal import say
 from netsurgery.io.wording import counted, naming_options
 from netsurgery.verbs.jobs.bands import picture_state
 from netsurgery.verbs.jobs.folder import Chunk, JobFolder, Tally, file_name
-from netsurgery.verbs.jobs.store import JobLease
+from netsurgery.verbs.jobs.net_files import with_files
+from netsurgery.verbs.jobs.plan import JobPlan
+from netsurgery.verbs.jobs.store import JobLease, UrlStore
 
 if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from netsurgery.maps.mapper import Mapper
     from netsurgery.verbs.jobs.bands import BandFolder
 
-__all__ = ["JobAssignment", "JobWorker", "main"]
+__all__ = ["JobAssignment", "JobWorker", "main", "net_folder"]
 
 #: How often a picture, or a band of it, is tried at whose worker died.
 _TRIES = 3
@@ -90,24 +92,28 @@ class JobWorker(Closeable):
         """
         self.folder = JobFolder.open(assignment.folder)
         self._run = assignment.run
-        self._scratch = _own_folder(assignment.scratch)
-        plan = self.folder.plan
-        try:
-            os.chdir(plan.folder)
-        except OSError as error:
-            raise JobError(
-                f"{plan.folder}: {error.strerror}; the folder that the job was planned in has to "
-                "be there on every machine"
-            ) from error
-        set_max_memory(assignment.memory)
-        plan.check_files()
-        self._mapper: Mapper = plan.open_mapper(assignment.engine)
+        plan, store = self.folder.plan, self.folder.store
+        with ExitStack() as stack:
+            #: Where outputs are made that then go to a URL.
+            self._scratch = None
+            if isinstance(store, UrlStore):
+                scratch = assignment.scratch or str(stack.enter_context(scratch_folder()))
+                self._scratch = _own_folder(scratch)
+            _enter(plan)
+            set_max_memory(assignment.memory)
+            if isinstance(store, UrlStore):
+                plan = with_files(plan, store, net_folder(scratch))
+                self.folder = JobFolder(store, plan)
+            else:
+                plan.check_files()
+            self._mapper: Mapper = stack.enter_context(plan.open_mapper(assignment.engine))
+            self._open = stack.pop_all()
         #: Pictures whose bands would have other bits with this worker's threads, or memory.
         self._unfit: set[int] = set()
 
     def close(self) -> None:
-        """Release the net."""
-        self._mapper.close()
+        """Release the net, and remove what was made elsewhere."""
+        self._open.close()
 
     def do_all(self) -> None:
         """Take chunks until all pictures are over, those of others too.
@@ -303,10 +309,24 @@ class JobWorker(Closeable):
         chunk.write_error(index, {"image": self.folder.plan.pictures[index], "error": error})
 
 
-def _own_folder(scratch: str) -> Path | None:
+def net_folder(scratch: str) -> Path:
+    """The folder in a folder for temporary files that has files of the net."""
+    return Path(scratch, "net")
+
+
+def _enter(plan: JobPlan) -> None:
+    """Have names count from where they counted. Raises JobError."""
+    try:
+        os.chdir(plan.folder)
+    except OSError as error:
+        raise JobError(
+            f"{plan.folder}: {error.strerror}; the folder that the job was planned in has to "
+            "be there on every machine"
+        ) from error
+
+
+def _own_folder(scratch: str) -> Path:
     """A folder of this worker in a folder of its driver, who removes it whoever is killed."""
-    if not scratch:
-        return None
     folder = Path(scratch, f"worker-{os.getpid()}")
     folder.mkdir(exist_ok=True)
     return folder
