@@ -22,6 +22,7 @@ from netsurgery.cli import run
 from netsurgery.errors import JobError, OutputError
 from netsurgery.io import url_lease
 from netsurgery.io.lease import LEASE, own_note
+from netsurgery.io.url_files import UrlFolder
 from netsurgery.verbs.jobs.folder import JobFolder, Tally
 from netsurgery.verbs.jobs.store import JobStore, open_store
 
@@ -269,3 +270,37 @@ def test_a_machine_without_the_net_has_it_from_the_job(
     with pytest.raises(JobError, match=rf"/net/{copy.name}: is not the file that the job was pl"):
         job.resume(workers=1)
     assert os.listdir("tmp") == []
+
+
+def test_pictures_at_urls(
+    s3: Any, url: str, converted_net: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine that has neither pictures nor net, nor the folder that it was planned in."""
+    pictures = [f"{url}/../a.png", f"{url}/../b.png", f"{url}/../none.png"]
+    pictures = [os.path.normpath(name).replace("s3:/", "s3://") for name in pictures]
+    files, canvas = UrlFolder(pictures[0].rpartition("/")[0]), repo_root / "examples"
+    files.put(str(canvas / "digits_canvas.png"), "a.png")
+    files.write("b.png", b"no picture")
+    settings = ns.read_settings("netsurgery.toml")
+    with ns.classify_maps(canvas / "digits_canvas.png", settings, engine="embedded") as maps:
+        list(maps.to_files({"npy": "one.npy"}))
+    ns.plan_job(pictures, settings, url, outputs={"npy": "maps/"}, engine="embedded")
+    monkeypatch.chdir(repo_root)
+    converted_net.rename(converted_net.with_name("elsewhere"))
+    there = converted_net.with_name("elsewhere")
+    (there / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(there / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    job = ns.open_job(url)
+    status = job.resume(workers=1)
+    assert [each["error"] for each in status.errors] == [
+        f"{pictures[1]}: not a picture of a kind that can be read (JPEG, PNG, PPM, BMP, GIF, TIFF, "
+        "WebP)",
+        f"{pictures[2]}: The specified key does not exist.",
+    ]
+    merged = job.merge({"npy": f"{there}/maps/"}, records=there / "all.jsonl")
+    assert merged.written == (f"{there}/maps/a.npy", f"{there}/all.jsonl")
+    assert (there / "maps/a.npy").read_bytes() == (there / "one.npy").read_bytes()
+    records = [json.loads(line) for line in (there / "all.jsonl").read_text().splitlines()]
+    assert [record["image"] for record in records] == pictures
+    assert os.listdir(there / "tmp") == []

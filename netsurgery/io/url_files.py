@@ -18,22 +18,33 @@ from typing import Any
 
 from netsurgery.errors import JobError
 
-__all__ = ["UrlFolder", "url_name"]
+__all__ = ["UrlFolder", "fetch_url"]
 
 #: Protocols of object stores, whose files appear whole: others have files written elsewhere first.
 _STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "ocilake", "oss"}
 
 #: What is left of a message where a library's has several lines.
 _MOST_OF_MESSAGE = 300
+#: What is left of a file's name, from its end.
+_MOST_OF_NAME = 200
 
 
-def url_name(url: str) -> str:
-    """The last part of a URL's path, without what a query adds.
+@contextmanager
+def fetch_url(url: str, folder: Path) -> Iterator[Path]:
+    """A copy of what is at a URL, in a folder, for as long as the context lasts.
 
-    >>> url_name("s3://bucket/pictures/a.jpg")
-    'a.jpg'
+    Its name is the last part of the URL's path. Raises JobError where the library that the URL
+    needs is not installed, and OSError.
     """
-    return posixpath.basename(url.partition("?")[0].rstrip("/"))
+    fs, path, _ = _file_system(url)
+    base = posixpath.basename(url.partition("?")[0].rstrip("/"))
+    file = folder / base[-_MOST_OF_NAME:]
+    try:
+        with _told(url):
+            fs.get_file(path, str(file))
+        yield file
+    finally:
+        file.unlink(missing_ok=True)
 
 
 class UrlFolder:

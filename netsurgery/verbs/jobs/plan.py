@@ -21,6 +21,7 @@ from netsurgery.formats.preprocess_values import MeanPicture
 from netsurgery.formats.settings import Settings
 from netsurgery.io.checksum import sha256_of
 from netsurgery.io.targets import STDOUT, WrongOutput
+from netsurgery.io.unreadable import as_url
 from netsurgery.io.wording import argument
 from netsurgery.maps.box_rules import BoxSearch
 from netsurgery.maps.picture_look import PictureLook
@@ -87,6 +88,11 @@ class JobPlan:
         if output.is_one_file or not output.suffix:  # a part of it is no file of its own kind
             return f".{kind}"
         return self.view.suffix if kind == "picture" else output.suffix
+
+    @property
+    def is_all_at_urls(self) -> bool:
+        """Whether no picture is a file of some machine."""
+        return all(as_url(name) for name in self.pictures)
 
     def check_files(self) -> None:
         """Raise JobError where a file is not what it was when the job was planned."""

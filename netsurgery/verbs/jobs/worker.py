@@ -21,7 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.errors import JobError, NetsurgeryError, OutputError
+from netsurgery.errors import (
+    ImageError,
+    JobError,
+    MemoryLimitError,
+    NetsurgeryError,
+    OutputError,
+)
 from netsurgery.io.cleanup import Undo, end, step
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import Outputs
@@ -30,6 +36,8 @@ from netsurgery.io.memory import set_max_memory
 from netsurgery.io.scratch import remove_scratch, scratch_folder
 from netsurgery.io.targets import FileSet
 from netsurgery.io.terminal import say
+from netsurgery.io.unreadable import as_url
+from netsurgery.io.url_files import fetch_url
 from netsurgery.io.wording import counted, naming_options
 from netsurgery.verbs.jobs.bands import picture_state
 from netsurgery.verbs.jobs.folder import Chunk, JobFolder, Tally, file_name
@@ -40,6 +48,7 @@ from netsurgery.verbs.jobs.store import JobLease, UrlStore
 if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.bands import BandRunner
+    from netsurgery.maps.image import Picture
     from netsurgery.maps.mapper import Mapper
     from netsurgery.verbs.jobs.bands import BandFolder
 
@@ -95,11 +104,11 @@ class JobWorker(Closeable):
         plan, store = self.folder.plan, self.folder.store
         with ExitStack() as stack:
             #: Where outputs are made that then go to a URL.
-            self._scratch = None
+            self._scratch: Path | None = None
             if isinstance(store, UrlStore):
                 scratch = assignment.scratch or str(stack.enter_context(scratch_folder()))
                 self._scratch = _own_folder(scratch)
-            _enter(plan)
+            _enter(plan, self._scratch is not None and plan.is_all_at_urls)
             set_max_memory(assignment.memory)
             if isinstance(store, UrlStore):
                 plan = with_files(plan, store, net_folder(scratch))
@@ -108,6 +117,8 @@ class JobWorker(Closeable):
                 plan.check_files()
             self._mapper: Mapper = stack.enter_context(plan.open_mapper(assignment.engine))
             self._open = stack.pop_all()
+        #: Copies of pictures at URLs -> the URLs.
+        self._copies: dict[str, str] = {}
         #: Pictures whose bands would have other bits with this worker's threads, or memory.
         self._unfit: set[int] = set()
 
@@ -184,7 +195,36 @@ class JobWorker(Closeable):
             lease.write({"run": self._run, "picture": index, "tries": tries + 1})
         except OSError as error:
             raise JobError(f"{self.folder.store.name}: {error.strerror}") from error
-        self._do(chunk, index, self.folder.plan.pictures[index])
+        name = self.folder.plan.pictures[index]
+        if not as_url(name):
+            self._do(chunk, index, name)
+            return
+        try:
+            with self._fetched(name) as picture:
+                self._do(chunk, index, picture)
+        except (ImageError, MemoryLimitError) as error:
+            self._fail(chunk, index, str(error))
+        finally:
+            self._copies.clear()
+
+    @contextmanager
+    def _fetched(self, url: str) -> Iterator[Picture]:
+        """A picture at a URL, of which there is a copy meanwhile. Raises ImageError."""
+        from netsurgery.maps.image import out_of_memory_named, renamed
+        from netsurgery.maps.large_file import open_picture
+
+        assert self._scratch is not None
+        with ExitStack() as stack:
+            try:
+                folder = self._scratch / "pictures"
+                folder.mkdir(exist_ok=True)
+                copy = str(stack.enter_context(fetch_url(url, folder)))
+            except OSError as error:
+                raise ImageError(f"{url}: {error.strerror}") from error
+            self._copies[copy] = url
+            with out_of_memory_named(url):
+                picture = open_picture(copy)
+            yield renamed(picture, url)
 
     def _tries(self, note: Mapping[str, Any], index: int) -> int:
         """How often in this run a worker has begun a picture and died."""
@@ -306,6 +346,8 @@ class JobWorker(Closeable):
             self._fail(chunk, index, str(result.error))
 
     def _fail(self, chunk: Chunk, index: int, error: str) -> None:
+        for copy, url in self._copies.items():
+            error = error.replace(copy, url)
         chunk.write_error(index, {"image": self.folder.plan.pictures[index], "error": error})
 
 
@@ -314,11 +356,13 @@ def net_folder(scratch: str) -> Path:
     return Path(scratch, "net")
 
 
-def _enter(plan: JobPlan) -> None:
-    """Have names count from where they counted. Raises JobError."""
+def _enter(plan: JobPlan, is_at_urls: bool) -> None:
+    """Have names count from where they counted. Raises JobError unless all is at URLs."""
     try:
         os.chdir(plan.folder)
     except OSError as error:
+        if is_at_urls:
+            return
         raise JobError(
             f"{plan.folder}: {error.strerror}; the folder that the job was planned in has to "
             "be there on every machine"
