@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,15 @@ from s3_server import BUCKET, s3_server
 
 import netsurgery as ns
 from netsurgery.cli import run
+from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import JobError, OutputError
 from netsurgery.io import url_lease
 from netsurgery.io.lease import LEASE, own_note
 from netsurgery.io.url_files import UrlFolder
+from netsurgery.verbs.jobs import plan as plan_module
 from netsurgery.verbs.jobs.folder import JobFolder, Tally
 from netsurgery.verbs.jobs.store import JobStore, open_store
+from netsurgery.verbs.jobs.worker import JobAssignment, JobWorker
 
 EMBEDDED = ["--engine", "embedded"]
 
@@ -304,3 +309,44 @@ def test_pictures_at_urls(
     records = [json.loads(line) for line in (there / "all.jsonl").read_text().splitlines()]
     assert [record["image"] for record in records] == pictures
     assert os.listdir(there / "tmp") == []
+
+
+def test_a_picture_takes_few_requests(
+    url: str,
+    converted_net: Path,
+    repo_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Of a worker that is alone, with 4 pictures in two chunks and an output beside the record."""
+    monkeypatch.setattr(plan_module, "_CHUNKS", 2)
+    pictures = [
+        shutil.copy(repo_root / "examples/digits_canvas.png", f"{name}.png") for name in "abcd"
+    ]
+    engine = EngineOptions("embedded", threads=1)
+    settings = ns.read_settings("netsurgery.toml")
+    job = ns.plan_job(pictures, settings, url, outputs={"npy": "maps/"}, engine=engine)
+    with caplog.at_level("INFO", "werkzeug"):
+        with JobWorker(JobAssignment(url, engine, "run", None, True)) as worker:
+            caplog.clear()
+            worker.do_all()
+            requests = Counter(_request(each) for each in caplog.messages)
+            caplog.clear()
+        assert job.status().done == 4
+        status = Counter(_request(each) for each in caplog.messages)
+        caplog.clear()
+        job.merge()
+        merge = Counter(_request(each) for each in caplog.messages)
+    first_look, chunks, outputs = 2, 2, 2
+    assert requests == {
+        "list": first_look + 2 * chunks, "PUT": chunks + 4 * (1 + outputs), "DELETE": chunks,
+    }  # fmt: skip
+    assert status == {"list": 2}
+    assert merge == {"list": 3, "GET": 4}
+
+
+def _request(line: str) -> str:
+    """What the server was asked, by a line of its log."""
+    method = re.search(r"(GET|HEAD|PUT|DELETE) ", line)
+    assert method is not None
+    return "list" if "?list-type" in line else method[1]

@@ -39,7 +39,7 @@ def command() -> None:
     """
 
 
-_job = click.argument("job", metavar="DIR", type=JOB)
+_job = click.argument("job", metavar="DIR|URL", type=JOB)
 
 
 @command.command()
@@ -84,6 +84,7 @@ def resume(
 
     The same may run on several machines that share the folder, and the folder that the job was
     planned in, under the same paths: no picture is done twice, but those of a worker that died.
+    With a job at a URL they need the pictures alone, or nothing where those are at URLs too.
 
     \b
     Example:

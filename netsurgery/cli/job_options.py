@@ -75,9 +75,10 @@ def job_options(command: F) -> F:
     job = click.option(
         "--job",
         type=JOB,
-        metavar="DIR",
-        help="Do it as a job: a folder, or a URL (s3://...), that keeps what is done, for many "
-        "workers and machines, and for `netsurgery job` to go on with.",
+        metavar="DIR|URL",
+        help="Do it as a job: a folder that keeps what is done, for many workers and machines, and "
+        "for `netsurgery job` to go on with; or a URL, as s3://BUCKET/NAME (with "
+        "netsurgery[fsspec]).",
     )
     for_jobs = useless("without --job", lambda values: values["job"] is None)
 

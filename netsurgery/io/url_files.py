@@ -38,7 +38,7 @@ def fetch_url(url: str, folder: Path) -> Iterator[Path]:
     """
     fs, path, _ = _file_system(url)
     base = posixpath.basename(url.partition("?")[0].rstrip("/"))
-    file = folder / base[-_MOST_OF_NAME:]
+    file = folder / (base[-_MOST_OF_NAME:] if base.strip(".") else "file")
     try:
         with _told(url):
             fs.get_file(path, str(file))

@@ -54,14 +54,16 @@ def plan_job(
 ) -> Job:
     """The job of mapping pictures, in a folder: made, or gone on with where it is the same.
 
-    images: paths. outputs, view, force: as in `ClassMaps.to_files`; where the outputs are to go,
-    which `Job.merge` has done. settings, size, stride, scales, boxes, box_scales, blob,
-    drop_labels, preprocess, engine, state: as in `classify_maps`. Nothing is mapped yet:
-    `Job.resume` does that. What the engine is allowed to do, and where it is, is not in the plan:
+    images: paths; for a job at a URL also URLs, which the workers fetch. folder: a path, or as text
+    a URL of any file system that fsspec knows. outputs, view, force: as in `ClassMaps.to_files`;
+    where the outputs are to go, which `Job.merge` has done. settings, size, stride, scales, boxes,
+    box_scales, blob, drop_labels, preprocess, engine, state: as in `classify_maps`. Nothing is
+    mapped yet: `Job.resume` does that. What the engine is allowed to do, and where it is, is not in the plan:
     each `resume` is given it.
 
     Whatever can be refused is, before anything is written. Raises what `classify_maps` and
-    `to_files` raise, and JobError for a folder that holds another job.
+    `to_files` raise, and JobError for a folder that holds another job, or a URL that cannot be
+    reached.
 
     >>> import netsurgery as ns
     >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
@@ -115,6 +117,8 @@ def _placed(plan: JobPlan, store: JobStore) -> JobFolder:
 @checks_arguments()
 def open_job(folder: AnyPath) -> Job:
     """The job in a folder, as `plan_job` made it, on this machine or another. Raises JobError.
+
+    folder: a path, or as text a URL.
 
     >>> import netsurgery as ns
     >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")

@@ -6,6 +6,7 @@ URL/net/SHA256.caffemodel   a file of the plan, by its checksum
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from netsurgery.verbs.jobs.store import UrlStore
 __all__ = ["send_files", "with_files"]
 
 _NET = "net"
+#: Of SHA-256; a plan may be a stranger's.
+_CHECKSUM = re.compile("[0-9a-f]{64}")
 
 
 def send_files(plan: JobPlan, store: UrlStore) -> None:
@@ -80,5 +83,7 @@ def _has(path: Path, checksum: str) -> bool:
 
 
 def _copy_name(name: str, checksum: str) -> str:
-    """The ending says what kind of file it is."""
+    """The ending says what kind of file it is. Raises JobError for what is no checksum."""
+    if not _CHECKSUM.fullmatch(checksum):
+        raise JobError(f"{name}: the job's plan has no checksum of it; plan another job")
     return checksum + Path(name).suffix
