@@ -58,8 +58,8 @@ def plan_job(
     a URL of any file system that fsspec knows. outputs, view, force: as in `ClassMaps.to_files`;
     where the outputs are to go, which `Job.merge` has done. settings, size, stride, scales, boxes,
     box_scales, blob, drop_labels, preprocess, engine, state: as in `classify_maps`. Nothing is
-    mapped yet: `Job.resume` does that. What the engine is allowed to do, and where it is, is not in the plan:
-    each `resume` is given it.
+    mapped yet: `Job.resume` does that. What the engine is allowed to do, and where it is, is not in
+    the plan: each `resume` is given it.
 
     Whatever can be refused is, before anything is written. Raises what `classify_maps` and
     `to_files` raise, and JobError for a folder that holds another job, or a URL that cannot be
