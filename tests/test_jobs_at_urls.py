@@ -293,9 +293,9 @@ def test_pictures_at_urls(
     ns.plan_job(pictures, settings, url, outputs={"npy": "maps/"}, engine="embedded")
     monkeypatch.chdir(repo_root)
     converted_net.rename(converted_net.with_name("elsewhere"))
-    there = converted_net.with_name("elsewhere")
-    (there / "tmp").mkdir()
-    monkeypatch.setenv("TMPDIR", str(there / "tmp"))
+    moved = converted_net.with_name("elsewhere")
+    (moved / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(moved / "tmp"))
     monkeypatch.setattr(tempfile, "tempdir", None)
     job = ns.open_job(url)
     status = job.resume(workers=1)
@@ -304,12 +304,12 @@ def test_pictures_at_urls(
         "WebP)",
         f"{pictures[2]}: The specified key does not exist.",
     ]
-    merged = job.merge({"npy": f"{there}/maps/"}, records=there / "all.jsonl")
-    assert merged.written == (f"{there}/maps/a.npy", f"{there}/all.jsonl")
-    assert (there / "maps/a.npy").read_bytes() == (there / "one.npy").read_bytes()
-    records = [json.loads(line) for line in (there / "all.jsonl").read_text().splitlines()]
+    merged = job.merge({"npy": f"{moved}/maps/"}, records=moved / "all.jsonl")
+    assert merged.written == (f"{moved}/maps/a.npy", f"{moved}/all.jsonl")
+    assert (moved / "maps/a.npy").read_bytes() == (moved / "one.npy").read_bytes()
+    records = [json.loads(line) for line in (moved / "all.jsonl").read_text().splitlines()]
     assert [record["image"] for record in records] == pictures
-    assert os.listdir(there / "tmp") == []
+    assert os.listdir(moved / "tmp") == []
 
 
 def test_a_picture_takes_few_requests(

@@ -39,7 +39,7 @@ def command() -> None:
     """
 
 
-_job = click.argument("job", metavar="DIR|URL", type=JOB)
+_job = click.argument("job", metavar="DIR", type=JOB)
 
 
 @command.command()

@@ -40,7 +40,7 @@ def fetch_url(url: str, folder: Path) -> Iterator[Path]:
     base = posixpath.basename(url.partition("?")[0].rstrip("/"))
     file = folder / (base[-_MOST_OF_NAME:] if base.strip(".") else "file")
     try:
-        with _told(url):
+        with _one_error(url):
             fs.get_file(path, str(file))
         yield file
     finally:
@@ -57,7 +57,7 @@ class UrlFolder:
 
     def files(self, folder: str) -> list[str]:
         """The names of all files below a folder, relative to it; [] where there is none."""
-        with _told(f"{self.url}/{folder}"):
+        with _one_error(f"{self.url}/{folder}"):
             self._fs.invalidate_cache()
             path = self._path(folder)
             if self._is_store:  # where there are none, a `find` of the folder asks three times
@@ -67,7 +67,7 @@ class UrlFolder:
 
     def entries(self, folder: str) -> list[str]:
         """The names of what is in a folder, files and folders; [] where there is none."""
-        with _told(f"{self.url}/{folder}"):
+        with _one_error(f"{self.url}/{folder}"):
             self._fs.invalidate_cache()
             try:
                 listed = self._fs.ls(self._path(folder), detail=False)
@@ -82,25 +82,25 @@ class UrlFolder:
 
     def read(self, name: str) -> bytes:
         """A file's bytes. Raises FileNotFoundError where there is none."""
-        with _told(f"{self.url}/{name}"):
+        with _one_error(f"{self.url}/{name}"):
             self._fs.invalidate_cache()
             return bytes(self._fs.cat_file(self._path(name)))
 
     def fetch(self, names: Sequence[str], folder: Path) -> None:
         """Have copies of files in a folder of this machine, under the last parts of their names."""
         copies = [str(folder / posixpath.basename(name)) for name in names]
-        with _told(self.url if len(names) != 1 else f"{self.url}/{names[0]}"):
+        with _one_error(self.url if len(names) != 1 else f"{self.url}/{names[0]}"):
             self._fs.invalidate_cache()
             self._fs.get([self._path(name) for name in names], copies)
 
     def write(self, name: str, content: bytes) -> None:
         """Make a file, or replace it, whole."""
-        with _told(f"{self.url}/{name}"), self._whole(name) as path:
+        with _one_error(f"{self.url}/{name}"), self._whole(name) as path:
             self._fs.pipe_file(path, content)
 
     def put(self, file: str, name: str) -> None:
         """Make a file, or replace it, of one of this machine."""
-        with _told(f"{self.url}/{name}"), self._whole(name) as path:
+        with _one_error(f"{self.url}/{name}"), self._whole(name) as path:
             self._fs.put_file(file, path)
 
     def create(self, name: str, content: bytes) -> None:
@@ -109,13 +109,13 @@ class UrlFolder:
         Of two who do so at the same time one alone succeeds where the store has a condition for it,
         as S3's and Google's; elsewhere both may.
         """
-        with _told(f"{self.url}/{name}"):
+        with _one_error(f"{self.url}/{name}"):
             self._make_folder(name)
             self._fs.pipe_file(self._path(name), content, mode="create")
 
     def remove(self, name: str) -> None:
         """Remove a file; none is none."""
-        with _told(f"{self.url}/{name}"), suppress(FileNotFoundError):
+        with _one_error(f"{self.url}/{name}"), suppress(FileNotFoundError):
             self._fs.rm_file(self._path(name))
 
     def age(self, name: str) -> float:
@@ -137,7 +137,7 @@ class UrlFolder:
             self.remove(name)
 
     def _written(self, name: str) -> float:
-        with _told(f"{self.url}/{name}"):
+        with _one_error(f"{self.url}/{name}"):
             self._fs.invalidate_cache()
             moment = self._fs.modified(self._path(name))
             if moment.tzinfo is None:
@@ -191,7 +191,7 @@ def _file_system(url: str) -> tuple[Any, str, bool]:
 
 
 @contextmanager
-def _told(url: str) -> Iterator[None]:
+def _one_error(url: str) -> Iterator[None]:
     """Raise an OSError whose `strerror` is one line, and whose file is the URL."""
     try:
         yield

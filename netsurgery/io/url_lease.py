@@ -67,9 +67,9 @@ class UrlLease:
     def _is_own(self) -> bool:
         """Whether nobody has taken it; before half of its time is over, nobody can have."""
         if self._has_it and time.monotonic() - self._written > LEASE / 2:
-            found = read_url_lease(self._folder, self._name)
-            same = ("place", "pid", "started")
-            self._has_it = all(found.get(key) == self._own[key] for key in same)
+            note = read_url_lease(self._folder, self._name)
+            holder = ("place", "pid", "started")
+            self._has_it = all(note.get(key) == self._own[key] for key in holder)
         return self._has_it
 
 

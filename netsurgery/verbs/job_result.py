@@ -238,8 +238,8 @@ class Job(ShortRepr):
         if options.threads is None:
             options = replace(options, threads=max(1, cores // workers))
         memory = allowed() // workers
-        one = JobAssignment(folder, options, run, memory, command, scratch=scratch)
-        return [one] * workers
+        assignment = JobAssignment(folder, options, run, memory, command, scratch=scratch)
+        return [assignment] * workers
 
     def _forget_errors(self) -> None:
         for index, _ in list(self._folder.errors()):

@@ -160,13 +160,13 @@ class JobFolder:
     @classmethod
     def open(cls, place: str | os.PathLike[str]) -> JobFolder:
         """The job in a folder, or at a URL. Raises JobError where there is none."""
-        found = cls.find(store := open_store(place))
-        if found is None:
+        job = cls.find(store := open_store(place))
+        if job is None:
             raise JobError(
                 f"{store.name}: holds no job (no {PLAN}); {argument('--job DIR')} of classify-map "
                 "plans one"
             )
-        return found
+        return job
 
     @classmethod
     def find(cls, store: JobStore) -> JobFolder | None:
@@ -201,18 +201,18 @@ class JobFolder:
         Those of pictures that failed are their errors, and what else there is.
         """
         suffixes = {kind: self.plan.suffix(kind) for kind in kinds}
-        for chunk, names in self.parts():
-            there = set(names)
+        for chunk, listed in self.parts():
+            names = set(listed)
             for first in range(chunk.first, chunk.end, _FETCHED):
                 indices = range(first, min(first + _FETCHED, chunk.end))
-                wanted = [
+                possible = (
                     file_name(index, suffix)
                     for index in indices
                     for suffix in (*suffixes.values(), ERROR)
-                ]
-                found = [name for name in wanted if name in there]
-                with self.store.fetched(chunk.folder, found) as place:
-                    yield DoneParts(indices, place, suffixes, there)
+                )
+                files = [name for name in possible if name in names]
+                with self.store.fetched(chunk.folder, files) as place:
+                    yield DoneParts(indices, place, suffixes, names)
 
     def errors(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """The records of the pictures that failed."""

@@ -26,10 +26,10 @@ _CHECKSUM = re.compile("[0-9a-f]{64}")
 
 def send_files(plan: JobPlan, store: UrlStore) -> None:
     """Have the plan's files in the store. Raises JobError."""
-    there = set(store.names(_NET))
+    copies = set(store.names(_NET))
     for name, checksum in plan.files.items():
         copy = _copy_name(name, checksum)
-        if copy not in there:
+        if copy not in copies:
             store.send(os.path.join(plan.folder, name), f"{_NET}/{copy}")
 
 
@@ -40,19 +40,19 @@ def with_files(plan: JobPlan, store: UrlStore, folder: Path) -> JobPlan:
     folder unless they are there. Raises JobError where those are not what was planned.
     """
     make_folder(str(folder))
-    here = {
+    files = {
         Path(name): _present(Path(plan.folder, name), _copy_name(name, checksum), checksum, store,
                              folder)
         for name, checksum in plan.files.items()
     }  # fmt: skip
 
-    def found(value: Any) -> Any:
-        return here.get(value, value) if isinstance(value, Path) else value
+    def present(value: Any) -> Any:
+        return files.get(value, value) if isinstance(value, Path) else value
 
     settings, look = plan.settings, plan.view.look
     members = ("prototxt", "weights", "mean", "labels")
-    changed = {each: found(getattr(settings, each)) for each in members}
-    font = None if look.font is None else found(Path(look.font))
+    changed = {each: present(getattr(settings, each)) for each in members}
+    font = None if look.font is None else present(Path(look.font))
     return replace(
         plan,
         settings=replace(settings, **changed),

@@ -11,10 +11,9 @@ import json
 import os
 import random
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -24,32 +23,30 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import (
     ImageError,
     JobError,
-    MemoryLimitError,
     NetsurgeryError,
     OutputError,
 )
-from netsurgery.io.cleanup import Undo, end, step
+from netsurgery.io.cleanup import Undo, end
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import Outputs
-from netsurgery.io.lease import LEASE
 from netsurgery.io.memory import set_max_memory
 from netsurgery.io.owned_scratch import owned_scratch
 from netsurgery.io.scratch import remove_scratch
 from netsurgery.io.targets import FileSet
 from netsurgery.io.terminal import say
 from netsurgery.io.unreadable import as_url
-from netsurgery.io.url_files import fetch_url
 from netsurgery.io.wording import counted, naming_options
 from netsurgery.verbs.jobs.bands import picture_state
 from netsurgery.verbs.jobs.folder import Chunk, JobFolder, Tally, file_name
+from netsurgery.verbs.jobs.held import held
 from netsurgery.verbs.jobs.net_files import with_files
 from netsurgery.verbs.jobs.plan import JobPlan
 from netsurgery.verbs.jobs.store import JobLease, UrlStore
+from netsurgery.verbs.jobs.url_pictures import opened_url, without_copy
 
 if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.bands import BandRunner
-    from netsurgery.maps.image import Picture
     from netsurgery.maps.mapper import Mapper
     from netsurgery.verbs.jobs.bands import BandFolder
 
@@ -118,8 +115,6 @@ class JobWorker(Closeable):
                 plan.check_files()
             self._mapper: Mapper = stack.enter_context(plan.open_mapper(assignment.engine))
             self._open = stack.pop_all()
-        #: Copies of pictures at URLs -> the URLs.
-        self._copies: dict[str, str] = {}
         #: Pictures whose bands would have other bits with this worker's threads, or memory.
         self._unfit: set[int] = set()
 
@@ -156,7 +151,7 @@ class JobWorker(Closeable):
         names: of what there is of the chunk, if known.
         """
         before = chunk.last_note(names)
-        with _held(lambda: chunk.take(before)) as lease:
+        with held(lambda: chunk.take(before)) as lease:
             if lease is not None:
                 for index in chunk.left():
                     self._do_picture(chunk, index, lease, self._tries(before, index))
@@ -200,32 +195,12 @@ class JobWorker(Closeable):
         if not as_url(name):
             self._do(chunk, index, name)
             return
-        try:
-            with self._fetched(name) as picture:
-                self._do(chunk, index, picture)
-        except (ImageError, MemoryLimitError) as error:
-            self._fail(chunk, index, str(error))
-        finally:
-            self._copies.clear()
-
-    @contextmanager
-    def _fetched(self, url: str) -> Iterator[Picture]:
-        """A picture at a URL, of which there is a copy meanwhile. Raises ImageError."""
-        from netsurgery.maps.image import out_of_memory_named, renamed
-        from netsurgery.maps.large_file import open_picture
-
         assert self._scratch is not None
-        with ExitStack() as stack:
-            try:
-                folder = self._scratch / "pictures"
-                folder.mkdir(exist_ok=True)
-                copy = str(stack.enter_context(fetch_url(url, folder)))
-            except OSError as error:
-                raise ImageError(f"{url}: {error.strerror}") from error
-            self._copies[copy] = url
-            with out_of_memory_named(url):
-                picture = open_picture(copy)
-            yield renamed(picture, url)
+        try:
+            with opened_url(name, self._scratch) as picture:
+                self._do(chunk, index, picture)
+        except ImageError as error:
+            self._fail(chunk, index, str(error))
 
     def _tries(self, note: Mapping[str, Any], index: int) -> int:
         """How often in this run a worker has begun a picture and died."""
@@ -289,7 +264,7 @@ class JobWorker(Closeable):
         from netsurgery.maps.image import out_of_memory_named
 
         before = bands.last_note(number)
-        with _held(partial(bands.take, number, before)) as lease:
+        with held(partial(bands.take, number, before)) as lease:
             # It may be done since they were listed, and so may the picture.
             if lease is None or number not in bands.left() or index not in chunk.left():
                 return False
@@ -344,11 +319,9 @@ class JobWorker(Closeable):
             if isinstance(result.error, OutputError):  # a full disk is not the picture's fault
                 raise result.error
         if result.error is not None:
-            self._fail(chunk, index, str(result.error))
+            self._fail(chunk, index, without_copy(str(result.error), picture))
 
     def _fail(self, chunk: Chunk, index: int, error: str) -> None:
-        for copy, url in self._copies.items():
-            error = error.replace(copy, url)
         chunk.write_error(index, {"image": self.folder.plan.pictures[index], "error": error})
 
 
@@ -379,41 +352,6 @@ def _own_folder(scratch: str) -> Path:
 
 def _died(tries: int) -> str:
     return f"the worker died at it {counted(tries, 'time')}"
-
-
-@contextmanager
-def _held(take: Callable[[], JobLease | None]) -> Iterator[JobLease | None]:
-    """Take a lease, renew it as long as the context lasts, and give it back; None for none."""
-    with step:
-        lease = take()
-        undo = Undo(lambda: None if lease is None else lease.end())
-    try:
-        if lease is None:
-            yield None
-            return
-        with _renewed(lease):
-            yield lease
-    finally:
-        undo()
-
-
-@contextmanager
-def _renewed(lease: JobLease) -> Iterator[None]:
-    """Renew a lease as long as the context lasts."""
-    over = threading.Event()
-
-    def renew() -> None:
-        while not over.wait(LEASE / 4):
-            with suppress(OSError):  # of a folder that is away for a moment
-                lease.renew()
-
-    thread = threading.Thread(target=renew, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def main() -> None:
