@@ -163,7 +163,7 @@ class UrlFolder:
             yield temporary
             self._fs.mv(temporary, path)
         except BaseException:
-            with suppress(Exception):  # what is told is what went wrong first
+            with suppress(Exception):  # what is reported is what went wrong first
                 self._fs.rm_file(temporary)
             raise
 
