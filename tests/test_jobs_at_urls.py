@@ -158,14 +158,13 @@ def test_a_worker_and_the_driver_are_killed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """What is resumed has the bytes of one process, a picture that cannot be read among them."""
-    job = KilledJob(tmp_path, 8, 0)
+    job = KilledJob(tmp_path, 6, 0)
     job.place = url
     (tmp_path / job.names[5]).write_bytes(b"no picture")
     job.one_process()
     driver = job.start(*job.plan("--workers", "2"), SLOWLY="0.2")
-    job.wait_until_begun(2, driver=driver)
+    job.wait_until_begun(3, driver=driver)
     job.kill_a_worker()
-    job.wait_until_begun(4, driver=driver)
     driver.kill()
     driver.communicate()
     until = time.monotonic() + 20
@@ -179,13 +178,13 @@ def test_a_worker_and_the_driver_are_killed(
     left.store.write(f"{left.folder}/{left.first:07d}.npy", b"half")
     with monkeypatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(job.temporary))
-        assert run(["job", "resume", url, "--workers", "2"]) == 1
+        assert run(["job", "resume", url, "--workers", "1"]) == 1
     out, errors = capsys.readouterr()
-    assert out == f"{url}: 7 of 8 pictures done, 1 failed\n"
+    assert out == f"{url}: 5 of 6 pictures done, 1 failed\n"
     assert errors.startswith(f"error: {job.names[5]}: ")
-    job.check(deaths=3)
+    job.check(deaths=2)
     status = ns.open_job(url).status().to_json()
-    assert (status["done"], status["failed"], status["workers"]) == (7, 1, [])
+    assert (status["done"], status["failed"], status["workers"]) == (5, 1, [])
     assert status["errors"][0]["image"] == job.names[5]
 
 
@@ -297,8 +296,11 @@ def test_pictures_at_urls(
     (moved / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(moved / "tmp"))
     monkeypatch.setattr(tempfile, "tempdir", None)
+    with JobWorker(JobAssignment(url, EngineOptions("embedded"), "run", None, True)) as worker:
+        worker.do_all()
+    assert os.listdir(moved / "tmp") == []
     job = ns.open_job(url)
-    status = job.resume(workers=1)
+    status = job.status()
     assert [each["error"] for each in status.errors] == [
         f"{pictures[1]}: not a picture of a kind that can be read (JPEG, PNG, PPM, BMP, GIF, TIFF, "
         "WebP)",
@@ -338,12 +340,35 @@ def test_a_picture_takes_few_requests(
         caplog.clear()
         job.merge()
         merge = Counter(_request(each) for each in caplog.messages)
+        caplog.clear()
     first_look, chunks, outputs = 2, 2, 2
     assert requests == {
         "list": first_look + 2 * chunks, "PUT": chunks + 4 * (1 + outputs), "DELETE": chunks,
     }  # fmt: skip
     assert status == {"list": 2}
     assert merge == {"list": 3, "GET": 4}
+
+
+def test_a_picture_that_kills_its_workers_fails(
+    url: str, converted_net: Path, repo_root: Path
+) -> None:
+    picture, engine = repo_root / "examples/digits_canvas.png", EngineOptions("embedded", threads=1)
+    settings = ns.read_settings("netsurgery.toml")
+    job = ns.plan_job(picture, settings, url, engine=engine)
+    store, name = open_store(url), "parts/00000/lease"
+    lease = store.take(name, {})
+    assert lease is not None
+    assert [each["pid"] for each in job.status().workers] == [os.getpid()]
+    lease.end()
+    note = own_note({"run": "run", "picture": 0, "tries": 3}) | {"started": "1"}
+    store.write(name, json.dumps(note).encode())
+    assert job.status().workers == ()
+    with JobWorker(JobAssignment(url, engine, "run", None, True)) as worker:
+        worker.do_all()
+    (error,) = job.status().errors
+    assert error == {"image": str(picture), "error": "the worker died at it 3 times"}
+    JobFolder.open(url).chunk_of(0).forget_error(0)
+    assert job.status().left == 1
 
 
 def _request(line: str) -> str:
