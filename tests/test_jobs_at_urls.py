@@ -172,10 +172,10 @@ def test_a_worker_and_the_driver_are_killed(
         time.sleep(0.05)
     assert os.listdir(job.temporary) == []
     # What nobody finished, or did not put there, is nothing of the job's.
-    left = Tally(JobFolder.open(url)).count().open[-1]
-    for name in (f".{left.first:07d}.json.0123456789ab.netsurgery-tmp", "read.json"):
-        left.store.write(f"{left.folder}/{name}", b'{"image"')
-    left.store.write(f"{left.folder}/{left.first:07d}.npy", b"half")
+    for left in Tally(JobFolder.open(url)).count().open:
+        for name in (f".{left.first:07d}.json.0123456789ab.netsurgery-tmp", "read.json"):
+            left.store.write(f"{left.folder}/{name}", b'{"image"')
+        left.store.write(f"{left.folder}/{left.first:07d}.npy", b"half")
     with monkeypatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(job.temporary))
         assert run(["job", "resume", url, "--workers", "1"]) == 1

@@ -212,7 +212,7 @@ class JobFolder:
                 )
                 files = [name for name in possible if name in names]
                 with self.store.fetched(chunk.folder, files) as place:
-                    yield DoneParts(indices, place, suffixes, names)
+                    yield DoneParts(indices, place, self.plan.suffix(RECORD), suffixes, names)
 
     def errors(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """The records of the pictures that failed."""
@@ -229,11 +229,14 @@ class DoneParts:
 
     indices: range
     folder: Path
+    record_suffix: str
     suffixes: dict[str, str]
     names: set[str]
 
     def contents(self, index: int) -> dict[str, bytes]:
-        """The outputs of a picture that there are, by kind; one that failed has few or none."""
+        """The outputs of a picture, by kind; of one that failed none, whatever is left of it."""
+        if file_name(index, self.record_suffix) not in self.names:
+            return {}
         names = {kind: file_name(index, suffix) for kind, suffix in self.suffixes.items()}
         return {
             kind: (self.folder / name).read_bytes()
@@ -242,8 +245,8 @@ class DoneParts:
         }
 
     def record(self, index: int) -> bytes:
-        """The record of a picture where that is fetched, or of its error."""
-        done = file_name(index, self.suffixes.get(RECORD, ERROR))
+        """The record of a picture, which is to be among the kinds, or of its error."""
+        done = file_name(index, self.record_suffix)
         name = done if done in self.names else file_name(index, ERROR)
         return (self.folder / name).read_bytes()
 
