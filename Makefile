@@ -10,7 +10,7 @@
 # make kills   maps in tiles killed at twenty random moments, and gone on with
 # make lines   lines of code that are run for every pair of layers: every command on every shape of nets
 # make sweeps every command with every fault and every net that would harm, of which the suite has a share
-# make cluster a job on a Ray cluster of three nodes, its workers, nodes and drivers killed
+# make cluster a job on a Ray cluster of three nodes, its workers, nodes and drivers killed; one at a URL
 # make attacks every idea of tests/attacks, with its verdict
 # make signals  commands ended by signals at random moments, ROUNDS=60 of each signal and command
 # make mutants answers taken away from the records of layer types: a test must fail each time
@@ -132,7 +132,8 @@ sweeps: $(STAMP) caffe
 # Ray's sockets are in the folder, and their names must be short.
 cluster: $(STAMP)
 	@folder=$$(mktemp -d /tmp/jobs-XXXXXX) && trap 'rm -rf "$$folder"' EXIT \
-	  && PYTHONPATH=. $(BIN)/python tests/killed_jobs.py "$$folder" --pictures 200 --side 6000
+	  && PYTHONPATH=. $(BIN)/python tests/killed_jobs.py "$$folder/a" --pictures 200 --side 6000 \
+	  && PYTHONPATH=. $(BIN)/python tests/killed_jobs.py "$$folder/b" --pictures 60 --side 0 --s3
 
 attacks: $(STAMP) caffe
 	cd tests && NETSURGERY_SWEEPS=1 ../$(BIN)/python -m attacks

@@ -1,11 +1,12 @@
 """Jobs whose workers, machines and drivers are killed: what they leave is what one process writes.
 
-    python tests/killed_jobs.py FOLDER --pictures 200 --side 6000 --seed 0
+    python tests/killed_jobs.py FOLDER --pictures 200 --side 6000 --seed 0 [--s3]
 
 Of the pictures one is large, and is mapped in tiles, in bands. The job runs on a Ray cluster of
 three nodes on this machine; in one run a worker, a node and the driver are killed at random
 moments, and the job is resumed. Then the outputs have to be, byte for byte, those of one process,
-and no more pictures and bands may have been begun twice than workers were killed.
+and no more pictures and bands may have been begun twice than workers were killed. With --s3 the job
+is not in the folder but at the URL of an S3 server of this machine.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from s3_server import BUCKET, s3_server
 
 import netsurgery as ns
 
@@ -71,8 +73,12 @@ class KilledJob:
     def __init__(
         self, folder: Path, count: int, side: int, *, width: int = 0, slowly: float = 0.05
     ) -> None:
-        """side: pixels of the large picture, 0 for none; width: its columns if they are others."""
+        """side: pixels of the large picture, 0 for none; width: its columns if they are others.
+
+        `place` is where the job is to be: a folder below this one, or a URL.
+        """
         self._move_to(folder, slowly)
+        self.place = JOB
         self.temporary.mkdir()
         (folder / "site").mkdir()
         (folder / "site" / "sitecustomize.py").write_text(SITE)
@@ -132,7 +138,7 @@ class KilledJob:
     def plan(self, *words: str) -> list[str]:
         """The words of the command that plans and does the job."""
         outputs = ["--npy", "many/", "--html", "many.html"]
-        return ["classify-map", *self.names, *self.options, *outputs, "--job", JOB, *words]
+        return ["classify-map", *self.names, *self.options, *outputs, "--job", self.place, *words]
 
     def begun(self) -> list[tuple[int, int]]:
         """Process and picture of all pictures, and of all bands, that were begun, in order."""
@@ -171,7 +177,7 @@ class KilledJob:
 
     def check(self, deaths: int) -> None:
         """The outputs are those of one process, and no death cost more than a picture or a band."""
-        merging = ns.open_job(self.folder / JOB)
+        merging = ns.open_job(self.folder / JOB if self.place == JOB else self.place)
         merging.merge(force=True)
         merging.merge(records=self.folder / "many.jsonl")
         for name in ("one.jsonl", "one.html"):
@@ -234,7 +240,7 @@ def killed_on_ray(job: KilledJob, seed: int) -> str:
             else:
                 driver.kill()
                 driver.communicate()
-                driver = job.start("job", "resume", JOB, "--on", "ray", **address)
+                driver = job.start("job", "resume", job.place, "--on", "ray", **address)
         out, err = driver.communicate(timeout=600)
         assert driver.returncode == 0, out + err
     # The driver's workers, one a node, die with it.
@@ -251,11 +257,15 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=200)
     parser.add_argument("--side", type=int, default=6000, help="of the large picture")
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--s3", action="store_true", help="the job is at a URL")
     words = parser.parse_args()
     seed = words.seed if words.seed is not None else random.randrange(1000)
-    job = KilledJob(words.folder, words.pictures, words.side)
-    job.one_process()
-    print(f"seed {seed}: {killed_on_ray(job, seed)}")
+    words.folder.mkdir(exist_ok=True)
+    with s3_server() if words.s3 else contextlib.nullcontext():
+        job = KilledJob(words.folder, words.pictures, words.side)
+        job.place = f"s3://{BUCKET}/digits.job" if words.s3 else JOB
+        job.one_process()
+        print(f"seed {seed}: {killed_on_ray(job, seed)}")
 
 
 if __name__ == "__main__":

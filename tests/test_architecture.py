@@ -54,6 +54,7 @@ ONLY = {
     "fcntl": {"io/locks.py", "engines/caffe_worker.py"},  # Windows has none
     "google": {"formats/schema/descriptors.py"},
     "ray": {"verbs/jobs/on_ray.py"},
+    "fsspec": {"io/url_files.py"},
     "h5py": {"formats/hdf5", "verbs/outputs/hdf5.py"},
     "pyarrow": {"verbs/outputs/parquet.py"},
     "zarr": {"verbs/outputs/zarr_store.py"},

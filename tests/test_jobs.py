@@ -16,6 +16,7 @@ from killed_jobs import JOB, KilledJob
 import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.verbs.jobs import plan as plan_module
+from netsurgery.verbs.jobs.store import open_store
 
 EMBEDDED = ["--engine", "embedded"]
 
@@ -248,7 +249,9 @@ def test_what_a_plan_says_is_read_back(pictures: Path) -> None:
     job = ns.open_job(JOB)
     path = pictures / JOB / "plan.json"
     record = json.loads(path.read_text())
-    assert json.loads(json.dumps(plan_module.read_plan(path).to_json())) == record
+    read = plan_module.read_plan(open_store(JOB))
+    assert read is not None
+    assert json.loads(json.dumps(read.to_json())) == record
     assert record["settings"]["mean"] == [104.5]
     assert record["view"]["look"]["range"] == [0, 2]
     assert job.status().left == 0

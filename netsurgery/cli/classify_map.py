@@ -181,7 +181,7 @@ def command(
     look: PictureLook,
     trust_config: bool | None,
     engine: EngineOptions,
-    job: Path | None,
+    job: Path | str | None,
     workers: int | None,
     on: str | None,
     as_json: bool,

@@ -29,7 +29,8 @@ def command() -> None:
     """Look at a job of `classify-map --job`, go on with it, and put its outputs in place.
 
     A job's folder has its plan (plan.json), and what is done of it. It belongs to no process: after
-    a kill, `resume` goes on where it was, on several machines at once if they share the folder.
+    a kill, `resume` goes on where it was, on several machines at once if they share the folder. It
+    may be at a URL of any file system that fsspec knows, as s3://bucket/cats, which they share.
 
     \b
     Example:
@@ -45,7 +46,7 @@ _job = click.argument("job", metavar="DIR", type=JOB)
 @_job
 @json_option
 @quiet_option
-def status(job: Path, as_json: bool, quiet: bool) -> None:
+def status(job: Path | str, as_json: bool, quiet: bool) -> None:
     """Show how many pictures of a job are done, which failed, and who is at it.
 
     \b
@@ -71,7 +72,7 @@ def status(job: Path, as_json: bool, quiet: bool) -> None:
 @json_option
 @quiet_option
 def resume(
-    job: Path,
+    job: Path | str,
     workers: int | None,
     on: str | None,
     retry: bool,
@@ -83,6 +84,7 @@ def resume(
 
     The same may run on several machines that share the folder, and the folder that the job was
     planned in, under the same paths: no picture is done twice, but those of a worker that died.
+    With a job at a URL they need the pictures alone, or nothing where those are at URLs too.
 
     \b
     Example:
@@ -117,7 +119,7 @@ def resume(
 @json_option
 @quiet_option
 def merge(
-    job: Path,
+    job: Path | str,
     outputs: dict[str, str],
     records: str | None,
     force: bool,

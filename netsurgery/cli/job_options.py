@@ -12,6 +12,7 @@ from netsurgery.cli.command import LARGE, WordType, headed, useless
 from netsurgery.cli.files import FolderPathType
 from netsurgery.cli.printing import echo, echo_json_text, echo_labelled
 from netsurgery.cli.progress import Progress
+from netsurgery.io.unreadable import as_url
 from netsurgery.io.wording import counted
 
 if TYPE_CHECKING:
@@ -30,7 +31,15 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-JOB = FolderPathType(file_okay=False)
+
+class _JobType(FolderPathType):
+    """Where a job is: a folder's path, or a URL, whose text is kept."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return as_url(value) or super().convert(value, param, ctx)
+
+
+JOB = _JobType(file_okay=False)
 
 #: Errors that are printed; `job status --json` has all.
 _ERRORS = 20
@@ -66,9 +75,10 @@ def job_options(command: F) -> F:
     job = click.option(
         "--job",
         type=JOB,
-        metavar="DIR",
+        metavar="DIR|URL",
         help="Do it as a job: a folder that keeps what is done, for many workers and machines, and "
-        "for `netsurgery job` to go on with.",
+        "for `netsurgery job` to go on with; or a URL, as s3://BUCKET/NAME (with "
+        "netsurgery[fsspec]).",
     )
     for_jobs = useless("without --job", lambda values: values["job"] is None)
 

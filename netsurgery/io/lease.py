@@ -18,7 +18,7 @@ from typing import Any
 
 from netsurgery.io.segments import close_quietly
 
-__all__ = ["LEASE", "Lease", "is_held", "read_lease"]
+__all__ = ["LEASE", "Lease", "holder_lives", "is_held", "note_of", "own_note", "read_lease"]
 
 #: Seconds after which a lease that was not renewed from another machine is over.
 LEASE = 60.0
@@ -52,7 +52,7 @@ class Lease:
 
     def write(self, note: dict[str, Any]) -> None:
         """Replace the note, and renew the lease."""
-        text = json.dumps({**note, **_self()})
+        text = json.dumps(own_note(note))
         os.pwrite(self._fd, text.encode().ljust(_SIZE), 0)
 
     def renew(self) -> None:
@@ -79,25 +79,41 @@ def read_lease(path: Path) -> dict[str, Any]:
     Raises OSError.
     """
     try:
-        value = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+        return note_of(path.read_bytes())
+    except FileNotFoundError:
         return {}
-    return value if isinstance(value, dict) else {}
 
 
 def is_held(path: Path) -> bool:
     """Whether somebody holds the lease: it is there, and its holder lives. Raises OSError."""
-    holder = read_lease(path)
-    if holder.get("place") == _place() and isinstance(holder.get("pid"), int):
-        return _start_of(holder["pid"]) == holder.get("started")
+    lives = holder_lives(read_lease(path))
+    if lives is not None:
+        return lives
     try:
         return _clock(path.parent) - path.stat().st_mtime < LEASE
     except FileNotFoundError:
         return False
 
 
-def _self() -> dict[str, Any]:
-    return {"place": _place(), "pid": os.getpid(), "started": _start_of(os.getpid())}
+def own_note(note: dict[str, Any]) -> dict[str, Any]:
+    """What a lease of this process says: a note, and who holds it."""
+    return {**note, "place": _place(), "pid": os.getpid(), "started": _start_of(os.getpid())}
+
+
+def note_of(content: bytes) -> dict[str, Any]:
+    """What the bytes of a lease say; {} where nothing is in it yet."""
+    try:
+        value = json.loads(content)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def holder_lives(note: dict[str, Any]) -> bool | None:
+    """Whether a lease's holder, a process of this machine, lives; None for one of elsewhere."""
+    if note.get("place") == _place() and isinstance(note.get("pid"), int):
+        return _start_of(note["pid"]) == note.get("started")
+    return None
 
 
 @cache

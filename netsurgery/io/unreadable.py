@@ -11,10 +11,12 @@ from pathlib import Path
 from netsurgery.errors import NetsurgeryError
 from netsurgery.io.nearest import did_you_mean, nearest, question
 
-__all__ = ["check_file", "unreadable", "url_in"]
+__all__ = ["as_url", "check_file", "unreadable", "url_in"]
 
 #: As a `Path` has it, one slash may be lost.
 _URL = re.compile(r"(?i)(https?|ftp|file|s3|gs):/+")
+#: The beginning of any URL, also of one in another: filecache::s3://.
+_ANY_URL = re.compile(r"(?i)(?:[a-z][a-z0-9+.-]*::)*[a-z][a-z0-9+.-]*://")
 #: Names of a folder that are looked at.
 _MOST = 20_000
 #: Names that a message offers.
@@ -29,6 +31,16 @@ def url_in(path: str | Path) -> str:
     """
     match = _URL.match(str(path))
     return "" if match is None else f"{match[1]}://{str(path)[match.end() :]}"
+
+
+def as_url(path: str | os.PathLike[str]) -> str:
+    """A path that is a URL of any kind, as text; "" for any other.
+
+    >>> as_url("sftp://host/maps.job"), as_url("maps.job")
+    ('sftp://host/maps.job', '')
+    """
+    text = os.fspath(path)
+    return text if _ANY_URL.match(text) else url_in(text)
 
 
 def unreadable(path: str | Path, error: OSError, expected: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ EXIF orientation is applied, so that height, width and every place are those a v
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import stat
@@ -53,9 +54,11 @@ __all__ = [
     "decode_picture",
     "open_file",
     "out_of_memory_named",
+    "picture_file",
     "picture_of_pillow",
     "picture_title",
     "read_picture",
+    "renamed",
 ]
 
 #: What does not come from a regular file is read whole; more bytes than this are refused.
@@ -65,6 +68,9 @@ STREAM_LIMIT = 1 << 28
 _FORMATS = ("JPEG", "PNG", "MPO", "PPM", "BMP", "GIF", "TIFF", "WEBP")
 
 _UNREAD = "not a picture of a kind that can be read (JPEG, PNG, PPM, BMP, GIF, TIFF, WebP)"
+
+#: The attribute of a picture under another name that has its file.
+_FILE = "_file"
 
 #: Held while Pillow's own limit of pixels, which is the whole process's, is lifted.
 _pillow = threading.RLock()
@@ -226,6 +232,24 @@ def _decoding(name: str) -> Iterator[None]:
             raise ImageError(f"{file}: {reason}") from error
         except Exception as error:  # decoders meet broken files with any exception at all
             raise ImageError(f"{_shown(name)}: broken picture ({_one_line(error)})") from error
+
+
+def renamed(picture: Picture, name: str) -> Picture:
+    """The same picture under another name.
+
+    >>> picture = renamed(read_picture("examples/digits_canvas.png"), "s3://bucket/canvas.png")
+    >>> picture.name, picture_file(picture)
+    ('s3://bucket/canvas.png', 'examples/digits_canvas.png')
+    """
+    same = copy.copy(picture)
+    object.__setattr__(same, "name", name)
+    object.__setattr__(same, _FILE, picture_file(picture))
+    return same
+
+
+def picture_file(picture: Picture) -> str:
+    """The file that a picture came from, if it did: its name, unless it was given another."""
+    return str(vars(picture).get(_FILE, picture.name))
 
 
 def picture_title(name: str) -> str:

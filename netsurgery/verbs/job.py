@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import cast
 
 from netsurgery.engines.contract import AnyEngine
-from netsurgery.errors import JobError, OutputError
+from netsurgery.errors import JobError
 from netsurgery.formats.presets import PresetName
 from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.argument_types import checks_arguments
@@ -20,7 +19,14 @@ from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.job_result import Job
 from netsurgery.verbs.jobs.folder import JobFolder
-from netsurgery.verbs.jobs.plan import PLAN, JobPlan, make_plan, places_of, write_plan
+from netsurgery.verbs.jobs.net_files import send_files
+from netsurgery.verbs.jobs.plan import (
+    JobPlan,
+    make_plan,
+    places_of,
+    write_plan,
+)
+from netsurgery.verbs.jobs.store import JobStore, UrlStore, open_store
 from netsurgery.verbs.outputs import MapView
 
 __all__ = ["open_job", "plan_job"]
@@ -48,14 +54,16 @@ def plan_job(
 ) -> Job:
     """The job of mapping pictures, in a folder: made, or gone on with where it is the same.
 
-    images: paths. outputs, view, force: as in `ClassMaps.to_files`; where the outputs are to go,
-    which `Job.merge` has done. settings, size, stride, scales, boxes, box_scales, blob,
-    drop_labels, preprocess, engine, state: as in `classify_maps`. Nothing is mapped yet:
-    `Job.resume` does that. What the engine is allowed to do, and where it is, is not in the plan:
-    each `resume` is given it.
+    images: paths; for a job at a URL also URLs, which the workers fetch. folder: a path, or as text
+    a URL of any file system that fsspec knows. outputs, view, force: as in `ClassMaps.to_files`;
+    where the outputs are to go, which `Job.merge` has done. settings, size, stride, scales, boxes,
+    box_scales, blob, drop_labels, preprocess, engine, state: as in `classify_maps`. Nothing is
+    mapped yet: `Job.resume` does that. What the engine is allowed to do, and where it is, is not in
+    the plan: each `resume` is given it.
 
     Whatever can be refused is, before anything is written. Raises what `classify_maps` and
-    `to_files` raise, and JobError for a folder that holds another job.
+    `to_files` raise, and JobError for a folder that holds another job, or a URL that cannot be
+    reached.
 
     >>> import netsurgery as ns
     >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
@@ -75,7 +83,7 @@ def plan_job(
     names = [os.fspath(path) for path in cast("Iterable[AnyPath]", paths)]
     if STDOUT in names:
         raise JobError(f"{STDOUT}: the pictures of a job are files, which every worker can read")
-    places = places_of(outputs)
+    places, store = places_of(outputs), open_store(folder)
     drop = blob is not None if drop_labels is None else drop_labels
     plan = make_plan(
         names, as_settings(settings, preprocess), outputs=places, view=view or MapView(),
@@ -83,34 +91,34 @@ def plan_job(
         boxes=box_search(boxes, box_scales), blob=blob, drop_labels=drop, engine=engine,
         state=state, force=force,
     )  # fmt: skip
-    return Job(_placed(plan, Path(folder)))
+    return Job(_placed(plan, store))
 
 
-def _placed(plan: JobPlan, path: Path) -> JobFolder:
-    """The plan in its folder. Raises JobError where another is there, OutputError."""
-    if (path / PLAN).exists():
-        earlier = JobFolder.open(path)
+def _placed(plan: JobPlan, store: JobStore) -> JobFolder:
+    """The plan in its place. Raises JobError where another is there, OutputError."""
+    name = store.name
+    earlier = JobFolder.find(store)
+    if earlier is not None:
         before = earlier.plan.to_json()
         changed = [key for key, value in plan.to_json().items() if before[key] != value]
         if changed:
             raise JobError(
-                f"{path}: holds a job of another plan (its {changed[0]}); name another folder, or "
-                f"`netsurgery job resume {path}` goes on with that one"
+                f"{name}: holds a job of another plan (its {changed[0]}); name another folder, or "
+                f"`netsurgery job resume {name}` goes on with that one"
             )
         return earlier
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        if os.listdir(path):
-            raise OutputError(f"{path}: is not empty and holds no job; name another folder")
-    except OSError as error:
-        raise OutputError(f"{path}: {error.strerror}") from error
-    write_plan(plan, path / PLAN)
-    return JobFolder(path, plan)
+    store.prepare()
+    if isinstance(store, UrlStore):  # before the plan, which says that they are there
+        send_files(plan, store)
+    write_plan(plan, store)
+    return JobFolder(store, plan)
 
 
 @checks_arguments()
 def open_job(folder: AnyPath) -> Job:
     """The job in a folder, as `plan_job` made it, on this machine or another. Raises JobError.
+
+    folder: a path, or as text a URL.
 
     >>> import netsurgery as ns
     >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
@@ -120,4 +128,4 @@ def open_job(folder: AnyPath) -> Job:
     >>> print(ns.open_job("one.job").status())
     one.job: 0 of 1 picture done, 1 left
     """
-    return Job(JobFolder.open(Path(folder)))
+    return Job(JobFolder.open(folder))

@@ -21,9 +21,11 @@ from netsurgery.io.targets import FileSet, check_outputs, one_line
 from netsurgery.io.wording import argument, counted, names_options
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.jobs.crew import run_crew
-from netsurgery.verbs.jobs.folder import ERROR, Chunk, JobFolder, Tally
+from netsurgery.verbs.jobs.folder import JobFolder, Tally
+from netsurgery.verbs.jobs.net_files import with_files
 from netsurgery.verbs.jobs.plan import RECORD, places_of
-from netsurgery.verbs.jobs.worker import JobAssignment
+from netsurgery.verbs.jobs.store import UrlStore
+from netsurgery.verbs.jobs.worker import JobAssignment, net_folder
 from netsurgery.verbs.outputs import OUTPUTS
 from netsurgery.verbs.outputs.files import MapFiles
 
@@ -130,7 +132,7 @@ class Job(ShortRepr):
 
     def __init__(self, folder: JobFolder) -> None:
         self._folder, self._plan = folder, folder.plan
-        self.folder = str(folder.path)
+        self.folder = folder.store.name
 
     @property
     def has_outputs(self) -> bool:
@@ -208,7 +210,8 @@ class Job(ShortRepr):
 
         if tally.left:
             with ExitStack() as stack:
-                run_crew(self._assignments(workers, on, engine, tally.left, stack), look)
+                assignments = self._assignments(workers, on, engine, tally.left, stack)
+                run_crew(assignments, look, self._folder.store.pause)
         if not tally.count().left:
             for chunk in self._folder.chunks:
                 chunk.remove_bands()
@@ -220,22 +223,27 @@ class Job(ShortRepr):
         """What each process of the crew is to do."""
         options = as_engine_options(engine)
         run = os.urandom(8).hex()
-        folder = str(self._folder.path.absolute())
+        folder, scratch = self._folder.store.address, ""
         command = names_options()
-        if on is not None:
+        store = self._folder.store
+        if on is not None or isinstance(store, UrlStore):
             scratch = str(stack.enter_context(scratch_folder()))
+        if on is None and isinstance(store, UrlStore):  # once, for all workers
+            with_files(self._plan, store, net_folder(scratch))
+        if on is not None:
             return [JobAssignment(folder, options, run, None, command, on, workers, scratch)]
         cores = len(os.sched_getaffinity(0))
         # More than there are pictures share large ones, where somebody asks for them.
         workers = workers or min(cores, left)
         if options.threads is None:
             options = replace(options, threads=max(1, cores // workers))
-        return [JobAssignment(folder, options, run, allowed() // workers, command)] * workers
+        memory = allowed() // workers
+        assignment = JobAssignment(folder, options, run, memory, command, scratch=scratch)
+        return [assignment] * workers
 
     def _forget_errors(self) -> None:
         for index, _ in list(self._folder.errors()):
-            # Another driver that tries them again may have removed it.
-            Path(self._folder.chunk_of(index).file(index, ERROR)).unlink(missing_ok=True)
+            self._folder.chunk_of(index).forget_error(index)
 
     def records(self) -> Iterator[str]:
         """The records of all pictures, in order, as `classify-map --json` prints them, a line each.
@@ -243,11 +251,9 @@ class Job(ShortRepr):
         Raises JobError while pictures are left.
         """
         self._check_over()
-        for chunk in self._folder.chunks:
-            states = chunk.states()
-            for index in range(chunk.first, chunk.end):
-                suffix = ERROR if states[index] == "failed" else self._plan.suffix(RECORD)
-                yield Path(chunk.file(index, suffix)).read_text("utf-8", "surrogateescape")
+        for parts in self._folder.fetched([RECORD]):
+            for index in parts.indices:
+                yield parts.record(index).decode("utf-8", "surrogateescape")
 
     @checks_arguments()
     def merge(
@@ -280,12 +286,12 @@ class Job(ShortRepr):
             )
             # Where every picture failed no table appears, either.
             tables = stack.enter_context(files.tables()) if tally.done else {}
-            for chunk in self._folder.chunks:
-                for index in range(chunk.first, chunk.end):
-                    contents = self._contents(chunk, index, places)
+            for done in self._folder.fetched(places):
+                for index in done.indices:
+                    contents = done.contents(index)
                     for kind, table in tables.items():
                         part = contents.pop(kind, b"")
-                        table.add(part or self._row_of_error(chunk, index, kind))
+                        table.add(part or _row_of_error(done.record(index), kind))
                     for kind, each in parts.items():
                         if kind in contents:
                             claim.add(2 * len(contents[kind]))  # the file is as large again
@@ -316,13 +322,6 @@ class Job(ShortRepr):
         folder = self._plan.folder
         return {kind: _from_here(folder, place) for kind, place in self._plan.outputs.items()}
 
-    def _row_of_error(self, chunk: Chunk, index: int, kind: str) -> bytes:
-        """The part of a table of a picture that failed."""
-        record = json.loads(Path(chunk.file(index, ERROR)).read_bytes())
-        of_error = OUTPUTS[kind].of_error
-        assert of_error is not None
-        return of_error(record["image"], NetsurgeryError(record["error"]))
-
     def _write_records(self, path: str, inputs: FileSet, force: bool) -> tuple[str]:
         with (
             Outputs([path], inputs=inputs, force=force) as outputs,
@@ -331,15 +330,6 @@ class Job(ShortRepr):
         ):
             file.writelines(self.records())
         return (path,)
-
-    def _contents(self, chunk: Chunk, index: int, kinds: Mapping[str, str]) -> dict[str, bytes]:
-        """The outputs of a picture that there are, by kind; one that failed has few or none."""
-        contents = {}
-        for kind in kinds:
-            path = Path(chunk.file(index, self._plan.suffix(kind)))
-            if path.exists():
-                contents[kind] = path.read_bytes()
-        return contents
 
     def _check_over(self) -> Tally:
         tally = Tally(self._folder).count()
@@ -353,6 +343,13 @@ class Job(ShortRepr):
 
     def __str__(self) -> str:
         return str(self.status())
+
+
+def _row_of_error(record: bytes, kind: str) -> bytes:
+    """The part of a table of a picture that failed."""
+    error, of_error = json.loads(record), OUTPUTS[kind].of_error
+    assert of_error is not None
+    return of_error(error["image"], NetsurgeryError(error["error"]))
 
 
 def _joined(kind: str, parts: list[bytes]) -> bytes:

@@ -40,24 +40,29 @@ _START = (
 _PACKAGES = Path(__file__).resolve().parents[3]
 
 
-def run_crew(assignments: Sequence[JobAssignment], look: Callable[[], int]) -> None:
+def run_crew(
+    assignments: Sequence[JobAssignment], look: Callable[[], int], pause: float = 0.0
+) -> None:
     """Run a worker for each assignment until all have ended.
 
-    look: called now and then; how much is over, in any measure that changes with it. Raises
-    JobError for a worker that ended with an error, and where they only die.
+    look: called now and then, and where a worker has ended; how much is over, in any measure that
+    changes with it. pause: seconds at least between two looks while all live. Raises JobError for a
+    worker that ended with an error, and where they only die.
     """
     crew: list[_Process] = []
     undo = Undo(lambda: _dismiss(crew), early=True)
-    over, deaths = look(), 0
+    over, deaths, again = look(), 0, time.monotonic() + pause
     try:
         for each in assignments:
             with step:
                 crew.append(_Process(each))
         while crew:
             time.sleep(_LOOK)
-            now = look()
-            over, deaths = now, deaths if now == over else 0
-            for process in [each for each in crew if each.has_ended()]:
+            ended = [each for each in crew if each.has_ended()]
+            if ended or time.monotonic() >= again:
+                now, again = look(), time.monotonic() + pause
+                over, deaths = now, deaths if now == over else 0
+            for process in ended:
                 crew.remove(process)
                 code = process.end()
                 if code > 0:

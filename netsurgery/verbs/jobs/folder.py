@@ -1,4 +1,4 @@
-"""A job's folder: which file is what, what is done, and who is at it.
+"""A job's folder, or URL: which file is what, what is done, and who is at it.
 
     DIR/plan.json
     DIR/parts/00012/0000312.json    the record of a picture, its last output: it is done
@@ -8,28 +8,36 @@
                     0000312.bands/  a large picture in work (`jobs.bands`)
 
 Pictures are handed out in chunks, each with a folder that its worker alone writes to. What is there
-is the truth: nothing else says what is done.
+is the truth: nothing else says what is done. Below a URL there are no bands.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from netsurgery.errors import JobError
-from netsurgery.io.lease import Lease, is_held, read_lease
+from netsurgery.io.wording import argument
 from netsurgery.verbs.jobs.bands import BANDS, OVER, BandFolder
 from netsurgery.verbs.jobs.plan import PLAN, RECORD, JobPlan, read_plan
+from netsurgery.verbs.jobs.store import JobLease, JobStore, open_store
 
-__all__ = ["ERROR", "Chunk", "JobFolder", "Tally"]
+__all__ = ["ERROR", "Chunk", "DoneParts", "JobFolder", "Tally", "file_name"]
 
 #: The ending of the record of a picture that failed.
 ERROR = ".error"
+
+_PARTS, _LEASE = "parts", "lease"
+#: Names that a store lists at once, or fewer.
+_LISTED = 1000
+#: Pictures whose outputs are fetched at once.
+_FETCHED = 32
 
 
 @dataclass(frozen=True)
@@ -37,30 +45,48 @@ class Chunk:
     """Pictures of a plan that one worker takes: `first` and those up to `end`."""
 
     plan: JobPlan
-    path: Path
+    store: JobStore
+    name: str
     first: int
     end: int
 
-    def file(self, index: int, suffix: str) -> str:
-        """The path of a file of picture `index`."""
-        return str(self.path / f"{index:07d}{suffix}")
+    @property
+    def path(self) -> Path:
+        """Its folder, of a job in a folder."""
+        assert self.store.folder is not None
+        return self.store.folder / self.folder
 
-    def states(self) -> dict[int, str]:
-        """The pictures that are over -> "done" or "failed"."""
+    @property
+    def folder(self) -> str:
+        """The name of its folder."""
+        return f"{_PARTS}/{self.name}"
+
+    def file(self, index: int, suffix: str) -> str:
+        """The path of a file of picture `index`, of a job in a folder."""
+        return str(self.path / file_name(index, suffix))
+
+    def names(self) -> list[str]:
+        """The names of what there is of it."""
+        return self.store.names(self.folder)
+
+    def states(self, names: Iterable[str] | None = None) -> dict[int, str]:
+        """The pictures that are over -> "done" or "failed"; names: of what there is, if known."""
         record = self.plan.suffix(RECORD)
         states: dict[int, str] = {}
-        for name in _names(self.path):
+        for name in self.names() if names is None else names:
             stem, dot, ending = name.partition(".")
             suffix = dot + ending
+            if not stem.isdecimal():  # nothing of a job's
+                continue
             if suffix == record:
                 states[int(stem)] = "done"
             elif suffix == ERROR:  # unless another worker has done it all the same
                 states.setdefault(int(stem), "failed")
         return states
 
-    def left(self) -> list[int]:
-        """The pictures that are not over, in order."""
-        states = self.states()
+    def left(self, names: Iterable[str] | None = None) -> list[int]:
+        """The pictures that are not over, in order; names: of what there is, if known."""
+        states = self.states(names)
         return [index for index in range(self.first, self.end) if index not in states]
 
     def bands(self, index: int) -> BandFolder:
@@ -79,60 +105,150 @@ class Chunk:
             self.bands(index).remove()
 
     def _having(self, *suffixes: str) -> set[int]:
-        """The pictures of which there is a file or folder with one of these endings."""
-        names = (name.partition(".") for name in _names(self.path))
+        """The pictures of which there is a folder with one of these endings."""
+        if self.store.folder is None:
+            return set()
+        names = (name.partition(".") for name in self.names())
         return {int(stem) for stem, dot, ending in names if dot + ending in suffixes}
 
-    def take(self, note: dict[str, Any]) -> Lease | None:
+    def making(self, index: int, scratch: Path | None) -> AbstractContextManager[Path]:
+        """Where to make the outputs of a picture, which are in place once it is left."""
+        names = [file_name(index, self.plan.suffix(kind)) for kind in self.plan.kinds]
+        return self.store.making(self.folder, names, scratch)
+
+    def write_error(self, index: int, record: dict[str, Any]) -> None:
+        """Have a picture be one that failed."""
+        content = f"{json.dumps(record)}\n".encode()
+        self.store.write(f"{self.folder}/{file_name(index, ERROR)}", content)
+
+    def forget_error(self, index: int) -> None:
+        """Have a picture be left that failed; another driver may have done so."""
+        self.store.remove(f"{self.folder}/{file_name(index, ERROR)}")
+
+    def errors(self, names: Iterable[str] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The records of the pictures that failed; names: of what there is, if known."""
+        for index, state in sorted(self.states(names).items()):
+            if state == "failed":
+                content = self.store.read(f"{self.folder}/{file_name(index, ERROR)}")
+                yield index, json.loads(content)
+
+    def take(self, note: dict[str, Any]) -> JobLease | None:
         """The lease of the chunk, or None where somebody has it. Raises JobError."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            return Lease.take(self.path / "lease", note)
-        except OSError as error:
-            raise JobError(f"{self.path}: {error.strerror}") from error
+        return self.store.take(self._lease, note)
 
     def held_by(self) -> dict[str, Any] | None:
         """What the lease of whoever is at the chunk says; None where nobody is, or just begins."""
         note = self.last_note()
-        return note if note and is_held(self.path / "lease") else None
+        return note if note and self.store.is_held(self._lease) else None
 
-    def last_note(self) -> dict[str, Any]:
-        """What the last lease says that was not given back."""
-        return read_lease(self.path / "lease")
+    def last_note(self, names: Iterable[str] | None = None) -> dict[str, Any]:
+        """What the last lease says that was not given back; names: of what there is, if known."""
+        return self.store.note(self._lease) if names is None or _LEASE in names else {}
+
+    @property
+    def _lease(self) -> str:
+        return f"{self.folder}/{_LEASE}"
 
 
 @dataclass(frozen=True)
 class JobFolder:
-    """A job's folder and its plan."""
+    """A job where it is, and its plan."""
 
-    path: Path
+    store: JobStore
     plan: JobPlan
 
     @classmethod
-    def open(cls, path: Path) -> JobFolder:
-        """The job in a folder. Raises JobError where there is none."""
-        return cls(path, read_plan(path / PLAN))
+    def open(cls, place: str | os.PathLike[str]) -> JobFolder:
+        """The job in a folder, or at a URL. Raises JobError where there is none."""
+        job = cls.find(store := open_store(place))
+        if job is None:
+            raise JobError(
+                f"{store.name}: holds no job (no {PLAN}); {argument('--job DIR')} of classify-map "
+                "plans one"
+            )
+        return job
+
+    @classmethod
+    def find(cls, store: JobStore) -> JobFolder | None:
+        """The job in a store; None where there is no plan. Raises JobError."""
+        plan = read_plan(store)
+        return None if plan is None else cls(store, plan)
 
     @cached_property
     def chunks(self) -> list[Chunk]:
         """All pictures, in chunks, in order."""
         count, size = len(self.plan.pictures), self.plan.chunk
         return [
-            Chunk(self.plan, self.path / "parts" / f"{first // size:05d}", first,
-                  min(first + size, count))
+            Chunk(self.plan, self.store, f"{first // size:05d}", first, min(first + size, count))
             for first in range(0, count, size)
-        ]  # fmt: skip
+        ]
 
     def chunk_of(self, index: int) -> Chunk:
         """The chunk that a picture is in."""
         return self.chunks[index // self.plan.chunk]
 
+    def parts(self) -> Iterator[tuple[Chunk, list[str]]]:
+        """The chunks and the names of what there is of each."""
+        if self.store.folder is not None:
+            yield from ((chunk, chunk.names()) for chunk in self.chunks)
+            return
+        tree = self.store.tree(_PARTS)  # a listing has names of many chunks
+        yield from ((chunk, tree.get(chunk.name, [])) for chunk in self.chunks)
+
+    def fetched(self, kinds: Iterable[str]) -> Iterator[DoneParts]:
+        """The outputs of these kinds of all pictures, some pictures at a time, once all are over.
+
+        Those of pictures that failed are their errors, and what else there is.
+        """
+        suffixes = {kind: self.plan.suffix(kind) for kind in kinds}
+        for chunk, listed in self.parts():
+            names = set(listed)
+            for first in range(chunk.first, chunk.end, _FETCHED):
+                indices = range(first, min(first + _FETCHED, chunk.end))
+                possible = (
+                    file_name(index, suffix)
+                    for index in indices
+                    for suffix in (*suffixes.values(), ERROR)
+                )
+                files = [name for name in possible if name in names]
+                with self.store.fetched(chunk.folder, files) as place:
+                    yield DoneParts(indices, place, self.plan.suffix(RECORD), suffixes, names)
+
     def errors(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """The records of the pictures that failed."""
-        for chunk in self.chunks:
-            for index, state in sorted(chunk.states().items()):
-                if state == "failed":
-                    yield index, json.loads(Path(chunk.file(index, ERROR)).read_text())
+        for chunk, names in self.parts():
+            yield from chunk.errors(names)
+
+
+@dataclass(frozen=True)
+class DoneParts:
+    """What was made of some pictures, in a folder of this machine.
+
+    suffixes: kind -> ending. names: of the files that there are.
+    """
+
+    indices: range
+    folder: Path
+    record_suffix: str
+    suffixes: dict[str, str]
+    names: set[str]
+
+    def contents(self, index: int) -> dict[str, bytes]:
+        """The outputs of a picture, by kind; of one that failed none, whatever is left of it."""
+        if file_name(index, self.record_suffix) not in self.names:
+            return {}
+        names = {kind: file_name(index, suffix) for kind, suffix in self.suffixes.items()}
+        return {
+            kind: (self.folder / name).read_bytes()
+            for kind, name in names.items()
+            if name in self.names
+        }
+
+    def record(self, index: int) -> bytes:
+        """The record of a picture, which is to be among the kinds, or of its error."""
+        done = file_name(index, self.record_suffix)
+        name = done if done in self.names else file_name(index, ERROR)
+        return (self.folder / name).read_bytes()
 
 
 @dataclass
@@ -148,6 +264,7 @@ class Tally:
     bands: dict[int, tuple[int, int]] = field(default_factory=dict)
     _closed: tuple[int, int] = (0, 0)
     _open: list[Chunk] = field(default_factory=list)
+    _held: list[Chunk] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._open = list(self.folder.chunks)
@@ -157,9 +274,14 @@ class Tally:
         """Pictures that are neither."""
         return len(self.folder.plan.pictures) - self.done - self.failed
 
+    @property
+    def open(self) -> list[Chunk]:
+        """The chunks with pictures that were left at the last count."""
+        return list(self._open)
+
     def working(self) -> list[dict[str, Any]]:
-        """What the leases say of those who are at the pictures that were left at the last count."""
-        holders = [chunk.held_by() for chunk in self._open]
+        """What the leases say of those who were at pictures that were left at the last count."""
+        holders = [chunk.held_by() for chunk in self._held]
         notes = [holder for holder in holders if holder is not None]
         for index in self.bands:  # whoever has the chunk may be at a band of it, too
             notes += self.folder.chunk_of(index).bands(index).held_by()
@@ -167,21 +289,36 @@ class Tally:
 
     def count(self) -> Tally:
         """Count again."""
-        begun = set(_names(self.folder.path / "parts"))
+        begun = self._begun()
         self.done, self.failed = closed_done, closed_failed = self._closed
-        self.bands, still = {}, []
+        self.bands, self._held, still = {}, [], []
         for chunk in self._open:
-            states = list(chunk.states().values()) if chunk.path.name in begun else []
+            names = begun.get(chunk.name)
+            if names is None:
+                still.append(chunk)
+                continue
+            states = list(chunk.states(names).values())
             done, failed = states.count("done"), states.count("failed")
             self.done, self.failed = self.done + done, self.failed + failed
             if len(states) == chunk.end - chunk.first:
                 closed_done, closed_failed = closed_done + done, closed_failed + failed
-            else:
-                still.append(chunk)
-                if chunk.path.name in begun:
-                    self._count_bands(chunk)
+                continue
+            still.append(chunk)
+            if _LEASE in names:
+                self._held.append(chunk)
+            self._count_bands(chunk)
         self._closed, self._open = (closed_done, closed_failed), still
         return self
+
+    def _begun(self) -> dict[str, list[str]]:
+        """The chunks that were open and are begun -> the names of what there is of each."""
+        store = self.folder.store
+        begun = set(store.folders(_PARTS))
+        names = [chunk.name for chunk in self._open if chunk.name in begun]
+        files = (self.done + self.failed) * len(self.folder.plan.kinds)
+        if store.folder is None and len(names) > 1 + files // _LISTED:  # all takes fewer listings
+            return store.tree(_PARTS)
+        return {name: store.names(f"{_PARTS}/{name}") for name in names}
 
     def _count_bands(self, chunk: Chunk) -> None:
         for index, bands in chunk.in_bands().items():
@@ -189,10 +326,6 @@ class Tally:
                 self.bands[index] = bands.count, bands.count - len(bands.left())
 
 
-def _names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise JobError(f"{folder}: {error.strerror}") from error
+def file_name(index: int, suffix: str) -> str:
+    """The name of a file of picture `index`."""
+    return f"{index:07d}{suffix}"

@@ -1,9 +1,9 @@
 """Workers of a Ray cluster, local or not: the only module that knows Ray.
 
 Ray is lent the work alone: each actor is a worker as any other, which takes pictures by leases in
-the job's folder, on a file system that all machines share. So nothing of a job is in Ray's object
-store, an actor or a machine that dies costs one picture, and the work is over as soon as one actor
-finds none left, whether the others were ever given a CPU or not.
+the job's folder, on a file system that all machines share, or at its URL. So nothing of a job is
+in Ray's object store, an actor or a machine that dies costs one picture, and the work is over as
+soon as one actor finds none left, whether the others were ever given a CPU or not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -68,7 +67,8 @@ def do_all(assignment: JobAssignment) -> None:
                 f"no worker has begun in {_START:g} s: of {cpus} CPUs the Ray cluster has {free:g} "
                 f"free, and a worker takes {threads}"
             )
-        own = replace(assignment, on="", engine=replace(assignment.engine, threads=threads))
+        engine = replace(assignment.engine, threads=threads)
+        own = replace(assignment, on="", scratch="", engine=engine)
         try:
             ray.get(_first_ended(ray, [actor.do_all.remote(own) for actor in actors], own))
         except ray.exceptions.RayTaskError as error:
@@ -79,7 +79,7 @@ def do_all(assignment: JobAssignment) -> None:
 
 def _first_ended(ray: Any, calls: list[Any], assignment: JobAssignment) -> list[Any]:
     """Wait for one of the calls to end. Raises JobError where nobody is at the job any more."""
-    tally = Tally(JobFolder.open(Path(assignment.folder)))
+    tally = Tally(JobFolder.open(assignment.folder))
     left, until = -1, 0.0
     while not (ended := ray.wait(calls, timeout=_LOOK)[0]):
         now, before = time.monotonic(), left

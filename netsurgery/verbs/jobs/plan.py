@@ -20,8 +20,8 @@ from netsurgery.errors import JobError, NetsurgeryError
 from netsurgery.formats.preprocess_values import MeanPicture
 from netsurgery.formats.settings import Settings
 from netsurgery.io.checksum import sha256_of
-from netsurgery.io.files import Outputs
 from netsurgery.io.targets import STDOUT, WrongOutput
+from netsurgery.io.unreadable import as_url
 from netsurgery.io.wording import argument
 from netsurgery.maps.box_rules import BoxSearch
 from netsurgery.maps.picture_look import PictureLook
@@ -30,6 +30,7 @@ from netsurgery.maps.scales import Scales
 from netsurgery.net.state import NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.classify_map import classify_maps
+from netsurgery.verbs.jobs.store import JobStore
 from netsurgery.verbs.outputs import OUTPUTS, MapView
 from netsurgery.verbs.outputs.files import named_files
 
@@ -87,6 +88,11 @@ class JobPlan:
         if output.is_one_file or not output.suffix:  # a part of it is no file of its own kind
             return f".{kind}"
         return self.view.suffix if kind == "picture" else output.suffix
+
+    @property
+    def is_all_at_urls(self) -> bool:
+        """Whether no picture is a file of some machine."""
+        return all(as_url(name) for name in self.pictures)
 
     def check_files(self) -> None:
         """Raise JobError where a file is not what it was when the job was planned."""
@@ -216,16 +222,20 @@ def make_plan(
     )
 
 
-def write_plan(plan: JobPlan, path: Path) -> None:
-    """Write plan.json. Raises OutputError."""
-    with Outputs([path]) as outputs:
-        outputs[path].write((json.dumps(plan.to_json(), indent=1) + "\n").encode())
+def write_plan(plan: JobPlan, store: JobStore) -> None:
+    """Write plan.json. Raises OutputError and JobError."""
+    store.write(PLAN, (json.dumps(plan.to_json(), indent=1) + "\n").encode(), new=True)
 
 
-def read_plan(path: Path) -> JobPlan:
-    """The plan in a file. Raises JobError."""
+def read_plan(store: JobStore) -> JobPlan | None:
+    """The plan of a job, None where there is none. Raises JobError."""
+    path = f"{store.name}/{PLAN}"
     try:
-        record = json.loads(path.read_bytes())
+        content = store.read(PLAN)
+    except FileNotFoundError:
+        return None
+    try:
+        record = json.loads(content)
         if record["netsurgery"] != __version__:
             raise JobError(
                 f"{path}: of netsurgery {record['netsurgery']}; this is {__version__}, which may "
@@ -234,13 +244,6 @@ def read_plan(path: Path) -> JobPlan:
         return JobPlan.of_json(record)
     except JobError:
         raise
-    except FileNotFoundError:
-        raise JobError(
-            f"{path.parent}: holds no job (no {PLAN}); {argument('--job DIR')} of classify-map "
-            "plans one"
-        ) from None
-    except OSError as error:
-        raise JobError(f"{path}: {error.strerror}") from error
     except (KeyError, TypeError, ValueError, NetsurgeryError) as error:
         raise JobError(f"{path}: is not a job's plan ({error})") from error
 

@@ -11,28 +11,38 @@ import json
 import os
 import random
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.errors import JobError, NetsurgeryError, OutputError
-from netsurgery.io.cleanup import Undo, end, step
+from netsurgery.errors import (
+    ImageError,
+    JobError,
+    NetsurgeryError,
+    OutputError,
+)
+from netsurgery.io.cleanup import Undo, end
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import Outputs
-from netsurgery.io.lease import LEASE, Lease
 from netsurgery.io.memory import set_max_memory
+from netsurgery.io.owned_scratch import owned_scratch
 from netsurgery.io.scratch import remove_scratch
 from netsurgery.io.targets import FileSet
 from netsurgery.io.terminal import say
+from netsurgery.io.unreadable import as_url
 from netsurgery.io.wording import counted, naming_options
 from netsurgery.verbs.jobs.bands import picture_state
-from netsurgery.verbs.jobs.folder import ERROR, Chunk, JobFolder
+from netsurgery.verbs.jobs.folder import Chunk, JobFolder, Tally, file_name
+from netsurgery.verbs.jobs.held import held
+from netsurgery.verbs.jobs.net_files import with_files
+from netsurgery.verbs.jobs.plan import JobPlan
+from netsurgery.verbs.jobs.store import JobLease, UrlStore
+from netsurgery.verbs.jobs.url_pictures import opened_url, without_copy
 
 if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
@@ -40,7 +50,7 @@ if TYPE_CHECKING:
     from netsurgery.maps.mapper import Mapper
     from netsurgery.verbs.jobs.bands import BandFolder
 
-__all__ = ["JobAssignment", "JobWorker", "main"]
+__all__ = ["JobAssignment", "JobWorker", "main", "net_folder"]
 
 #: How often a picture, or a band of it, is tried at whose worker died.
 _TRIES = 3
@@ -56,7 +66,7 @@ class JobAssignment:
     run: a name; tries of an earlier run, which somebody stopped, do not count. memory: its budget
     in bytes, None for its machine's. as_command: whether messages name options. on: the engine that
     it hands the work to, "" to do it itself; workers: how many are to do it there. scratch: a
-    folder for that engine's temporary files.
+    folder for temporary files, which its maker removes; "" where the worker is to have its own.
     """
 
     folder: str
@@ -87,43 +97,61 @@ class JobWorker(Closeable):
 
         The current folder becomes the job's.
         """
-        self.folder = JobFolder.open(Path(assignment.folder))
+        self.folder = JobFolder.open(assignment.folder)
         self._run = assignment.run
-        plan = self.folder.plan
-        try:
-            os.chdir(plan.folder)
-        except OSError as error:
-            raise JobError(
-                f"{plan.folder}: {error.strerror}; the folder that the job was planned in has to "
-                "be there on every machine"
-            ) from error
-        set_max_memory(assignment.memory)
-        plan.check_files()
-        self._mapper: Mapper = plan.open_mapper(assignment.engine)
+        plan, store = self.folder.plan, self.folder.store
+        with ExitStack() as stack:
+            #: Where outputs are made that then go to a URL.
+            self._scratch: Path | None = None
+            if isinstance(store, UrlStore):
+                scratch = assignment.scratch or str(stack.enter_context(owned_scratch()))
+                self._scratch = _own_folder(scratch)
+            _enter(plan, self._scratch is not None and plan.is_all_at_urls)
+            set_max_memory(assignment.memory)
+            if isinstance(store, UrlStore):
+                plan = with_files(plan, store, net_folder(scratch))
+                self.folder = JobFolder(store, plan)
+            else:
+                plan.check_files()
+            self._mapper: Mapper = stack.enter_context(plan.open_mapper(assignment.engine))
+            self._open = stack.pop_all()
         #: Pictures whose bands would have other bits with this worker's threads, or memory.
         self._unfit: set[int] = set()
 
     def close(self) -> None:
-        """Release the net."""
-        self._mapper.close()
+        """Release the net, and remove what was made elsewhere."""
+        self._open.close()
 
     def do_all(self) -> None:
         """Take chunks until all pictures are over, those of others too.
 
         Raises what would fail every picture.
         """
-        chunks = self.folder.chunks
+        folder = self.folder
+        is_shared = folder.store.folder is not None
+        # At a URL a look at all of them takes fewer requests than one at each.
+        chunks = folder.chunks if is_shared else Tally(folder).count().open
         start = random.randrange(len(chunks) or 1)  # the workers do not all ask for the same
         chunks = chunks[start:] + chunks[:start]
+        pause = _PATIENCE
         while chunks:
-            chunks = [chunk for chunk in chunks if chunk.left() and not self.do(chunk)]
+            chunks = [chunk for chunk in chunks if not self._is_over(chunk)]
             if chunks:  # others are at them
-                time.sleep(_PATIENCE)
+                time.sleep(pause)
+                pause = max(_PATIENCE, min(2 * pause, folder.store.pause))
 
-    def do(self, chunk: Chunk) -> bool:
-        """Do what is left of a chunk; where another worker has it, bands of its pictures, False."""
-        before = chunk.last_note()
-        with _held(lambda: chunk.take(before)) as lease:
+    def _is_over(self, chunk: Chunk) -> bool:
+        """Whether nothing is left of a chunk, if need be once it is done."""
+        names = chunk.names()
+        return not chunk.left(names) or self.do(chunk, names)
+
+    def do(self, chunk: Chunk, names: list[str] | None = None) -> bool:
+        """Do what is left of a chunk; where another worker has it, bands of its pictures, False.
+
+        names: of what there is of the chunk, if known.
+        """
+        before = chunk.last_note(names)
+        with held(lambda: chunk.take(before)) as lease:
             if lease is not None:
                 for index in chunk.left():
                     self._do_picture(chunk, index, lease, self._tries(before, index))
@@ -133,9 +161,12 @@ class JobWorker(Closeable):
                 self._do_bands(chunk, index, bands)
         return False
 
-    def _do_picture(self, chunk: Chunk, index: int, lease: Lease, tries: int) -> None:
+    def _do_picture(self, chunk: Chunk, index: int, lease: JobLease, tries: int) -> None:
         """Do one picture, by its bands if it is large; tries: how often that was begun in vain."""
         note, bands = {"run": self._run, "picture": index}, None
+        if self.folder.store.folder is None:
+            self._do_at_url(chunk, index, lease, tries)
+            return
         if tries >= _TRIES:
             self._fail(chunk, index, _died(tries))
         else:
@@ -150,6 +181,26 @@ class JobWorker(Closeable):
         if index in chunk.left():
             self._do(chunk, index, picture, None if index in self._unfit else bands)
         chunk.bands(index).remove()
+
+    def _do_at_url(self, chunk: Chunk, index: int, lease: JobLease, tries: int) -> None:
+        """`_do_picture` of a job at a URL: no worker but this one has to do with the picture."""
+        if tries >= _TRIES:
+            self._fail(chunk, index, _died(tries))
+            return
+        try:
+            lease.write({"run": self._run, "picture": index, "tries": tries + 1})
+        except OSError as error:
+            raise JobError(f"{self.folder.store.name}: {error.strerror}") from error
+        name = self.folder.plan.pictures[index]
+        if not as_url(name):
+            self._do(chunk, index, name)
+            return
+        assert self._scratch is not None
+        try:
+            with opened_url(name, self._scratch) as picture:
+                self._do(chunk, index, picture)
+        except ImageError as error:
+            self._fail(chunk, index, str(error))
 
     def _tries(self, note: Mapping[str, Any], index: int) -> int:
         """How often in this run a worker has begun a picture and died."""
@@ -213,7 +264,7 @@ class JobWorker(Closeable):
         from netsurgery.maps.image import out_of_memory_named
 
         before = bands.last_note(number)
-        with _held(partial(bands.take, number, before)) as lease:
+        with held(partial(bands.take, number, before)) as lease:
             # It may be done since they were listed, and so may the picture.
             if lease is None or number not in bands.left() or index not in chunk.left():
                 return False
@@ -252,73 +303,61 @@ class JobWorker(Closeable):
 
         plan = self.folder.plan
         name = plan.pictures[index]
-        paths = {kind: [chunk.file(index, plan.suffix(kind))] for kind in plan.kinds}
-        files = MapFiles(paths, FileSet(), force=True, in_parts=True)
-        if bands is not None:
-            from netsurgery.maps.bands import BandStore
+        with chunk.making(index, self._scratch) as place:
+            paths = {
+                kind: [str(place / file_name(index, plan.suffix(kind)))] for kind in plan.kinds
+            }
+            files = MapFiles(paths, FileSet(), force=True, in_parts=True)
+            if bands is not None:
+                from netsurgery.maps.bands import BandStore
 
-            assert bands.plan is not None
-            files.make_store = partial(
-                BandStore, blob=self._mapper.source.blob, plan=bands.plan, files=bands.files
-            )
-        (result,) = MapJob(self._mapper, [(picture, name)], files, plan.view, ExitStack())
-        if isinstance(result.error, OutputError):  # a full disk is not the picture's fault
-            raise result.error
+                assert bands.plan is not None
+                files.make_store = partial(
+                    BandStore, blob=self._mapper.source.blob, plan=bands.plan, files=bands.files
+                )
+            (result,) = MapJob(self._mapper, [(picture, name)], files, plan.view, ExitStack())
+            if isinstance(result.error, OutputError):  # a full disk is not the picture's fault
+                raise result.error
         if result.error is not None:
-            self._fail(chunk, index, str(result.error))
+            self._fail(chunk, index, without_copy(str(result.error), picture))
 
     def _fail(self, chunk: Chunk, index: int, error: str) -> None:
-        record = {"image": self.folder.plan.pictures[index], "error": error}
-        path = chunk.file(index, ERROR)
-        with Outputs([path], force=True) as outputs:
-            outputs[path].write(f"{json.dumps(record)}\n".encode())
+        chunk.write_error(index, {"image": self.folder.plan.pictures[index], "error": error})
+
+
+def net_folder(scratch: str) -> Path:
+    """The folder in a folder for temporary files that has files of the net."""
+    return Path(scratch, "net")
+
+
+def _enter(plan: JobPlan, is_at_urls: bool) -> None:
+    """Have names count from where they counted. Raises JobError unless all is at URLs."""
+    try:
+        os.chdir(plan.folder)
+    except OSError as error:
+        if is_at_urls:
+            return
+        raise JobError(
+            f"{plan.folder}: {error.strerror}; the folder that the job was planned in has to "
+            "be there on every machine"
+        ) from error
+
+
+def _own_folder(scratch: str) -> Path:
+    """A folder of this worker in a folder of its driver, who removes it whoever is killed."""
+    folder = Path(scratch, f"worker-{os.getpid()}")
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _died(tries: int) -> str:
     return f"the worker died at it {counted(tries, 'time')}"
 
 
-@contextmanager
-def _held(take: Callable[[], Lease | None]) -> Iterator[Lease | None]:
-    """Take a lease, renew it as long as the context lasts, and give it back; None for none."""
-    with step:
-        lease = take()
-        undo = Undo(lambda: None if lease is None else lease.end())
-    try:
-        if lease is None:
-            yield None
-            return
-        with _renewed(lease):
-            yield lease
-    finally:
-        undo()
-
-
-@contextmanager
-def _renewed(lease: Lease) -> Iterator[None]:
-    """Renew a lease as long as the context lasts."""
-    over = threading.Event()
-
-    def renew() -> None:
-        while not over.wait(LEASE / 4):
-            with suppress(OSError):  # of a folder that is away for a moment
-                lease.renew()
-
-    thread = threading.Thread(target=renew, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 def main() -> None:
     """Carry out the assignment on standard input, and exit: 0 done, 1 for an error, on one line."""
     assignment = JobAssignment.of_json(json.loads(sys.stdin.readline()))
-    if assignment.scratch:  # its maker may be killed
-        Undo(lambda: remove_scratch(Path(assignment.scratch)))
-    _thread.start_new_thread(_end_with_driver, ())
+    _thread.start_new_thread(_end_with_driver, (assignment.scratch,))
     try:
         with naming_options() if assignment.as_command else nullcontext():
             if assignment.on:
@@ -334,8 +373,10 @@ def main() -> None:
     end(0)
 
 
-def _end_with_driver() -> None:
+def _end_with_driver(scratch: str) -> None:
     """Wait until the driver closes standard input, or is gone, and end then."""
     while os.read(0, 1):
         continue
+    if scratch:  # whose maker may have been killed
+        Undo(lambda: remove_scratch(Path(scratch)))
     end(130)

@@ -149,13 +149,15 @@ def _georeference(picture: Picture) -> tuple[Any, Any]:
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
+    from netsurgery.maps.image import picture_file
+
     pixels = rasterio.Affine.identity()
-    if Path(picture.name).suffix.lower() not in (".tif", ".tiff"):
+    if Path(picture_file(picture)).suffix.lower() not in (".tif", ".tiff"):
         return pixels, None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(picture.name, driver="GTiff") as file:
+            with rasterio.open(picture_file(picture), driver="GTiff") as file:
                 # A picture that was turned upright, or another one of that name, has other pixels.
                 if (file.height, file.width) == picture.size:
                     return file.transform, file.crs
