@@ -35,6 +35,9 @@ class FakeMapper:
     def make_input(self, picture: Picture) -> None:
         pass
 
+    def unload(self) -> None:
+        pass
+
     def map(self, picture: Picture, *, store: TileStore | None) -> ClassMap:
         return self.run(picture.name)
 

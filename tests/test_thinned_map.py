@@ -11,10 +11,9 @@ from drawn_maps import Drawn, class_map, drawn, grey_picture
 from netsurgery.drawing.scene import CellGrid
 from netsurgery.maps.cell_geometry import Geometry
 from netsurgery.maps.classmap import ClassMap
-from netsurgery.maps.map_memory import map_memory
 from netsurgery.maps.map_text import TextStyle
-from netsurgery.maps.row_blocks import place_type
-from netsurgery.maps.thinned_map import thinned_map, thinning_step
+from netsurgery.maps.row_blocks import map_memory, place_type, thinning_step
+from netsurgery.maps.thinned_map import thinned_map
 from netsurgery.maps.transformer import place
 
 
@@ -37,7 +36,7 @@ def cells_of(picture: Drawn) -> Any:
 def test_each_cell_kept_has_the_share_of_those_it_stands_for(
     monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], most: int
 ) -> None:
-    monkeypatch.setattr("netsurgery.maps.thinned_map._CELLS", most)
+    monkeypatch.setattr("netsurgery.maps.row_blocks._SHOWN", most)
     whole = a_map(*shape)
     thin, step = thinned_map(whole), thinning_step(shape)
     rows, columns = thin.shape
@@ -55,9 +54,9 @@ def test_each_cell_kept_has_the_share_of_those_it_stands_for(
 
 def test_a_map_of_few_cells_stays_and_none_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = a_map(6, 5)
-    monkeypatch.setattr("netsurgery.maps.thinned_map._CELLS", 30)
+    monkeypatch.setattr("netsurgery.maps.row_blocks._SHOWN", 30)
     assert thinned_map(whole) is whole
-    monkeypatch.setattr("netsurgery.maps.thinned_map._CELLS", 29)
+    monkeypatch.setattr("netsurgery.maps.row_blocks._SHOWN", 29)
     assert np.shares_memory(thinned_map(whole).values, whole.values)
 
 
@@ -71,7 +70,7 @@ def test_a_picture_shows_the_cells_kept_and_tells_of_all(monkeypatch: pytest.Mon
     geometry = Geometry((2.0, 2.0), (2.0, 2.0), place(picture.size, picture.size))
     whole = class_map(values, picture, geometry=geometry, background_name="none")
     before = drawn(whole)
-    monkeypatch.setattr("netsurgery.maps.thinned_map._CELLS", 400)
+    monkeypatch.setattr("netsurgery.maps.row_blocks._SHOWN", 400)
     after = drawn(whole)
     assert not any("of the cells" in text for text in before.words)
     assert sum("drawn of 20x20 of the cells" in text for text in after.words) == 1
@@ -86,7 +85,7 @@ def test_a_picture_shows_the_cells_kept_and_tells_of_all(monkeypatch: pytest.Mon
 def test_a_text_leaves_cells_out_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = a_map(9, 9)
     assert len(whole.to_text().splitlines()[1:10]) == 9
-    monkeypatch.setattr("netsurgery.maps.thinned_map._CELLS", 9)
+    monkeypatch.setattr("netsurgery.maps.row_blocks._SHOWN", 9)
     lines = whole.to_text(TextStyle()).splitlines()
     assert lines[1:5] == ["2 2 2", "2 2 2", "2 2 2", "(step: 3 cells)"]
 

@@ -18,9 +18,11 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import short_repr
 from netsurgery.io.wording import counted
 from netsurgery.maps.class_names import LIKELIEST, ClassNames, most_common_background
-from netsurgery.maps.map_memory import claim_more, map_memory, order_memory
 from netsurgery.maps.row_blocks import (
     argmax_by_rows,
+    claim_more,
+    map_memory,
+    order_memory,
     row_blocks,
     top_by_rows,
 )

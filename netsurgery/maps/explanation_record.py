@@ -12,9 +12,9 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
 from netsurgery.maps.cell_places import first_window
 from netsurgery.maps.legend import class_name
-from netsurgery.maps.map_memory import claim_more
 from netsurgery.maps.map_record import recorded_notes
 from netsurgery.maps.map_text import PLAIN, TextStyle, head_text
+from netsurgery.maps.row_blocks import claim_more
 
 if TYPE_CHECKING:
     from netsurgery.maps.explanation import Explanation

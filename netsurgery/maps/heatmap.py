@@ -37,9 +37,9 @@ from netsurgery.maps.layout import (
 from netsurgery.maps.legend import COLUMN, Legend, class_name, entries
 from netsurgery.maps.map_colors import MapColors
 from netsurgery.maps.map_frame import Ground, MapFrame, color_bar, fed_picture
-from netsurgery.maps.map_memory import claim_more
 from netsurgery.maps.picture_look import PictureLook
 from netsurgery.maps.pixel_map import pixel_map
+from netsurgery.maps.row_blocks import claim_more
 from netsurgery.maps.scales import scales_words
 from netsurgery.maps.thinned_map import thinned_map, thinned_words
 from netsurgery.maps.transformer import squeeze_words

@@ -12,8 +12,8 @@ import numpy as np
 from netsurgery.engines.contract import engine_record
 from netsurgery.io.wording import counted
 from netsurgery.maps.cell_places import first_window
-from netsurgery.maps.map_memory import claim_more
 from netsurgery.maps.map_text import class_table
+from netsurgery.maps.row_blocks import claim_more
 
 if TYPE_CHECKING:
     from netsurgery.maps.boxes import MapBox

@@ -12,8 +12,7 @@ import numpy as np
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
 from netsurgery.io.wording import counted
-from netsurgery.maps.map_memory import claim_more
-from netsurgery.maps.thinned_map import thinning_step
+from netsurgery.maps.row_blocks import claim_more, thinning_step
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,10 +20,10 @@ from netsurgery.maps.class_names import ClassNames
 from netsurgery.maps.classmap import ClassMap
 from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.large_file import open_picture
-from netsurgery.maps.map_memory import map_memory
 from netsurgery.maps.map_source import MapSource, refuse_blob
 from netsurgery.maps.net_runner import NetRunner
 from netsurgery.maps.picture_options import InputSize, TileSize
+from netsurgery.maps.row_blocks import map_memory
 from netsurgery.maps.transformer import Placement, Transformer, squeeze_note
 from netsurgery.net.field import Cells
 from netsurgery.net.shapes import TOO_MANY

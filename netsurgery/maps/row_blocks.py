@@ -1,8 +1,12 @@
-"""Maps read some rows at a time, so that one that lies in a file is never in memory as a whole."""
+"""Maps read some rows at a time, so that one that lies in a file is never in memory as a whole.
+
+And what memory that takes, and what is worked out of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +14,18 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from netsurgery.maps.classmap import ClassMap
+
 __all__ = [
     "SORTED_SHARE",
     "argmax_by_rows",
     "block_values",
+    "claim_more",
+    "map_memory",
+    "order_memory",
     "place_type",
     "row_blocks",
+    "thinning_step",
     "top_by_rows",
 ]
 
@@ -23,6 +33,11 @@ __all__ = [
 _BLOCK = 1 << 20
 #: Blocks are so many times smaller where cells' classes are put in order.
 SORTED_SHARE = 4
+#: Cells that a picture or a text shows at most.
+_SHOWN = 1 << 20
+#: What a cell takes in whatever is worked out of all cells, besides its class; what a cell and a
+#: value take while rows of them are looked at, and a value that is sorted.
+_CELL, _SEEN, _COMPARED, _SORTED = 2, 48, 5, 33
 
 
 def row_blocks(shape: tuple[int, ...], share: int = 1) -> Iterator[slice]:
@@ -94,3 +109,39 @@ def _ordered(values: NDArray[np.float32]) -> NDArray[np.uint64]:
     bits = np.ascontiguousarray(values + np.float32(0)).view(np.uint32)  # -0.0 becomes 0.0
     negative = bits >> 31 == 1
     return np.where(negative, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
+
+
+def thinning_step(shape: tuple[int, int]) -> int:
+    """Of how many rows and columns one is kept; 1 for all.
+
+    >>> thinning_step((1024, 1024)), thinning_step((1024, 1025)), thinning_step((3000, 3000))
+    (1, 2, 3)
+    """
+    rows, columns = shape
+    step = 1
+    while -(-rows // step) * -(-columns // step) > _SHOWN:
+        step += 1
+    return step
+
+
+def map_memory(shape: tuple[int, ...]) -> int:
+    """Bytes of what is worked out of a map of C x H x W values, beside them."""
+    if len(shape) != 3:  # no map is made of another blob
+        return 0
+    values = block_values(shape)
+    of_cell = place_type(shape[0]).itemsize + _CELL
+    return _COMPARED * values + _SEEN * values // shape[0] + of_cell * prod(shape[1:])
+
+
+def claim_more(class_map: ClassMap, needed: int, what: str) -> None:
+    """Claim `needed` bytes for `what` is made of a map, besides those of the map itself.
+
+    Raises MemoryLimitError.
+    """
+    memory = map_memory(class_map.values.shape)
+    class_map.claim.at_least(memory + needed, f"{class_map.image}: {what}")
+
+
+def order_memory(shape: tuple[int, ...], count: int) -> int:
+    """Bytes of the order of each cell's `count` likeliest classes, and of what finds it."""
+    return _SORTED * block_values(shape, SORTED_SHARE) + 8 * count * prod(shape[1:])

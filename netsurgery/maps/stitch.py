@@ -18,8 +18,8 @@ import numpy as np
 from netsurgery.errors import NetError, NetsurgeryError
 from netsurgery.io.memory import empty
 from netsurgery.io.wording import counted
-from netsurgery.maps.map_memory import map_memory
 from netsurgery.maps.map_source import MapSource
+from netsurgery.maps.row_blocks import map_memory
 from netsurgery.net.cost import NUMBER_BYTES
 from netsurgery.net.finer import cells_for_one, check_finer
 

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 
 from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.cell_geometry import Geometry
+from netsurgery.maps.row_blocks import thinning_step
 
 if TYPE_CHECKING:
     from netsurgery.maps.classmap import ClassMap
 
-__all__ = ["thinned_map", "thinning_step"]
-
-#: Cells that such a map has at most.
-_CELLS = 1 << 20
+__all__ = ["thinned_map", "thinned_words"]
 
 
 def thinned_map(class_map: ClassMap) -> ClassMap:
@@ -42,19 +40,6 @@ def thinned_words(class_map: ClassMap, drawn: ClassMap) -> str:
     """What to say of a picture that shows a map with fewer cells; "" where it shows no fewer."""
     fewer = prod(drawn.shape) < prod(class_map.shape)
     return f"drawn of {shape_text(drawn.shape)} of the cells" if fewer else ""
-
-
-def thinning_step(shape: tuple[int, int]) -> int:
-    """Of how many rows and columns one is kept; 1 for all.
-
-    >>> thinning_step((1024, 1024)), thinning_step((1024, 1025)), thinning_step((3000, 3000))
-    (1, 2, 3)
-    """
-    rows, columns = shape
-    step = 1
-    while -(-rows // step) * -(-columns // step) > _CELLS:
-        step += 1
-    return step
 
 
 def _of_blocks(geometry: Geometry, step: int) -> Geometry:

@@ -14,8 +14,8 @@ from netsurgery.errors import MemoryLimitError, NetError, NetsurgeryError
 from netsurgery.io.memory import Claim, left
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument, counted
-from netsurgery.maps.map_memory import map_memory
 from netsurgery.maps.picture_options import TileSize
+from netsurgery.maps.row_blocks import map_memory
 from netsurgery.net.memory import caffe_memory, embedded_memory, largest_size
 from netsurgery.net.shapes import TOO_MANY, infer
 from netsurgery.net.stages import StagedPlan

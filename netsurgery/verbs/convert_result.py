@@ -32,7 +32,6 @@ from netsurgery.verbs.conversion import (
 )
 from netsurgery.verbs.convert_settings import SettingsOutcome
 from netsurgery.verbs.default_names import default_prototxt, existing_notes
-from netsurgery.verbs.next_command import command_in
 from netsurgery.verbs.open_result import OpenResult
 
 if TYPE_CHECKING:
@@ -248,6 +247,8 @@ class Conversion(OpenResult):
         """The command that makes a map with what was written; None where nothing was."""
         if not self.written:
             return None
+        from netsurgery.verbs.next_command import command_in
+
         words = ["netsurgery", "classify-map", "IMAGE"]
         scores = list(self.plan.activation_maps)
         if scores and self.plan.upsampling is not None:

@@ -16,10 +16,10 @@ import numpy as np
 from PIL import Image
 
 from netsurgery.maps.cell_places import cell_places
-from netsurgery.maps.map_memory import claim_more
 from netsurgery.maps.map_record import recorded_notes
 from netsurgery.maps.page.codes import BUDGET, OVERHEAD, encode
 from netsurgery.maps.page.selection import MOST, SHARED, Selection, select
+from netsurgery.maps.row_blocks import claim_more
 
 if TYPE_CHECKING:
     from netsurgery.maps.classmap import ClassMap

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import NetsurgeryError
 from netsurgery.io.files import OutputFile
-from netsurgery.maps.map_memory import claim_more
 from netsurgery.verbs.outputs.record import MapTable, MapView, Output, trouble_named
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ _BOX = 2000
 def _of_map(class_map: ClassMap, view: MapView) -> bytes:
     from netsurgery.maps.boxes import map_boxes, named_background
     from netsurgery.maps.coco_results import coco_box
+    from netsurgery.maps.row_blocks import claim_more
 
     boxes = class_map.boxes
     if boxes is None:  # the rules that hold where none are given

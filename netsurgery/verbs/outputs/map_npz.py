@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.io.files import OutputFile
-from netsurgery.maps.map_memory import claim_more
 from netsurgery.verbs.outputs.npz import NpzWriter
 from netsurgery.verbs.outputs.record import Content, MapView, Output
 
@@ -25,6 +24,8 @@ _NUMBER = 24
 def _of_map(class_map: ClassMap, view: MapView) -> Content:
     """Probabilities are float16, which has them to a thousandth part; scores may not fit in it."""
     import numpy as np
+
+    from netsurgery.maps.row_blocks import claim_more
 
     count = min(view.top_k, class_map.classes)
     claim_more(class_map, _NUMBER * count * math.prod(class_map.shape), "its likeliest classes")

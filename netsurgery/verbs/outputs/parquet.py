@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import NetsurgeryError
 from netsurgery.io.files import OutputFile
-from netsurgery.maps.map_memory import claim_more
 from netsurgery.verbs.outputs.record import MapTable, MapView, Output, trouble_named
 
 if TYPE_CHECKING:
@@ -46,6 +45,8 @@ def _of_map(class_map: ClassMap, view: MapView) -> bytes:
     """Cell by cell, row by row; of each the `top_k` likeliest classes, the likeliest first."""
     import numpy as np
     import pyarrow as pa
+
+    from netsurgery.maps.row_blocks import claim_more
 
     (rows, columns), ranks = class_map.shape, min(view.top_k, class_map.classes)
     count = rows * columns * ranks
