@@ -200,7 +200,8 @@ LINES: list[tuple[str, Maker | None, str]] = [
             ("--mean hog", hogs.mean_binaryproto, "hog: an array of the numbers of the mean needs"),
             ("--labels hog", hogs.labels, "hog: the list of its labels needs"),
             ("--size 450x450 --json", None, "grey.png: its map as JSON needs"),
-            ("--size 1500x1500", None, "running the net with data of 1x1x1500x1500 needs"),
+            ("--size 1500x1500 --tile none", None,
+             "running the net with data of 1x1x1500x1500 needs"),
             ("--size 1000000x1000000", None, "more than Caffe counts"),
         )
     ),
@@ -254,7 +255,7 @@ def test_one_picture_without_memory_does_not_end_a_batch(arena: Arena, inputs: P
     for name, side in (("a", 20), ("b", 1500), ("c", 30)):
         Image.new("L", (side, side), 9).save(arena.folder / f"{name}.png")
     line = "classify-map a.png b.png c.png --prototxt large.prototxt --weights small.caffemodel "
-    line += "--blob conv --engine embedded --size image --npy"
+    line += "--blob conv --engine embedded --size image --tile none --npy"
     done = arena.run(*line.split(), "maps", "--max-memory", "64MiB", memory=0)
     assert done.code == 1
     assert sorted(path.name for path in (arena.folder / "maps").iterdir()) == ["a.npy", "c.npy"]

@@ -39,8 +39,8 @@ Paint = Callable[[str, int | None, int | None], str]
 #: is none the commonest class's.
 _SIGNS = ".abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _RARE = "?"
-#: Bytes that a cell takes while it becomes text.
-_CELL = 80
+#: Copies of the text while it is made and printed, and what colors add to a cell of it, at most.
+_COPIES, _PAINT = 6, 40
 _HALF, _LOWER = "\u2580", "\u2584"
 
 
@@ -93,7 +93,8 @@ def map_text(class_map: ClassMap, style: TextStyle = PLAIN) -> str:
     if not numbered:
         step = -(-numbers.shape[1] // (style.columns or 1))
         shown = _sampled(numbers, step)
-    claim_more(class_map, _CELL * shown.size, "its map as text")
+    of_cell = width + 1 + _PAINT * style.colored
+    claim_more(class_map, _COPIES * of_cell * shown.size, "its map as text")
     if numbered:
         text = "\n".join(
             " ".join(
