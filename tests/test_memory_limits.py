@@ -229,7 +229,7 @@ def test_the_size_that_is_said_to_fit_does(
     if engine == "caffe" and find_caffe_python() is None:
         lacking("no real Caffe to run the net")
     line = f"{command} grey.png --prototxt large.prototxt --weights small.caffemodel --blob conv "
-    memory = 60 if engine == "embedded" else 200  # in Caffe the declared shape counts, too
+    memory = 42 if engine == "embedded" else 200  # in Caffe the declared shape counts, too
     line += f"--engine {engine} --max-memory {memory}MiB -q "
     if command == "features":
         line += "-o out.npz --force "

@@ -270,6 +270,21 @@ def test_more_numbers_than_caffe_counts_in_little_memory(
 
 
 @pytest.mark.usefixtures("folder")
+def test_a_picture_is_not_enlarged_beyond_what_pictures_may_have(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In tiles any size fits, a mistyped one too."""
+    size = ["--size", "306x411", "--tile", "190"]
+    assert classify(*size, "--max-pixels", "306x410") == 1
+    words = (
+        "large.png: an input of 306x411 made of 300x407 is more than 125460 pixels (--max-pixels)"
+    )
+    assert words in capsys.readouterr().err
+    assert classify(*size, "--max-pixels", "306x411") == 0
+    assert classify("--tile", "190", "--max-pixels", "300x407") == 0  # as large as it is
+
+
+@pytest.mark.usefixtures("folder")
 def test_tiles_of_a_size_that_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
     """The smallest is that of the first stage, up to pool1."""
     assert classify("--tile", "6") == 1

@@ -319,8 +319,9 @@ def picture_options(command: F) -> F:
             "--max-pixels",
             type=MAX_PIXELS,
             envvar="NETSURGERY_MAX_PIXELS",
-            help="Pixels that an image may have, a number or HEIGHTxWIDTH (default: 134217728); "
-            "one that does not fit the memory is read in strips, by the extra netsurgery[huge].",
+            help="Pixels that an image may have, and an input in tiles that it is enlarged to, a "
+            "number or HEIGHTxWIDTH (default: 134217728); an image that does not fit the memory is "
+            "read in strips, by the extra netsurgery[huge].",
         )
     )
 

@@ -17,6 +17,7 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Iterator
+from math import prod
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from netsurgery.errors import ImageError
@@ -35,6 +36,7 @@ __all__ = [
     "TIFF_STARTS",
     "Metered",
     "check_decoder",
+    "check_enlarged",
     "check_file",
     "check_pixels",
     "max_pixels",
@@ -134,6 +136,15 @@ def check_pixels(height: int, width: int, words: str = "") -> None:
         raise ImageError(
             f"{shape_text((height, width))} is more than {counted(max_pixels(), 'pixel')} "
             f"({argument('--max-pixels')}){words}"
+        )
+
+
+def check_enlarged(name: str, image: tuple[int, int], size: tuple[int, int]) -> None:
+    """Raise ImageError where a picture is to be made one of more pixels than one may have."""
+    if prod(size) > max(prod(image), max_pixels()):
+        raise ImageError(
+            f"{name}: an input of {shape_text(size)} made of {shape_text(image)} is more than "
+            f"{counted(max_pixels(), 'pixel')} ({argument('--max-pixels')})"
         )
 
 
