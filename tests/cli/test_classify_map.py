@@ -637,7 +637,7 @@ def test_squeezenets_top_five_of_a_cat(
     args += ["--weights", str(next(model.glob("*.caffemodel")))]
     args += ["--mean", "104,117,123", "--raw-scale", "255", "--channel-swap", "2,1,0"]
     args += ["--labels", str(shared_data / "bvlc" / "synset_words.txt"), "--json", "--top-k", "5"]
-    args += ["--engine", "caffe", "--caffe-python", caffe_python, "--threads", "2"]
+    args += ["--engine", "caffe", "--caffe-python", caffe_python, "--threads", "1"]
     assert run(["classify-map", str(shared_data / "bvlc" / "cat.jpg"), *args]) == 0
     record = json.loads(capsys.readouterr().out)
     labels = (shared_data / "bvlc" / "synset_words.txt").read_text().splitlines()

@@ -67,7 +67,7 @@ def test_edits_and_runs_are_pycaffes_own(
         results = net.forward(data=images, blobs=["conv1", "ip1"])
         return [results[name] for name in ("conv1", "ip1", "prob")]
 
-    options = ns.EngineOptions(engine, caffe_python=caffe_python, threads=2)
+    options = ns.EngineOptions(engine, caffe_python=caffe_python, threads=1)
     with ns.Net(*paths, engine=options) as net:
         seen = names["edited_outputs"](net, images, run)
         assert net.engine.startswith("embedded" if engine == "embedded" else "caffe 1.0")
@@ -93,7 +93,7 @@ def test_an_edit_that_is_in_no_file_is_run_by_caffe(
         repo_root / "models/digits/digits.caffemodel",
     )
     images = np.random.default_rng(3).random((2, 1, 32, 32))
-    options = ns.EngineOptions("caffe", caffe_python=caffe_python, threads=2)
+    options = ns.EngineOptions("caffe", caffe_python=caffe_python, threads=1)
     with ns.Net(*paths, engine=options) as net:
         net.params["ip2"][1][...] = np.arange(11) * 1000
         edited = net.forward(data=images)["prob"]
@@ -124,7 +124,7 @@ def test_every_blob_of_every_net_is_the_same_in_both_engines(
                 array[...] = values if array.ndim > 1 else 0.5 + np.abs(values)  # a variance, say
         images = {blob: rng.standard_normal((3, *net.blobs[blob].shape[1:])) for blob in net.inputs}
         blobs = [blob for blob in net.blobs if blob not in net.inputs]
-        caffe = ns.EngineOptions("caffe", caffe_python=caffe_python, threads=2)
+        caffe = ns.EngineOptions("caffe", caffe_python=caffe_python, threads=1)
         theirs = net.forward(images, blobs=blobs, engine=caffe)
         ours = net.forward(images, blobs=blobs, engine="embedded")
         for blob in blobs:

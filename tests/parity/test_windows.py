@@ -36,7 +36,7 @@ def test_the_crop_of_a_window_gives_what_its_cell_gives(
     monkeypatch.chdir(tmp_path)
     lenet = shared_data / "models" / "lenet"
     old = lenet / "lenet.prototxt", lenet / "lenet_iter_10000.caffemodel"
-    caffe = ["--engine", "caffe", "--caffe-python", caffe_python, "--threads", "2"]
+    caffe = ["--engine", "caffe", "--caffe-python", caffe_python, "--threads", "1"]
     assert run(["convert", *map(str, old), "--raw-scale", "0.99609375", "-q", *caffe]) == 0
     packed = gzip.decompress((shared_data / "mnist" / "t10k-images-idx3-ubyte.gz").read_bytes())
     digits = np.frombuffer(packed, np.uint8)[16:].reshape(-1, 28, 28)[:6]
