@@ -32,6 +32,6 @@ def attack(arena: Arena) -> None:
     arena.one_line(done, words=["running the net with data of 1x1x5000x5000 needs", "fits"])
     assert done.peak < 250 << 20, done.peak
     both = ["../white.png", "../small.png", "--npy", "../maps"]
-    done = arena.run("classify-map", *both, *common, "75MiB", cwd=settings)
+    done = arena.run("classify-map", *both, *common, "60MiB", cwd=settings)
     assert done.code == 1, done.err
     assert [path.name for path in (arena.folder / "maps").iterdir()] == ["small.npy"]
