@@ -44,7 +44,16 @@ def measure(folder: Path, picture: Path, side: int) -> dict[str, float]:
 
     seen = watch_peak()
     call = ["classify-map", str(picture), "--size", "image", "--max-pixels", str(side * side)]
-    call += ["--max-memory", str(LIMIT), "--engine", "embedded", "--threads", "1", "-q", "--force"]
+    call += [
+        "--max-memory",
+        f"{LIMIT >> 20}MiB",
+        "--engine",
+        "embedded",
+        "--threads",
+        "1",
+        "-q",
+        "--force",
+    ]
     call += ["--npy", str(folder / "map.npy"), "--picture", str(folder / "map.png")]
     os.chdir(folder)
     if run(call):
