@@ -182,9 +182,8 @@ def _file_system(url: str) -> tuple[Any, str, bool]:
         ) from None
     try:
         fs, root = url_to_fs(url)
-    except ImportError as error:  # its text says which library is to be installed
-        raise JobError(f"{url}: {_reason(error)}") from error
-    except Exception as error:  # each file system raises its own library's
+    # Each file system raises its own library's; an ImportError says which one is to be installed.
+    except Exception as error:
         raise JobError(f"{url}: {_reason(error)}") from error
     protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
     return fs, str(root).rstrip("/"), bool(protocols & _STORES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import NetError
@@ -10,11 +11,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from netsurgery.maps.cell_geometry import Geometry
     from netsurgery.maps.classmap import ClassMap
 
     Boxes = NDArray[np.float64]
 
-__all__ = ["cell_places", "first_window"]
+__all__ = ["cell_places", "first_window", "with_cells"]
 
 
 def cell_places(class_map: ClassMap, rows: int, columns: int) -> tuple[Boxes, Boxes]:
@@ -30,6 +32,13 @@ def cell_places(class_map: ClassMap, rows: int, columns: int) -> tuple[Boxes, Bo
             "be placed on the picture"
         )
     return windows, tiles
+
+
+def with_cells(class_map: ClassMap, values: NDArray[np.float32], geometry: Geometry) -> ClassMap:
+    """The map with other cells, of the same background: its `values`, and where they lie."""
+    background = class_map.background
+    name = "none" if background is None else str(background)
+    return replace(class_map, values=values, geometry=geometry, background_name=name)
 
 
 def first_window(class_map: ClassMap) -> dict[str, list[float]] | None:

@@ -22,7 +22,6 @@ from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.large_file import open_picture
 from netsurgery.maps.map_source import MapSource, refuse_blob
 from netsurgery.maps.net_runner import NetRunner
-from netsurgery.maps.picture_limits import check_enlarged
 from netsurgery.maps.picture_options import InputSize, TileSize
 from netsurgery.maps.row_blocks import map_memory
 from netsurgery.maps.transformer import Placement, Transformer, squeeze_note
@@ -382,10 +381,7 @@ def plan_tiles(
     store = store or TileStore(blobs=len(names))
     tiler = Tiler(mapper, names, as_map, besides, cutting, store)
     try:
-        plan = tiler.plan(size, tile, refusal)
-        # As tiles any size fits, a mistyped one too, if there is time enough.
-        check_enlarged(picture.shown, picture.size, size)
-        return plan, store
+        return tiler.plan(picture, size, tile, refusal), store
     finally:
         del refusal  # which knows this call, and so the picture: its memory would be kept
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import count
 from math import ceil, prod
 from typing import TYPE_CHECKING
@@ -12,11 +11,9 @@ import numpy as np
 from netsurgery.io.memory import Claim
 from netsurgery.maps.between_cells import Between, cell_middles
 from netsurgery.maps.cell_geometry import Geometry
-from netsurgery.maps.cell_places import cell_places
+from netsurgery.maps.cell_places import cell_places, with_cells
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from netsurgery.maps.classmap import ClassMap
 
 __all__ = ["pixel_map"]
@@ -56,13 +53,8 @@ def pixel_map(class_map: ClassMap) -> ClassMap:
     with Claim(4 * _ARRAYS * prod(shape), f"{class_map.image}: its map at the pixels drawn"):
         values = across.columns(down.rows(class_map.values))
     first = (int(near[0][0]) * side, int(near[1][0]) * side)
-    background = class_map.background
-    return replace(
-        class_map,
-        values=_without_nan(values),
-        geometry=_squares(class_map.geometry, side, first),
-        background_name="none" if background is None else str(background),
-    )
+    values[np.isnan(values)] = -np.inf  # between two infinite scores there is none: the lowest
+    return with_cells(class_map, values, _squares(class_map.geometry, side, first))
 
 
 def _square(size: tuple[int, int], classes: int) -> int:
@@ -78,9 +70,3 @@ def _squares(geometry: Geometry, side: int, first: tuple[int, int]) -> Geometry:
     stride = side * down, side * across
     start = put.offset[0] + first[0] * down, put.offset[1] + first[1] * across
     return Geometry(stride, stride, put, start)
-
-
-def _without_nan(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Between two infinite scores there is none: the lowest."""
-    values[np.isnan(values)] = -np.inf
-    return values

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.cell_geometry import Geometry
+from netsurgery.maps.cell_places import with_cells
 from netsurgery.maps.row_blocks import thinning_step
 
 if TYPE_CHECKING:
@@ -27,13 +28,8 @@ def thinned_map(class_map: ClassMap) -> ClassMap:
         return class_map
     # About the middle of each block, and within the last one, of which some may be missing.
     top, left = (min(step // 2, (side - 1) % step) for side in (rows, columns))
-    background = class_map.background
-    return replace(
-        class_map,
-        values=class_map.values[:, top::step, left::step],
-        geometry=_of_blocks(class_map.geometry, step),
-        background_name="none" if background is None else str(background),
-    )
+    values = class_map.values[:, top::step, left::step]
+    return with_cells(class_map, values, _of_blocks(class_map.geometry, step))
 
 
 def thinned_words(class_map: ClassMap, drawn: ClassMap) -> str:

@@ -14,6 +14,7 @@ from netsurgery.errors import MemoryLimitError, NetError, NetsurgeryError
 from netsurgery.io.memory import Claim, left
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument, counted
+from netsurgery.maps.picture_limits import check_enlarged
 from netsurgery.maps.picture_options import TileSize
 from netsurgery.maps.row_blocks import map_memory
 from netsurgery.net.memory import caffe_memory, embedded_memory, largest_size
@@ -24,6 +25,7 @@ from netsurgery.net.tiles import EXACT_CELLS, Tiling, least_exact_cells
 from netsurgery.net.tiling import Untileable
 
 if TYPE_CHECKING:
+    from netsurgery.maps.image import Picture
     from netsurgery.maps.net_runner import NetRunner
     from netsurgery.maps.tile_store import TileStore
 
@@ -59,14 +61,26 @@ class Tiler:
     store: TileStore
 
     def plan(
-        self, size: Size, tile: TileSize, refusal: MemoryLimitError | NetError | None
+        self,
+        picture: Picture,
+        size: Size,
+        tile: TileSize,
+        refusal: MemoryLimitError | NetError | None,
     ) -> StagedPlan:
-        """The tiles for an input of `size`.
+        """The tiles for an input of `size` that a picture becomes.
 
         refusal: why it cannot be run as one, None where it only is not to. Raises that where no
         tiles help, of memory with a size that fits; NetError for tiles of a size, or of a net, that
-        cannot be.
+        cannot be; ImageError for a picture that is enlarged too much: as tiles any size fits, a
+        mistyped one too, if there is time enough.
         """
+        plan = self._plan(size, tile, refusal)
+        check_enlarged(picture.shown, picture.size, size)
+        return plan
+
+    def _plan(
+        self, size: Size, tile: TileSize, refusal: MemoryLimitError | NetError | None
+    ) -> StagedPlan:
         if isinstance(tile, int) and max(size) > tile:
             return self._of_side(size, tile)
         assert refusal is not None
