@@ -133,7 +133,7 @@ sweeps: $(STAMP) caffe
 cluster: $(STAMP)
 	@folder=$$(mktemp -d /tmp/jobs-XXXXXX) && trap 'rm -rf "$$folder"' EXIT \
 	  && PYTHONPATH=. $(BIN)/python tests/killed_jobs.py "$$folder/a" --pictures 200 --side 6000 \
-	  && PYTHONPATH=. $(BIN)/python tests/killed_jobs.py "$$folder/b" --pictures 60 --side 0 --s3
+	  && PYTHONPATH=. $(BIN)/python tests/killed_jobs.py "$$folder/b" --pictures 60 --side 3000 --s3
 
 attacks: $(STAMP) caffe
 	cd tests && NETSURGERY_SWEEPS=1 ../$(BIN)/python -m attacks

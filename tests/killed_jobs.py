@@ -46,7 +46,7 @@ JOB = "digits.job"
 SITE = """
 import os, signal, sys, time
 if os.environ.get("BEGUN"):
-    from netsurgery.verbs.jobs import worker
+    from netsurgery.verbs.jobs import band_worker, worker
 
     def logged(do, name):
         def begin(self, *words):
@@ -61,9 +61,9 @@ if os.environ.get("BEGUN"):
         return begin
 
     of_picture = lambda chunk, index, *_: str(index)
-    of_band = lambda bands, number, _: f"{int(bands.path.stem)} {number}"
+    of_band = lambda bands, number, _: f"{int(bands.folder[-13:-6])} {number}"
     worker.JobWorker._do = logged(worker.JobWorker._do, of_picture)
-    worker.JobWorker._write_band = logged(worker.JobWorker._write_band, of_band)
+    band_worker.BandWorker._write = logged(band_worker.BandWorker._write, of_band)
 """
 
 

@@ -22,7 +22,10 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.maps import bands as bands_module
 from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.bands import BandRunner, BandStore, plan_bands
+from netsurgery.verbs.jobs.band_worker import BandWorker
 from netsurgery.verbs.jobs.bands import BandFolder
+from netsurgery.verbs.jobs.folder import Chunk
+from netsurgery.verbs.jobs.url_pictures import picture_at
 from netsurgery.verbs.jobs.worker import JobAssignment, JobWorker
 
 ONE_THREAD = EngineOptions("embedded", threads=1)
@@ -55,6 +58,18 @@ def planned(picture: str, **options: Any) -> JobWorker:
     """A worker of a job of one picture, in this process, that is yet to begin."""
     ns.plan_job(picture, settings(), JOB, size=TILED, engine=ONE_THREAD, **options)
     return JobWorker(JobAssignment(JOB, ONE_THREAD, "run", None, True))
+
+
+def begun(worker: JobWorker, chunk: Chunk) -> BandFolder:
+    """The bands of the picture, which the worker has planned."""
+    with picture_at(chunk.plan.pictures[0], worker._scratch) as current:
+        _, bands = worker._bands.opened(chunk, 0, current, begun=False)
+    assert bands is not None
+    return bands
+
+
+def file_of(chunk: Chunk, band: int) -> str:
+    return chunk.file(0, f".bands/{band:05d}.npy")
 
 
 def lease_of_the_dead(path: Path, **note: object) -> None:
@@ -144,10 +159,9 @@ def test_a_worker_whose_bands_are_done_by_others_makes_the_outputs(picture: str)
     """Without running the net: what is in the bands is what becomes the map."""
     with planned(picture, outputs={"npy": "map.npy"}) as worker:
         (chunk,) = worker.folder.chunks
-        _, bands = worker._opened(chunk, 0)
-        assert bands is not None
-        assert worker._do_bands(chunk, 0, bands)
-        np.save(bands.file(1), np.load(bands.file(1)) + 7)
+        bands = begun(worker, chunk)
+        assert worker._bands.do(chunk, 0, bands)
+        np.save(file_of(chunk, 1), np.load(file_of(chunk, 1)) + 7)
         worker.do_all()
         assert sorted(os.listdir(chunk.path)) == ["0000000.json", "0000000.npy"]
         values = np.load(chunk.file(0, ".npy"))
@@ -162,8 +176,7 @@ def test_a_worker_whose_bands_are_done_by_others_makes_the_outputs(picture: str)
 def test_a_helper_takes_bands_of_a_picture_that_another_worker_has(picture: str) -> None:
     with planned(picture) as worker:
         (chunk,) = worker.folder.chunks
-        _, bands = worker._opened(chunk, 0)
-        assert bands is not None
+        bands = begun(worker, chunk)
         holder, of_band = chunk.take({}), bands.take(2, {})
         assert holder is not None
         assert of_band is not None
@@ -184,8 +197,7 @@ def test_a_worker_whose_bands_would_have_other_bits_takes_none(picture: str) -> 
     """As one of more threads; where nobody else is there it makes the picture as a whole."""
     with planned(picture, outputs={"npy": "map.npy"}) as planner:
         (chunk,) = planner.folder.chunks
-        _, bands = planner._opened(chunk, 0)
-        assert bands is not None
+        bands = begun(planner, chunk)
     many = EngineOptions("embedded", threads=16)
     with JobWorker(JobAssignment(JOB, many, "run", None, True)) as worker:
         left, holder = bands.left(), chunk.take({})
@@ -204,7 +216,7 @@ def test_a_worker_whose_bands_would_have_other_bits_takes_none(picture: str) -> 
 def test_a_picture_or_a_band_that_kills_its_workers_fails(picture: str, file: str) -> None:
     with planned(picture) as worker:
         (chunk,) = worker.folder.chunks
-        worker._opened(chunk, 0)
+        begun(worker, chunk)
         lease_of_the_dead(chunk.path / file, tries=3)
         worker.do_all()
         assert sorted(os.listdir(chunk.path))[0] == "0000000.error"
@@ -215,15 +227,13 @@ def test_a_picture_or_a_band_that_kills_its_workers_fails(picture: str, file: st
 def test_bands_that_are_none_are_an_error_of_the_picture(picture: str) -> None:
     with planned(picture) as worker:
         (chunk,) = worker.folder.chunks
-        _, bands = worker._opened(chunk, 0)
-        assert bands is not None
-        worker._do_bands(chunk, 0, bands)
-        np.save(bands.file(1), np.zeros((11, 1, 1), np.float32))
+        bands = begun(worker, chunk)
+        worker._bands.do(chunk, 0, bands)
+        np.save(file_of(chunk, 1), np.zeros((11, 1, 1), np.float32))
         worker.do_all()
     (error,) = ns.open_job(JOB).status().errors
     assert error["error"].endswith("00001.npy: has another shape than its band; remove it")
-    bands = BandFolder(chunk.path / "0000000.bands")
-    assert bands.plan is None
+    assert chunk.bands(0).plan is None
 
 
 @pytest.mark.parametrize("shape", [(430, 260), (500, 300)])
@@ -232,10 +242,9 @@ def test_bands_of_a_picture_that_has_changed_are_not_used(
 ) -> None:
     with planned(picture, outputs={"npy": "map.npy"}) as worker:
         (chunk,) = worker.folder.chunks
-        _, bands = worker._opened(chunk, 0)
-        assert bands is not None
-        assert worker._do_bands(chunk, 0, bands)
-        os.unlink(bands.file(1))
+        bands = begun(worker, chunk)
+        assert worker._bands.do(chunk, 0, bands)
+        os.unlink(file_of(chunk, 1))
         Image.fromarray(np.random.default_rng(1).integers(0, 256, shape, np.uint8)).save(picture)
         holder = chunk.take({})
         assert holder is not None
@@ -249,13 +258,42 @@ def test_bands_of_a_picture_that_has_changed_are_not_used(
     np.testing.assert_array_equal(values, expected)
 
 
+@pytest.mark.parametrize("is_at_url", [False, True])
+def test_machines_that_share_no_folder_share_a_picture(picture: str, is_at_url: bool) -> None:
+    """It is the same whatever its file's time is, and not where its bytes are others."""
+    url = f"file://{os.getcwd()}/there/maps.job"
+    name = f"file://{os.path.abspath(picture)}" if is_at_url else picture
+    outputs = {"npy": "map.npy"}
+    job = ns.plan_job(name, settings(), url, size=TILED, engine=ONE_THREAD, outputs=outputs)
+    with JobWorker(JobAssignment(url, ONE_THREAD, "run", None, True)) as worker:
+        (chunk,) = worker.folder.chunks
+        bands = begun(worker, chunk)
+        os.utime(picture, (1, 1))
+        holder = chunk.take({})
+        assert holder is not None
+        assert not worker.do(chunk)
+        assert bands.left() == []
+        os.unlink(f"there/maps.job/{bands.folder}/00001.npy")
+        pixels = np.random.default_rng(1).integers(0, 256, (430, 260), np.uint8)
+        Image.fromarray(pixels).save(picture)
+        assert not worker.do(chunk)
+        assert bands.left() == [1]
+        holder.end()
+        worker.do_all()
+    job.merge()
+    with mapper(TILED) as tiled:
+        expected = tiled.map(picture).values
+    np.testing.assert_array_equal(np.load("map.npy"), expected)
+    assert os.listdir("there/maps.job/parts/00000") == ["0000000.json", "0000000.npy"]
+
+
 @pytest.mark.parametrize("suffixes", [[".bands"], [".over"], [".bands", ".over"]])
 def test_bands_of_a_worker_that_died_when_it_was_done_go(picture: str, suffixes: list[str]) -> None:
     """It had written the record, and was yet to remove them, or at that."""
     with planned(picture) as worker:
         (chunk,) = worker.folder.chunks
-        worker._opened(chunk, 0)
-        shutil.copytree(chunk.bands(0).path, "kept")
+        begun(worker, chunk)
+        shutil.copytree(chunk.file(0, ".bands"), "kept")
         worker.do_all()
     for suffix in suffixes:
         shutil.copytree("kept", chunk.file(0, suffix))
@@ -268,7 +306,7 @@ def test_a_plan_of_bands_that_is_none_is_refused(
 ) -> None:
     with planned(picture) as worker:
         (chunk,) = worker.folder.chunks
-        worker._opened(chunk, 0)
+        begun(worker, chunk)
     (chunk.path / "0000000.bands/plan.json").write_text('{"size": 3}')
     assert run(["job", "status", JOB]) == 1
     assert "plan.json: is no plan of bands (" in capsys.readouterr().err
@@ -280,16 +318,15 @@ def test_a_worker_taken_for_dead_ends_without_an_error(
     """Another has made the picture of all bands meanwhile, and has removed them."""
     with planned(picture) as worker:
         (chunk,) = worker.folder.chunks
-        _, bands = worker._opened(chunk, 0)
-        assert bands is not None
-        write = JobWorker._write_band
+        bands = begun(worker, chunk)
+        write = BandWorker._write
 
-        def late(self: JobWorker, *words: Any) -> None:
+        def late(self: BandWorker, *words: Any) -> None:
             Path(chunk.file(0, ".json")).write_text("{}\n")
-            BandFolder(bands.path).remove()
+            bands.remove()
             write(self, *words)
 
-        monkeypatch.setattr(JobWorker, "_write_band", late)
+        monkeypatch.setattr(BandWorker, "_write", late)
         worker.do_all()
     assert ns.open_job(JOB).status().done == 1
 

@@ -85,13 +85,23 @@ def test_stores_have_one_contract(store: JobStore, tmp_path: Path) -> None:
     assert tree == {"00000": ["a.json", "b.npy", "lease"], "00001": ["c.json"]}
     with store.fetched("parts/00000", ["a.json", "b.npy"]) as place:
         assert ((place / "a.json").read_bytes(), (place / "b.npy").read_bytes()) == (b"a", b"bb")
+    with store.fetched("parts/00000", ["b.npy"], tmp_path) as place:
+        assert (place / "b.npy").read_bytes() == b"bb"
     with pytest.raises(ZeroDivisionError), store.making("parts/00001", ["d.json"], tmp_path):
         raise ZeroDivisionError
     store.remove("parts/00001/c.json")
     store.remove("parts/00001/c.json")
     assert store.names("parts/00001") == []
     lease.end()
+    store.write("parts/00002/0.bands/plan.json", b"{}")
+    lease = store.take("parts/00002/0.bands/lease", {}, new_folder=False)
+    assert lease is not None
+    store.discard("parts/00002/0.bands", "plan.json")
+    assert (store.names("parts/00002/0.bands"), store.names("parts/00002")) == ([], [])
+    lease.end()
+    store.discard("parts/00002/0.bands", "plan.json")
     assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "in").exists()
 
 
 def test_leases_have_one_contract(store: JobStore) -> None:
@@ -186,6 +196,24 @@ def test_a_worker_and_the_driver_are_killed(
     status = ns.open_job(url).status().to_json()
     assert (status["done"], status["failed"], status["workers"]) == (5, 1, [])
     assert status["errors"][0]["image"] == job.names[5]
+
+
+def test_workers_share_a_large_picture(url: str, tmp_path: Path) -> None:
+    """One of them is killed, which costs a band."""
+    job = KilledJob(tmp_path, 0, 2100, width=200)
+    job.place = url
+    job.one_process()
+    driver = job.start(*job.plan("--workers", "2"), SLOWLY="0.3")
+    job.wait_until_begun(2, driver=driver)
+    (of_large,) = ns.open_job(url).status().bands
+    assert (of_large["image"], of_large["bands"]) == ("pictures/large.png", 4)
+    job.kill_a_worker()
+    out, err = driver.communicate(timeout=120)
+    assert driver.returncode == 0, out + err
+    assert len({pid for pid, _ in job.begun_bands()}) > 1
+    assert {band for _, band in job.begun_bands()} == set(range(4))
+    assert [name for name in open_store(url).names("parts") if ".bands/" in name] == []
+    job.check(deaths=1)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from typing import Any
 
 from netsurgery.errors import JobError
 
-__all__ = ["UrlFolder", "fetch_url"]
+__all__ = ["UrlFolder", "copy_name", "fetch_url"]
 
 #: Protocols of object stores, whose files appear whole: others have files written elsewhere first.
 _STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "ocilake", "oss"}
@@ -33,18 +33,27 @@ _MOST_OF_NAME = 200
 def fetch_url(url: str, folder: Path) -> Iterator[Path]:
     """A copy of what is at a URL, in a folder, for as long as the context lasts.
 
-    Its name is the last part of the URL's path. Raises JobError where the library that the URL
+    It is called by its `copy_name`. Raises JobError where the library that the URL
     needs is not installed, and OSError.
     """
     fs, path, _ = _file_system(url)
-    base = posixpath.basename(url.partition("?")[0].rstrip("/"))
-    file = folder / (base[-_MOST_OF_NAME:] if base.strip(".") else "file")
+    file = folder / copy_name(url)
     try:
         with _one_error(url):
             fs.get_file(path, str(file))
         yield file
     finally:
         file.unlink(missing_ok=True)
+
+
+def copy_name(url: str) -> str:
+    """The last part of a URL's path, or of that its end.
+
+    >>> copy_name("https://host/a/cat.jpg?version=3")
+    'cat.jpg'
+    """
+    base = posixpath.basename(url.partition("?")[0].rstrip("/"))
+    return base[-_MOST_OF_NAME:] if base.strip(".") else "file"
 
 
 class UrlFolder:
@@ -117,6 +126,12 @@ class UrlFolder:
         """Remove a file; none is none."""
         with _one_error(f"{self.url}/{name}"), suppress(FileNotFoundError):
             self._fs.rm_file(self._path(name))
+
+    def remove_folder(self, folder: str) -> None:
+        """Remove a folder with all that is below it; none is none."""
+        with _one_error(f"{self.url}/{folder}"), suppress(FileNotFoundError):
+            self._fs.invalidate_cache()
+            self._fs.rm(self._path(folder), recursive=True)
 
     def age(self, name: str) -> float:
         """Seconds since a file was written, by the clock of the file system.

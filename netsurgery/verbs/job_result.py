@@ -213,8 +213,7 @@ class Job(ShortRepr):
                 assignments = self._assignments(workers, on, engine, tally.left, stack)
                 run_crew(assignments, look, self._folder.store.pause)
         if not tally.count().left:
-            for chunk in self._folder.chunks:
-                chunk.remove_bands()
+            tally.remove_bands()
         return self._status(tally)
 
     def _assignments(

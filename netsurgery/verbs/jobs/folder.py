@@ -8,7 +8,7 @@
                     0000312.bands/  a large picture in work (`jobs.bands`)
 
 Pictures are handed out in chunks, each with a folder that its worker alone writes to. What is there
-is the truth: nothing else says what is done. Below a URL there are no bands.
+is the truth: nothing else says what is done.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from typing import Any
 
 from netsurgery.errors import JobError
 from netsurgery.io.wording import argument
-from netsurgery.verbs.jobs.bands import BANDS, OVER, BandFolder
+from netsurgery.verbs.jobs.bands import BANDS, BandFolder
 from netsurgery.verbs.jobs.plan import PLAN, RECORD, JobPlan, read_plan
-from netsurgery.verbs.jobs.store import JobLease, JobStore, open_store
+from netsurgery.verbs.jobs.store import OVER, JobLease, JobStore, open_store
 
 __all__ = ["ERROR", "Chunk", "DoneParts", "JobFolder", "Tally", "file_name"]
 
@@ -91,33 +91,27 @@ class Chunk:
 
     def bands(self, index: int) -> BandFolder:
         """The bands of a picture, where there are any."""
-        return BandFolder(Path(self.file(index, BANDS)))
+        return BandFolder(self.store, f"{self.folder}/{file_name(index, BANDS)}")
 
-    def in_bands(self) -> dict[int, BandFolder]:
-        """The pictures that are left and in work in bands."""
-        numbers = self._having(BANDS)
-        left = self.left() if numbers else []
+    def in_bands(self, names: Iterable[str]) -> dict[int, BandFolder]:
+        """The pictures that are left and in work in bands; names: of what there is."""
+        numbers = _having(names, BANDS)
+        left = self.left(names) if numbers else []
         return {index: self.bands(index) for index in left if index in numbers}
 
     def remove_bands(self) -> None:
         """Remove all bands, of workers that died before they did; the pictures are over."""
-        for index in self._having(BANDS, OVER):
+        for index in _having(self.names(), BANDS, OVER):
             self.bands(index).remove()
-
-    def _having(self, *suffixes: str) -> set[int]:
-        """The pictures of which there is a folder with one of these endings."""
-        if self.store.folder is None:
-            return set()
-        names = (name.partition(".") for name in self.names())
-        return {int(stem) for stem, dot, ending in names if dot + ending in suffixes}
 
     def making(self, index: int, scratch: Path | None) -> AbstractContextManager[Path]:
         """Where to make the outputs of a picture, which are in place once it is left."""
         names = [file_name(index, self.plan.suffix(kind)) for kind in self.plan.kinds]
         return self.store.making(self.folder, names, scratch)
 
-    def write_error(self, index: int, record: dict[str, Any]) -> None:
+    def fail(self, index: int, error: str) -> None:
         """Have a picture be one that failed."""
+        record = {"image": self.plan.pictures[index], "error": error}
         content = f"{json.dumps(record)}\n".encode()
         self.store.write(f"{self.folder}/{file_name(index, ERROR)}", content)
 
@@ -265,6 +259,7 @@ class Tally:
     _closed: tuple[int, int] = (0, 0)
     _open: list[Chunk] = field(default_factory=list)
     _held: list[Chunk] = field(default_factory=list)
+    _with_bands: list[Chunk] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._open = list(self.folder.chunks)
@@ -301,12 +296,16 @@ class Tally:
             done, failed = states.count("done"), states.count("failed")
             self.done, self.failed = self.done + done, self.failed + failed
             if len(states) == chunk.end - chunk.first:
+                if _having(names, BANDS, OVER):
+                    self._with_bands.append(chunk)
                 closed_done, closed_failed = closed_done + done, closed_failed + failed
                 continue
             still.append(chunk)
             if _LEASE in names:
                 self._held.append(chunk)
-            self._count_bands(chunk)
+            for index, bands in chunk.in_bands(names).items():
+                if bands.count:
+                    self.bands[index] = bands.count, bands.count - len(bands.left())
         self._closed, self._open = (closed_done, closed_failed), still
         return self
 
@@ -320,12 +319,19 @@ class Tally:
             return store.tree(_PARTS)
         return {name: store.names(f"{_PARTS}/{name}") for name in names}
 
-    def _count_bands(self, chunk: Chunk) -> None:
-        for index, bands in chunk.in_bands().items():
-            if bands.count:
-                self.bands[index] = bands.count, bands.count - len(bands.left())
+    def remove_bands(self) -> None:
+        """Remove the bands that were left of chunks that were over at a count."""
+        for chunk in self._with_bands:
+            chunk.remove_bands()
 
 
 def file_name(index: int, suffix: str) -> str:
     """The name of a file of picture `index`."""
     return f"{index:07d}{suffix}"
+
+
+def _having(names: Iterable[str], *suffixes: str) -> set[int]:
+    """The pictures of which there is a folder with one of these endings."""
+    # Below a URL what is seen of a folder are its files.
+    parts = (name.partition("/")[0].partition(".") for name in names)
+    return {int(stem) for stem, dot, ending in parts if dot + ending in suffixes}

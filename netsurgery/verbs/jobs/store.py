@@ -25,7 +25,10 @@ from netsurgery.io.unreadable import as_url
 from netsurgery.io.url_files import UrlFolder
 from netsurgery.io.url_lease import UrlLease, is_url_held, read_url_lease
 
-__all__ = ["FolderStore", "JobLease", "JobStore", "UrlStore", "open_store"]
+__all__ = ["OVER", "FolderStore", "JobLease", "JobStore", "UrlStore", "open_store"]
+
+#: The ending of a folder that is being removed.
+OVER = ".over"
 
 
 class JobLease(Protocol):
@@ -83,6 +86,13 @@ class JobStore(ABC):
         """Remove a file; none is none."""
 
     @abstractmethod
+    def discard(self, folder: str, first: str) -> None:
+        """Remove a folder of files; first: the one without which nobody takes it to be there.
+
+        Somebody may still be making one of its files.
+        """
+
+    @abstractmethod
     def making(
         self, folder: str, names: Sequence[str], scratch: Path | None = None
     ) -> AbstractContextManager[Path]:
@@ -92,12 +102,18 @@ class JobStore(ABC):
         """
 
     @abstractmethod
-    def fetched(self, folder: str, names: Sequence[str]) -> AbstractContextManager[Path]:
-        """A folder of this machine in which these files of a folder can be read."""
+    def fetched(
+        self, folder: str, names: Sequence[str], scratch: Path | None = None
+    ) -> AbstractContextManager[Path]:
+        """A folder of this machine in which these files of a folder can be read; scratch: as
+        `making`."""
 
     @abstractmethod
-    def take(self, name: str, note: dict[str, Any]) -> JobLease | None:
-        """Take a lease; None where somebody else holds it."""
+    def take(self, name: str, note: dict[str, Any], *, new_folder: bool = True) -> JobLease | None:
+        """Take a lease; None where somebody else holds it.
+
+        new_folder: make its folder where there is none; else that may give None, too.
+        """
 
     @abstractmethod
     def note(self, name: str) -> dict[str, Any]:
@@ -162,6 +178,16 @@ class FolderStore(JobStore):
         with _named(str(self.path / name)):
             (self.path / name).unlink(missing_ok=True)
 
+    def discard(self, folder: str, first: str) -> None:
+        path = self.path / folder
+        over = path.with_suffix(OVER)
+        shutil.rmtree(over, ignore_errors=True)  # of a worker that died while it removed it
+        try:
+            os.rename(path, over)  # all of it at once
+        except OSError:  # somebody else has
+            return
+        shutil.rmtree(over, ignore_errors=True)
+
     @contextmanager
     def making(
         self, folder: str, names: Sequence[str], scratch: Path | None = None
@@ -169,14 +195,22 @@ class FolderStore(JobStore):
         yield self.path / folder
 
     @contextmanager
-    def fetched(self, folder: str, names: Sequence[str]) -> Iterator[Path]:
+    def fetched(
+        self, folder: str, names: Sequence[str], scratch: Path | None = None
+    ) -> Iterator[Path]:
         yield self.path / folder
 
-    def take(self, name: str, note: dict[str, Any]) -> JobLease | None:
+    def take(self, name: str, note: dict[str, Any], *, new_folder: bool = True) -> JobLease | None:
         path = self.path / name
         with _named(str(path.parent)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return Lease.take(path, note)
+            if new_folder:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                return Lease.take(path, note)
+            except FileNotFoundError:
+                if new_folder:
+                    raise
+                return None
 
     def note(self, name: str) -> dict[str, Any]:
         return read_lease(self.path / name)
@@ -244,11 +278,16 @@ class UrlStore(JobStore):
         with self._named(name):
             self._files.fetch([name], folder)
 
+    def discard(self, folder: str, first: str) -> None:
+        self.remove(f"{folder}/{first}")
+        with self._named(folder):
+            self._files.remove_folder(folder)
+
     @contextmanager
     def making(
         self, folder: str, names: Sequence[str], scratch: Path | None = None
     ) -> Iterator[Path]:
-        with _room(scratch) as place:
+        with _room(scratch, "out") as place:
             yield place
             for name in names:
                 file = place / name
@@ -256,14 +295,16 @@ class UrlStore(JobStore):
                     self.send(str(file), f"{folder}/{name}")
 
     @contextmanager
-    def fetched(self, folder: str, names: Sequence[str]) -> Iterator[Path]:
-        with scratch_folder() as place:
+    def fetched(
+        self, folder: str, names: Sequence[str], scratch: Path | None = None
+    ) -> Iterator[Path]:
+        with _room(scratch, "in") as place:
             with self._named(folder):
                 if names:
                     self._files.fetch([f"{folder}/{name}" for name in names], place)
             yield place
 
-    def take(self, name: str, note: dict[str, Any]) -> JobLease | None:
+    def take(self, name: str, note: dict[str, Any], *, new_folder: bool = True) -> JobLease | None:
         with self._named(name):
             return UrlLease.take(self._files, name, note)
 
@@ -289,13 +330,13 @@ def _named(place: str) -> Iterator[None]:
 
 
 @contextmanager
-def _room(scratch: Path | None) -> Iterator[Path]:
-    """An empty folder for as long as the context lasts, in another or of its own."""
+def _room(scratch: Path | None, name: str) -> Iterator[Path]:
+    """An empty folder for as long as the context lasts, called so in another, or of its own."""
     if scratch is None:
         with scratch_folder() as place:
             yield place
         return
-    place = scratch / "out"
+    place = scratch / name
     place.mkdir(exist_ok=True)
     try:
         yield place

@@ -1,4 +1,4 @@
-"""Pictures at URLs, of which the worker that does them has a copy meanwhile."""
+"""Pictures of a job, of which those at URLs are copied for the worker that does them."""
 
 from __future__ import annotations
 
@@ -8,28 +8,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import ImageError, MemoryLimitError
-from netsurgery.io.url_files import fetch_url
+from netsurgery.io.unreadable import as_url
+from netsurgery.io.url_files import copy_name, fetch_url
 
 if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.image import Picture
 
-__all__ = ["opened_url", "without_copy"]
+__all__ = ["picture_at", "without_copy"]
 
 
 @contextmanager
-def opened_url(url: str, scratch: Path) -> Iterator[Picture]:
-    """The picture at a URL, called by it; the copy in a folder goes with the context.
+def picture_at(name: str, scratch: Path | None) -> Iterator[AnyPicture]:
+    """A picture, by its name; one at a URL is opened, and called by it, as long as this lasts.
 
-    Raises ImageError where it cannot be fetched or read, and JobError where the library that the
-    URL needs is not installed.
+    scratch: where its copy is meanwhile; None where nothing is to be copied. Raises ImageError
+    where a picture at a URL cannot be fetched or read, and JobError where the library that it
+    needs is not installed.
     """
+    if scratch is None or not as_url(name):
+        yield name
+        return
+    with _opened_url(name, scratch) as picture:
+        yield picture
+
+
+@contextmanager
+def _opened_url(url: str, scratch: Path) -> Iterator[Picture]:
     from netsurgery.maps.image import out_of_memory_named, renamed
     from netsurgery.maps.large_file import open_picture
 
+    folder = _folder(scratch)
     with ExitStack() as stack:
         try:
-            folder = scratch / "pictures"
             folder.mkdir(exist_ok=True)
             copy = str(stack.enter_context(fetch_url(url, folder)))
         except OSError as error:
@@ -38,14 +49,16 @@ def opened_url(url: str, scratch: Path) -> Iterator[Picture]:
             with out_of_memory_named(url):
                 picture = open_picture(copy)
         except (ImageError, MemoryLimitError) as error:
-            raise ImageError(str(error).replace(copy, url)) from error
+            raise ImageError(without_copy(str(error), url, scratch)) from error
         yield renamed(picture, url)
 
 
-def without_copy(message: str, image: AnyPicture) -> str:
-    """A message about a picture, with its URL in the place of its copy's name."""
-    from netsurgery.maps.image import Picture, picture_file
-
-    if not isinstance(image, Picture):
+def without_copy(message: str, name: str, scratch: Path | None) -> str:
+    """A message about a picture, with its URL in the place of its copy's name, if it has one."""
+    if scratch is None or not as_url(name):
         return message
-    return message.replace(picture_file(image), image.name)
+    return message.replace(str(_folder(scratch) / copy_name(name)), name)
+
+
+def _folder(scratch: Path) -> Path:
+    return scratch / "pictures"

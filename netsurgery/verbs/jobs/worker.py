@@ -12,10 +12,10 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,35 +28,31 @@ from netsurgery.errors import (
 )
 from netsurgery.io.cleanup import Undo, end
 from netsurgery.io.closeable import Closeable
-from netsurgery.io.files import Outputs
 from netsurgery.io.memory import set_max_memory
 from netsurgery.io.owned_scratch import owned_scratch
 from netsurgery.io.scratch import remove_scratch
 from netsurgery.io.targets import FileSet
 from netsurgery.io.terminal import say
-from netsurgery.io.unreadable import as_url
-from netsurgery.io.wording import counted, naming_options
-from netsurgery.verbs.jobs.bands import picture_state
+from netsurgery.io.wording import naming_options
+from netsurgery.verbs.jobs.band_worker import BandWorker
 from netsurgery.verbs.jobs.folder import Chunk, JobFolder, Tally, file_name
 from netsurgery.verbs.jobs.held import held
 from netsurgery.verbs.jobs.net_files import with_files
 from netsurgery.verbs.jobs.plan import JobPlan
 from netsurgery.verbs.jobs.store import JobLease, UrlStore
-from netsurgery.verbs.jobs.url_pictures import opened_url, without_copy
+from netsurgery.verbs.jobs.tries import Tries, given_up
+from netsurgery.verbs.jobs.url_pictures import picture_at, without_copy
 
 if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
-    from netsurgery.maps.bands import BandRunner
+    from netsurgery.maps.bands import BandPlan
     from netsurgery.maps.mapper import Mapper
     from netsurgery.verbs.jobs.bands import BandFolder
 
 __all__ = ["JobAssignment", "JobWorker", "main", "net_folder"]
 
-#: How often a picture, or a band of it, is tried at whose worker died.
-_TRIES = 3
-#: Seconds between two looks for pictures whose worker, somewhere else, may have died; and for bands
-#: that others are at.
-_PATIENCE, _SHORT = 1.0, 0.1
+#: Seconds between two looks for pictures whose worker, somewhere else, may have died.
+_PATIENCE = 1.0
 
 
 @dataclass(frozen=True)
@@ -98,7 +94,6 @@ class JobWorker(Closeable):
         The current folder becomes the job's.
         """
         self.folder = JobFolder.open(assignment.folder)
-        self._run = assignment.run
         plan, store = self.folder.plan, self.folder.store
         with ExitStack() as stack:
             #: Where outputs are made that then go to a URL.
@@ -115,8 +110,8 @@ class JobWorker(Closeable):
                 plan.check_files()
             self._mapper: Mapper = stack.enter_context(plan.open_mapper(assignment.engine))
             self._open = stack.pop_all()
-        #: Pictures whose bands would have other bits with this worker's threads, or memory.
-        self._unfit: set[int] = set()
+        self._tries = Tries(assignment.run, store.name)
+        self._bands = BandWorker(self._mapper, self._tries, self._scratch)
 
     def close(self) -> None:
         """Release the net, and remove what was made elsewhere."""
@@ -153,149 +148,73 @@ class JobWorker(Closeable):
         before = chunk.last_note(names)
         with held(lambda: chunk.take(before)) as lease:
             if lease is not None:
-                for index in chunk.left():
-                    self._do_picture(chunk, index, lease, self._tries(before, index))
+                names = chunk.names()
+                begun = chunk.in_bands(names)
+                for index in chunk.left(names):
+                    tries = self._tries.before(before, index)
+                    self._do_picture(chunk, index, lease, tries, begun=index in begun)
                 return True
-        for index, bands in chunk.in_bands().items():
-            if bands.are_of(picture_state(self.folder.plan.pictures[index])):
-                self._do_bands(chunk, index, bands)
+        for index, bands in chunk.in_bands(chunk.names() if names is None else names).items():
+            self._bands.do(chunk, index, bands)
         return False
 
-    def _do_picture(self, chunk: Chunk, index: int, lease: JobLease, tries: int) -> None:
-        """Do one picture, by its bands if it is large; tries: how often that was begun in vain."""
-        note, bands = {"run": self._run, "picture": index}, None
-        if self.folder.store.folder is None:
-            self._do_at_url(chunk, index, lease, tries)
-            return
-        if tries >= _TRIES:
-            self._fail(chunk, index, _died(tries))
-        else:
-            lease.write({**note, "tries": tries + 1})
-            picture, bands = self._opened(chunk, index)
-        if bands is not None:
-            lease.write({**note, "tries": tries})  # each band counts its own
-            while bands.left() and index in chunk.left() and index not in self._unfit:
-                if not self._do_bands(chunk, index, bands, picture):  # others are at the last ones
-                    time.sleep(_SHORT)
-            lease.write({**note, "tries": tries + 1})
-        if index in chunk.left():
-            self._do(chunk, index, picture, None if index in self._unfit else bands)
-        chunk.bands(index).remove()
+    def _do_picture(
+        self, chunk: Chunk, index: int, lease: JobLease, tries: int, *, begun: bool
+    ) -> None:
+        """Do one picture, by its bands if it is large.
 
-    def _do_at_url(self, chunk: Chunk, index: int, lease: JobLease, tries: int) -> None:
-        """`_do_picture` of a job at a URL: no worker but this one has to do with the picture."""
-        if tries >= _TRIES:
-            self._fail(chunk, index, _died(tries))
-            return
-        try:
-            lease.write({"run": self._run, "picture": index, "tries": tries + 1})
-        except OSError as error:
-            raise JobError(f"{self.folder.store.name}: {error.strerror}") from error
-        name = self.folder.plan.pictures[index]
-        if not as_url(name):
-            self._do(chunk, index, name)
-            return
-        assert self._scratch is not None
-        try:
-            with opened_url(name, self._scratch) as picture:
-                self._do(chunk, index, picture)
-        except ImageError as error:
-            self._fail(chunk, index, str(error))
-
-    def _tries(self, note: Mapping[str, Any], index: int) -> int:
-        """How often in this run a worker has begun a picture and died."""
-        same = note.get("run") == self._run and note.get("picture") == index
-        return int(note["tries"]) if same else 0
-
-    def _opened(self, chunk: Chunk, index: int) -> tuple[AnyPicture, BandFolder | None]:
-        """A picture, and its bands if it is to be done in bands; one that fails only by its name,
-        as doing it says why."""
-        from netsurgery.maps.bands import plan_bands
-        from netsurgery.maps.image import out_of_memory_named
-        from netsurgery.maps.large_file import open_picture
-
-        name, bands = self.folder.plan.pictures[index], chunk.bands(index)
-        state = picture_state(name)
-        try:
-            if bands.plan and not bands.are_of(state):  # the file has changed since
-                bands.remove()
-                bands = chunk.bands(index)
-            with out_of_memory_named(name):
-                picture = open_picture(name)
-                plan = None if bands.plan else plan_bands(self._mapper, picture)
-        except NetsurgeryError:
-            return name, None
-        if plan is not None:
-            bands = bands.begin(plan, state)
-        return picture, bands if bands.plan else None
-
-    def _do_bands(
-        self, chunk: Chunk, index: int, bands: BandFolder, picture: AnyPicture | None = None
-    ) -> bool:
-        """Do the bands of a picture that nobody is at; whether there were any.
-
-        picture: None to open it if need be.
+        tries: how often that was begun in vain; begun: whether bands of it were.
         """
-        from netsurgery.maps.bands import BandRunner
-        from netsurgery.maps.large_file import open_picture
+        name, bands = self.folder.plan.pictures[index], None
+        if error := given_up(tries):
+            chunk.fail(index, error)
+        else:
+            self._tries.write(lease, index, tries + 1)
+            try:
+                with picture_at(name, self._scratch) as picture:
+                    picture, bands = self._bands.opened(chunk, index, picture, begun=begun)
+                    if bands is None:
+                        self._do(chunk, index, picture)
+                    else:
+                        self._do_of_bands(chunk, index, lease, tries, picture, bands)
+            except ImageError as error_of_url:
+                chunk.fail(index, str(error_of_url))
+        if begun or bands is not None:
+            chunk.bands(index).remove()
 
-        @cache
-        def runner() -> BandRunner:
-            assert bands.plan is not None
-            opened = open_picture(picture or self.folder.plan.pictures[index])
-            return BandRunner(self._mapper, opened, bands.plan)
-
-        done = False
-        for number in bands.left():
-            if index not in self._unfit:
-                done |= self._do_band(chunk, index, bands, number, runner)
-        return done
-
-    def _do_band(
+    def _do_of_bands(
         self,
         chunk: Chunk,
         index: int,
+        lease: JobLease,
+        tries: int,
+        picture: AnyPicture,
         bands: BandFolder,
-        number: int,
-        runner: Callable[[], BandRunner],
-    ) -> bool:
-        """Do one band of a picture, or have the picture fail; False where nobody needs it, or it is
-        not for this worker to do."""
-        from netsurgery.maps.image import out_of_memory_named
-
-        before = bands.last_note(number)
-        with held(partial(bands.take, number, before)) as lease:
-            # It may be done since they were listed, and so may the picture.
-            if lease is None or number not in bands.left() or index not in chunk.left():
-                return False
-            tries = self._tries(before, index)
-            if tries >= _TRIES:
-                self._fail(chunk, index, _died(tries))
-                return True
-            lease.write({"run": self._run, "picture": index, "tries": tries + 1})
+    ) -> None:
+        self._tries.write(lease, index, tries)  # each band counts its own
+        is_fit = self._bands.do_all(chunk, index, bands, picture)
+        self._tries.write(lease, index, tries + 1)
+        if index not in chunk.left():
+            return
+        with ExitStack() as stack:
+            if not is_fit:
+                self._do(chunk, index, picture)
+                return
             try:
-                with out_of_memory_named(self.folder.plan.pictures[index]):
-                    if not runner().keeps_bits:
-                        self._unfit.add(index)
-                        return False
-                    self._write_band(bands, number, runner())
-            except OutputError:  # a full disk is not the picture's fault
-                if bands.left():  # else others took this worker for dead, and all is over
+                files = stack.enter_context(bands.fetched(self._scratch))
+            except JobError:
+                if index in chunk.left():  # else others took this worker for dead
                     raise
-            except NetsurgeryError as error:
-                self._fail(chunk, index, str(error))
-            return True
-
-    def _write_band(self, bands: BandFolder, number: int, runner: BandRunner) -> None:
-        from netsurgery.io.npy import write_npy
-
-        assert bands.plan is not None
-        values, path = runner.run(bands.plan.bands[number]), bands.file(number)
-        with Outputs([path], force=True) as outputs:
-            write_npy(outputs[path], values)
+                return
+            self._do(chunk, index, picture, bands.plan, files)
 
     def _do(
-        self, chunk: Chunk, index: int, picture: AnyPicture, bands: BandFolder | None = None
+        self,
+        chunk: Chunk,
+        index: int,
+        picture: AnyPicture,
+        bands: BandPlan | None = None,
+        band_files: Sequence[str] = (),
     ) -> None:
         """Write the outputs of one picture, or its error; bands: all that its map is made of."""
         from netsurgery.verbs.classify_map_result import MapJob
@@ -311,18 +230,13 @@ class JobWorker(Closeable):
             if bands is not None:
                 from netsurgery.maps.bands import BandStore
 
-                assert bands.plan is not None
-                files.make_store = partial(
-                    BandStore, blob=self._mapper.source.blob, plan=bands.plan, files=bands.files
-                )
+                blob = self._mapper.source.blob
+                files.make_store = partial(BandStore, blob=blob, plan=bands, files=band_files)
             (result,) = MapJob(self._mapper, [(picture, name)], files, plan.view, ExitStack())
             if isinstance(result.error, OutputError):  # a full disk is not the picture's fault
                 raise result.error
         if result.error is not None:
-            self._fail(chunk, index, without_copy(str(result.error), picture))
-
-    def _fail(self, chunk: Chunk, index: int, error: str) -> None:
-        chunk.write_error(index, {"image": self.folder.plan.pictures[index], "error": error})
+            chunk.fail(index, without_copy(str(result.error), name, self._scratch))
 
 
 def net_folder(scratch: str) -> Path:
@@ -348,10 +262,6 @@ def _own_folder(scratch: str) -> Path:
     folder = Path(scratch, f"worker-{os.getpid()}")
     folder.mkdir(exist_ok=True)
     return folder
-
-
-def _died(tries: int) -> str:
-    return f"the worker died at it {counted(tries, 'time')}"
 
 
 def main() -> None:

@@ -1,0 +1,168 @@
+"""What a worker does with the large pictures of a job: bands, which it shares with others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netsurgery.errors import JobError, NetsurgeryError, OutputError
+from netsurgery.io.checksum import sha256_of, size_and_time
+from netsurgery.io.files import Outputs
+from netsurgery.verbs.jobs.held import held
+from netsurgery.verbs.jobs.tries import Tries, given_up
+from netsurgery.verbs.jobs.url_pictures import picture_at, without_copy
+
+if TYPE_CHECKING:
+    from netsurgery.maps.any_picture import AnyPicture
+    from netsurgery.maps.bands import BandRunner
+    from netsurgery.maps.mapper import Mapper
+    from netsurgery.verbs.jobs.bands import BandFolder
+    from netsurgery.verbs.jobs.folder import Chunk
+
+__all__ = ["BandWorker"]
+
+#: Seconds between two looks for bands that others are at, at first.
+_SHORT = 0.1
+
+
+class BandWorker:
+    """Plans the bands of large pictures, and does those that nobody is at.
+
+    scratch: a folder for temporary files, of a job at a URL.
+    """
+
+    def __init__(self, mapper: Mapper, tries: Tries, scratch: Path | None) -> None:
+        self._mapper, self._tries, self._scratch = mapper, tries, scratch
+        #: Pictures whose bands would have other bits with this worker's threads, or memory.
+        self._unfit: set[int] = set()
+
+    def opened(
+        self, chunk: Chunk, index: int, picture: AnyPicture, *, begun: bool
+    ) -> tuple[AnyPicture, BandFolder | None]:
+        """A picture, and its bands if it is to be done in bands; begun: whether there may be any.
+
+        One that cannot be opened is given as it is: doing it says why.
+        """
+        from netsurgery.maps.bands import plan_bands
+        from netsurgery.maps.image import out_of_memory_named
+        from netsurgery.maps.large_file import open_picture
+
+        bands, state = chunk.bands(index), self._state(picture)
+        try:
+            with out_of_memory_named(chunk.plan.pictures[index]):
+                opened = open_picture(picture)
+                if begun:
+                    if bands.are_of(state):
+                        return opened, bands
+                    bands.remove()  # the file has changed since
+                plan = plan_bands(self._mapper, opened)
+        except NetsurgeryError:
+            return picture, None
+        return opened, None if plan is None else bands.begin(plan, state)
+
+    def do_all(self, chunk: Chunk, index: int, bands: BandFolder, picture: AnyPicture) -> bool:
+        """Do bands until all are done, by whomever, or the picture is over.
+
+        False where they are not for this worker to do.
+        """
+        pause = _SHORT
+        while index not in self._unfit and bands.left() and index in chunk.left():
+            if self.do(chunk, index, bands, picture):
+                pause = _SHORT
+            else:  # others are at the last ones
+                time.sleep(pause)
+                pause = min(2 * pause, max(_SHORT, chunk.store.pause / 4))
+        return index not in self._unfit
+
+    def do(
+        self, chunk: Chunk, index: int, bands: BandFolder, picture: AnyPicture | None = None
+    ) -> bool:
+        """Do the bands of a picture that nobody is at; whether there were any.
+
+        picture: of which the bands are; None to open it if need be, and do none if it has changed.
+        """
+        done = False
+        with ExitStack() as stack:
+
+            @cache
+            def runner() -> BandRunner | None:
+                if picture is not None:
+                    return self._runner(picture, bands)
+                current = stack.enter_context(picture_at(chunk.plan.pictures[index], self._scratch))
+                return self._runner(current, bands) if bands.are_of(self._state(current)) else None
+
+            for number in bands.left():
+                if index not in self._unfit:
+                    done |= self._do(chunk, index, bands, number, runner)
+        return done
+
+    def _do(
+        self,
+        chunk: Chunk,
+        index: int,
+        bands: BandFolder,
+        number: int,
+        runner: Callable[[], BandRunner | None],
+    ) -> bool:
+        """Do one band of a picture, or have the picture fail; False where nobody needs it, or it is
+        not for this worker to do."""
+        from netsurgery.maps.image import out_of_memory_named
+
+        before = bands.last_note(number)
+        with held(lambda: bands.take(number, before)) as lease:
+            # It may be done since they were listed, and so may the picture.
+            if lease is None or number not in bands.left() or index not in chunk.left():
+                return False
+            tries = self._tries.before(before, index)
+            if error := given_up(tries):
+                chunk.fail(index, error)
+                return True
+            self._tries.write(lease, index, tries + 1)
+            try:
+                with out_of_memory_named(chunk.plan.pictures[index]):
+                    runs = runner()
+                    if runs is None:
+                        return False
+                    if not runs.keeps_bits:
+                        self._unfit.add(index)
+                        return False
+                    self._write(bands, number, runs)
+            except (JobError, OutputError):  # a full disk is not the picture's fault
+                if bands.left():  # else others took this worker for dead, and all is over
+                    raise
+            except NetsurgeryError as error:
+                name = chunk.plan.pictures[index]
+                chunk.fail(index, without_copy(str(error), name, self._scratch))
+            return True
+
+    def _write(self, bands: BandFolder, number: int, runner: BandRunner) -> None:
+        from netsurgery.io.npy import write_npy
+
+        assert bands.plan is not None
+        values = runner.run(bands.plan.bands[number])
+        with bands.making(number, self._scratch) as path, Outputs([path], force=True) as outputs:
+            write_npy(outputs[path], values)
+
+    def _runner(self, picture: AnyPicture, bands: BandFolder) -> BandRunner:
+        from netsurgery.maps.bands import BandRunner
+        from netsurgery.maps.large_file import open_picture
+
+        assert bands.plan is not None
+        return BandRunner(self._mapper, open_picture(picture), bands.plan)
+
+    def _state(self, picture: AnyPicture) -> str:
+        """What a picture is known by; "" where it cannot be read, as opening it says.
+
+        Machines that share no folder may have copies of it, with times of their own.
+        """
+        from netsurgery.maps.image import Picture, picture_file
+
+        file = picture_file(picture) if isinstance(picture, Picture) else str(picture)
+        try:
+            return size_and_time(file) if self._scratch is None else sha256_of(file)
+        except OSError:
+            return ""
