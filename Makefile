@@ -1,6 +1,7 @@
 # make demo    convert the bundled net, map the bundled picture; the results are in demo/
 #              (by the embedded engine; ENGINE=caffe gets real Caffe and has it do both)
 # make test    the whole test suite, against real Caffe where the machine can have it, JOBS at a time
+#              (one more than there are cores: browsers, processes and leases are waited for)
 # make bench   speed and memory against real Caffe, about five minutes; into docs/performance.md
 # make bench-huge  maps of pictures of up to 40,000 x 40,000: memory and time, a quarter of an hour
 # make bench-gpu  a GPU against the CPU, where there is one; into docs/performance.md
@@ -32,7 +33,7 @@ BIN := .venv/bin
 RUNTIME := .venv/.runtime
 STAMP := .venv/.installed
 PYTEST_ARGS ?=
-JOBS ?= $(shell nproc 2>/dev/null || echo 1)
+JOBS ?= $(shell expr $$(nproc 2>/dev/null || echo 1) + 1)
 ENGINE ?= embedded
 ROUNDS ?= 60
 SECONDS ?= 60

@@ -232,7 +232,7 @@ def killed_on_ray(job: KilledJob, seed: int) -> str:
         kills = ["worker", "node", "driver"]
         random.shuffle(kills)
         for moment, kill in zip(moments, kills, strict=True):
-            job.wait_until_begun(moment, driver=driver)
+            job.wait_until_begun(moment, 180, driver)
             if kill == "worker":
                 job.kill_a_worker(random.choice)
             elif kill == "node":
