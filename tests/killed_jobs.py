@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import logging
 import os
 import random
 import shutil
@@ -261,6 +262,7 @@ def main() -> None:
     words = parser.parse_args()
     seed = words.seed if words.seed is not None else random.randrange(1000)
     words.folder.mkdir(exist_ok=True)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # which would print each request
     with s3_server() if words.s3 else contextlib.nullcontext():
         job = KilledJob(words.folder, words.pictures, words.side)
         job.place = f"s3://{BUCKET}/digits.job" if words.s3 else JOB
