@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -336,8 +335,7 @@ def test_real_nets_are_judged_as_protobuf_judges_them(shared_data: Path, tmp_pat
     assert seen == {True, False}
 
 
-def test_the_index_is_quick() -> None:
-    began = time.perf_counter()
+def test_the_index_needs_neither_protobuf_nor_numpy() -> None:
     code = (
         "import sys; from netsurgery.formats.schema.index import caffe_fields; "
         "assert caffe_fields('NetParameter'); "
@@ -345,7 +343,6 @@ def test_the_index_is_quick() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    assert time.perf_counter() - began < 5
 
 
 def test_the_docs_name_every_fork(repo_root: Path) -> None:
