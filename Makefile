@@ -43,10 +43,14 @@ FUZZ_ARGS ?=
 # Tests start the commands thousands of times: let Python keep what it has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test bench bench-gpu bench-huge bench-page bench-jobs train-demo train-nets docs schema reference gallery types-table conformance mutants fuzz torture kills lines sweeps cluster signals attacks check lock audit dist lint types caffe programs collected atheris clean
+.PHONY: demo test bench bench-gpu bench-huge bench-page bench-jobs train-demo train-nets docs schema reference gallery types-table conformance mutants fuzz torture kills lines sweeps cluster signals attacks check lock audit dist lint types caffe keys programs collected atheris clean
 
 # setuptools warns of every editable installation.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check
+
+# A package, as root where there is apt-get.
+got = { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
+  && apt-get install -q -y --no-install-recommends $(1); }
 
 $(BIN)/python:
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
@@ -67,21 +71,28 @@ $(STAMP): $(RUNTIME)
 	@$(PIP) --no-compile 'netsurgery[dev]'
 	@touch $@
 
-# Real Caffe is optional: without it the commands and tests that run it say so.
-caffe: $(RUNTIME)
-	@$(BIN)/netsurgery caffe info -q 2>/dev/null || $(BIN)/netsurgery caffe install \
+# Real Caffe is optional: without it the commands and tests that run it say so. Where apt knows no
+# Debian archive, as Ubuntu's, MIRROR names one, and its keys are a package of their own.
+caffe: $(RUNTIME) | keys
+	@$(BIN)/netsurgery caffe info -q 2>/dev/null \
+	  || $(BIN)/netsurgery caffe install $(if $(MIRROR),--mirror '$(MIRROR)') \
 	  || echo "going on without real Caffe"
+
+# One target after the other, as one apt-get locks out another.
+keys: | $(BIN)/python
+	@ls /usr/share/keyrings/debian-archive-keyring.* >/dev/null 2>&1 || $(call got,debian-archive-keyring) \
+	  || echo "going on without Debian's keys"
 
 demo: $(if $(filter caffe auto,$(ENGINE)),caffe,$(RUNTIME))
 	@NETSURGERY_ENGINE=$(ENGINE) $(BIN)/python examples/demo.py
 
 # Shells, readers of manuals and the browser that tests run; without them those tests say so.
 # After .venv, which may want apt-get too.
-programs: | $(BIN)/python
-	@missing=$$(for name in bash fish zsh man mandoc chromium; do command -v $$name >/dev/null || echo $$name; done); \
-	  test -z "$$missing" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -q \
-	  && apt-get install -q -y --no-install-recommends bash fish zsh man-db mandoc chromium; } \
-	  || echo going on without $$missing
+programs: | keys
+	@missing=$$(for each in bash fish zsh man:man-db mandoc chromium; do \
+	    command -v $${each%:*} >/dev/null || echo $${each#*:}; done); \
+	  test -z "$$missing" || $(call got,$$missing) \
+	  || for each in $$missing; do $(call got,$$each) || echo "going on without $$each"; done
 
 # Imports each test file once, so that what pytest makes of it is compiled for all processes.
 collected: $(STAMP)
