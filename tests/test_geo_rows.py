@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -56,6 +57,14 @@ def test_bands_become_channels(
         band = picture.rows.rows(top, top + 40)
         assert band.dtype == kind
         assert np.array_equal(band, expected[top : top + 40])
+
+
+def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    path = f"{tmp_path}/\udce9.tif"
+    os.rename(saved(tmp_path / "p.tif", BANDS), path)
+    picture = open_picture(path)
+    assert isinstance(picture, LargePicture)
+    assert np.array_equal(picture.rows.rows(0, 70), BANDS[:3].transpose(1, 2, 0))
 
 
 def test_pixels_without_a_range(tmp_path: Path) -> None:

@@ -105,6 +105,12 @@ def test_strips_have_pillows_pixels(
     assert np.array_equal(actual, whole.pixels)
 
 
+def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "\udce9.png"
+    RGB.save(path)
+    assert np.array_equal(pixels_of(open_picture(path)), np.asarray(RGB))
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [

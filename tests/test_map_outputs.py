@@ -135,6 +135,17 @@ def test_a_geotiff_lends_its_coordinates(
             assert at(file, *(transform @ ((x0 + x1) / 2, (y0 + y1) / 2))) == digit["digit"]
 
 
+def test_a_geotiff_of_a_picture_whose_name_is_not_utf8(folder: Path) -> None:
+    """Its coordinates are found, and its name is in the file by escapes."""
+    transform = Affine(0.5, 0, 430_000, 0, -0.5, 5_400_000)
+    write_geotiff("place.tif", transform, "EPSG:32632")
+    os.rename("place.tif", "\udce9.tif")
+    assert run(["classify-map", "\udce9.tif", *"--engine embedded -q --geotiff m.tif".split()]) == 0
+    with rasterio.open("m.tif") as file:
+        assert file.crs.to_epsg() == 32632
+        assert file.tags()["image"] == "\\udce9.tif"
+
+
 def test_blocks_of_a_geotiff_are_of_all_its_bands(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from netsurgery.errors import ImageError
+from netsurgery.io.names import utf8_path
 from netsurgery.io.terminal import no_warnings
 from netsurgery.io.wording import listed
 from netsurgery.maps.picture_limits import TIFF_STARTS, check_pixels
@@ -53,7 +55,7 @@ def geo_rows(path: str) -> StripRows | None:
     naming the extra, where rasterio is missing.
     """
     try:
-        import rasterio
+        import rasterio  # noqa: F401
     except ImportError:
         raise ImageError(f"{path}: {_MISSING}") from None
     try:
@@ -61,7 +63,7 @@ def geo_rows(path: str) -> StripRows | None:
             channels = 3 if file.count >= 3 else 1
             shape = file.height, file.width, channels
             kinds, blocks = set(file.dtypes[:channels]), file.block_shapes[0]
-    except rasterio.errors.RasterioIOError:
+    except OSError:  # rasterio's own are such
         return None
     try:
         check_pixels(*shape[:2])
@@ -78,7 +80,7 @@ def geo_rows(path: str) -> StripRows | None:
 
 
 def _strips(path: str, shape: tuple[int, int, int], step: int, first: int) -> Iterator[Pixels]:
-    import rasterio
+    from rasterio import Env
     from rasterio.windows import Window
 
     height, width, channels = shape
@@ -87,17 +89,21 @@ def _strips(path: str, shape: tuple[int, int, int], step: int, first: int) -> It
         with _opened(path) as file:
             for top in range(first, height, step):
                 window = Window(0, top, width, min(step, height - top))
-                with rasterio.Env(GDAL_CACHEMAX=_CACHE):
+                with Env(GDAL_CACHEMAX=_CACHE):
                     strip: Pixels = file.read(bands, window=window)
                 yield strip.transpose(1, 2, 0)
-    except rasterio.errors.RasterioIOError as error:
+    except OSError as error:
         words = " ".join(str(error).split())
         raise ImageError(f"{path}: broken picture ({words})") from error
 
 
-def _opened(path: str) -> Any:
+@contextmanager
+def _opened(path: str) -> Iterator[Any]:
     import rasterio
 
-    # It warns of pictures that lie nowhere on the earth.
-    with no_warnings, rasterio.Env(GDAL_CACHEMAX=_CACHE):
-        return rasterio.open(path, driver="GTiff")
+    with ExitStack() as stack:
+        name = stack.enter_context(utf8_path(path))
+        # It warns of pictures that lie nowhere on the earth.
+        with no_warnings, rasterio.Env(GDAL_CACHEMAX=_CACHE):
+            file = stack.enter_context(rasterio.open(name, driver="GTiff"))
+        yield file

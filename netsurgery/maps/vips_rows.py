@@ -18,6 +18,7 @@ from PIL import Image
 
 from netsurgery.errors import ImageError
 from netsurgery.io.memory import Claim
+from netsurgery.io.names import utf8_path
 from netsurgery.maps.picture_limits import READ_LIMIT
 from netsurgery.maps.pillow_pixels import channels_of, orientation
 from netsurgery.maps.rows import StripRows
@@ -131,8 +132,8 @@ class _Decoder:
     def __init__(self, image: Image.Image, path: str, mode: str) -> None:
         self.format, self.mode, self.own = str(image.format), mode, image.mode
         self.path, self.size = path, image.size
-        with _vips_errors():
-            opened = self._open()
+        with _vips_errors(), utf8_path(path) as name:
+            opened = self._open(name)
             interlaced = bool(opened.get_typeof("interlaced"))
             bands, sample = opened.bands, 2 if opened.format == "ushort" else 1
         width, height = self.size
@@ -145,7 +146,7 @@ class _Decoder:
             self.held = width * height * (_coefficients(image) if jpeg else bands * sample)
             self.what = "a progressive JPEG" if jpeg else "an interlaced PNG"
 
-    def _open(self) -> Any:
+    def _open(self, name: str) -> Any:
         import pyvips
 
         # What libvips warns of is logged, and a logger that nobody has set up prints.
@@ -154,7 +155,7 @@ class _Decoder:
         load = getattr(pyvips.Image, _LOADERS[self.format])
         # A TIFF of large strips is beyond a limit of libtiff's; what they take is claimed.
         more = {"unlimited": True} if self.format == "TIFF" else {}
-        opened = load(self.path, access="sequential", fail_on="error", **more)
+        opened = load(name, access="sequential", fail_on="error", **more)
         if (opened.width, opened.height) != self.size or opened.format not in ("uchar", "ushort"):
             raise _Unlike
         return opened
@@ -164,8 +165,12 @@ class _Decoder:
         import pyvips
 
         width, height = self.size
-        with Claim(self.held + self.kept, f"{self.path}: decoding it"), _vips_errors(self.path):
-            opened = self._open()
+        with (
+            Claim(self.held + self.kept, f"{self.path}: decoding it"),
+            _vips_errors(self.path),
+            utf8_path(self.path) as name,
+        ):
+            opened = self._open(name)
             region = pyvips.Region.new(opened)
             kind = np.dtype("u2" if opened.format == "ushort" else "u1")
             for top in range(first, height, self.step):
@@ -230,6 +235,8 @@ def _vips_errors(shown: str = "") -> Iterator[None]:
     except pyvips.Error as error:
         words = " ".join(str(error.detail or error).strip().splitlines()[:1])
         raise ImageError(f"{name}broken picture ({words})") from error
+    except OSError as error:
+        raise ImageError(f"{name}{error.strerror}") from error
     except _Unlike as error:
         raise ImageError(f"{name}libvips and Pillow find different pictures in it") from error
 

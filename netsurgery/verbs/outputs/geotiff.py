@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netsurgery.io.files import OutputFile
+from netsurgery.io.names import escaped, utf8_path
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.segments import FileRange, FileSource
 from netsurgery.io.terminal import no_warnings
@@ -128,11 +129,12 @@ def _write(
         scored = class_map.scored
         names = ["likeliest class", f"its {scored}"]
         names += [f"{scored} of {class_name(class_map, number)}" for number in numbers]
-        file.descriptions = names
-        file.update_tags(image=class_map.image, blob=class_map.blob, engine=class_map.engine)
+        file.descriptions = [escaped(name) for name in names]
+        tags = {"image": class_map.image, "blob": class_map.blob, "engine": class_map.engine}
+        file.update_tags(**{key: escaped(text) for key, text in tags.items()})
         if class_map.labels is not None:
-            rows_of_table = class_map.summary()
-            file.update_tags(1, **{f"class_{row.number}": row.label for row in rows_of_table})
+            counts = class_map.summary()
+            file.update_tags(1, **{f"class_{each.number}": escaped(each.label) for each in counts})
 
 
 def _of_cells(of_picture: Any, grid: CellRaster) -> Any:
@@ -147,7 +149,7 @@ def _of_cells(of_picture: Any, grid: CellRaster) -> Any:
 def _georeference(picture: Picture) -> tuple[Any, Any]:
     """From pixels of the picture to places, and the system of these; of no GeoTIFF, the pixels."""
     import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+    from rasterio.errors import NotGeoreferencedWarning
 
     from netsurgery.maps.image import picture_file
 
@@ -157,11 +159,14 @@ def _georeference(picture: Picture) -> tuple[Any, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(picture_file(picture), driver="GTiff") as file:
+            with (
+                utf8_path(picture_file(picture)) as path,
+                rasterio.open(path, driver="GTiff") as file,
+            ):
                 # A picture that was turned upright, or another one of that name, has other pixels.
                 if (file.height, file.width) == picture.size:
                     return file.transform, file.crs
-    except RasterioIOError:
+    except OSError:  # rasterio's own are such
         pass
     return pixels, None
 

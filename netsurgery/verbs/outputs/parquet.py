@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import NetsurgeryError
 from netsurgery.io.files import OutputFile
+from netsurgery.io.names import escaped
 from netsurgery.verbs.outputs.record import MapTable, MapView, Output, trouble_named
 
 if TYPE_CHECKING:
@@ -61,10 +62,10 @@ def _of_map(class_map: ClassMap, view: MapView) -> bytes:
         windows = [y0, x0, y1 - y0, x1 - x0]
     labels = pa.nulls(count, pa.string())
     if class_map.labels is not None:
-        named = {number: _text(class_map.label(number)) for number in set(numbers.tolist())}
+        named = {number: escaped(class_map.label(number)) for number in set(numbers.tolist())}
         labels = [named[number] for number in numbers.tolist()]
     values = [
-        pa.repeat(_text(class_map.image), count), row, column, rank + np.int32(1), *windows,
+        pa.repeat(escaped(class_map.image), count), row, column, rank + np.int32(1), *windows,
         numbers.astype(np.int32), labels, scores.transpose(1, 2, 0).reshape(-1),
         pa.nulls(count, pa.string()),
     ]  # fmt: skip
@@ -73,13 +74,8 @@ def _of_map(class_map: ClassMap, view: MapView) -> bytes:
 
 def _of_error(image: str, error: NetsurgeryError) -> bytes:
     """One row, which has the picture and the error."""
-    known = {"picture": _text(image), "error": _text(str(error))}
+    known = {"picture": escaped(image), "error": escaped(str(error))}
     return _part([[known.get(name)] for name in _schema().names])
-
-
-def _text(text: str) -> str:
-    """Of a name that is not UTF-8 its bytes as escapes: a string of Parquet has none."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _part(values: list[Any]) -> bytes:
