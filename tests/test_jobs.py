@@ -196,6 +196,14 @@ def test_another_command_does_not(done: Path, capsys: pytest.CaptureFixture[str]
     assert "full: is not empty and holds no job" in capsys.readouterr().err
 
 
+def test_a_picture_has_no_more_pixels_than_the_plan_allows(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = "a.png: 192x288 is more than 55295 pixels (--max-pixels); scale it down first"
+    assert plan("--max-pixels", "55295", pictures=("a.png",)) == 1
+    assert f"error: {error}\n" in capsys.readouterr().err
+
+
 def test_a_net_that_has_changed_is_refused(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path(next(done.glob(f"{JOB}/parts/00001/*.json"))).unlink()
     with open("digits_full_conv.caffemodel", "ab") as file:

@@ -24,6 +24,7 @@ from netsurgery.io.targets import STDOUT, WrongOutput
 from netsurgery.io.unreadable import as_url
 from netsurgery.io.wording import argument
 from netsurgery.maps.box_rules import BoxSearch
+from netsurgery.maps.picture_limits import max_pixels
 from netsurgery.maps.picture_look import PictureLook
 from netsurgery.maps.picture_options import PictureOptions
 from netsurgery.maps.scales import Scales
@@ -58,7 +59,7 @@ class JobPlan:
 
     folder: the one that names are relative to. outputs: kind -> where `merge` puts it. engine: its
     description, which is to be the same everywhere. files: the net's and its settings' -> SHA-256.
-    chunk: how many pictures a worker takes at once.
+    max_pixels: how many a picture may have. chunk: how many pictures a worker takes at once.
     """
 
     folder: str
@@ -75,6 +76,7 @@ class JobPlan:
     outputs: Mapping[str, str]
     engine: str
     files: Mapping[str, str]
+    max_pixels: int
     chunk: int
 
     @property
@@ -218,6 +220,7 @@ def make_plan(
         outputs=dict(outputs),
         engine=str(description),
         files={file: _checksum(Path(file)) for file in files},
+        max_pixels=max_pixels(),
         chunk=max(1, min(_MOST_OF_CHUNK, len(images) // _CHUNKS)),
     )
 

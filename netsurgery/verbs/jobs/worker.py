@@ -34,6 +34,7 @@ from netsurgery.io.scratch import remove_scratch
 from netsurgery.io.targets import FileSet
 from netsurgery.io.terminal import say
 from netsurgery.io.wording import naming_options
+from netsurgery.maps.picture_limits import set_max_pixels
 from netsurgery.verbs.jobs.band_worker import BandWorker
 from netsurgery.verbs.jobs.folder import Chunk, JobFolder, Tally, file_name
 from netsurgery.verbs.jobs.held import held
@@ -103,6 +104,7 @@ class JobWorker(Closeable):
                 self._scratch = _own_folder(scratch)
             _enter(plan, self._scratch is not None and plan.is_all_at_urls)
             set_max_memory(assignment.memory)
+            set_max_pixels(plan.max_pixels)
             if isinstance(store, UrlStore):
                 plan = with_files(plan, store, net_folder(scratch))
                 self.folder = JobFolder(store, plan)
