@@ -104,6 +104,23 @@ def test_stores_have_one_contract(store: JobStore, tmp_path: Path) -> None:
     assert not (tmp_path / "in").exists()
 
 
+def test_a_place_has_one_address_in_every_folder(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in (
+        "file://a.job",
+        f"file:{tmp_path}/b.job",
+        url.replace("/maps.job", "//maps.job/"),
+    ):
+        store = open_store(place)
+        store.write("parts/00000/a.json", b"a", new=True)
+        with monkeypatch.context() as elsewhere:
+            elsewhere.chdir("/")
+            assert open_store(store.address).names("parts/00000") == ["a.json"]
+    assert sorted(os.listdir(tmp_path)) == ["a.job", "b.job"]
+
+
 def test_leases_have_one_contract(store: JobStore) -> None:
     store.prepare()
     name = "parts/00000/lease"
@@ -222,6 +239,12 @@ def test_workers_share_a_large_picture(url: str, tmp_path: Path) -> None:
         ("s3://bucket/none", "holds no job (no plan.json); --job DIR of classify-map plans one"),
         ("s3://nobucket/none", "holds no job (no plan.json); --job DIR of classify-map plans one"),
         ("nonesuch://host/job", "Protocol not known: nonesuch"),
+        ("s3://", "names no folder; expected one, as s3://BUCKET/NAME"),
+        (
+            "memory://job",
+            "is in the memory of one process, and the workers of a job are others; expected a URL "
+            "that they reach, as s3://BUCKET/NAME",
+        ),
     ],
 )
 def test_where_no_job_can_be_is_one_line(

@@ -13,8 +13,8 @@ from netsurgery.io.nearest import did_you_mean, nearest, question
 
 __all__ = ["as_url", "check_file", "unreadable", "url_in"]
 
-#: As a `Path` has it, one slash may be lost.
-_URL = re.compile(r"(?i)(https?|ftp|file|s3|gs):/+")
+#: As a `Path` has it, slashes may be lost.
+_URL = re.compile(r"(?i)(https?|ftp|file|s3|gs):(/+)")
 #: The beginning of any URL, also of one in another: filecache::s3://.
 _ANY_URL = re.compile(r"(?i)(?:[a-z][a-z0-9+.-]*::)*[a-z][a-z0-9+.-]*://")
 #: Names of a folder that are looked at.
@@ -28,9 +28,15 @@ def url_in(path: str | Path) -> str:
 
     >>> url_in(Path("https://example.com/deploy.prototxt"))
     'https://example.com/deploy.prototxt'
+    >>> url_in("file:/maps.job")
+    'file:///maps.job'
     """
     match = _URL.match(str(path))
-    return "" if match is None else f"{match[1]}://{str(path)[match.end() :]}"
+    if match is None:
+        return ""
+    # With one slash, or all, a file's has no host, and its path begins with the last.
+    slashes = "///" if match[1].lower() == "file" and len(match[2]) != 2 else "//"
+    return f"{match[1]}:{slashes}{str(path)[match.end() :]}"
 
 
 def as_url(path: str | os.PathLike[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,6 +23,9 @@ __all__ = ["UrlFolder", "copy_name", "fetch_url"]
 
 #: Protocols of object stores, whose files appear whole: others have files written elsewhere first.
 _STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "ocilake", "oss"}
+
+#: A URL that can be a job's.
+_EXAMPLE = "s3://BUCKET/NAME"
 
 #: What is left of a message where a library's has several lines.
 _MOST_OF_MESSAGE = 300
@@ -57,12 +61,27 @@ def copy_name(url: str) -> str:
 
 
 class UrlFolder:
-    """What lies below a URL; names are relative to it, with / between their parts."""
+    """What lies below a URL; names are relative to it, with / between their parts.
+
+    address: the same URL for a process with another current folder.
+    """
 
     def __init__(self, url: str) -> None:
-        """Raises JobError where the library that the URL needs is not installed."""
-        self.url = url.rstrip("/")
-        self._fs, self._root, self._is_store = _file_system(self.url)
+        """Raises JobError for a URL that other processes do not reach, or that is of no folder, and
+        where the library that it needs is not installed."""
+        self._fs, root, self._is_store = _file_system(url)
+        # Names have one slash between them, but to a store.
+        self._root = re.sub("//+", "/", root) if self._is_store else root
+        if not self._root:
+            raise JobError(f"{url}: names no folder; expected one, as {_EXAMPLE}")
+        protocols = _protocols(self._fs)
+        if "memory" in protocols:
+            raise JobError(
+                f"{url}: is in the memory of one process, and the workers of a job are others; "
+                f"expected a URL that they reach, as {_EXAMPLE}"
+            )
+        self.url = url if url.endswith("://") else url.rstrip("/")
+        self.address = f"file://{self._root}" if "file" in protocols else self.url
 
     def files(self, folder: str) -> list[str]:
         """The names of all files below a folder, relative to it; [] where there is none."""
@@ -200,8 +219,11 @@ def _file_system(url: str) -> tuple[Any, str, bool]:
     # Each file system raises its own library's; an ImportError says which one is to be installed.
     except Exception as error:
         raise JobError(f"{url}: {_reason(error)}") from error
-    protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
-    return fs, str(root).rstrip("/"), bool(protocols & _STORES)
+    return fs, str(root).rstrip("/"), bool(_protocols(fs) & _STORES)
+
+
+def _protocols(fs: Any) -> set[str]:
+    return {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
 
 
 @contextmanager

@@ -125,7 +125,7 @@ class JobStore(ABC):
 
 
 def open_store(place: str | os.PathLike[str]) -> JobStore:
-    """The store at a path or URL. Raises JobError where a URL's library is not installed."""
+    """The store at a path or URL. Raises JobError for a URL that can be none."""
     url = as_url(place)
     return UrlStore(url) if url else FolderStore(Path(place))
 
@@ -226,7 +226,7 @@ class UrlStore(JobStore):
 
     def __init__(self, url: str) -> None:
         self._files = UrlFolder(url)
-        self.name = self.address = self._files.url
+        self.name, self.address = self._files.url, self._files.address
 
     def prepare(self) -> None:
         if self.folders(""):
