@@ -170,6 +170,25 @@ def test_a_lease_that_others_took_is_left_to_them(
         assert store.note("lease") == {"place": "elsewhere"}
 
 
+def test_whoever_made_a_lease_has_it_if_the_answer_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library asks again then, and is told that there is one."""
+    create = UrlFolder.create
+
+    def create_twice(self: UrlFolder, name: str, content: bytes) -> None:
+        create(self, name, content)
+        create(self, name, content)
+
+    monkeypatch.setattr(UrlFolder, "create", create_twice)
+    store = open_store(f"file://{tmp_path}")
+    lease = store.take("lease", {})
+    assert lease is not None
+    assert store.take("lease", {}) is None
+    lease.end()
+    assert store.note("lease") == {}
+
+
 def test_of_many_who_take_a_lease_at_once_one_has_it(url: str) -> None:
     from concurrent.futures import ThreadPoolExecutor
 

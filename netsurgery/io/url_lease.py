@@ -9,6 +9,7 @@ make one at the same moment where the store has no condition for that.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from contextlib import suppress
@@ -19,32 +20,41 @@ from netsurgery.io.url_files import UrlFolder
 
 __all__ = ["UrlLease", "is_url_held", "read_url_lease"]
 
+#: What a note calls whoever took the lease, besides the process.
+_TAKER = "taker"
+
 
 class UrlLease:
     """A lease that this process holds; `end` it, or it ends with the process."""
 
-    def __init__(self, folder: UrlFolder, name: str, note: dict[str, Any]) -> None:
-        self._folder, self._name, self._own = folder, name, own_note(note)
-        self._written, self._has_it = time.monotonic(), True
+    def __init__(self, folder: UrlFolder, name: str, note: dict[str, Any], written: float) -> None:
+        """note: what the lease says. written: since when, or later, by the monotonic clock."""
+        self._folder, self._name, self._own = folder, name, note
+        self._written, self._has_it = written, True
         self._turn = threading.RLock()  # a signal may end it in the middle of a call
 
     @classmethod
     def take(cls, folder: UrlFolder, name: str, note: dict[str, Any]) -> UrlLease | None:
         """Take a lease; None where somebody else holds it. Raises OSError."""
+        own = {**own_note(note), _TAKER: os.urandom(8).hex()}
         while True:
+            begun = time.monotonic()
             try:
-                folder.create(name, _content(own_note(note)))
+                folder.create(name, _content(own))
             except FileExistsError:
-                if is_url_held(folder, name):
-                    return None
-                folder.remove(name)
-            else:
-                return cls(folder, name, note)
+                found = read_url_lease(folder, name)
+                # A library asks again where an answer is lost, and then finds what it has made.
+                if found.get(_TAKER) != own[_TAKER]:
+                    if _holds(folder, name, found):
+                        return None
+                    folder.remove(name)
+                    continue
+            return cls(folder, name, own, begun)
 
     def write(self, note: dict[str, Any]) -> None:
         """Replace the note, and renew the lease. Raises OSError."""
         with self._turn:
-            self._own = own_note(note)
+            self._own = {**own_note(note), _TAKER: self._own[_TAKER]}
             self._write()
 
     def renew(self) -> None:
@@ -61,15 +71,15 @@ class UrlLease:
 
     def _write(self) -> None:
         if self._is_own():
+            begun = time.monotonic()  # it counts from then, or later
             self._folder.write(self._name, _content(self._own))
-            self._written = time.monotonic()
+            self._written = begun
 
     def _is_own(self) -> bool:
         """Whether nobody has taken it; before half of its time is over, nobody can have."""
         if self._has_it and time.monotonic() - self._written > LEASE / 2:
             note = read_url_lease(self._folder, self._name)
-            holder = ("place", "pid", "started")
-            self._has_it = all(note.get(key) == self._own[key] for key in holder)
+            self._has_it = note.get(_TAKER) == self._own[_TAKER]
         return self._has_it
 
 
@@ -83,7 +93,12 @@ def read_url_lease(folder: UrlFolder, name: str) -> dict[str, Any]:
 
 def is_url_held(folder: UrlFolder, name: str) -> bool:
     """Whether somebody holds the lease: it is there, and its holder lives. Raises OSError."""
-    lives = holder_lives(read_url_lease(folder, name))
+    return _holds(folder, name, read_url_lease(folder, name))
+
+
+def _holds(folder: UrlFolder, name: str, note: dict[str, Any]) -> bool:
+    """Whether whoever wrote the note of a lease still holds it."""
+    lives = holder_lives(note)
     if lives is not None:
         return lives
     try:
