@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -187,6 +188,19 @@ def test_whoever_made_a_lease_has_it_if_the_answer_was_lost(
     assert store.take("lease", {}) is None
     lease.end()
     assert store.note("lease") == {}
+
+
+def test_whoever_may_only_read_sees_who_is_at_a_job(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write("lease", b'{"place": "elsewhere", "pid": 1}')
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(UrlFolder, "write", refuse)
+    assert store.is_held("lease")
 
 
 def test_of_many_who_take_a_lease_at_once_one_has_it(url: str) -> None:

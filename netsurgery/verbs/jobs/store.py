@@ -25,7 +25,7 @@ from netsurgery.io.unreadable import as_url
 from netsurgery.io.url_files import UrlFolder
 from netsurgery.io.url_lease import UrlLease, is_url_held, read_url_lease
 
-__all__ = ["OVER", "FolderStore", "JobLease", "JobStore", "UrlStore", "open_store"]
+__all__ = ["OVER", "FolderStore", "JobLease", "JobStore", "UrlStore", "job_errors", "open_store"]
 
 #: The ending of a folder that is being removed.
 OVER = ".over"
@@ -175,7 +175,7 @@ class FolderStore(JobStore):
             outputs[path].write(content)
 
     def remove(self, name: str) -> None:
-        with _named(str(self.path / name)):
+        with job_errors(str(self.path / name)):
             (self.path / name).unlink(missing_ok=True)
 
     def discard(self, folder: str, first: str) -> None:
@@ -202,7 +202,7 @@ class FolderStore(JobStore):
 
     def take(self, name: str, note: dict[str, Any], *, new_folder: bool = True) -> JobLease | None:
         path = self.path / name
-        with _named(str(path.parent)):
+        with job_errors(str(path.parent)):
             if new_folder:
                 path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -213,10 +213,12 @@ class FolderStore(JobStore):
                 return None
 
     def note(self, name: str) -> dict[str, Any]:
-        return read_lease(self.path / name)
+        with job_errors(str(self.path / name)):
+            return read_lease(self.path / name)
 
     def is_held(self, name: str) -> bool:
-        return is_held(self.path / name)
+        with job_errors(str(self.path / name)):
+            return is_held(self.path / name)
 
 
 class UrlStore(JobStore):
@@ -317,11 +319,11 @@ class UrlStore(JobStore):
             return is_url_held(self._files, name)
 
     def _named(self, name: str) -> AbstractContextManager[None]:
-        return _named(posixpath.join(self.name, name) if name else self.name)
+        return job_errors(posixpath.join(self.name, name) if name else self.name)
 
 
 @contextmanager
-def _named(place: str) -> Iterator[None]:
+def job_errors(place: str) -> Iterator[None]:
     """Raise JobError, with a file's place, for the system's errors."""
     try:
         yield

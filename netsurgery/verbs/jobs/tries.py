@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from netsurgery.errors import JobError
 from netsurgery.io.wording import counted
-from netsurgery.verbs.jobs.store import JobLease
+from netsurgery.verbs.jobs.store import JobLease, job_errors
 
 __all__ = ["Tries", "given_up"]
 
@@ -31,10 +30,8 @@ class Tries:
 
     def write(self, lease: JobLease, index: int, tries: int) -> None:
         """Have the lease say how often it was begun. Raises JobError."""
-        try:
+        with job_errors(self._place):
             lease.write({"run": self._run, "picture": index, "tries": tries})
-        except OSError as error:
-            raise JobError(f"{self._place}: {error.strerror}") from error
 
 
 def given_up(tries: int) -> str:
