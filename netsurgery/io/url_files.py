@@ -69,7 +69,10 @@ class UrlFolder:
     def __init__(self, url: str) -> None:
         """Raises JobError for a URL that other processes do not reach, or that is of no folder, and
         where the library that it needs is not installed."""
-        self._fs, root, self._is_store = _file_system(url)
+        try:
+            self._fs, root, self._is_store = _file_system(url)
+        except OSError as error:
+            raise JobError(f"{url}: {error.strerror}") from error
         # Names have one slash between them, but to a store.
         self._root = re.sub("//+", "/", root) if self._is_store else root
         if not self._root:
@@ -210,7 +213,10 @@ class UrlFolder:
 
 
 def _file_system(url: str) -> tuple[Any, str, bool]:
-    """The file system of a URL, the path in it, and whether it is an object store."""
+    """The file system of a URL, the path in it, and whether it is an object store.
+
+    Raises JobError where a library is not installed, and OSError for a URL that is none.
+    """
     try:
         from fsspec.core import url_to_fs
     except ImportError:
@@ -218,10 +224,12 @@ def _file_system(url: str) -> tuple[Any, str, bool]:
             f"{url}: fsspec is not installed; `pip install netsurgery[fsspec]` installs it"
         ) from None
     try:
-        fs, root = url_to_fs(url)
-    # Each file system raises its own library's; an ImportError says which one is to be installed.
-    except Exception as error:
-        raise JobError(f"{url}: {_reason(error)}") from error
+        with _one_error(url):
+            fs, root = url_to_fs(url)
+    except OSError as error:
+        if isinstance(error.__cause__, ImportError):  # which says what is to be installed
+            raise JobError(f"{url}: {error.strerror}") from error
+        raise
     return fs, str(root).rstrip("/"), bool(_protocols(fs) & _STORES)
 
 

@@ -15,22 +15,21 @@ from netsurgery.errors import JobError
 from netsurgery.io.checksum import sha256_of
 from netsurgery.io.folders import make_folder
 from netsurgery.verbs.jobs.plan import JobPlan
-from netsurgery.verbs.jobs.store import UrlStore
+from netsurgery.verbs.jobs.store import NET, UrlStore
 
 __all__ = ["send_files", "with_files"]
 
-_NET = "net"
 #: Of SHA-256; a plan may be a stranger's.
 _CHECKSUM = re.compile("[0-9a-f]{64}")
 
 
 def send_files(plan: JobPlan, store: UrlStore) -> None:
     """Have the plan's files in the store. Raises JobError."""
-    copies = set(store.names(_NET))
+    copies = set(store.names(NET))
     for name, checksum in plan.files.items():
         copy = _copy_name(name, checksum)
         if copy not in copies:
-            store.send(os.path.join(plan.folder, name), f"{_NET}/{copy}")
+            store.send(os.path.join(plan.folder, name), f"{NET}/{copy}")
 
 
 def with_files(plan: JobPlan, store: UrlStore, folder: Path) -> JobPlan:
@@ -66,10 +65,10 @@ def _present(own: Path, copy: str, checksum: str, store: UrlStore, folder: Path)
         return own
     place = folder / copy
     if not _has(place, checksum):
-        store.fetch(f"{_NET}/{copy}", folder)
+        store.fetch(f"{NET}/{copy}", folder)
     if not _has(place, checksum):
         raise JobError(
-            f"{store.name}/{_NET}/{copy}: is not the file that the job was planned with ({own}); "
+            f"{store.name}/{NET}/{copy}: is not the file that the job was planned with ({own}); "
             "plan another job"
         )
     return place

@@ -25,10 +25,21 @@ from netsurgery.io.unreadable import as_url
 from netsurgery.io.url_files import UrlFolder
 from netsurgery.io.url_lease import UrlLease, is_url_held, read_url_lease
 
-__all__ = ["OVER", "FolderStore", "JobLease", "JobStore", "UrlStore", "job_errors", "open_store"]
+__all__ = [
+    "NET",
+    "OVER",
+    "FolderStore",
+    "JobLease",
+    "JobStore",
+    "UrlStore",
+    "job_errors",
+    "open_store",
+]
 
 #: The ending of a folder that is being removed.
 OVER = ".over"
+#: The folder of the net's files, of a job at a URL.
+NET = "net"
 
 
 class JobLease(Protocol):
@@ -59,7 +70,10 @@ class JobStore(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Have a place for a job that is yet to be planned, which holds nothing."""
+        """Have a place for a job that is yet to be planned, which holds nothing.
+
+        But files of a net: where that is no folder, they are there before the plan.
+        """
 
     @abstractmethod
     def folders(self, folder: str) -> list[str]:
@@ -231,7 +245,7 @@ class UrlStore(JobStore):
         self.name, self.address = self._files.url, self._files.address
 
     def prepare(self) -> None:
-        if self.folders(""):
+        if set(self.folders("")) - {NET}:
             raise _not_empty(self.name)
 
     def folders(self, folder: str) -> list[str]:
