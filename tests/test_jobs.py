@@ -232,7 +232,15 @@ def test_the_engine_is_the_planned_one(
     assert error.startswith(f"error: {JOB}/plan.json: of netsurgery {ns.__version__}; this is 99")
 
 
-@pytest.mark.parametrize("change", [{"pictures": 3}, {"size": {"size": "large"}}, {"state": []}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pictures": 3}, {"pictures": [3]}, {"size": {"size": "large"}}, {"state": []},
+        {"folder": None}, {"folder": "a\0"}, {"chunk": 0}, {"max_pixels": "2"}, {"outputs": 3},
+        {"outputs": {"all": "a"}}, {"outputs": {"npy": 3}}, {"settings": {"preprocess": [3]}},
+    ],
+    ids=str,
+)  # fmt: skip
 def test_a_plan_that_is_none_is_refused(
     done: Path, change: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -241,6 +249,45 @@ def test_a_plan_that_is_none_is_refused(
     capsys.readouterr()
     assert run(["job", "status", JOB]) == 1
     assert capsys.readouterr().err.startswith(f"error: {JOB}/plan.json: is not a job's plan (")
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffix", "content"),
+    [
+        ("npy", "npy", None), ("npy", "npy", b""), ("html", "html", b"\xff"),
+        ("parquet", "parquet", None), ("parquet", "parquet", b"3"), ("boxes", "json", b"3"),
+        ("boxes", "json", b"["),
+    ],
+)  # fmt: skip
+def test_a_part_that_no_worker_has_written_is_named(
+    kind: str, suffix: str, content: bytes | None, done: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after a power cut."""
+    path = done / JOB / "plan.json"
+    plan = {**json.loads(path.read_text()), "outputs": {kind: f"x.{suffix}"}}
+    path.write_text(json.dumps({**plan, "pictures": ["a.png"]}))
+    if content is not None:
+        part = "boxes" if kind == "boxes" else suffix
+        (done / JOB / f"parts/00000/0000000.{part}").write_bytes(content)
+    capsys.readouterr()
+    assert run(["job", "merge", JOB]) == 1
+    where = ": a .html of its pictures is" if kind == "html" else "/parts/00000/0000000.*:"
+    assert capsys.readouterr().err.startswith(f"error: {JOB}{where} not as a worker has written")
+    assert not (done / f"x.{suffix}").exists()
+
+
+def test_a_record_that_no_worker_has_written_is_named(
+    done: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = done / JOB / "parts/00000/0000000.json"
+    record.write_bytes(b"{")
+    capsys.readouterr()
+    error = f"error: {JOB}/parts/00000/0000000.*: not as a worker has written them ("
+    assert run(["job", "merge", JOB, "--records", "-"]) == 1
+    assert capsys.readouterr().err.startswith(error)
+    record.rename(record.with_suffix(".error"))
+    assert run(["job", "status", JOB]) == 1
+    assert capsys.readouterr().err.startswith(error)
 
 
 def test_what_a_plan_says_is_read_back(pictures: Path) -> None:

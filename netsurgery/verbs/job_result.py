@@ -288,9 +288,12 @@ class Job(ShortRepr):
             for done in self._folder.fetched(places):
                 for index in done.indices:
                     contents = done.contents(index)
-                    for kind, table in tables.items():
-                        part = contents.pop(kind, b"")
-                        table.add(part or _row_of_error(done.record(index), kind))
+                    with done.errors(index):
+                        rows = {kind: contents.pop(kind) for kind in tables if contents}
+                        for kind, table in tables.items():
+                            table.add(
+                                rows[kind] if rows else _row_of_error(done.record(index), kind)
+                            )
                     for kind, each in parts.items():
                         if kind in contents:
                             claim.add(2 * len(contents[kind]))  # the file is as large again
@@ -298,7 +301,7 @@ class Job(ShortRepr):
                     written += files.write(index, contents)[0]
             if records is not None:
                 written += self._write_records(os.fspath(records), known, force)
-            joined = {kind: _joined(kind, each) for kind, each in parts.items() if each}
+            joined = {kind: self._joined(kind, each) for kind, each in parts.items() if each}
             written += files.write(0, joined)[0] if joined else ()
         written += [files.paths[kind][0] for kind in tables]
         return JobMerge(self.folder, len(images), tally.failed, tuple(written))
@@ -320,6 +323,18 @@ class Job(ShortRepr):
             )
         folder = self._plan.folder
         return {kind: _from_here(folder, place) for kind, place in self._plan.outputs.items()}
+
+    def _joined(self, kind: str, parts: list[bytes]) -> bytes:
+        join = OUTPUTS[kind].join
+        assert join is not None
+        try:
+            return join(parts)
+        except (KeyError, TypeError, ValueError) as error:
+            suffix = self._plan.suffix(kind)
+            raise JobError(
+                f"{self.folder}: a {suffix} of its pictures is not as a worker has written it "
+                f"({' '.join(str(error).split())})"
+            ) from error
 
     def _write_records(self, path: str, inputs: FileSet, force: bool) -> tuple[str]:
         with (
@@ -349,12 +364,6 @@ def _row_of_error(record: bytes, kind: str) -> bytes:
     error, of_error = json.loads(record), OUTPUTS[kind].of_error
     assert of_error is not None
     return of_error(error["image"], NetsurgeryError(error["error"]))
-
-
-def _joined(kind: str, parts: list[bytes]) -> bytes:
-    join = OUTPUTS[kind].join
-    assert join is not None
-    return join(parts)
 
 
 def _from_here(folder: str, place: str) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -76,12 +76,13 @@ class Chunk:
         for name in self.names() if names is None else names:
             stem, dot, ending = name.partition(".")
             suffix = dot + ending
-            if not stem.isdecimal():  # nothing of a job's
+            index = int(stem) if stem.isdecimal() else -1
+            if not self.first <= index < self.end:  # nothing of a job's
                 continue
             if suffix == record:
-                states[int(stem)] = "done"
+                states[index] = "done"
             elif suffix == ERROR:  # unless another worker has done it all the same
-                states.setdefault(int(stem), "failed")
+                states.setdefault(index, "failed")
         return states
 
     def left(self, names: Iterable[str] | None = None) -> list[int]:
@@ -124,7 +125,12 @@ class Chunk:
         for index, state in sorted(self.states(names).items()):
             if state == "failed":
                 content = self.store.read(f"{self.folder}/{file_name(index, ERROR)}")
-                yield index, json.loads(content)
+                with part_errors(f"{self.store.name}/{self.folder}", index):
+                    record = json.loads(content)
+                    texts = record["image"], record["error"]
+                    if not all(isinstance(text, str) for text in texts):
+                        raise TypeError("no error of a picture")
+                yield index, record
 
     def take(self, note: dict[str, Any]) -> JobLease | None:
         """The lease of the chunk, or None where somebody has it. Raises JobError."""
@@ -206,7 +212,8 @@ class JobFolder:
                 )
                 files = [name for name in possible if name in names]
                 with self.store.fetched(chunk.folder, files) as place:
-                    yield DoneParts(indices, place, self.plan.suffix(RECORD), suffixes, names)
+                    record, name = self.plan.suffix(RECORD), f"{self.store.name}/{chunk.folder}"
+                    yield DoneParts(indices, place, name, record, suffixes, names)
 
     def errors(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """The records of the pictures that failed."""
@@ -218,31 +225,45 @@ class JobFolder:
 class DoneParts:
     """What was made of some pictures, in a folder of this machine.
 
-    suffixes: kind -> ending. names: of the files that there are.
+    place: what the user calls where they are. suffixes: kind -> ending. names: of the files that
+    there are.
     """
 
     indices: range
     folder: Path
+    place: str
     record_suffix: str
     suffixes: dict[str, str]
     names: set[str]
 
     def contents(self, index: int) -> dict[str, bytes]:
-        """The outputs of a picture, by kind; of one that failed none, whatever is left of it."""
+        """The outputs of a picture, by kind; of one that failed none, whatever is left of it.
+
+        Raises JobError where one is not there.
+        """
         if file_name(index, self.record_suffix) not in self.names:
             return {}
-        names = {kind: file_name(index, suffix) for kind, suffix in self.suffixes.items()}
-        return {
-            kind: (self.folder / name).read_bytes()
-            for kind, name in names.items()
-            if name in self.names
-        }
+        return {kind: self._read(index, suffix) for kind, suffix in self.suffixes.items()}
 
     def record(self, index: int) -> bytes:
         """The record of a picture, which is to be among the kinds, or of its error."""
-        done = file_name(index, self.record_suffix)
-        name = done if done in self.names else file_name(index, ERROR)
-        return (self.folder / name).read_bytes()
+        done = file_name(index, self.record_suffix) in self.names
+        record = self._read(index, self.record_suffix if done else ERROR)
+        with self.errors(index):
+            if not record.endswith(b"}\n"):
+                raise ValueError("half a record")
+        return record
+
+    def errors(self, index: int) -> AbstractContextManager[None]:
+        """Raise JobError for what cannot be made of the files of a picture."""
+        return part_errors(self.place, index)
+
+    def _read(self, index: int, suffix: str) -> bytes:
+        with self.errors(index):
+            content = (self.folder / file_name(index, suffix)).read_bytes()
+            if not content:
+                raise ValueError(f"an empty {suffix}")
+            return content
 
 
 @dataclass
@@ -334,4 +355,22 @@ def _having(names: Iterable[str], *suffixes: str) -> set[int]:
     """The pictures of which there is a folder with one of these endings."""
     # Below a URL what is seen of a folder are its files.
     parts = (name.partition("/")[0].partition(".") for name in names)
-    return {int(stem) for stem, dot, ending in parts if dot + ending in suffixes}
+    return {
+        int(stem) for stem, dot, ending in parts if dot + ending in suffixes and stem.isdecimal()
+    }
+
+
+@contextmanager
+def part_errors(place: str, index: int) -> Iterator[None]:
+    """Raise JobError for files of picture `index` that no worker has written so.
+
+    As after a power cut, which a file's content may not outlive.
+    """
+    try:
+        yield
+    except (KeyError, OSError, TypeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise JobError(
+            f"{place}/{file_name(index, '.*')}: not as a worker has written them ({reason}); "
+            "remove them, and `netsurgery job resume` makes them again"
+        ) from error

@@ -19,6 +19,7 @@ from netsurgery.engines.contract import (
 from netsurgery.errors import JobError, NetsurgeryError
 from netsurgery.formats.preprocess_values import MeanPicture
 from netsurgery.formats.settings import Settings
+from netsurgery.io.argument_types import as_names, checks_arguments
 from netsurgery.io.checksum import sha256_of
 from netsurgery.io.targets import STDOUT, WrongOutput
 from netsurgery.io.unreadable import as_url
@@ -53,6 +54,7 @@ _MOST_OF_CHUNK = 100
 _CHUNKS = 256
 
 
+@checks_arguments()
 @dataclass(frozen=True)
 class JobPlan:
     """What a job is to do, the same for every worker.
@@ -150,11 +152,15 @@ class JobPlan:
 
     @classmethod
     def of_json(cls, record: Mapping[str, Any]) -> JobPlan:
-        """The plan that `to_json` describes. Raises KeyError, TypeError and NetsurgeryError."""
+        """The plan that `to_json` describes.
+
+        Raises KeyError, TypeError, AttributeError, ValueError and NetsurgeryError for another.
+        """
         values = {each.name: record[each.name] for each in fields(cls)}
         view = _decoded(record["view"])
         values |= {
-            "pictures": tuple(record["pictures"]),
+            "pictures": tuple(as_names(record["pictures"], "pictures")),
+            "outputs": places_of(record["outputs"]),
             "settings": Settings(**_decoded(record["settings"])),
             "size": PictureOptions(**record["size"]),
             "scales": record["scales"] and Scales(**_decoded(record["scales"])),
@@ -162,7 +168,10 @@ class JobPlan:
             "state": NetState(**_decoded(record["state"])),
             "view": MapView(**{**view, "look": PictureLook(**view["look"])}),
         }
-        return cls(**values)
+        plan = cls(**values)
+        if plan.chunk < 1:
+            raise ValueError(f"chunk: found {plan.chunk}, expected a number from 1 up")
+        return plan
 
 
 def places_of(outputs: Mapping[str, AnyPath] | None) -> dict[str, str]:
@@ -239,6 +248,8 @@ def read_plan(store: JobStore) -> JobPlan | None:
         return None
     try:
         record = json.loads(content)
+        if rb"\u0000" in content and _has_zero(record):
+            raise ValueError("a name in it has a zero byte")
         if record["netsurgery"] != __version__:
             raise JobError(
                 f"{path}: of netsurgery {record['netsurgery']}; this is {__version__}, which may "
@@ -247,8 +258,23 @@ def read_plan(store: JobStore) -> JobPlan | None:
         return JobPlan.of_json(record)
     except JobError:
         raise
-    except (KeyError, TypeError, ValueError, NetsurgeryError) as error:
+    except (
+        AttributeError,
+        KeyError,
+        RecursionError,
+        TypeError,
+        ValueError,
+        NetsurgeryError,
+    ) as error:
         raise JobError(f"{path}: is not a job's plan ({error})") from error
+
+
+def _has_zero(value: Any) -> bool:
+    """Whether a text in it has a zero byte, as no name of a file."""
+    if isinstance(value, str):
+        return "\0" in value
+    members = value.values() if isinstance(value, dict) else value
+    return isinstance(value, (dict, list)) and any(map(_has_zero, members))
 
 
 def _asked(search: BoxSearch | None) -> dict[str, Any]:

@@ -65,8 +65,9 @@ class BoxList(MapTable):
 
     def add(self, part: bytes) -> None:
         self._pictures += 1
+        records = json.loads(part)
         with trouble_named(self._path):
-            for record in json.loads(part):
+            for record in records:
                 self._results.add({"image_id": self._pictures, **record})
 
     def close(self) -> None:
