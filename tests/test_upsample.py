@@ -132,6 +132,13 @@ def test_with_scales_and_in_a_job() -> None:
     np.testing.assert_array_equal(np.load("job.npy"), np.load("whole.npy"))
 
 
+def test_pixels_lie_between_the_windows_that_are_named() -> None:
+    assert run([*CLASSIFY.split(), "--size", "30x43", "--npy", "m.npy", "--window", "9x12"]) == 0
+    settings = ns.Settings("net.prototxt", "w.caffemodel", window=(9, 12))
+    result = ns.classify_map("a.png", settings, size=SIZE, engine="embedded")
+    np.testing.assert_allclose(np.load("m.npy"), expected(result), rtol=1e-5, atol=1e-6)
+
+
 def test_without_an_output_that_has_pixels(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(CLASSIFY.split()) == 2
     assert (

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -94,7 +95,8 @@ __all__ = ["command"]
 @preprocess_options
 @picture_options
 @useless_when_explaining("whose cells have windows of their own")(
-    useless_without_output("window")(window_option)
+    # Pixels lie between the middles of windows, in every file that has them.
+    useless_without_output("window", unless=itemgetter("upsample"))(window_option)
 )
 @click.option(
     "--stride",
