@@ -310,6 +310,16 @@ def test_every_branch_gets_its_columns(tmp_path: Path, form: str, turned: bool) 
     assert [values.tobytes() for values in stored["fc-conv_2"]] == [second.tobytes()]
     assert stored["fc-conv_2"][0].shape == (4, 3, 3, 4)
     assert "fc" not in stored
+    # The first Convolution alone takes the bias, and the report says so.
+    wide = list(weight.shape)
+    moved = [
+        [(param["shape"], param["new_shape"]) for param in part["params"]]
+        for part in conversion.to_json()["layers"]
+    ]
+    assert moved == [
+        [(wide, [4, 2, 5, 6]), ([4], [4])],
+        [(wide, [4, 3, 3, 4])],
+    ]
 
 
 def test_a_map_made_of_one_cell_lies_on_no_grid() -> None:

@@ -59,7 +59,8 @@ class ParamMove(NamedTuple):
     ``old`` and ``new`` are the shapes of its one or two params, weight first. ``transpose`` says
     that the weight is stored K x O and is transposed when it is copied. ``columns`` is the order
     of the columns where they have to be permuted to C, H, W, or where the layer is split: then
-    ``first`` is the first column of this part, whose Convolution has this ``stride``.
+    ``first`` is the first column of this part, whose Convolution has this ``stride``, and only the
+    first part has the bias.
     """
 
     layer: str
@@ -385,7 +386,8 @@ def _moves(analysis: Analysis, suffix: str, shapes: Shapes) -> Iterator[ParamMov
             weight = (outputs, *(as_map(branch.columns) or ()))
             # The branches are summed, so the bias comes in once.
             new = (weight, *old[1:]) if branch.first == 0 else (weight,)
-            move = ParamMove(layer.name, name, old, new, transpose, branch.columns)
+            part = old[: len(new)]
+            move = ParamMove(layer.name, name, part, new, transpose, branch.columns)
             moves.append((layer.index, move._replace(first=branch.first, stride=branch.stride)))
     yield from (move for _, move in sorted(moves, key=lambda pair: pair[0]))
 
