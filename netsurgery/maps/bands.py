@@ -73,7 +73,7 @@ def plan_bands(mapper: Mapper, picture: Picture) -> BandPlan | None:
     net.
     """
     source = mapper.source
-    size = mapper.transformer.options.input_size(source.size, picture.size)
+    size = source.input_size(mapper.transformer.options, picture.size)
     if mapper.stride is not None or mapper.scales is not None or size[0] < 2 * _ROWS:
         return None
     cutter = mapper.transformer.cutter(picture, size)

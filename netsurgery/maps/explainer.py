@@ -77,7 +77,7 @@ class Explainer(Mapper):
             )
         self._chosen = self._names.find_several(classes)
         #: The input's size, where it is not each picture's own.
-        self._size = transformer.options.input_size(source.size, source.size)
+        self._size = source.input_size(transformer.options, source.size)
         if transformer.options.size != "image":
             self._check_one_score(source.map_shape(source.blob, self._size), self._size)
 

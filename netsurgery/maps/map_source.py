@@ -6,18 +6,22 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import prod
+from typing import TYPE_CHECKING
 
 from netsurgery.errors import NetError, NetsurgeryError, PrototxtError
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument, counted
 from netsurgery.net import types
-from netsurgery.net.field import Cells, place_cells
+from netsurgery.net.field import Cells, place_cells, placeholder
 from netsurgery.net.inputs import declare_inputs, why_no_input
 from netsurgery.net.needed import listed, only_needed, require_blobs
 from netsurgery.net.net import NetDefinition, NetInput, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import Shapes, infer, remedy
 from netsurgery.net.smallest_size import with_smallest_size
+
+if TYPE_CHECKING:
+    from netsurgery.maps.picture_options import PictureOptions
 
 __all__ = ["MapSource", "refuse_blob"]
 
@@ -97,6 +101,20 @@ class MapSource:
     def size(self) -> Size:
         """Height and width of the input that the prototxt declares."""
         return self.shape[2], self.shape[3]
+
+    def input_size(self, options: PictureOptions, picture: Size) -> Size:
+        """Height and width of the input for a picture of size `picture`.
+
+        Raises NetError where that is to be the declared size, and it only holds a place.
+        """
+        unset = options.size == "net" and self.size == (1, 1)
+        if unset and placeholder(self.net, self._shapes(self.size)) is not None:
+            raise NetError(
+                f"{self.net.prototxt.path}: input {self.input.name!r} is 1x1, which stands for a "
+                f"size that is set when the net is run; give {argument('--size image')} or "
+                f"{argument('--size 368x368')}"
+            )
+        return options.input_size(self.size, picture)
 
     @property
     def is_probability(self) -> bool:

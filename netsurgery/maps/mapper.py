@@ -276,7 +276,7 @@ class Mapper(NetRunner):
         """The size of the input for a picture."""
         options = self.transformer.options
         options = options if size is None else replace(options, size=size)
-        return options.input_size(self.source.size, picture.size)
+        return self.source.input_size(options, picture.size)
 
     def make_input(self, picture: Picture) -> None:
         """Make a picture's input ahead, for `blobs` to take; another thread may run the net.

@@ -29,7 +29,7 @@ from netsurgery.net.types import POOLING
 from netsurgery.net.types.record import Role
 from netsurgery.net.types.seen import Seen
 
-__all__ = ["Cells", "ReceptiveField", "fields", "layer_fields", "place_cells"]
+__all__ = ["Cells", "ReceptiveField", "fields", "layer_fields", "place_cells", "placeholder"]
 
 
 def fields(
@@ -51,6 +51,27 @@ def fields(
     for _ in _walk(net, shapes, seen):
         pass
     return seen.known
+
+
+def placeholder(net: NetDefinition, shapes: Shapes) -> str | None:
+    """The input of a single pixel that windows of several pixels look at; None for other nets.
+
+    Its size is set when the net is run, as in OpenPose's deploy nets, so nothing may be worked out
+    of it: no map, no window, no picture's size. A net of 1x1 windows alone takes single pixels, and
+    has none. shapes: the net's.
+
+    >>> from netsurgery.formats.prototxt import Prototxt
+    >>> text = 'input: "image" input_shape { dim: [1, 3, 1, 1] } layer { name: "c" bottom: "image" '
+    >>> text += 'top: "c" type: "Convolution" convolution_param { num_output: 2 kernel_size: %s } }'
+    >>> nets = [NetDefinition.of(Prototxt.parse(text % kernel)) for kernel in ("3 pad: 1", "1")]
+    >>> [placeholder(net, infer(net)) for net in nets]
+    ['image', None]
+    """
+    pixels = [each.name for each in net.inputs if shapes.blobs.get(each.name, ())[2:] == (1, 1)]
+    if not pixels:
+        return None
+    known = fields(net, shapes=shapes).values()
+    return next((each.input for each in known if each.input in pixels and max(each.size) > 1), None)
 
 
 def layer_fields(

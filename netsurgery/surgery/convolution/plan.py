@@ -149,7 +149,7 @@ def plan_convolution(
     poolings = find_poolings(net, shapes, sliding=before_pooling)
     chosen = _chosen(net, layers, poolings)
     if not keep_global_pooling:
-        chosen += poolings.windows
+        chosen += poolings.windows if before_pooling else poolings.sized_windows(net, shapes)
     analysis, notes = _analyzed(net, chosen, shapes, poolings, skip_refused, suffix)
     if not analysis.changed:
         refuse(net.prototxt.path, [] if keep_global_pooling else unknown_poolings(net, shapes))
@@ -386,8 +386,7 @@ def _moves(analysis: Analysis, suffix: str, shapes: Shapes) -> Iterator[ParamMov
             weight = (outputs, *(as_map(branch.columns) or ()))
             # The branches are summed, so the bias comes in once.
             new = (weight, *old[1:]) if branch.first == 0 else (weight,)
-            part = old[: len(new)]
-            move = ParamMove(layer.name, name, part, new, transpose, branch.columns)
+            move = ParamMove(layer.name, name, old[: len(new)], new, transpose, branch.columns)
             moves.append((layer.index, move._replace(first=branch.first, stride=branch.stride)))
     yield from (move for _, move in sorted(moves, key=lambda pair: pair[0]))
 

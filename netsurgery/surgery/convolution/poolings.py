@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from netsurgery.net import types
+from netsurgery.net.field import placeholder
 from netsurgery.net.net import Layer, NetDefinition, Shape
-from netsurgery.net.shapes import Shapes
+from netsurgery.net.shapes import Shapes, remedy
 from netsurgery.net.windows import pool_window
-from netsurgery.surgery.plan import Refusal
+from netsurgery.surgery.plan import Refusal, refuse
 
 __all__ = ["Poolings", "find_poolings", "unknown_poolings"]
 
@@ -32,6 +33,18 @@ class Poolings:
     gates: list[Layer] = field(default_factory=list)
     products: dict[Layer, Layer] = field(default_factory=dict)
 
+    def sized_windows(self, net: NetDefinition, shapes: Shapes) -> list[Layer]:
+        """The layers of `windows`. Raises SurgeryError where their size is only set at run time."""
+        name = placeholder(net, shapes) if self.windows else None
+        if name is not None:
+            cause = (
+                f"input {name!r} is 1x1, which stands for a size that is set when the net is run"
+            )
+            why = "how large its window would be is not known"
+            refused = [Refusal(layer.name, why, remedy(name), cause) for layer in self.windows]
+            refuse(net.prototxt.path, refused)
+        return list(self.windows)
+
 
 def find_poolings(net: NetDefinition, shapes: Shapes, *, sliding: bool = False) -> Poolings:
     """Look at every layer of `net` once, in file order.
@@ -42,7 +55,11 @@ def find_poolings(net: NetDefinition, shapes: Shapes, *, sliding: bool = False) 
     for layer in net.layers:
         walk.step(layer)
     result = Poolings()
+    # Every window covers the map of a picture whose size is not yet set.
+    unset = bool(walk.sizes) and placeholder(net, shapes) is not None
     for layer, size in walk.sizes.items():
+        if unset and types.is_a(layer, types.POOLING) and not _says_global(layer):
+            continue
         if layer not in walk.gates:
             result.windows[layer] = size
         # A window that merely is as large as this map gives several cells of a larger one; the
