@@ -454,7 +454,8 @@ def test_layers_that_may_follow(behind: str) -> None:
             SMALL
             + fc("fc", "data")
             + layer("ArgMax", "fc", "p", "argmax_param { out_max_val: true }"),
-            "layer 'ArgMax-p': without an axis out_max_val gives pairs, with one it cannot",
+            "layer 'ArgMax-p': out_max_val gives pairs of class and value, of which no map is "
+            "made: remove it",
         ),
         (
             SMALL
@@ -650,9 +651,9 @@ def test_every_gate_of_several_stays() -> None:
     )
     planned = plan(SMALL + CONV + gates + layer("Pooling", "t", "p", GLOBAL) + fc("fc", "p"))
     assert planned.windows == {"Pooling-p": (4, 4)}
-    assert [note.split("'")[1] for note in planned.notes if "stays" in note] == [
-        "Pooling-g",
-        "Pooling-h",
+    assert [note for note in planned.notes if "stay" in note] == [
+        "global poolings 'Pooling-g', 'Pooling-h' stay: what they pool is joined with the map "
+        "again, so every cell depends on the whole picture"
     ]
     assert planned.maps == {"fc-conv": (1, 3, 8, 8)}
 
@@ -828,6 +829,35 @@ def test_a_stage_that_the_text_does_not_state_is_reported() -> None:
     assert [note for note in notes if "stage" in note] == [
         "the new net too has to be given the stage 'small', or state { stage: \"small\" } in its "
         "prototxt"
+    ]
+
+
+def test_many_layers_that_look_at_the_whole_map_are_one_note() -> None:
+    """A net of hundreds of such BatchNorms fills no screen with them."""
+    norms = "".join(
+        layer("BatchNorm", "data", f"b{number}", WHOLE_MAPS["BatchNorm"]) for number in range(9)
+    )
+    joined = layer("Eltwise", " ".join(f"b{number}" for number in range(9)), "sum")
+    planned = plan(SMALL + norms + joined + layer("MVN", "sum", "m") + fc("fc", "m"))
+    assert [note for note in planned.notes if "whole picture" in note] == [
+        "layers 'BatchNorm-b0', 'BatchNorm-b1', 'BatchNorm-b2', 'BatchNorm-b3', 5 more "
+        "(BatchNorm) look at the whole map, so every cell depends on the whole picture",
+        "layer 'MVN-m' (MVN) looks at the whole map, so every cell depends on the whole picture",
+    ]
+
+
+def test_maps_of_other_strides_are_noted_with_them() -> None:
+    """Of auxiliary classifiers the map is another than the last one's."""
+    heads = "".join(
+        layer("Pooling", "data", f"p{step}", f"pooling_param {{ kernel_size: 2 stride: {step} }}")
+        + fc(f"fc{step}", f"p{step}")
+        for step in (3, 1, 2, 4)
+    )
+    notes = plan(SMALL + heads, input_size=(30, 30)).notes
+    assert [note for note in notes if "total stride" in note] == [
+        "the total stride of 'fc3-conv' is 3 x 3, not 4 x 4",
+        "the total stride of 'fc1-conv' is 1 x 1, not 4 x 4",
+        "the total stride of 'fc2-conv' is 2 x 2, not 4 x 4",
     ]
 
 

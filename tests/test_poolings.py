@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+import netsurgery as ns
 from netsurgery.errors import NetsurgeryError, SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net.net import NetDefinition
@@ -191,6 +194,23 @@ def test_an_inner_product_over_the_map_itself_is_no_gate_that_can_stay() -> None
 def test_a_layer_of_a_gate_that_is_named_is_taken_at_its_word() -> None:
     with pytest.raises(SurgeryError, match="layer 'Scale-s': a Scale of two bottoms"):
         plan(CONV + GATE + SCALE + END, layers=["g2", "fc"])
+
+
+def test_a_gate_is_the_first_reason_why_cells_are_no_windows(tmp_path: Path) -> None:
+    """It changes every cell, where padding changes those at a window's edge."""
+    prototxt, model = tmp_path / "n.prototxt", tmp_path / "n.caffemodel"
+    padded = CONV.replace("stride: 2", "stride: 2 pad: 1")
+    prototxt.write_text(INPUT + padded + GATE + SCALE + END)
+    with ns.init(prototxt, seed=1) as filled:
+        for params in filled.net.params.values():
+            params[0][...] = np.random.default_rng(2).standard_normal(params[0].shape)
+        filled.net.save(model)
+    result = ns.convert(prototxt, model, tmp_path / "o", engine="embedded", verify=True)
+    assert result.verification is not None
+    (compared,) = result.verification.maps
+    first, *others = compared.check.reasons
+    assert first == "a layer looks at the whole map at once"
+    assert others[0] == "'c' pads by 1"
 
 
 PERMUTE = layer("Permute", "c", "m", "permute_param { order: [0, 3, 2, 1] }")

@@ -232,10 +232,10 @@ def _reasons(
     out: tuple[str, str],
     field: ReceptiveField,
 ) -> tuple[str, ...]:
+    # The first reasons are those that are printed; this one changes every cell.
+    reasons = ["a layer looks at the whole map at once"] if field.whole else []
     effects = edge_effects(old, before, out[0]) or edge_effects(new, small, out[1])
-    reasons = [str(effect) for effect in effects]
-    if field.whole:
-        reasons.append("a layer looks at the whole map at once")
+    reasons += [str(effect) for effect in effects]
     reasons += _coarser(
         asked, new, {blob: small.blobs[blob] for blob in _inputs(new, small)}, out, field
     )

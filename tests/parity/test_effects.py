@@ -161,7 +161,7 @@ def test_what_is_converted_has_the_params_and_layers_that_it_had(
     out = capsys.readouterr().out
     assert out.count("by caffe 1.0") == 2
     notes = [line for line in out.splitlines() if "note" in line]
-    assert notes == 2 * ["note: the total stride of 'pool' is another one"]  # `GOOD`'s own
+    assert notes == 2 * ["note: the total stride of 'pool' is 2 x 2, not 1 x 1"]  # `GOOD`'s own
     name = "good_full_conv.caffemodel"
     assert params(Path("plain", name)) == params(Path("made", name))
     assert len(params(Path("made", name))) == 4

@@ -25,6 +25,8 @@ from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.formats.textformat import Scalar
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import ShortRepr
+from netsurgery.io.terminal import joined
+from netsurgery.io.wording import plural
 from netsurgery.net import types
 from netsurgery.net.inputs import declare_inputs
 from netsurgery.net.net import Layer, NetDefinition, Shape
@@ -40,7 +42,7 @@ from netsurgery.surgery.convolution.checks import (
     unknown_types,
 )
 from netsurgery.surgery.convolution.poolings import Poolings, find_poolings, unknown_poolings
-from netsurgery.surgery.convolution.positions import looks_at_all
+from netsurgery.surgery.convolution.positions import is_map, whole_map_layers
 from netsurgery.surgery.convolution.size import Resize, TargetSize, resize
 from netsurgery.surgery.convolution.text import branch_names, rewrite
 from netsurgery.surgery.convolution.walk import analyze
@@ -181,7 +183,7 @@ def plan_convolution(
             *fork_layers(net),
             *([] if before_pooling else _opened(analysis.windows)),
             *_changes(analysis, shapes),
-            *_whole_maps(net, analysis, shapes),
+            *_whole_maps(whole_map_layers(net, analysis.changed, shapes)),
             *size_notes,
             *_stages(net),
         ),
@@ -283,11 +285,12 @@ def _changes(analysis: Analysis, shapes: Shapes) -> list[str]:
         for shuffle in analysis.shuffles
     ]
     notes += [f"ArgMax {layer.name!r} is given axis 1" for layer in analysis.argmaxes]
-    notes += [
-        f"global pooling {layer.name!r} stays: what it pools is joined with the map again, so "
-        "every cell depends on the whole picture"
-        for layer in analysis.gates
-    ]
+    if analysis.gates:
+        stay = "stays: what it pools" if len(analysis.gates) == 1 else "stay: what they pool"
+        notes.append(
+            f"{_named('global pooling', [layer.name for layer in analysis.gates])} {stay} is "
+            "joined with the map again, so every cell depends on the whole picture"
+        )
     readers: dict[Layer, list[str]] = {}
     for layer, reader in analysis.products.items():
         readers.setdefault(reader, []).append(repr(layer.name))
@@ -305,31 +308,24 @@ def _does(layer: Layer, shapes: Shapes) -> str:
     if types.is_a(layer, types.PERMUTE):
         return "permutes the axes"
     shape = shapes.blobs.get(layer.tops[0], ())
-    return "makes a map again of what was flattened" if _is_map(shape) else "flattens"
+    return "makes a map again of what was flattened" if is_map(shape) else "flattens"
 
 
-def _is_map(shape: Shape) -> bool:
-    """Whether a blob of this shape is a map of several cells."""
-    return len(shape) == 4 and shape[2:] != (1, 1)
+def _whole_maps(layers: Iterable[Layer]) -> list[str]:
+    """Of those before what is converted that keep a map, and look at all of it for each cell."""
+    by_type: dict[str, list[str]] = {}
+    for layer in layers:
+        by_type.setdefault(layer.type, []).append(layer.name)
+    return [
+        f"{_named('layer', names)} ({kind}) {'looks' if len(names) == 1 else 'look'} at the whole "
+        "map, so every cell depends on the whole picture"
+        for kind, names in by_type.items()
+    ]
 
 
-def _whole_maps(net: NetDefinition, analysis: Analysis, shapes: Shapes) -> list[str]:
-    """The layers before what is converted that keep a map, and look at all of it for each cell."""
-    changed = set(analysis.changed)
-    # Walked backwards, so that a blob is in `before` when the layer that writes it is reached.
-    before = {bottom for layer in changed for bottom in layer.bottoms}
-    notes = []
-    for layer in reversed(net.layers):
-        if layer in changed or before.isdisjoint(layer.tops):
-            continue
-        before.update(layer.bottoms)
-        keeps = any(_is_map(shapes.blobs.get(top, ())) for top in layer.tops)
-        if keeps and looks_at_all(layer, shapes):
-            notes.append(
-                f"layer {layer.name!r} ({layer.type}) looks at the whole map, so every cell "
-                "depends on the whole picture"
-            )
-    return notes[::-1]
+def _named(noun: str, names: Sequence[str]) -> str:
+    """The noun, for one or several, and the names; of many the first."""
+    return f"{plural(noun, len(names))} {joined([repr(name) for name in names])}"
 
 
 def _stages(net: NetDefinition) -> list[str]:

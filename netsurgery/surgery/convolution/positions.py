@@ -12,7 +12,7 @@ from collections.abc import Collection
 from netsurgery.formats.textformat import Scalar
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_fields
-from netsurgery.net.net import Layer
+from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.shapes import Shapes
 from netsurgery.net.types.axes import axis_of
 from netsurgery.net.types.record import Channels, Role, Space, Values
@@ -21,10 +21,11 @@ __all__ = [
     "compares_with_labels",
     "cuts_maps",
     "field_fault",
+    "is_map",
     "is_pointwise",
-    "looks_at_all",
     "mixes_positions",
     "reshapes",
+    "whole_map_layers",
     "why_not_behind",
 ]
 
@@ -55,7 +56,7 @@ def cuts_maps(layer: Layer, shapes: Shapes) -> bool:
     return cuts and len(sizes) > 1 and not points
 
 
-def looks_at_all(layer: Layer, shapes: Shapes) -> bool:
+def _looks_at_all(layer: Layer, shapes: Shapes) -> bool:
     """Whether each cell depends on the whole map, or on its whole row or column."""
     if types.space(layer) is Space.WHOLE:
         return True
@@ -88,6 +89,26 @@ def _joins(layer: Layer) -> bool:
     """Whether its bottoms must all be maps of one size."""
     roles = set(types.roles(layer))
     return types.space(layer) is Space.JOINING and roles == {Role.VALUE}
+
+
+def is_map(shape: Shape) -> bool:
+    """Whether a blob of this shape is a map of several cells."""
+    return len(shape) == 4 and shape[2:] != (1, 1)
+
+
+def whole_map_layers(net: NetDefinition, changed: Collection[Layer], shapes: Shapes) -> list[Layer]:
+    """The layers before those `changed` that keep a map, and look at all of it for each cell."""
+    # Walked backwards, so that a blob is in `before` when the layer that writes it is reached.
+    before = {bottom for layer in changed for bottom in layer.bottoms}
+    layers = []
+    for layer in reversed(net.layers):
+        if layer in changed or before.isdisjoint(layer.tops):
+            continue
+        before.update(layer.bottoms)
+        keeps = any(is_map(shapes.blobs.get(top, ())) for top in layer.tops)
+        if keeps and _looks_at_all(layer, shapes):
+            layers.append(layer)
+    return layers[::-1]
 
 
 def _training(layer: Layer) -> bool:
@@ -132,7 +153,7 @@ def _along_channels(layer: Layer) -> str:
     if not isinstance(axis_field, Scalar):
         if message.boolean("out_max_val", False):
             # With an axis the top has the values alone, and no numbers (argmax_layer.cpp).
-            return "without an axis out_max_val gives pairs, with one it cannot"
+            return "out_max_val gives pairs of class and value, of which no map is made: remove it"
         return ""
     # The blob had two axes, so -1 was its channels too; the rewrite makes it 1.
     axis = axis_field.as_int()

@@ -5,13 +5,14 @@ The size that gives the map asked for is held against the shapes that come out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from fractions import Fraction
 from math import ceil, prod
 from typing import NamedTuple
 
 from netsurgery.errors import PrototxtError, SurgeryError
-from netsurgery.io.shape_text import shape_text
+from netsurgery.io.shape_text import shape_text, stride_text
+from netsurgery.io.terminal import joined
 from netsurgery.io.wording import argument, counted
 from netsurgery.net import types
 from netsurgery.net.field import fields
@@ -98,9 +99,7 @@ def resize(
         new = _new_shape(net, declared, old, stride, target)
         resizes.append(Resize(declared.name, old, new, stride))
         last[declared.name] = next(reversed(strides), None)
-        others = [output for output in strides if strides[output] != stride]
-        if others:
-            notes.append(f"the total stride of {', '.join(map(repr, others))} is another one")
+        notes += _other_strides(strides)
     # Shapes at the new size decide: a param may depend on the size, or nothing may grow.
     fixed, moving = _effects(net, shapes_at, analysis, sources, resizes)
     if fixed and target != TargetSize():
@@ -225,6 +224,17 @@ def _grows(shapes_at: ShapesAt, name: str, sources: Mapping[str, Shape], output:
 def _last(strides: Mapping[str, tuple[Fraction, Fraction]]) -> tuple[Fraction, Fraction] | None:
     """The total stride of the last output; None where no output is known to move."""
     return list(strides.values())[-1] if strides else None
+
+
+def _other_strides(strides: Mapping[str, tuple[Fraction, Fraction]]) -> Iterator[str]:
+    """The outputs whose cells are at other distances than the last one's, by that distance."""
+    last, others = _last(strides), dict[tuple[Fraction, Fraction], list[str]]()
+    for output, stride in strides.items():
+        others.setdefault(stride, []).append(repr(output))
+    for stride, outputs in others.items():
+        if last is not None and stride != last:
+            than = f"{stride_text(stride)}, not {stride_text(last)}"
+            yield f"the total stride of {joined(outputs)} is {than}"
 
 
 def _new_shape(
