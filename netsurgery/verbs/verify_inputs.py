@@ -165,7 +165,8 @@ def pair_inputs(old: NetDefinition, new: NetDefinition) -> tuple[dict[str, str],
 
     Paired by name, or else in file order. The shape is on each axis the smaller of the two (batch,
     height and width; channels are equal), so that a net that was made larger takes what the other
-    took. Raises NetError where the inputs cannot be the same.
+    took; but the batches of one, where a layer of it is made for no other. Raises NetError where
+    the inputs cannot be the same.
     """
     if len(old.inputs) != len(new.inputs) or not old.inputs:
         why = "".join(dict.fromkeys(why_no_input(net) for net in (old, new) if not net.inputs))
@@ -196,7 +197,37 @@ def pair_inputs(old: NetDefinition, new: NetDefinition) -> tuple[dict[str, str],
                 f"{shape_text(new_shape)} in {new.prototxt.path}; the same input must go into both"
             )
         shapes[each.name] = tuple(map(min, each.shape, new_shape))
-    return names, shapes
+    return names, _at_batches(old, new, names, shapes)
+
+
+def _at_batches(
+    old: NetDefinition, new: NetDefinition, names: Mapping[str, str], shapes: dict[str, Shape]
+) -> dict[str, Shape]:
+    """`shapes`, or at the batches that one net declares where only those go through both."""
+    declared = [{each.name: each.shape or () for each in net.inputs} for net in (old, new)]
+    own = {name: declared[0][name][:1] for name in names}
+    partners = {name: declared[1][partner][:1] for name, partner in names.items()}
+    tries = [shapes]
+    tries += [
+        {name: (*batches[name], *shape[1:]) for name, shape in shapes.items()}
+        for batches in (own, partners)
+    ]
+    if tries[1] == tries[2]:
+        return shapes
+    goes = (
+        each
+        for each in tries
+        if _infers(old, each) and _infers(new, {names[name]: each[name] for name in names})
+    )
+    return next(goes, shapes)
+
+
+def _infers(net: NetDefinition, shapes: Mapping[str, Shape]) -> bool:
+    try:
+        infer(net, shapes)
+    except NetsurgeryError:
+        return False
+    return True
 
 
 def _alike(a: Shape, b: Shape) -> bool:
