@@ -116,8 +116,35 @@ def refuse_lacking(
         raise NetError(
             f"{weights}: no params for {plural('layer', len(layers))} "
             f"{_listed([repr(name) for name in layers], _NAMED)} of {net.prototxt.path}; "
+            f"{_other_name(net, layers[0], expected[layers[0]], stored)}"
             "netsurgery init --missing fills them on purpose"
         )
+
+
+def _other_name(
+    net: NetDefinition, name: str, shapes: ParamShapes, stored: Mapping[str, WeightsLayer]
+) -> str:
+    """That the weights may have the layer `name` by another name; "" where none can be it."""
+    from netsurgery.formats.prototxt import Prototxt  # these only where something is wrong
+    from netsurgery.io.nearest import nearest
+
+    if None in shapes:  # which fits any, and is no sign
+        return ""
+    fits = [
+        each
+        for each, layer in stored.items()
+        if layer.blobs and mismatch(each, layer.blobs, shapes) is None
+    ]
+    # In the file's own text, as the net may be the part of it that is needed.
+    own = net.prototxt.layer_names | Prototxt.parse(net.prototxt.original or "").layer_names
+    fits = [each for each in fits if each not in own]
+    if not fits:
+        return ""
+    other = (*nearest(name, fits), *fits)[0]
+    return (
+        f"layer {other!r}, which the net does not have, has params of its shapes: name it "
+        f"{other!r} if it is the same layer; "
+    )
 
 
 def another_net(

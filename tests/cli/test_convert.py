@@ -467,8 +467,9 @@ def test_a_net_that_is_convolutional_already(capsys: pytest.CaptureFixture[str])
         ),
         (
             ('name: "ip1"', 'name: "fc1"'),
-            "error: model.caffemodel: no params for layer 'fc1' of deploy.prototxt; "
-            "netsurgery init --missing fills them on purpose\n",
+            "error: model.caffemodel: no params for layer 'fc1' of deploy.prototxt; layer 'ip1', "
+            "which the net does not have, has params of its shapes: name it 'ip1' if it is the "
+            "same layer; netsurgery init --missing fills them on purpose\n",
         ),
         (
             ("num_output: 96", "num_output: 96 bias_term: false"),
@@ -494,7 +495,11 @@ def test_layers_without_params_are_refused(
     text = Path("deploy.prototxt").read_text()
     Path("deploy.prototxt").write_text(text.replace('name: "conv2"', 'name: "other"'))
     assert run(["convert", "deploy.prototxt", "model.caffemodel", *more]) == 1
-    words = "error: model.caffemodel: no params for layer 'other' of deploy.prototxt; "
+    words = (
+        "error: model.caffemodel: no params for layer 'other' of deploy.prototxt; layer "
+        "'conv2', which the net does not have, has params of its shapes: name it 'conv2' if it is "
+        "the same layer; "
+    )
     assert capsys.readouterr() == ("", f"{words}netsurgery init --missing fills them on purpose\n")
     assert new_files() == set()
 

@@ -79,10 +79,27 @@ def test_it_is_refused(
     assert run([*command, *by]) == (2 if command[0] == "verify" else 1)
     assert capsys.readouterr() == (
         "",
-        f"error: part.caffemodel: no params for layer {missing!r} of net.prototxt; "
-        "netsurgery init --missing fills them on purpose\n",
+        f"error: part.caffemodel: no params for layer {missing!r} of net.prototxt; layer 'of "
+        "another name', which the net does not have, has params of its shapes: name it 'of another "
+        "name' if it is the same layer; netsurgery init --missing fills them on purpose\n",
     )
     assert set(folder.iterdir()) == before
+
+
+def test_a_layer_that_is_not_needed_is_no_other_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """It has the shapes that the missing one should have, but the prototxt has it too."""
+    text = NET.replace("FILLER", "")
+    conv = text[text.index("layer") : text.index('layer { name: "fc"')]
+    twin = conv.replace('"conv"', '"beside"')
+    Path("net.prototxt").write_text(text.replace('"conv"', '"beside"'))
+    ns.init("net.prototxt", "part.caffemodel")
+    Path("net.prototxt").write_text(text + twin)
+    command = ["features", "image.png", *NAMED, "--blob", "conv", "-o", "out.npz"]
+    assert run([*command, "--engine", "embedded"]) == 1
+    assert capsys.readouterr().err == (
+        "error: part.caffemodel: no params for layer 'conv' of net.prototxt; "
+        "netsurgery init --missing fills them on purpose\n"
+    )
 
 
 @pytest.mark.parametrize("filler", ['type: "gaussian"', "value: 1", ""])
