@@ -199,7 +199,8 @@ def map_blob_option(command: F) -> F:
         metavar="NAME",
         envvar="NETSURGERY_BLOB",
         shell_complete=of_net("complete_blob"),
-        help="Blob with the map (default: the top of the last layer).",
+        help="Blob with the map (default: the top of the last layer, or what it looks at if it is "
+        "an ArgMax).",
     )(command)
 
 

@@ -94,7 +94,8 @@ def _preset_options(command: F) -> F:
     "--blob",
     metavar="NAME",
     shell_complete=of_net("complete_blob"),
-    help="Blob with the class scores (default: the top of the last layer).",
+    help="Blob with the class scores (default: the top of the last layer, or what it looks at "
+    "if it is an ArgMax).",
 )
 @output_option(
     "-o",

@@ -51,26 +51,31 @@ class MapSource:
     def of_map(cls, model: NetWithWeights, blob: str | None = None) -> MapSource:
         """The source of a class map; `blob` holds it, or else the top of the file's last layer.
 
-        Raises NetError: not one input of N x C x H x W with one or three channels, no such blob, a
-        blob that is not N x C x H x W.
+        Of an ArgMax it is what that looks at: the numbers of classes are no scores. Raises
+        NetError: not one input of N x C x H x W with one or three channels, no such blob, a blob
+        that is not N x C x H x W, or an ArgMax's.
         """
         net = model.net
-        name = _last_top(net) if blob is None else blob
+        name = _last_scores(net) if blob is None else blob
         if name not in net.blob_names:
             _image_input(declare_inputs(net))
             what = f"{net.prototxt.path}: no blob {name!r}{net.blob_hint(name)}"
             raise NetError(what if what.endswith("?") else f"{what}; {_candidates(net)}")
+        _refuse_numbers(net, name)
         source = cls._of(model, [name])
         source._check_blob(net)
         return source
 
     @classmethod
     def of_classes(cls, model: NetWithWeights, blob: str | None = None) -> MapSource:
-        """The source of the classes' scores, of a map or not: `blob`, or the last layer's top.
+        """The source of the classes' scores, of a map or not; `blob` as for `of_map`.
 
-        Raises NetError as `of_blobs`.
+        Raises NetError as `of_blobs`, and for a blob of an ArgMax.
         """
-        return cls.of_blobs(model, [_last_top(model.net) if blob is None else blob])
+        name = _last_scores(model.net) if blob is None else blob
+        source = cls.of_blobs(model, [name])
+        _refuse_numbers(model.net, name)
+        return source
 
     @classmethod
     def of_blobs(cls, model: NetWithWeights, blobs: Sequence[str]) -> MapSource:
@@ -236,7 +241,8 @@ def _named(inputs: Iterable[NetInput]) -> str:
     return ", ".join(repr(declared.name) for declared in inputs)
 
 
-def _last_top(net: NetDefinition) -> str:
+def _last_scores(net: NetDefinition) -> str:
+    """The top of the file's last layer, or what that looks at where it is an ArgMax."""
     layer = next((layer for layer in reversed(net.layers) if layer.tops), None)
     if layer is None:
         raise NetError(f"{net.prototxt.path}: the net has no layers with tops")
@@ -245,4 +251,16 @@ def _last_top(net: NetDefinition) -> str:
             f"{net.prototxt.path}: the last layer, {layer.name!r}, has several tops; "
             f"choose one with {argument('--blob')}: {', '.join(layer.tops)}"
         )
-    return layer.tops[0]
+    ranks = net.ranked_by(layer.tops[0])
+    return layer.tops[0] if ranks is None else ranks.bottoms[0]
+
+
+def _refuse_numbers(net: NetDefinition, blob: str) -> None:
+    """Raise NetError for a blob of the numbers of classes, which are no scores."""
+    ranks = net.ranked_by(blob)
+    if ranks is not None:
+        raise NetError(
+            f"{net.prototxt.path}: blob {blob!r} holds class numbers, made by layer "
+            f"{ranks.name!r} ({ranks.type}), not scores; {argument(f'--blob {ranks.bottoms[0]}')} "
+            "has those"
+        )

@@ -156,6 +156,11 @@ class NetDefinition:
         """The layer that leaves `blob` as it is in the end; None where no layer writes it."""
         return self._blobs.last_writer(blob)
 
+    def ranked_by(self, blob: str) -> Layer | None:
+        """The ArgMax that makes the blob, of the numbers of classes and no scores; else None."""
+        writer = self.last_writer(blob)
+        return writer if writer is not None and types.is_a(writer, types.ARGMAX) else None
+
     def at(self, shapes: Mapping[str, Shape] | None) -> NetDefinition:
         """The same net with these shapes of blobs besides those given before."""
         return replace(self, state=self.state.at(shapes))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from netsurgery.errors import FormatError, SettingsError, UntrustedError
 from netsurgery.formats.settings import Settings
+from netsurgery.net.shapes import infer
 from netsurgery.surgery.convolution.plan import ConvolutionPlan
 
 __all__ = ["SettingsOutcome", "check_settings", "plan_settings"]
@@ -40,15 +42,26 @@ def check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
         from netsurgery.formats.labels import load_labels
 
         labels = load_labels(settings.labels)
-    # The map that classify-map takes by default, whose channels are the classes.
-    for blob, classes in list(plan.maps.items())[-1:]:
+    named = labels is not None or settings.background is not None
+    for blob, classes in _classes(plan) if named else ():
         if labels is not None:
-            labels.check(classes[1], blob)
+            labels.check(classes, blob)
         if settings.background is not None:
             from netsurgery.maps.class_names import ClassNames
 
             with file_named(settings, "background"):
-                ClassNames(classes[1], labels, blob).find_background(settings.background)
+                ClassNames(classes, labels, blob).find_background(settings.background)
+
+
+def _classes(plan: ConvolutionPlan) -> Iterator[tuple[str, int]]:
+    """The map that classify-map takes by default, and its channels, the classes; or nothing."""
+    for blob, shape in list(plan.maps.items())[-1:]:
+        ranks = plan.new.ranked_by(blob)
+        if ranks is None:
+            yield blob, shape[1]
+        else:
+            scores = infer(plan.new).blobs.get(ranks.bottoms[0], ())
+            yield from [(ranks.bottoms[0], scores[1])] if len(scores) == 4 else []
 
 
 def plan_settings(
