@@ -75,7 +75,10 @@ class TruthTally:
         """What to say where there is nothing to learn but the background, or none of that."""
         cells = {number for number, count in self.cells.items() if number >= 0 and count}
         if not cells - {background}:
-            ways = [argument("--near"), argument("--scale"), argument("--size 480x640")]
+            large, small = (self.reasons.get(reason, 0) for reason in ("too large", "too small"))
+            other = "a smaller" if large > small else "a larger" if small > large else "another"
+            size = f"{other} {argument('--size')}"
+            ways = [argument("--near"), argument("--scale"), size]
             return [
                 "no cell is of an object: nothing but the background would be learnt; see "
                 f"pictures/, and {listed(ways)}"
