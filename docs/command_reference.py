@@ -175,9 +175,15 @@ def _listed(option: Option) -> str:
 
 
 def _filled(text: str, indent: str = "") -> str:
-    return textwrap.fill(
-        text, 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    # A "-" that began a line would be an item of a list: it stays with the word before.
+    lines = textwrap.fill(
+        text.replace(" - ", "\0- "),
+        100,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
+    return lines.replace("\0", " ")
 
 
 def _marked(text: str) -> str:

@@ -51,7 +51,7 @@ def command() -> None:
 
     \b
     Example:
-      netsurgery train plan lenet.prototxt lenet.caffemodel --annotations truth.json --images . \
+      netsurgery train plan lenet.prototxt lenet.caffemodel --annotations truth.json --images . \\
         -o plan
     """
 

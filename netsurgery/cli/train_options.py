@@ -61,7 +61,7 @@ def truth_options(command: F) -> F:
         type=RANGE,
         default="0.7-1.4",
         show_default=True,
-        help="Sizes of objects, as parts of the window's size, that cells are of the class of.",
+        help="Sizes of objects, as parts of the window's size, whose class a cell may be of.",
     )
     @click.option(
         "--mask",
