@@ -2,7 +2,7 @@
 #              (by the embedded engine; ENGINE=caffe gets real Caffe and has it do both)
 # make test    the whole test suite, against real Caffe where the machine can have it, JOBS at a time
 #              (one more than there are cores: browsers, processes and leases are waited for)
-# make bench   speed and memory against real Caffe, about five minutes; into docs/performance.md
+# make bench   speed and memory against real Caffe, 10 to 20 minutes; into docs/performance.md
 # make bench-huge  maps of pictures of up to 40,000 x 40,000: memory and time, a quarter of an hour
 # make bench-gpu  a GPU against the CPU, where there is one; into docs/performance.md
 # make bench-page  the page of a large map in Chromium: time between frames, work a frame
