@@ -23,8 +23,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "netsurgery"
 #: Public name -> its module.
 MODULE_OF = {name: f"netsurgery.{module}" for name, module in vars(ns)["_MODULE_OF"].items()}
 
-#: A room may import itself and those before it.
-ROOMS = [
+#: A package may import itself and those before it; the modules beside them stand for themselves.
+LEVELS = [
     ["errors", "__version__"],
     ["io"],
     ["formats", "drawing"],
@@ -63,8 +63,8 @@ ONLY = {
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 
-def rank(room: str) -> int:
-    return next(i for i, rooms in enumerate(ROOMS) if room in rooms)
+def rank(package: str) -> int:
+    return next(i for i, level in enumerate(LEVELS) if package in level)
 
 
 @cache
@@ -99,7 +99,7 @@ def test_imports_go_one_way() -> None:
 
 
 def test_cells_are_placed_by_net_alone() -> None:
-    """Strides and offsets are worked out in net/; other rooms ask net.field."""
+    """Strides and offsets are worked out in net/; other packages ask net.field."""
     importers: dict[str, set[str]] = {}
     for path in MODULES:
         for name, _ in imports(path):
@@ -110,8 +110,8 @@ def test_cells_are_placed_by_net_alone() -> None:
 
 def test_what_runs_nets_changes_none() -> None:
     """Engines and maps take a net as it is read; surgeries are the commands' business."""
-    for room in ("engines", "maps"):
-        for path in (PACKAGE / room).glob("*.py"):
+    for package in ("engines", "maps"):
+        for path in (PACKAGE / package).glob("*.py"):
             imported = [name for name, _ in imports(path) if name.startswith("netsurgery.surgery")]
             assert not imported, f"{path} imports {imported}"
 
@@ -122,13 +122,13 @@ def is_for_commands(module: str, name: str) -> bool:
     It may if the name is public, a type or a table of a result's module, one of the registry of
     outputs, or the type of an argument of the module's public verb.
     """
-    room = importlib.import_module(module)
-    value, public_name = getattr(room, name), MODULE_OF.get(name) == module
+    imported = importlib.import_module(module)
+    value, public_name = getattr(imported, name), MODULE_OF.get(name) == module
     if public_name or module.endswith("_result"):
         return public_name or not inspect.isfunction(value)
-    if room is outputs:
+    if imported is outputs:
         return name in outputs.__all__
-    verbs = [getattr(room, verb) for verb, home in MODULE_OF.items() if home == module]
+    verbs = [getattr(imported, verb) for verb, home in MODULE_OF.items() if home == module]
     annotations = (
         parameter.annotation
         for verb in filter(inspect.isfunction, verbs)
@@ -222,14 +222,15 @@ def literals(tree: ast.Module) -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.parametrize(
-    "room", ["net", "surgery", "drawing", "maps", "training", "diagram", "open_net", "verbs", "cli"]
+    "package",
+    ["net", "surgery", "drawing", "maps", "training", "diagram", "open_net", "verbs", "cli"],
 )
-def test_what_a_layer_type_is_stands_in_its_record_alone(room: str) -> None:
+def test_what_a_layer_type_is_stands_in_its_record_alone(package: str) -> None:
     """No name of a type, and no list of names, outside the records and the converters."""
     names = {name for each in types.RECORDS.values() for name in (each.name, *each.aliases)}
     named = [
         f"{path.relative_to(PACKAGE)}:{line}: {text}"
-        for path in sorted((PACKAGE / room).rglob("*.py"))
+        for path in sorted((PACKAGE / package).rglob("*.py"))
         if PACKAGE / "net" / "types" not in path.parents
         for text, line in literals(ast.parse(path.read_text()))
         if text.split() and names.issuperset(text.split()) and text == text.strip(" ")

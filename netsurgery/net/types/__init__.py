@@ -3,7 +3,7 @@
     of(layer)     its type's record, None for a type that is not known
     record(name)  the same by name
 
-The functions here answer, for one layer, what several rooms ask; a type that is not known gives
+The functions here answer, for one layer, what several packages ask; a type that is not known gives
 each enum's UNKNOWN. How to add a type: docs/architecture.md.
 """
 

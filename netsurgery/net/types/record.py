@@ -1,4 +1,4 @@
-"""What is known of one layer type: a record that every room asks.
+"""What is known of one layer type: a record that every package asks.
 
 No field has a default: whoever adds a type answers every question, if only with "not known", and
 whoever adds a question answers it for every type. An answer that depends on the layer's own
@@ -212,7 +212,7 @@ Affine: TypeAlias = "Callable[[Layer, Callable[[int], Wide], int], tuple[Wide, W
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayerType:
-    """All that any room asks of a layer type.
+    """All that any package asks of a layer type.
 
     name: as prototxts write it; aliases: other names of the same thing.
     origin: "Caffe 1.0", or the fork that defines it.
