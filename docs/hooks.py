@@ -15,7 +15,7 @@ import netsurgery
 
 ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)#\s]+)(?=[)#])")
-#: Room of a public name -> the heading it is under.
+#: Package of a public name -> the heading it is under.
 TITLES = {
     "verbs": "Verbs and their results",
     "surgery": "Verbs and their results",
@@ -37,12 +37,8 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
 
     def target(match: re.Match[str]) -> str:
         path = posixpath.normpath(posixpath.join(folder, match[1]))
-        if (
-            path.startswith("docs/")
-            and not (ROOT / path).is_dir()
-            and path.endswith((".md", ".png"))
-        ):
-            return match[1]
+        if path.startswith("docs/") and (ROOT / path).is_file() and not path.endswith(".py"):
+            return match[1]  # a page or a file of the site's own
         kind = "tree" if (ROOT / path).is_dir() else "blob"
         return f"{config.repo_url}/{kind}/main/{path}"
 

@@ -186,3 +186,6 @@ def test_the_site_is_built_without_a_warning(repo_root: Path, tmp_path: Path) ->
     assert [name for name in NAMES if f'id="netsurgery.{name}"' not in page] == []
     assert 'id="netsurgery.Net.save"' in page
     assert "&gt;&gt;&gt;" in page
+    for html in tmp_path.rglob("*.html"):  # every picture is a file of the site
+        for source in re.findall(r'<img[^>]* src="([^"]+)"', html.read_text(encoding="utf-8")):
+            assert (html.parent / source).is_file(), f"{html}: {source}"
