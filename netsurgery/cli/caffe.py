@@ -174,9 +174,9 @@ def info(ctx: click.Context, caffe_python: str | None, as_json: bool, quiet: boo
 def use(engine: EngineChoice, quiet: bool) -> None:
     """Choose the engine that runs nets from now on.
 
-    The choice is saved in the user configuration; --engine, NETSURGERY_ENGINE and [engine] in
-    netsurgery.toml override it. With caffe, a net that Caffe cannot run is an error; with auto the
-    embedded engine runs it.
+    The choice (caffe, if none is named) is saved in the user configuration; --engine,
+    NETSURGERY_ENGINE and [engine] in netsurgery.toml override it. With caffe, a net that Caffe
+    cannot run is an error; with auto the embedded engine runs it.
 
     \b
     Example:
