@@ -106,17 +106,19 @@ def command(
 ) -> None:
     """Save blobs of a net as arrays, with the position of their cells in the image.
 
-    NAME is the image's file name without its ending (images of the same name keep the ending, or
-    get a number). Arrays are float32, C x H x W for a map. Each comes with its geometry, as
-    [height, width]: image_size, input_size, resized and placed (where the image is in the input),
-    stride, offset and field (cell i depends on the input pixels from offset + i x stride on, field
-    of them, padding included), window (the pixels from i x stride on that a cell stands for). What
-    is unknown or does not apply (cells that see the whole image) is left out, null in JSON.
+    Arrays are float32, C x H x W for a map. Where they are depends on the file's ending; NAME is
+    the image's file name without its own (images of the same name keep it, or get a number):
 
     \b
     .npz  NAME/BLOB, and NAME/BLOB:stride and the like
     .h5   dataset /NAME/BLOB, with the geometry as attributes
     .npy  the array alone, and the geometry in FILE.json
+
+    The geometry of a blob, as [height, width]: image_size, input_size, resized and placed (where
+    the image is in the input), stride, offset and field (cell i depends on the input pixels from
+    offset + i x stride on, field of them, padding included), window (the pixels from i x stride on
+    that a cell stands for). What is unknown or does not apply (cells that see the whole image) is
+    left out, null in JSON.
 
     An image that cannot be read is reported and skipped; if none can be read nothing is written.
     Options override NETSURGERY_* variables, which override netsurgery.toml.
