@@ -163,10 +163,9 @@ def test_every_picture_comes_once_in_each_pass() -> None:
 def test_a_batch_follows_from_seed_and_step(blocks: list[AnnotatedPicture]) -> None:
     """A run that is resumed is fed what an uninterrupted one is, bit for bit."""
     augmentation = Augmentation(flip=True)
-    run = batches(blocks, augmentation=augmentation, share=0.3).from_step(0)
-    whole = [next(run) for _ in range(5)]
-    resumed = batches(blocks, augmentation=augmentation, share=0.3).from_step(3)
-    for expected, batch in zip(whole[3:], resumed, strict=False):
+    whole = list(map(batches(blocks, augmentation=augmentation, share=0.3).batch, range(5)))
+    resumed = map(batches(blocks, augmentation=augmentation, share=0.3).batch, range(3, 5))
+    for expected, batch in zip(whole[3:], resumed, strict=True):
         assert expected.data.shape == (3, 1, 40, 52)
         assert expected.labels["label"].shape == (3, 1, 7, 10)
         assert expected.labels["label"].dtype == np.float32

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from netsurgery.drawing.pixels import to_pixels
 from netsurgery.drawing.scene import Bitmap, Rect, Scene, Text
@@ -11,7 +13,7 @@ from netsurgery.errors import NetError, SettingsError
 from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.channel_view import ChannelView, channel_numbers
 from netsurgery.maps.color_scale import grey_colors, heat_colors, signed_colors
-from netsurgery.maps.grid import blob_scene, draw_grid, grid_scene
+from netsurgery.maps.grid import blob_scene, grid_scene
 
 MARGIN, HEAD = 32, 76
 
@@ -19,6 +21,10 @@ MARGIN, HEAD = 32, 76
 def colors(values: object) -> list[list[int]]:
     drawn: list[list[int]] = heat_colors(np.asarray(values, np.float32)).tolist()
     return drawn
+
+
+def draw_grid(values: NDArray[np.float32], title: str) -> Image.Image:
+    return to_pixels(grid_scene(values, title))
 
 
 def ticks(scene: Scene) -> list[str]:
@@ -129,8 +135,8 @@ def test_what_cannot_be_drawn(shape: tuple[int, ...]) -> None:
 def test_of_very_many_channels_the_first_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("netsurgery.maps.grid._MOST", 6)
     values = np.arange(40, dtype=np.float32)
-    few = draw_grid(values[:6], "fc6", "")
-    many = draw_grid(np.concatenate([values[:6], values[:1].repeat(30)]), "fc6", "")
+    few = draw_grid(values[:6], "fc6")
+    many = draw_grid(np.concatenate([values[:6], values[:1].repeat(30)]), "fc6")
     assert many.size == few.size
     head = (0, 0, many.width, 70)
     assert many.crop(head).tobytes() != few.crop(head).tobytes()  # which says so

@@ -344,7 +344,7 @@ def test_a_share_is_held_out_and_never_all() -> None:
 
 def test_weights_of_classes() -> None:
     tally = TruthTally(("a", "b", "ground"))
-    tally.add("x", np.array([[0] * 10 + [1] * 40 + [2] * 1000 + [-1] * 7], np.int32), [], [])
+    tally.add(np.array([[0] * 10 + [1] * 40 + [2] * 1000 + [-1] * 7], np.int32), [], [])
     a, b, ground = tally.weights(2, 0.1, balance=True)
     # Cells times weight are the same of each class.
     assert a * 10 == pytest.approx(b * 40) == pytest.approx(ground * 100, rel=1e-4)
@@ -357,7 +357,7 @@ def test_background_weight_is_times_as_much_and_the_mean_of_cells_stays(
     *, balance: bool, times: float
 ) -> None:
     tally = TruthTally(("a", "b", "ground"))
-    tally.add("x", np.array([[0] * 10 + [1] * 40 + [2] * 1000 + [-1] * 7], np.int32), [], [])
+    tally.add(np.array([[0] * 10 + [1] * 40 + [2] * 1000 + [-1] * 7], np.int32), [], [])
     plain = tally.weights(2, 0.1, balance=balance)
     weights = tally.weights(2, 0.1, balance=balance, background_weight=times)
     assert weights[2] / weights[0] == pytest.approx(times * plain[2] / plain[0], rel=1e-4)

@@ -103,12 +103,6 @@ class Glyphs:
                 self._sizes[size] = ImageFont.truetype(self.path, size)
         return self._sizes[size]
 
-    @property
-    def family(self) -> str:
-        """Its name."""
-        font = self.sized(_PROBE)
-        return font.getname()[0] or "" if isinstance(font, ImageFont.FreeTypeFont) else ""
-
     def has(self, text: str) -> bool:
         """Whether it has a glyph for every character."""
         return all(self._has(character) for character in set(text))

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Explainer", "PlacedValues"]
 
-Size = tuple[int, int]
-
 
 @dataclass(frozen=True)
 class PlacedValues:

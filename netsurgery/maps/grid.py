@@ -15,7 +15,6 @@ import numpy as np
 from PIL import Image
 
 from netsurgery.drawing.colors import PALE, PAPER
-from netsurgery.drawing.pixels import to_pixels
 from netsurgery.drawing.scene import Bitmap, Scene
 from netsurgery.errors import NetError
 from netsurgery.io.memory import Claim
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
     Pixels = NDArray[np.uint8]
 
-__all__ = ["blob_scene", "draw_grid", "grid_scene"]
+__all__ = ["blob_scene", "grid_scene"]
 
 _MARGIN, _HEAD, _BAR_SPACE = 32, 76, 76
 _SIDE = 960  # pixels of the grid's longer side, about
@@ -74,18 +73,6 @@ def _own_scale(tile: Array, signed: bool) -> Array:
     if signed:
         return 2 * ColorScale.around_zero(low, high).shares(tile) - 1
     return ColorScale(low, high).shares(tile)
-
-
-def draw_grid(
-    values: Array,
-    title: str,
-    subtitle: str = "",
-    *,
-    signed: bool = False,
-    columns: int | None = None,
-) -> Image.Image:
-    """`grid_scene` as pixels."""
-    return to_pixels(grid_scene(values, title, subtitle, signed=signed, columns=columns))
 
 
 def grid_scene(

@@ -8,7 +8,7 @@ Every picture comes once in each pass over all of them. What is decoded is kept 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -101,12 +101,6 @@ class Batches:
     share: float = 0.15
     seed: int = 1
     _open: OrderedDict[int, tuple[Picture, Truth]] = field(default_factory=OrderedDict, init=False)
-
-    def from_step(self, step: int) -> Iterator[Batch]:
-        """The batches of a step, the next one and so on, without an end."""
-        while True:
-            yield self.batch(step)
-            step += 1
 
     def batch(self, step: int) -> Batch:
         """The batch of a step; the first is 0."""

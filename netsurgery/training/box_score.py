@@ -112,11 +112,6 @@ class BoxCounts:
         return sum(self.counts.values())
 
     @property
-    def false(self) -> int:
-        """How many are of no object."""
-        return self.counts.get("false", 0)
-
-    @property
     def average_precision(self) -> float | None:
         """None where there are no objects; of equal scores those of earlier pictures come first."""
         order = np.argsort(-np.array(self._scores), kind="stable")

@@ -109,7 +109,7 @@ class PlanWriter:
             geometry, shape = None, (0, 0)
         labels, missed = self._labels(truth, geometry, shape)
         names = [thing.label for thing in truth.objects]
-        tally.add(annotated.name, labels, names, [missed.get(i, "") for i in range(len(names))])
+        tally.add(labels, names, [missed.get(i, "") for i in range(len(names))])
         if not (truth.objects or truth.ignored or truth.mask is not None):
             tally.empty.append(annotated.name)
         member = zipfile.ZipInfo(f"{annotated.name}.npy")

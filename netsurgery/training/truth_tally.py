@@ -35,9 +35,7 @@ class TruthTally:
     empty: list[str] = field(default_factory=list)
     small: list[str] = field(default_factory=list)
 
-    def add(
-        self, name: str, labels: NDArray[np.int32], objects: Sequence[str], missed: Sequence[str]
-    ) -> None:
+    def add(self, labels: NDArray[np.int32], objects: Sequence[str], missed: Sequence[str]) -> None:
         """Add a picture: the labels of its cells, the class of each object, and of each that was
         missed why; "" where it was not."""
         self.pictures += 1

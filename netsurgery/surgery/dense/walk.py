@@ -177,7 +177,7 @@ class _DenseWalk:
         if cuts is not None:
             return self._cut(layer, cuts, after)
         if space is Space.SLIDING:
-            return self._slide(layer, before, tops, after)
+            return self._slide(layer, before, after)
         if space in (Space.POINTWISE, Space.JOINING):
             return self._pass_on(layer, before, after)
         return self._cannot(layer, f"is of the kind {space.value!r}, which has no dilation")
@@ -215,7 +215,6 @@ class _DenseWalk:
         self,
         layer: Layer,
         before: Mapping[str, tuple[int, int]],
-        tops: Mapping[str, ReceptiveField | None],
         after: Mapping[str, tuple[int, int]],
     ) -> DenseLayer | Refusal | None:
         """A window: of another stride, and over every d-th cell of a map that became finer."""
