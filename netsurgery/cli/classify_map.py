@@ -36,7 +36,6 @@ from netsurgery.cli.options import (
     json_option,
     map_blob_option,
     quiet_option,
-    settings_of_state,
     state_options,
     trust_option,
     window_option,
@@ -48,6 +47,7 @@ from netsurgery.cli.preprocess_options import (
     model_options,
     picture_options,
     preprocess_options,
+    settings_of_options,
     with_settings_file,
 )
 from netsurgery.cli.printing import (
@@ -62,7 +62,6 @@ from netsurgery.cli.printing import (
 )
 from netsurgery.cli.progress import LateProgress, Progress
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.formats.found_settings import merged
 from netsurgery.formats.settings import Settings
 from netsurgery.io.terminal import check_no_terminal, print_bytes
 from netsurgery.io.wording import counted
@@ -205,15 +204,13 @@ def command(
     _import_numpy()
     from netsurgery.verbs.classify_map import classify_maps
 
-    flags = merged(
-        replace(
-            settings_of_state(state),
-            prototxt=prototxt,
-            weights=weights,
-            window=window,
-            background=background,
-        ),
+    flags = settings_of_options(
         preprocess,
+        state,
+        prototxt=prototxt,
+        weights=weights,
+        window=window,
+        background=background,
     )
     settings = with_settings_file(flags, trust_config)
     view = MapView(class_, top_k, all_classes, summary=summary, look=look, upsample=upsample)

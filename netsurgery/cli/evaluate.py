@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,6 @@ from netsurgery.cli.options import (
     map_blob_option,
     output_option,
     quiet_option,
-    settings_of_state,
     state_options,
     trust_option,
     useless_without_boxes,
@@ -29,13 +27,13 @@ from netsurgery.cli.preprocess_options import (
     model_options,
     picture_options,
     preprocess_options,
+    settings_of_options,
     with_settings_file,
 )
 from netsurgery.cli.printing import echo, echo_failed, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import LateProgress
 from netsurgery.cli.train_options import truth_options
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.formats.found_settings import merged
 from netsurgery.formats.settings import Settings
 from netsurgery.io.wording import counted
 from netsurgery.net.state import NetState
@@ -163,15 +161,13 @@ def command(
     from netsurgery.maps.box_rules import BoxRules
     from netsurgery.verbs.evaluate import evaluate
 
-    flags = merged(
-        replace(
-            settings_of_state(state),
-            prototxt=prototxt,
-            weights=weights,
-            window=window,
-            background=background,
-        ),
+    flags = settings_of_options(
         preprocess,
+        state,
+        prototxt=prototxt,
+        weights=weights,
+        window=window,
+        background=background,
     )
     settings = with_settings_file(flags, trust_config)
     if not quiet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ from netsurgery.cli.options import (
     json_option,
     output_option,
     quiet_option,
-    settings_of_state,
     state_options,
     trust_option,
 )
@@ -29,12 +28,12 @@ from netsurgery.cli.preprocess_options import (
     model_options,
     picture_options,
     pixel_options,
+    settings_of_options,
     with_settings_file,
 )
 from netsurgery.cli.printing import echo, echo_failed, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import Progress
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.formats.found_settings import merged
 from netsurgery.formats.settings import Settings
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
@@ -131,9 +130,7 @@ def command(
 
     if output is None and not outputs:
         raise click.UsageError(f"give {listed(['--output', *output_flags('of_features')])}")
-    flags = merged(
-        replace(settings_of_state(state), prototxt=prototxt, weights=weights), preprocess
-    )
+    flags = settings_of_options(preprocess, state, prototxt=prototxt, weights=weights)
     settings = with_settings_file(flags, trust_config)
     with extract_features(
         images, blobs, settings, size=size, engine=engine, state=state

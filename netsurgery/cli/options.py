@@ -16,7 +16,6 @@ from netsurgery.net.state import NetState, Phase
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from netsurgery.formats.settings import Settings
     from netsurgery.net.net import Shape
 
 __all__ = [
@@ -33,7 +32,6 @@ __all__ = [
     "output_option",
     "quiet_option",
     "seed_option",
-    "settings_of_state",
     "state_options",
     "trust_option",
     "useless_without_boxes",
@@ -171,14 +169,6 @@ def state_options(command: F) -> F:
         return command(*args, state=state, **kwargs)
 
     return wrapped  # type: ignore[return-value]
-
-
-def settings_of_state(state: NetState) -> Settings:
-    """What of the state a netsurgery.toml may say too, as far as options gave it."""
-    from netsurgery.formats.settings import Settings
-
-    level = click.get_current_context().params.get("level")
-    return Settings(stages=state.stages or None, level=level)
 
 
 def window_option(command: F) -> F:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -23,6 +23,9 @@ from netsurgery.formats.presets import PRESETS, Preset, find_preset
 from netsurgery.formats.settings import PIXEL_KEYS, Settings
 from netsurgery.io.size import parse_size
 
+if TYPE_CHECKING:
+    from netsurgery.net.state import NetState
+
 __all__ = [
     "LABELS",
     "MAP_SIZE",
@@ -35,6 +38,7 @@ __all__ = [
     "picture_options",
     "pixel_options",
     "preprocess_options",
+    "settings_of_options",
     "with_settings_file",
 ]
 
@@ -188,6 +192,18 @@ def preprocess_options(command: F) -> F:
         return command(*args, preprocess=replace(preprocess, labels=labels), **kwargs)
 
     return wrapped  # type: ignore[return-value]
+
+
+def settings_of_options(preprocess: Settings, state: NetState, **others: Any) -> Settings:
+    """What a netsurgery.toml may say too, as far as options gave it.
+
+    others: the options besides `pixel_options` and `state_options`, by the members of Settings.
+    """
+    from netsurgery.formats.found_settings import merged
+
+    # Not `state.level`, which is 0 where it was left out.
+    level = click.get_current_context().params.get("level")
+    return merged(Settings(stages=state.stages or None, level=level, **others), preprocess)
 
 
 def with_settings_file(flags: Settings, trust_config: bool | None) -> Settings:
