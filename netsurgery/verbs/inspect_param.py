@@ -108,7 +108,7 @@ class ParamInspection(ShortRepr):
         return text
 
     def to_picture(self) -> Drawing:
-        """The values drawn, 0 in the middle of the scale; 3-channel filters in their colours."""
+        """The values drawn, 0 in the middle of the scale; 3-channel filters in their colors."""
         from netsurgery.maps.param_picture import draw_param
 
         return draw_param(self.values, self._title)

@@ -154,7 +154,7 @@ def setup(
     images: pictures as `classify_map` takes them, one or several, and in classes what is in each, a
     number or a label of the file `labels`. A preset fits if more pictures have their class first
     than by any other, with a probability well above chance and above the other presets'; else
-    nothing is written. A picture that is nearly of one colour is refused: what a net says of it
+    nothing is written. A picture that is nearly of one color is refused: what a net says of it
     depends on the net alone. mean: try "bvlc-mean" with it in the place of "bvlc". preprocess:
     write this preset, whatever fits and whatever is in the pictures. blob: the classes' scores, or
     a map of them, of which the mean over its cells counts (default: the last layer's top). folder:
@@ -163,7 +163,7 @@ def setup(
     `classify_map`.
 
     Raises NetError where the net has no such class, FormatError for labels that do not fit,
-    ImageError for a picture of one colour, SettingsError for a mean that no preset in question
+    ImageError for a picture of one color, SettingsError for a mean that no preset in question
     takes, and what `classify_map` raises.
 
     >>> import netsurgery as ns
@@ -227,7 +227,7 @@ def _open_mapper(
 
 
 def _check_spread(pictures: Sequence[Picture], channels: int, size: tuple[int, int]) -> None:
-    """Raise ImageError for a picture that is nearly of one colour: no net knows what is in it."""
+    """Raise ImageError for a picture that is nearly of one color: no net knows what is in it."""
     from netsurgery.maps.preset_trials import pixel_spread
 
     for picture in pictures:
