@@ -9,11 +9,11 @@ have, and whether a top may be a bottom, by the definitions of Caffe and of the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
 from netsurgery.errors import PrototxtError
 from netsurgery.formats.schema.index import (
+    bare_name,
     caffe_fields,
     caffe_words,
     fields_of_forks,
@@ -144,13 +144,9 @@ def _is_misspelled(field: TextField, record: LayerType) -> bool:
 
 def _is_params_of(field: str, record: LayerType) -> bool:
     """Whether the field is called as the type is: some fork's own parameters of it."""
-    return field.endswith("_param") and _folded(field) in map(
-        _folded, (record.name, *record.aliases)
+    return field.endswith("_param") and bare_name(field) in map(
+        bare_name, (record.name, *record.aliases)
     )
-
-
-def _folded(name: str) -> str:
-    return re.sub("_param$|[^a-z0-9]", "", name.lower())
 
 
 def _refusal(layer: Layer, field: TextField) -> PrototxtError:

@@ -16,7 +16,6 @@ from netsurgery.formats.textformat import Edits
 from netsurgery.net import types
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.shapes import Shapes
-from netsurgery.net.types.record import Space, Values
 
 __all__ = ["Shuffle", "channel_shuffles", "of_any_size", "write_for_any_size"]
 
@@ -55,7 +54,7 @@ def _shuffle(net: NetDefinition, permute: Layer, shapes: Shapes) -> Shuffle | No
     if first is None or len(readers) != 1 or net.readers(first, permute.bottoms[0]) != (permute,):
         return None
     last = readers[0]
-    if not all(_alone(layer) and _reshapes(layer) for layer in (first, last)):
+    if not all(_alone(layer) and types.reshapes(layer) for layer in (first, last)):
         return None
     bottom, grouped, top = (
         shapes.blobs.get(blob, ()) for blob in (first.bottoms[0], first.tops[0], last.tops[0])
@@ -74,10 +73,6 @@ def _shuffle(net: NetDefinition, permute: Layer, shapes: Shapes) -> Shuffle | No
 def _alone(layer: Layer) -> bool:
     """Whether it reads one blob and makes another."""
     return len(layer.bottoms) == len(layer.tops) == 1 and not layer.in_place
-
-
-def _reshapes(layer: Layer) -> bool:
-    return types.space(layer) is Space.MIXING and types.values(layer) is Values.KEPT
 
 
 def _is_free(layers: tuple[Layer, Layer, Layer], shape: Shape) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +18,7 @@ __all__ = [
     "Fields",
     "Fork",
     "Words",
+    "bare_name",
     "caffe_fields",
     "caffe_words",
     "fields_of_forks",
@@ -62,6 +64,15 @@ def caffe_words(message: str, field: str) -> Words | None:
 def has_word(enum: str, word: str) -> bool:
     """Whether a fork adds `word` to an enum ("ConvolutionParameter.Engine")."""
     return any(word in fork.words.get(enum, ()) for fork in forks())
+
+
+def bare_name(name: str) -> str:
+    """What a type's name and that of its message's field have in common.
+
+    >>> bare_name("inner_product_param") == bare_name("InnerProduct")
+    True
+    """
+    return re.sub("_param$|[^a-z0-9]", "", name.lower())
 
 
 def forks_with(message: str, field: str) -> tuple[str, ...]:

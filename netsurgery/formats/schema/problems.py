@@ -22,7 +22,7 @@ from netsurgery.formats.schema.descriptors import (
     message_name,
     schema_keys,
 )
-from netsurgery.formats.schema.index import fields_of_forks, forks, forks_with
+from netsurgery.formats.schema.index import bare_name, fields_of_forks, forks, forks_with
 from netsurgery.formats.textformat import EmptyList, Message, Scalar, TextField
 from netsurgery.io.nearest import did_you_mean, nearest
 from netsurgery.io.wording import counted, listed
@@ -157,14 +157,10 @@ def _hint(message: Message, name: str, schemas: Sequence[_Schema]) -> str:
         if outer.message_type is not None and name in outer.message_type.fields_by_name
     ]
     types = [field.value.text for field in message.all("type") if isinstance(field.value, Scalar)]
-    own = [each for each in inside if types and _folded(each) == _folded(types[0])]
+    own = [each for each in inside if types and bare_name(each) == bare_name(types[0])]
     # Of several messages with the field the one that is called as the type is meant.
     inside = own or inside
     return f"; it belongs in {inside[0]} {{ }}" if len(inside) == 1 else ""
-
-
-def _folded(name: str) -> str:
-    return re.sub("_param$|[^a-z0-9]", "", name.lower())
 
 
 def layer_problem(layer: Message, field: TextField) -> Problem | None:

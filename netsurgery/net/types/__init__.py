@@ -84,6 +84,7 @@ __all__ = [
     "pooled_by",
     "record",
     "reorders_axes",
+    "reshapes",
     "roles",
     "signs",
     "source",
@@ -191,6 +192,11 @@ def keeps_values(kind: str) -> bool:
     """Whether layers of the type called `kind` pass on the same numbers in the same order."""
     known = record(kind)
     return known is not None and known.values in (Values.KEPT, Values.PASSED)
+
+
+def reshapes(layer: Layer) -> bool:
+    """Whether it gives the same numbers in the same order, and may give them another shape."""
+    return space(layer) is Space.MIXING and values(layer) is Values.KEPT
 
 
 def message_of(layer: Layer) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from netsurgery.io.wording import counted
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.elementwise import no_edges
-from netsurgery.net.types.fields import as_image, free, images
+from netsurgery.net.types.fields import as_image, free, images, scalars
 from netsurgery.net.types.naming import by_text
 from netsurgery.net.types.prior_boxes import priors
 from netsurgery.net.types.record import (
@@ -132,10 +132,6 @@ def _by_values(layer: Layer, bottoms: list[Shape]) -> Result:
     return [None] * len(layer.tops), []
 
 
-def _scalar(layer: Layer, bottoms: list[Shape]) -> Result:
-    return [()] * len(layer.tops), []
-
-
 def _smooth_l1(layer: Layer, bottoms: list[Shape]) -> Result:
     """The loss; and, as R-FCN's second top, one for each place."""
     (batch, channels, height, width) = as_image(layer, bottoms[0])
@@ -213,7 +209,7 @@ TYPES = (
     _detecting(
         "MultiBoxLoss",
         "multibox_loss_param",
-        _scalar,
+        scalars,
         origin="SSD",
         fields=_MULTIBOX_FIELDS,
         bottoms=(4, 4),
@@ -298,7 +294,7 @@ TYPES = (
     _detecting(
         "RegionLoss",
         "region_loss_param",
-        _scalar,
+        scalars,
         origin="Caffe YOLO",
         fields=_REGION_LOSS_FIELDS,
         bottoms=(2, 2),

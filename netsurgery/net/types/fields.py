@@ -18,6 +18,7 @@ __all__ = [
     "num_output",
     "per_weight",
     "same",
+    "scalars",
     "with_size",
 ]
 
@@ -38,6 +39,11 @@ def bias(message: Message, outputs: int) -> list[Shape]:
 def same(layer: Layer, bottoms: list[Shape]) -> Result:
     """Shape rule: every top as the first bottom."""
     return [bottoms[0]] * len(layer.tops), []
+
+
+def scalars(layer: Layer, bottoms: list[Shape]) -> Result:
+    """Shape rule: every top without axes, as the losses of Caffe's."""
+    return [()] * len(layer.tops), []
 
 
 def free(layer: Layer, blobs: ParamSpecs) -> int:

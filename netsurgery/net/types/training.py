@@ -7,7 +7,7 @@ from collections.abc import Callable
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.axes import axis_of
 from netsurgery.net.types.elementwise import no_edges
-from netsurgery.net.types.fields import free
+from netsurgery.net.types.fields import free, scalars
 from netsurgery.net.types.naming import by_text
 from netsurgery.net.types.record import (
     NO_EFFECTS,
@@ -70,10 +70,6 @@ def _loss(
     )
 
 
-def _scalar(layer: Layer, bottoms: list[Shape]) -> Result:
-    return [()] * len(layer.tops), []  # a blob without axes, as every loss of Caffe's
-
-
 def _with_values(layer: Layer, bottoms: list[Shape]) -> Result:
     """The loss; and, as a second top, what it was reckoned from."""
     return [(), bottoms[0]][: len(layer.tops)], []
@@ -95,13 +91,13 @@ ACCURACY = _loss(
 INFOGAIN_LOSS = _loss(
     "InfogainLoss",
     "infogain_loss_param",
-    _scalar,
+    scalars,
     bottoms=(2, 3),
     tops=(0, 2),
     channels=Channels.MIXING,
     effects=by_text,
 )
-MULTINOMIAL_LOSS = _loss("MultinomialLogisticLoss", None, _scalar, channels=Channels.MIXING)
+MULTINOMIAL_LOSS = _loss("MultinomialLogisticLoss", None, scalars, channels=Channels.MIXING)
 SOFTMAX_LOSS = _loss(
     "SoftmaxWithLoss",
     "softmax_param",
@@ -117,13 +113,13 @@ TYPES = (
     _loss(
         "ContrastiveLoss",
         "contrastive_loss_param",
-        _scalar,
+        scalars,
         bottoms=(3, 3),
         roles=(Role.VALUE, Role.VALUE, Role.LABEL),
         channels=Channels.MIXING,
     ),
-    _loss("EuclideanLoss", None, _scalar, space=Space.JOINING, channels=Channels.ALIKE),
-    _loss("HingeLoss", "hinge_loss_param", _scalar, channels=Channels.MIXING),
+    _loss("EuclideanLoss", None, scalars, space=Space.JOINING, channels=Channels.ALIKE),
+    _loss("HingeLoss", "hinge_loss_param", scalars, channels=Channels.MIXING),
     INFOGAIN_LOSS,
     MULTINOMIAL_LOSS,
     _loss(

@@ -24,7 +24,6 @@ __all__ = [
     "is_map",
     "is_pointwise",
     "mixes_positions",
-    "reshapes",
     "whole_map_layers",
     "why_not_behind",
 ]
@@ -65,11 +64,6 @@ def _looks_at_all(layer: Layer, shapes: Shapes) -> bool:
     if len(shape) != 4 or not along or types.space(layer) is not Space.POINTWISE:
         return False
     return axis_of(layer, layer.param(types.message_of(layer) or ""), shape, 1) > 1
-
-
-def reshapes(layer: Layer) -> bool:
-    """Whether it gives the same numbers in the same order, and may give them another shape."""
-    return types.space(layer) is Space.MIXING and types.values(layer) is Values.KEPT
 
 
 def compares_with_labels(layer: Layer) -> bool:

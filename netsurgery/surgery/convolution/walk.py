@@ -21,7 +21,6 @@ from netsurgery.surgery.convolution.positions import (
     field_fault,
     is_pointwise,
     mixes_positions,
-    reshapes,
     why_not_behind,
 )
 from netsurgery.surgery.convolution.removal import Removal
@@ -280,7 +279,7 @@ class _Walk:
         before, after = (self.shapes.blobs.get(blob) for blob in (bottom, top))
         if before is None or after is None:
             return None
-        only_flattens = reshapes(layer) and _only_flattens(before, after)
+        only_flattens = types.reshapes(layer) and _only_flattens(before, after)
         if not only_flattens and not self.permutes(layer, after):
             return None
         if bottom in self.analysis.flat:
@@ -300,14 +299,14 @@ class _Walk:
         order = self.orders.known.get(layer.tops[0], ())
         if len(after) != 4 or len(order) != 1 or order[0].dims != after[1:]:
             return False
-        return types.is_a(layer, types.PERMUTE) or (reshapes(layer) and is_permuted(order))
+        return types.is_a(layer, types.PERMUTE) or (types.reshapes(layer) and is_permuted(order))
 
     def restores(self, layer: Layer, before: Order | None) -> bool:
         """Whether a Reshape gives the map again that was flattened, or that is its bottom.
 
         It goes, and with it what flattened, so that the map may grow; but for one cell that stays.
         """
-        if not reshapes(layer) or len(layer.tops) != 1 or layer.in_place or not before:
+        if not types.reshapes(layer) or len(layer.tops) != 1 or layer.in_place or not before:
             return False
         bottom, shape = layer.bottoms[0], self.shapes.blobs.get(layer.tops[0], ())
         if len(shape) != 4 or (*shape[1:],) != as_map(before) or not is_natural(before):
