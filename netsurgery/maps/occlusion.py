@@ -137,7 +137,7 @@ def starts(side: int, patch: int, stride: int) -> range:
     >>> list(starts(10, 4, 2)), list(starts(11, 4, 2)), list(starts(3, 4, 2))
     ([0, 2, 4, 6], [0, 2, 4, 6, 8], [0])
     """
-    return range(0, max(0, side - patch) + stride, stride) if side > patch else range(1)
+    return range(0, side - patch + stride, stride) if side > patch else range(1)
 
 
 def grey(transformer: Transformer) -> float:
