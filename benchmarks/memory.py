@@ -1,4 +1,4 @@
-"""What nets take to run, reckoned (`net/memory.py`) and measured, in both engines.
+"""What nets take to run, estimated (`net/memory.py`) and measured, in both engines.
 
     python -m benchmarks.memory [NET MODEL HxW|-]...
 
@@ -53,7 +53,7 @@ _CASES = (
 
 
 def measure(engine: str, prototxt: str, weights: str, size: Size | None) -> tuple[int, int]:
-    """Bytes reckoned and measured, in this process, for one input of that size or as declared."""
+    """Bytes estimated and measured, in this process, for one input of that size or as declared."""
     import numpy as np
 
     net = NetDefinition.read(prototxt)
@@ -65,11 +65,11 @@ def measure(engine: str, prototxt: str, weights: str, size: Size | None) -> tupl
             shape = (1, *shape[1:2], *size)
             loaded.reshape({name: shape})
         pixels = np.random.RandomState(0).uniform(-120, 130, shape).astype(np.float32)
-        reckoned = loaded.memory(loaded.inputs, net.outputs)
+        estimated = loaded.memory(loaded.inputs, net.outputs)
         for _ in range(2):
             loaded.forward({name: pixels}, net.outputs)
         after = _peaks(opened)
-    return reckoned, after - before
+    return estimated, after - before
 
 
 def _peaks(engine: object) -> int:
@@ -107,7 +107,7 @@ def main(words: list[str]) -> None:
         except EngineMissing:
             print("null")
         return
-    print(f"{'net':24} {'size':>11} {'engine':9} {'reckoned':>11} {'measured':>11} {'times':>6}")
+    print(f"{'net':24} {'size':>11} {'engine':9} {'estimated':>11} {'measured':>11} {'times':>6}")
     for net, model, size in _cases(words):
         for engine in ("caffe", "embedded"):
             command = [sys.executable, "-m", "benchmarks.memory", "--child", engine, net, model]
@@ -116,10 +116,10 @@ def main(words: list[str]) -> None:
             )
             result = json.loads(completed.stdout)
             if result:
-                reckoned, measured = result
+                estimated, measured = result
                 print(
-                    f"{Path(net).stem[:24]:24} {size:>11} {engine:9} {size_text(reckoned):>11} "
-                    f"{size_text(measured):>11} {reckoned / measured:6.2f}"
+                    f"{Path(net).stem[:24]:24} {size:>11} {engine:9} {size_text(estimated):>11} "
+                    f"{size_text(measured):>11} {estimated / measured:6.2f}"
                 )
 
 

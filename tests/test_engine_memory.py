@@ -1,4 +1,4 @@
-"""What running a net is reckoned to take, against what it takes: `python -m benchmarks.memory`."""
+"""What running a net is estimated to take, against what it takes: `python -m benchmarks.memory`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from netsurgery.net.memory import (
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
 
-#: What is reckoned beyond the numbers, for any net.
+#: What is estimated beyond the numbers, for any net.
 FIXED = {"caffe": 96 << 20, "embedded": 24 << 20}
 
 CONV = 'convolution_param { num_output: 16 kernel_size: 3 pad: 1 weight_filler { type: "msra" } }'
@@ -64,7 +64,7 @@ NETS = {
 
 @pytest.mark.parametrize("engine", ["caffe", "embedded"])
 @pytest.mark.parametrize("name", NETS)
-def test_reckoned_is_no_less_than_measured_and_not_far_more(
+def test_estimated_is_no_less_than_measured_and_not_far_more(
     tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch, name: str, engine: str
 ) -> None:
     if engine == "caffe" and find_caffe_python() is None:
@@ -77,9 +77,9 @@ def test_reckoned_is_no_less_than_measured_and_not_far_more(
     done = subprocess.run(
         [*command, *files], cwd=repo_root, stdout=subprocess.PIPE, check=True, text=True
     )
-    reckoned, measured = json.loads(done.stdout)
-    assert measured <= reckoned, f"{measured >> 20} MiB measured, {reckoned >> 20} reckoned"
-    assert reckoned - FIXED[engine] <= 3 * measured + (8 << 20)
+    estimated, measured = json.loads(done.stdout)
+    assert measured <= estimated, f"{measured >> 20} MiB measured, {estimated >> 20} estimated"
+    assert estimated - FIXED[engine] <= 3 * measured + (8 << 20)
 
 
 def read(text: str) -> NetDefinition:

@@ -19,6 +19,7 @@ PHRASES = {
     r"\blet(s|ting)? go of\b": "close, release",
     r"\bon the wire\b": "at the protobuf level",
     r"\banew\b": "again, from scratch",
+    r"\breckon(s|ed|ing)?\b": "estimate, count",
     # "a file that is no net"; "there is no net" and "no longer" are fine.
     r"(?<!there )\b(is|are) no (?=net|layer|map|picture|number|caffemodel|blob|text)": "is not a",
 }

@@ -44,7 +44,7 @@ class NetClaim(Closeable):
         """What running it at these inputs takes, handing `blobs` back."""
         key = tuple(sorted(inputs.items())), frozenset(blobs)
         if key not in self._known:
-            self._known[key] = self._reckoned(inputs, blobs)
+            self._known[key] = self._estimated(inputs, blobs)
         return self._known[key]
 
     def bound(self, inputs: Mapping[str, Shape]) -> int | None:
@@ -64,7 +64,7 @@ class NetClaim(Closeable):
         own = {blob.name for blob in self._net.inputs}
         return self._shapes_at({k: v for k, v in inputs.items() if k in own})
 
-    def _reckoned(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
+    def _estimated(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
         if self._net is None:
             return 0
         try:

@@ -1,6 +1,6 @@
 """Bounds on what Caffe's process takes: memory, and the files it writes.
 
-Both follow the nets it has loaded, as they are reckoned (caffe_claim.py), and are set from outside:
+Both follow the nets it has loaded, by their estimates (caffe_claim.py), and are set from outside:
 the process itself, once confined, may not move its limits. Memory is what it had before its first
 net and, generously, what the nets take; files hold no more than what is handed back in them, arrays
 or a caffemodel. A net whose shapes are not all known may take the whole budget. A GPU's driver maps
@@ -71,7 +71,7 @@ class Limits:
             return ""
         return f"; its process may take {size_text(self._memory())} for nets of these shapes"
 
-    def _reckoned(self) -> int:
+    def _estimated(self) -> int:
         """What all nets take together."""
         known = [count for count in self._nets.values() if count is not None]
         if len(known) < len(self._nets) or "python" in self._options.allow:
@@ -84,7 +84,7 @@ class Limits:
     def _set(self) -> None:
         if self.reason:
             return
-        self._most = max(self._most, self._reckoned())
+        self._most = max(self._most, self._estimated())
         if self._options.gpu is None:
             self._limit(resource.RLIMIT_AS, self._before + self._memory())
         if "writes" not in self._options.allow:

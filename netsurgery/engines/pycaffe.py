@@ -175,7 +175,7 @@ class PycaffeEngine(Closeable):
         A plain value has None. Empty for a Caffe without caffe.proto.caffe_pb2.
         """
         try:
-            return dict(self._request("fields", "telling its fields")["fields"])
+            return dict(self._request("fields", "naming its fields")["fields"])
         except EngineMissing:
             return {}
 

@@ -1,4 +1,4 @@
-"""The worker's process: starting it, asking it, and telling how it died.
+"""The worker's process: starting it, asking it, and saying how it died.
 
 The other end is caffe_worker.py; caffe_channel.py describes the messages. Whatever goes wrong there
 (a failed CHECK, a crash, a hang, an answer that makes no sense) becomes one EngineError here, and

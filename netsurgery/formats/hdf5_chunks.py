@@ -2,7 +2,7 @@
 
 The library unpacks a chunk as far as it goes, whatever size a chunk has: some KiB may become GiB.
 Each chunk that is deflated, as gzip does, is therefore unpacked here first, in small pieces that
-are only counted; of other compressions the most that they can give is reckoned.
+are only counted; of other compressions the most that they can give is taken.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ def set_max_memory(limit: int | str | None) -> None:
 
     None: three quarters of what is free when the first of it is claimed. It holds for the whole
     process. What needs more raises MemoryLimitError before it is allocated; engines that run in
-    this process or another are reckoned with. Raises ValueError for what is not a size.
+    this process or another count, too. Raises ValueError for what is not a size.
 
     Example:
 

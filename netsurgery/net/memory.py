@@ -1,4 +1,4 @@
-"""What memory running a net takes, reckoned from its shapes before it runs.
+"""What memory running a net takes, estimated from its shapes before it runs.
 
 Upper bounds: in Caffe up to 1.3 times what `python -m benchmarks.memory` measures for nets of some
 hundred MiB, in the embedded engine, which joins layers, 1.1 to 4 times. What an engine takes

@@ -1,6 +1,6 @@
 """A part of a net between two cuts: the tiles for which it computes least within some memory.
 
-Memory is reckoned: that of two tiles is known, and that of others lies about on the line through
+Memory is estimated: that of two tiles is known, and that of others lies about on the line through
 both.
 """
 
@@ -127,7 +127,7 @@ class NetPart:
 
     @cached_property
     def _samples(self) -> tuple[tuple[Size, Shapes], tuple[Size, Shapes]]:
-        """A small tile and a large one, from which those between are reckoned."""
+        """A small tile and a large one, from which those between are estimated."""
         small = self.tiling.smallest_exact
         few, side = self.shapes(small), max(small)
         for factor in (4, 2):

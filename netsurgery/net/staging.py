@@ -81,7 +81,7 @@ class Staging:
                 continue
             if plan.memory <= memory:
                 return plan
-            budget *= 0.98 * memory / plan.memory  # what tiles take was reckoned
+            budget *= 0.98 * memory / plan.memory  # what tiles take was an estimate
         least = None if side else self.least(cells)
         return least if least and least.memory <= memory else None
 

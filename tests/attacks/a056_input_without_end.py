@@ -2,7 +2,7 @@
 
 Idea: --size image, and a picture of white pixels that is 35 KB as a file; or --size by itself.
 
-Verdict: what the net takes is reckoned from its shapes before it runs; it is run in tiles that fit
+Verdict: what the net takes is estimated from its shapes before it runs; it is run in tiles that fit
 or, where none do, a size that fits is named; of several pictures the others are done.
 """
 

@@ -71,7 +71,7 @@ def _loss(
 
 
 def _with_values(layer: Layer, bottoms: list[Shape]) -> Result:
-    """The loss; and, as a second top, what it was reckoned from."""
+    """The loss; and, as a second top, what it was computed from."""
     return [(), bottoms[0]][: len(layer.tops)], []
 
 
