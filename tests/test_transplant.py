@@ -19,7 +19,7 @@ from netsurgery.io.files import Outputs
 from netsurgery.io.wire import delimited, text_field
 from netsurgery.surgery.transplant.params import overlap
 from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan
-from netsurgery.verbs.transplant import planned_transplant, write_transplant
+from netsurgery.verbs.transplant import transplant
 
 #: Messages are compared as the command words them.
 pytestmark = pytest.mark.usefixtures("option_names")
@@ -92,9 +92,10 @@ def run(
     rule: NameRule | None = None,
     **options: Any,
 ) -> TransplantPlan:
-    with planned_transplant(source, target, rule or NameRule(), **options) as plan:
-        write_transplant(plan, out, force=True)
-    return plan
+    rule = rule or NameRule()
+    names: dict[str, Any] = {"names": rule.pairs, "prefix": rule.prefix, "suffix": rule.suffix}
+    with transplant(source, target, out, **names, **options, force=True) as result:
+        return result.plan
 
 
 def transfers_of(plan: TransplantPlan) -> list[tuple[str, str, str]]:

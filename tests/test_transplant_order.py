@@ -14,8 +14,7 @@ from small_models import model_layer, write_model
 from netsurgery.cli import run
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.weights import open_weights
-from netsurgery.surgery.transplant.plan import NameRule
-from netsurgery.verbs.transplant import planned_transplant, write_transplant
+from netsurgery.verbs.transplant import transplant
 
 Array = NDArray[np.float32]
 
@@ -84,9 +83,8 @@ def written(folder: Path, name: str, text: str, weight: Array) -> tuple[Path, Pa
 def test_every_net_into_every_other(source: str, target: str, tmp_path: Path) -> None:
     old = written(tmp_path, "old", *NETS[source])
     new = written(tmp_path, "new", NETS[target][0], np.zeros_like(NETS[target][1]))
-    with planned_transplant(old, (new[0], None), NameRule()) as plan:
-        write_transplant(plan, tmp_path / "out.caffemodel")
-        outcomes = {t.target: t.outcome for t in plan.transfers}
+    with transplant(old, (new[0], None), tmp_path / "out.caffemodel") as result:
+        outcomes = {t.target: t.outcome for t in result.transfers}
     with open_weights(tmp_path / "out.caffemodel") as weights:
         params = {layer.name: [blob.numpy() for blob in layer.blobs] for layer in weights.layers}
     assert params["fc"][0].shape == NETS[target][1].shape
@@ -138,11 +136,8 @@ def test_numbers_that_differ_are_different_in_any_order(
 def refused(tmp_path: Path, source: str, target: str, shape: tuple[int, ...]) -> str:
     old = written(tmp_path, "old", source, WEIGHT.reshape(5, -1))
     new = written(tmp_path, "new", target, np.zeros(shape, "<f4"))
-    with (
-        pytest.raises(SurgeryError) as caught,
-        planned_transplant(old, new, NameRule()),
-    ):
-        pass
+    with pytest.raises(SurgeryError) as caught:
+        transplant(old, new)
     return str(caught.value).split(": ", 1)[1]
 
 
@@ -171,8 +166,8 @@ def test_an_order_that_is_lost_is_refused(tmp_path: Path) -> None:
         "layer 'fc': param 0: the order of the columns of one of the two is not known (in 'fc')"
     )
     old = written(tmp_path, "old", lost + fc("f"), WEIGHT.reshape(5, -1))
-    with planned_transplant(old, (old[0], None), NameRule()) as plan:  # to itself it goes
-        assert plan.counts["copied"] == 4
+    with transplant(old, (old[0], None)) as result:  # to itself it goes
+        assert result.counts["copied"] == 4
 
 
 def test_fewer_outputs_are_cut_only_where_columns_lie_alike(tmp_path: Path) -> None:
@@ -183,11 +178,8 @@ def test_fewer_outputs_are_cut_only_where_columns_lie_alike(tmp_path: Path) -> N
     prototxt.write_text(HEAD + less)
     small = model_layer("fc", "X", np.zeros((3, 24), "<f4"), BIAS[:3])
     write_model(model, model_layer("c", "Convolution", *FIRST), small)
-    with planned_transplant(old, (prototxt, model), NameRule(), cut=True) as plan:
-        assert plan.counts["sliced"] == 2
+    with transplant(old, (prototxt, model), cut=True) as result:
+        assert result.counts["sliced"] == 2
     prototxt.write_text(HEAD + fc("c", outputs=3))
-    with (
-        pytest.raises(SurgeryError, match="param 0 is 5x24, expected 3x24 with columns in order"),
-        planned_transplant(old, (prototxt, model), NameRule(), cut=True),
-    ):
-        pass
+    with pytest.raises(SurgeryError, match="param 0 is 5x24, expected 3x24 with columns in order"):
+        transplant(old, (prototxt, model), cut=True)

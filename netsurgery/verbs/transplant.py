@@ -7,8 +7,8 @@ without `force`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,7 @@ from netsurgery.verbs.open_result import OpenResult
 if TYPE_CHECKING:
     from netsurgery.open_net.net import Net
 
-__all__ = ["Transplantation", "planned_transplant", "transplant", "write_transplant"]
+__all__ = ["Transplantation", "transplant"]
 
 
 class Transplantation(OpenResult):
@@ -110,7 +110,7 @@ class Transplantation(OpenResult):
         self.check_open()
         weights = as_path(weights_out) or self._default()
         started = time.monotonic()
-        self.size = write_transplant(self.plan, weights, force=force, progress=progress)
+        self.size = _write(self.plan, weights, force=force, progress=progress)
         self.seconds = time.monotonic() - started
         self.weights, self.written, self._output_notes = weights, (str(weights),), ()
         return self.written
@@ -235,22 +235,6 @@ def _pairs(names: Mapping[str, str] | None) -> dict[str, str]:
     return pairs
 
 
-@contextmanager
-def planned_transplant(
-    source: AnyModel,
-    target: AnyModel,
-    rule: NameRule,
-    *,
-    state: NetState = TEST,
-    cut: bool = False,
-    strict: bool = False,
-) -> Iterator[TransplantPlan]:
-    """The plan of `transplant`; the files are closed with the context. Raises what it raises."""
-    with ExitStack() as stack:
-        models = _opened(stack, source, target, state)
-        yield plan_transplant(*models, rule, cut=cut, strict=strict)
-
-
 def _opened(
     stack: ExitStack, source: AnyModel, target: AnyModel, state: NetState
 ) -> tuple[NetWithWeights, NetWithWeights]:
@@ -282,7 +266,7 @@ def _opened(
     return stack.enter_context(first), stack.enter_context(second)
 
 
-def write_transplant(
+def _write(
     plan: TransplantPlan,
     weights: Path,
     *,

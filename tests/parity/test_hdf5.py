@@ -15,10 +15,9 @@ from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
 from netsurgery.errors import EngineFailed
 from netsurgery.formats.weights import WeightsFile, open_weights
 from netsurgery.net.net import NetDefinition
-from netsurgery.surgery.transplant.plan import NameRule
 from netsurgery.verbs.conversion import OutputPaths
 from netsurgery.verbs.convert import convert
-from netsurgery.verbs.transplant import planned_transplant, write_transplant
+from netsurgery.verbs.transplant import transplant
 
 pytestmark = [pytest.mark.caffe, pytest.mark.usefixtures("option_names")]
 
@@ -103,8 +102,7 @@ def test_what_caffe_saves_is_read(
 
 def itself(prototxt: Path, weights: Path, out: Path) -> Path:
     """The same weights, in the form that the name of `out` asks for."""
-    with planned_transplant((prototxt, weights), (prototxt, None), NameRule(), strict=True) as plan:
-        write_transplant(plan, out)
+    transplant((prototxt, weights), (prototxt, None), out, strict=True).close()
     return out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from random_weights import fill_randomly
 
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan
-from netsurgery.verbs.transplant import planned_transplant, write_transplant
+from netsurgery.verbs.transplant import transplant
 
 pytestmark = pytest.mark.caffe
 
@@ -21,9 +22,9 @@ Files = tuple[Path, Path]
 def carried_out(
     source: Files, target: tuple[Path, Path | None], out: Path, rule: NameRule, strict: bool = True
 ) -> TransplantPlan:
-    with planned_transplant(source, target, rule, strict=strict) as plan:
-        write_transplant(plan, out)
-    return plan
+    names: dict[str, Any] = {"names": rule.pairs, "prefix": rule.prefix, "suffix": rule.suffix}
+    with transplant(source, target, out, **names, strict=strict) as result:
+        return result.plan
 
 
 #: Surgery as it is done by hand in pycaffe: every param of a layer by its name, numbers in order.
