@@ -178,18 +178,11 @@ class Scene:
             self.add(Text(at, self.fonts.cut(words, size, room), size, color, anchor))
 
     def paragraph(
-        self,
-        at: Point,
-        words: str,
-        size: int,
-        color: Color = INK,
-        *,
-        room: float,
-        most: int = 3,
+        self, at: Point, words: str, size: int, color: Color = INK, *, room: float
     ) -> float:
-        """Lines of text from `at` down, no wider than `room`; where they end, the y under them."""
+        """At most three lines of text from `at` down, no wider than `room`; the y under them."""
         x, y = at
-        for line in self.fonts.wrapped(words, size, room, most):
+        for line in self.fonts.wrapped(words, size, room, 3):
             self.add(Text((x, y), line, size, color))
             y += round(size * 1.35)
         return y

@@ -120,10 +120,10 @@ def external_tensor(name: str, shape: Sequence[int], location: str, where: Exter
     return encoded + field(14, 1)  # data_location: EXTERNAL
 
 
-def value_info(name: str, shape: Sequence[int | str], kind: int = FLOAT) -> bytes:
-    """A ValueInfoProto; an axis given by name is dynamic."""
+def value_info(name: str, shape: Sequence[int | str]) -> bytes:
+    """A ValueInfoProto of floats; an axis given by name is dynamic."""
     dims = [field(1, field(2 if isinstance(dim, str) else 1, dim)) for dim in shape]
-    typed = field(1, kind) + field(2, b"".join(dims))
+    typed = field(1, FLOAT) + field(2, b"".join(dims))
     return field(1, name) + field(2, field(1, typed))
 
 

@@ -32,6 +32,7 @@ from netsurgery.surgery.convolution.poolings import find_poolings
 from netsurgery.training.ends import Ends, Score, find_ends, is_loss, only_main, without_ends
 from netsurgery.training.new_outputs import check_growth, find_classifier, give_outputs
 from netsurgery.training.rates import freeze_layers, set_batch_norms
+from netsurgery.training.truth import IGNORED
 
 __all__ = ["LOSSES", "Loss", "TrainingNet", "training_net"]
 
@@ -95,7 +96,6 @@ def training_net(
     batch: int = 8,
     outputs: int | None = None,
     own_outputs: int | None = None,
-    ignore_label: int = -1,
     loss: Loss = "softmax",
     keep_auxiliary: bool = False,
     freeze: Sequence[str] = (),
@@ -106,10 +106,10 @@ def training_net(
     batch: pictures a step. outputs: the number of classes, None for those that the net has.
     own_outputs: how many of them, the first, are its own; None for all where it has as many, else
     none. Where it is 0 the layer that makes the scores begins from scratch, under a name that no
-    weights have; otherwise that layer keeps its name and these, and grows. ignore_label: that of
-    cells that count for nothing. loss: "infogain" takes a matrix of K x K, by which a mistake
-    counts more or less. keep_auxiliary: train the classifiers on the way, too. freeze: layers that
-    stay as they are. train_batch_norm: take the statistics of each batch, not those stored.
+    weights have; otherwise that layer keeps its name and these, and grows. loss: "infogain" takes a
+    matrix of K x K, by which a mistake counts more or less. keep_auxiliary: train the classifiers
+    on the way, too. freeze: layers that stay as they are. train_batch_norm: take the statistics of
+    each batch, not those stored.
 
     Raises SurgeryError, naming the layer, for a net without scores over classes or that cannot be
     made fully convolutional; NetError for a layer to freeze that is not there; PrototxtError.
@@ -124,7 +124,7 @@ def training_net(
     body = with_inputs(body, {data: (batch, *shape[1:])})
     moved = {move.layer: move.target for move in (plan.moves if plan else ())}
     names = {**renamed, **{old: renamed.get(new, new) for old, new in moved.items()}}
-    ending = _Ending(body, ends, ignore_label, loss)
+    ending = _Ending(body, ends, loss)
     return TrainingNet(
         text=ending.text(_with_rates(body, freeze, names, train=train_batch_norm)),
         deploy_text=_deployed(with_inputs(body, {data: (1, *shape[1:])}), ends),
@@ -290,8 +290,8 @@ def _appended(text: str, layers: Sequence[str]) -> str:
 class _Ending:
     """The inputs of labels and the losses that end the text of a training net."""
 
-    def __init__(self, net: NetDefinition, ends: Ends, ignore_label: int, loss: Loss) -> None:
-        self._net, self._ends, self._ignore, self._loss = net, ends, ignore_label, loss
+    def __init__(self, net: NetDefinition, ends: Ends, loss: Loss) -> None:
+        self._net, self._ends, self._loss = net, ends, loss
         self._shapes = infer(net).blobs
         self._fields = fields(net)
         main = self._map(ends.scores[-1])
@@ -361,6 +361,6 @@ class _Ending:
             f"  top: {quoted(name)}",
             f"  loss_weight: {score.weight:.9g}",
             # The mean is over the cells that count, however many these are.
-            f"  loss_param {{ ignore_label: {self._ignore} normalization: VALID }}",
+            f"  loss_param {{ ignore_label: {IGNORED} normalization: VALID }}",
         ]
         return "\n".join(["layer {", *lines, "}"])

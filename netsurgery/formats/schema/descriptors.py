@@ -66,15 +66,15 @@ def is_required(field: FieldDescriptor) -> bool:
     return _label(field, "is_required", 2)
 
 
-def why_not_parsed(message: str, data: bytes, key: str = CAFFE) -> str:
-    """Why the encoded `data` is not a message of that name; "" if it is.
+def why_not_parsed(message: str, data: bytes) -> str:
+    """Why the encoded `data` is not a message of Caffe 1.0 of that name; "" if it is.
 
     Fields that the schema does not have are stepped over, as protobuf does.
     """
     from google.protobuf.message import DecodeError
     from google.protobuf.message_factory import GetMessageClass
 
-    kind = descriptor(message, key)
+    kind = descriptor(message)
     if kind is None:
         return f"the schema has no message {message}"
     parsed = GetMessageClass(kind)()

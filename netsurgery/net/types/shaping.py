@@ -89,7 +89,6 @@ def moving(
     field: FieldRule | None,
     edges: EdgeRule = no_edges,
     signs: Signs = Signs.KEPT,
-    runs: bool = True,
 ) -> LayerType:
     """The record of a type without params that only moves numbers, or picks some."""
     return LayerType(
@@ -117,7 +116,7 @@ def moving(
         affine=None,
         multiply_adds=free,
         training=False,
-        runs=runs,
+        runs=True,
     )
 
 
