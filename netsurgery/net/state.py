@@ -16,9 +16,9 @@ from netsurgery.io.size import as_shape
 from netsurgery.io.wording import argument
 
 if TYPE_CHECKING:
-    from netsurgery.formats.textformat import Message
+    from netsurgery.formats.textformat import Message, TextField
 
-__all__ = ["TEST", "NetState", "Phase"]
+__all__ = ["TEST", "NetState", "Phase", "rule_fields"]
 
 #: What a call says; at run time any case is taken, as on the command line.
 Phase: TypeAlias = Literal["TEST", "TRAIN"]
@@ -132,6 +132,11 @@ class NetState:
             for stage in rule.scalars(key)
         )
         return tuple(named) if named.keys().isdisjoint(self.stages) else ()
+
+
+def rule_fields(layer: Message) -> list[TextField]:
+    """The fields that say in which states a layer is there."""
+    return [field for name in ("include", "exclude") for field in layer.all(name)]
 
 
 #: The state in which a trained net is used.

@@ -18,6 +18,7 @@ from netsurgery.net import types
 from netsurgery.net.layer import Layer
 from netsurgery.net.needed import needed
 from netsurgery.net.net import NetDefinition
+from netsurgery.net.state import rule_fields
 from netsurgery.net.types.training import (
     ACCURACY,
     INFOGAIN_LOSS,
@@ -187,9 +188,8 @@ def without_ends(net: NetDefinition, ends: Ends) -> str:
         if layer not in layers:
             remove_layer(edits, net, layer)
             continue
-        for name in ("include", "exclude"):
-            for rule in layer.message.all(name):
-                remove_field(edits, rule)
+        for rule in rule_fields(layer.message):
+            remove_field(edits, rule)
         if types.is_input(layer) and not read.issuperset(layer.tops):
             _keep_tops(edits, layer, [top for top in layer.tops if top in read])
     for field in net.prototxt.root.all("state"):

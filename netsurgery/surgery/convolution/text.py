@@ -14,6 +14,7 @@ from netsurgery.formats.textformat import Edits, Message, Scalar, TextField
 from netsurgery.net import types
 from netsurgery.net.net import Layer
 from netsurgery.net.shuffle import write_for_any_size
+from netsurgery.net.state import rule_fields
 from netsurgery.surgery.convolution.analysis import Analysis, Branch, ConvertedLayer, Split
 
 __all__ = ["branch_names", "is_simple", "rewrite", "without_layers"]
@@ -226,7 +227,6 @@ def _kernel_fields(kernel: tuple[int, int]) -> list[str]:
 
 #: What stands once for each param, the weight's first.
 _PER_PARAM = ("param", "blobs_lr", "weight_decay", "blob_share_mode")
-_RULES = ("include", "exclude")
 
 
 def branch_names(split: Split, suffix: str) -> list[str]:
@@ -313,7 +313,7 @@ def _sum(field: TextField, message: Message, split: Split, suffix: str, names: l
         *(f"bottom: {quoted(name)}" for name in names),
         f"top: {quoted(top)}",
         # The sum belongs to the same phases and stages as what it adds.
-        *(source[f.start : f.end] for name in _RULES for f in message.all(name)),
+        *(source[rule.start : rule.end] for rule in rule_fields(message)),
         "eltwise_param { operation: SUM }",
     ]
     return f"{field.name} {{ {' '.join(fields)} }}"

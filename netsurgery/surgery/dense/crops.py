@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from netsurgery.formats.prototxt import quoted
 from netsurgery.net import types
 from netsurgery.net.net import Layer, NetDefinition
+from netsurgery.net.state import rule_fields
 from netsurgery.net.windows import Window
 from netsurgery.surgery.dense.walk import DenseLayer
 
 __all__ = ["CropNames", "layer_text", "padded", "pooling_by_crops", "rules_beside"]
 
-#: Which layers of other phases, stages and levels a layer stands beside.
-_RULES = ("include", "exclude")
 _AXES = ("rows", "columns")
 
 
@@ -62,7 +61,7 @@ def pooling_by_crops(net: NetDefinition, each: DenseLayer, names: CropNames) -> 
 def rules_beside(net: NetDefinition, layer: Layer) -> list[str]:
     """The fields that say in which states a layer is there, for those that stand beside it."""
     source = net.prototxt.text
-    return [source[f.start : f.end] for name in _RULES for f in layer.message.all(name)]
+    return [source[rule.start : rule.end] for rule in rule_fields(layer.message)]
 
 
 def padded(

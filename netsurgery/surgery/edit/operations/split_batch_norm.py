@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt, insert_field, quoted, remove_field
-from netsurgery.formats.textformat import Edits, Message, TextField
+from netsurgery.formats.textformat import Edits, TextField
 from netsurgery.io.wording import counted
 from netsurgery.net import types
 from netsurgery.net.layer import Layer
+from netsurgery.net.state import rule_fields
 from netsurgery.net.types.record import ParamRole
 from netsurgery.surgery.edit.operations.record import Form, Operation
 from netsurgery.surgery.edit.session import EditSession, refusal
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 __all__ = ["OPERATIONS", "is_split", "split_batch_norm"]
-
-_RULES = ("include", "exclude")
 
 
 def split_batch_norm(work: EditSession, name: str) -> None:
@@ -192,11 +191,7 @@ _DEFAULT_EPS = 1e-5
 def _scale_text(text: str, layer: Layer, name: str) -> str:
     """The Scale after the layer, in place, under the layer's own phase rules."""
     top = quoted(layer.tops[0])
-    rules = [
-        text[each.start : each.end]
-        for each in layer.message.fields
-        if each.name in _RULES and isinstance(each.value, Message)
-    ]
+    rules = [text[rule.start : rule.end] for rule in rule_fields(layer.message)]
     fields = [
         f"name: {quoted(name)}",
         f"type: {quoted(types.SCALE.name)}",
