@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from netsurgery.errors import OutputError
 from netsurgery.formats.blob import LARGEST, MAX_AXES, Shape
 from netsurgery.formats.caffemodel_new import NewLayer, numbers_segment
-from netsurgery.formats.hdf5_chunks import check_chunks
+from netsurgery.formats.hdf5_chunks import GROWTH, check_chunks
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim, empty
 from netsurgery.io.nearest import did_you_mean
@@ -48,8 +48,6 @@ _DEPTH = 32
 _LINK_MEMORY, _COPIES = 2000, 8
 #: Caffe looks for the number as it prints it: no leading zeros.
 _INDEX = re.compile(r"0|[1-9][0-9]{0,3}")
-#: Zeros shrink a thousandfold at most; what claims more is not a file of weights.
-_SHRINKS = 1100
 
 
 class Hdf5Reader(Reader):
@@ -279,8 +277,8 @@ def _packed(reader: Hdf5Reader, where: str, dataset: Any) -> tuple[int, int] | N
     if properties.get_external_count() or layout == h5py.h5d.VIRTUAL:
         raise reader.error(f"{where}: its numbers are in another file, which is not read")
     length, stored = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
-    shrinks = _SHRINKS if layout == h5py.h5d.CHUNKED and properties.get_nfilters() else 1
-    if stored * shrinks < length:
+    grows = GROWTH if layout == h5py.h5d.CHUNKED and properties.get_nfilters() else 1
+    if stored * grows < length:  # what claims more is not a file of weights
         raise reader.error(
             f"{where}: {counted(length, 'byte')} of numbers, of which the file has {stored}"
         )

@@ -15,13 +15,13 @@ from typing import Any
 from netsurgery.io.reader import Reader
 from netsurgery.io.wording import counted
 
-__all__ = ["check_chunks"]
+__all__ = ["GROWTH", "check_chunks"]
 
 #: Numbers of HDF5's filters, and of those that it unpacks to just the chunk's size.
 _DEFLATE, _SHUFFLE, _FLETCHER32, _NBIT, _SCALEOFFSET = 1, 2, 3, 5, 6
 _EXACT = frozenset({_SHUFFLE, _FLETCHER32, _NBIT, _SCALEOFFSET})
-#: What other filters make of a byte at most.
-_GROWTH = 1100
+#: What a filter makes of a byte at most: deflate packs about a thousand zeros into one.
+GROWTH = 1100
 _PIECE = 1 << 16
 
 
@@ -50,7 +50,7 @@ def check_chunks(reader: Reader, where: str, dataset: Any) -> int:
         # A bit of the mask says that this chunk was stored without that filter.
         if deflate is not None and not mask >> deflate & 1:
             _check_deflated(reader, where, (offset, stored), size)
-    grown = _GROWTH * largest if packing and deflate is None else size
+    grown = GROWTH * largest if packing and deflate is None else size
     return int(2 * max(size, grown) + largest)
 
 
