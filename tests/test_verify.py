@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
+import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetError
@@ -463,3 +465,21 @@ def test_a_net_for_one_batch_alone_is_compared_without_a_map(tmp_path: Path) -> 
     assert verification.same
     assert verification.inputs == {"x": (4, 1, 6, 6)}
     assert verification.maps == ()
+
+
+def test_a_map_without_a_finite_number_is_not_said_to_agree(
+    repo_root: Path, tmp_path: Path
+) -> None:
+    """All cells overflow alike in both nets, and of nothing the first class is the best."""
+    prototxt = repo_root / "prototxt/digits_deploy.prototxt"
+    spoiled = tmp_path / "spoiled.caffemodel"
+    with ns.Net(prototxt, repo_root / "models/digits/digits.caffemodel") as opened:
+        opened.params["ip1"][1][:] = 3e38
+        opened.params["ip2"][0][:] = 10
+        opened.save(spoiled)
+    result = convert(prototxt, spoiled, tmp_path / "o", engine=EMBEDDED, verify=True)
+    assert result.verification is not None
+    assert result.verification.maps == ()
+    unchecked = {(each.what, each.new_blob): each.why for each in result.verification.unchecked}
+    why = "none of its numbers is finite in either net"
+    assert unchecked == dict.fromkeys(product(["map", "output"], ["ip2-conv", "prob"]), why)

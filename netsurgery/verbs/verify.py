@@ -27,7 +27,7 @@ from netsurgery.verbs.verify_interpolated import find_interpolated
 from netsurgery.verbs.verify_means import plan_means
 from netsurgery.verbs.verify_order import order_notes, with_reordered
 from netsurgery.verbs.verify_outputs import hidden_notes, input_notes, pair_outputs
-from netsurgery.verbs.verify_result import BlobDifference, Unchecked, Verification
+from netsurgery.verbs.verify_result import BlobDifference, MapDifference, Unchecked, Verification
 from netsurgery.verbs.verify_run import NetPair
 
 if TYPE_CHECKING:
@@ -153,10 +153,10 @@ def verify_models(
         outputs=tuple(differences),
         first_difference=first_difference,
         params=params,
-        maps=tuple(maps),
+        maps=tuple(each for each in maps if not each.difference.empty),
         # Without those that repeat: both files may be one.
         notes=tuple(dict.fromkeys(note for note in notes if note)),
-        unchecked=(*unchecked, *means.unchecked, *_empty(differences)),
+        unchecked=(*unchecked, *_empty_maps(maps), *means.unchecked, *_empty(differences)),
         not_finite=not_finite,
         engine_notes=(opened[0].note, opened[1].note),
     )
@@ -204,11 +204,23 @@ def _blank(outputs: Sequence[BlobDifference]) -> list[str]:
     ]
 
 
+#: Why nothing of a blob could be compared.
+_NOT_FINITE = "none of its numbers is finite in either net"
+
+
 def _empty(outputs: Sequence[BlobDifference]) -> list[Unchecked]:
     """Outputs of which nothing could be compared."""
-    why = "none of its numbers is finite in either net"
     return [
-        Unchecked(each.blob, each.new_blob, why, "output")
+        Unchecked(each.blob, each.new_blob, _NOT_FINITE, "output")
         for each in outputs
+        if each.difference.empty
+    ]
+
+
+def _empty_maps(maps: Sequence[MapDifference]) -> list[Unchecked]:
+    """Maps of which nothing could be compared."""
+    return [
+        Unchecked(each.check.blob, each.check.new_blob, _NOT_FINITE)
+        for each in maps
         if each.difference.empty
     ]
