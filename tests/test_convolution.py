@@ -832,6 +832,34 @@ def test_a_stage_that_the_text_does_not_state_is_reported() -> None:
     ]
 
 
+V1 = """input: "data" input_dim: 1 input_dim: 2 input_dim: 6 input_dim: 6
+layers { name: "a" type: INNER_PRODUCT bottom: "data" top: "a" param: "w" param: "b"
+  MODES inner_product_param { num_output: 3 } }
+layers { name: "b" type: INNER_PRODUCT bottom: "data" top: "b" param: "w" param: "b"
+  MODES inner_product_param { num_output: 3 } }
+"""
+
+
+@pytest.mark.parametrize("mode", ["", "STRICT", "PERMISSIVE", "1"])
+def test_params_shared_by_v1s_names(mode: str) -> None:
+    """There a param is its name alone, and how it is shared a list beside those."""
+    planned = plan(V1.replace("MODES", 2 * f"blob_share_mode: {mode} " if mode else ""))
+    assert [move.target for move in planned.moves] == ["a-conv", "b-conv"]
+    counted = [layer.shares_by_count(1) for layer in planned.new.layers if layer.bottoms]
+    assert counted == 2 * [mode in ("PERMISSIVE", "1")]
+
+
+@pytest.mark.parametrize("kind", ["Scale", "Bias"])
+@pytest.mark.parametrize("axis", ["", "axis: 0", "axis: -1"])
+def test_one_number_for_all_may_follow(kind: str, axis: str) -> None:
+    """As the temperature of a Softmax: it does the same to each cell, whatever axis is named."""
+    one = layer(kind, "fc", "t", f"{kind.lower()}_param {{ {axis} num_axes: 0 }}")
+    planned = plan(SMALL + fc("fc", "data") + one)
+    assert planned.maps == {"t": (1, 3, 8, 8)}
+    with pytest.raises(SurgeryError, match="axis 0, expected 1, the channels"):
+        plan(SMALL + fc("fc", "data") + one.replace(f"{axis} num_axes: 0", "axis: 0"))
+
+
 def test_many_layers_that_look_at_the_whole_map_are_one_note() -> None:
     """A net of hundreds of such BatchNorms fills no screen with them."""
     norms = "".join(

@@ -71,8 +71,10 @@ class Layer:
 
     @cached_property
     def _share_modes(self) -> tuple[list[Message], list[Scalar]]:
-        # V1's modes are a list of their own beside that of the names.
-        return self.message.messages("param"), self.message.scalars("blob_share_mode")
+        # V1's modes are a list of their own beside that of the names, which are no messages.
+        values = [field.value for field in self.message.all("param")]
+        params = [value for value in values if isinstance(value, Message)]
+        return params, self.message.scalars("blob_share_mode")
 
     @cached_property
     def in_place(self) -> bool:

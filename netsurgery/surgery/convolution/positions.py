@@ -140,6 +140,8 @@ def why_not_behind(layer: Layer, maps: Collection[str]) -> str:
 
 def _along_channels(layer: Layer) -> str:
     message = layer.param(types.message_of(layer) or "")
+    if message.integer("num_axes", 1, -1) == 0:  # a Scale's or Bias's one number for all
+        return ""
     # concat_dim and slice_dim are older names of the axis.
     axis_field = message.scalar("axis") or next(
         (field.value for field in message.fields if field.name.endswith("_dim")), None
