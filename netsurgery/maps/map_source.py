@@ -51,9 +51,9 @@ class MapSource:
     def of_map(cls, model: NetWithWeights, blob: str | None = None) -> MapSource:
         """The source of a class map; `blob` holds it, or else the top of the file's last layer.
 
-        Of an ArgMax it is what that looks at: the numbers of classes are no scores. Raises
-        NetError: not one input of N x C x H x W with one or three channels, no such blob, a blob
-        that is not N x C x H x W, or an ArgMax's.
+        Of an ArgMax it is what that looks at: the numbers of classes are no scores. Losses and
+        accuracies do not count as last. Raises NetError: not one input of N x C x H x W with one or
+        three channels, no such blob, a blob that is not N x C x H x W, or an ArgMax's.
         """
         net = model.net
         name = _last_scores(net) if blob is None else blob
@@ -242,8 +242,13 @@ def _named(inputs: Iterable[NetInput]) -> str:
 
 
 def _last_scores(net: NetDefinition) -> str:
-    """The top of the file's last layer, or what that looks at where it is an ArgMax."""
-    layer = next((layer for layer in reversed(net.layers) if layer.tops), None)
+    """The top of the file's last layer, or what that looks at where it is an ArgMax.
+
+    Losses and accuracies, of which a training net has several at its end, do not count.
+    """
+    layers = [layer for layer in reversed(net.layers) if layer.tops]
+    layer = next((layer for layer in layers if not types.is_for_training(layer)), None)
+    layer = layer or next(iter(layers), None)
     if layer is None:
         raise NetError(f"{net.prototxt.path}: the net has no layers with tops")
     if len(layer.tops) > 1:

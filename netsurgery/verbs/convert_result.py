@@ -244,7 +244,10 @@ class Conversion(OpenResult):
 
     @property
     def next(self) -> str | None:
-        """The command that makes a map with what was written; None where nothing was."""
+        """The command that makes a map with what was written; None where nothing was, or none can.
+
+        Of a training net it gives the shape that was given for its data layer's top.
+        """
         if not self.written:
             return None
         from netsurgery.verbs.next_command import command_in
@@ -256,6 +259,11 @@ class Conversion(OpenResult):
         # Behind the scores of an activation map a Softmax may follow.
         scores = [blob for blob in scores if blob not in self.plan.new.outputs]
         words += ["--blob", scores[-1]] if scores else []
+        if not self.plan.new.inputs:  # data layers stay, which take no picture
+            shapes = self.plan.new.state.shapes
+            if not shapes:
+                return None
+            words += [f"--input-shape={name}={shape_text(shape)}" for name, shape in shapes]
         folder = self.paths.prototxt.parent
         # From the folder of a netsurgery.toml that names the net, no options are needed.
         if not self._outcome.of_this_net:

@@ -70,6 +70,7 @@ __all__ = [
     "hides_values",
     "in_place",
     "is_a",
+    "is_for_training",
     "is_input",
     "is_stock",
     "is_whole",
@@ -209,6 +210,13 @@ def counts(layer: Layer) -> tuple[Count, Count] | None:
     """How many bottoms and tops it may have; None where its type is not known."""
     record = of(layer)
     return (ask(record.bottoms, layer), ask(record.tops, layer)) if record else None
+
+
+def is_for_training(layer: Layer) -> bool:
+    """Whether it is a loss, an accuracy or the like; of an unknown type its name says so."""
+    known = of(layer)
+    # Caffe's losses all end in Loss.
+    return layer.type.endswith("Loss") if known is None else known.training
 
 
 def is_whole(layer: Layer) -> bool:

@@ -76,7 +76,7 @@ def is_pointwise(layer: Layer, *, joining: bool = False) -> bool:
     if joining and _joins(layer):
         return True
     alike = types.channels(layer) is Channels.ALIKE
-    return types.space(layer) is Space.POINTWISE and alike and not _training(layer)
+    return types.space(layer) is Space.POINTWISE and alike and not types.is_for_training(layer)
 
 
 def _joins(layer: Layer) -> bool:
@@ -105,12 +105,6 @@ def whole_map_layers(net: NetDefinition, changed: Collection[Layer], shapes: Sha
     return layers[::-1]
 
 
-def _training(layer: Layer) -> bool:
-    record = types.of(layer)
-    # Of an unknown type only its name says so: Caffe's losses all end in Loss.
-    return layer.type.endswith("Loss") if record is None else record.training
-
-
 def field_fault(layer: Layer) -> str:
     """A field of the layer's that nobody knows the meaning of, to follow its name; "" for none."""
     for field in unknown_fields(layer):
@@ -131,7 +125,7 @@ def why_not_behind(layer: Layer, maps: Collection[str]) -> str:
     by_cell = space is Space.POINTWISE or _joins(layer) or compares_with_labels(layer)
     if by_cell and roles <= {Role.VALUE, Role.LABEL, Role.SIZE}:
         return _along_channels(layer) if types.channels(layer) is Channels.ALONG else ""
-    if _training(layer):
+    if types.is_for_training(layer):
         return f"a {layer.type} is for training; give the deploy prototxt"
     if space is Space.WHOLE:
         return f"a {layer.type} looks at the whole map at once"

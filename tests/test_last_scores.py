@@ -1,7 +1,10 @@
-"""A net that ends in an ArgMax: what it looks at are the scores, whatever takes a map."""
+"""Nets that do not end in their scores, but in an ArgMax or in losses: which blob a map is of."""
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -72,3 +75,44 @@ def test_its_class_numbers_can_be_saved(place: Path) -> None:
     assert run(words) == 0
     best = ns.classify_map("canvas.png", "netsurgery.toml", engine="embedded").argmax()
     assert np.array_equal(np.load("class.npy")[0], best)
+
+
+TRAINING = """layer { name: "pairs" type: "Data" top: "data" top: "label"
+  data_param { source: "nowhere" batch_size: 8 } }
+"""
+LOSSES = """layer { name: "right" type: "Accuracy" bottom: "ip2" bottom: "label" top: "right" }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss" }
+"""
+
+
+def test_what_convert_says_comes_next_works_for_a_training_net(
+    place: Path, repo_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its last tops are an accuracy and a loss, and a picture is fed in place of its data."""
+    text = Path("../plain.prototxt").read_text()
+    start, end = text.index('layer {\n  name: "conv1"'), text.index('layer { name: "prob"')
+    Path("train.prototxt").write_text(TRAINING + text[start:end] + LOSSES)
+    weights = str(repo_root / "models/digits/digits.caffemodel")
+    words = ["convert", "train.prototxt", weights, "-o", "new", "--preprocess", "scaled", *EMBEDDED]
+    shape = "data=1x1x32x32"
+    assert run([*words, "--input-shape", shape]) == 0
+    (line,) = [each for each in capsys.readouterr().out.splitlines() if each.startswith("next: ")]
+    assert line == f"next: cd new && netsurgery classify-map IMAGE --input-shape={shape}"
+    canvas = Path("canvas.png").resolve()
+    os.chdir("new")
+    command = shlex.split(line.partition("netsurgery ")[2].replace("IMAGE", str(canvas)))
+    assert run([*command, *EMBEDDED, "--size", "image", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    settings = place / "plain/netsurgery.toml"
+    plain = ns.classify_map(canvas, settings, blob="ip2-conv", size="image", engine="embedded")
+    assert made["blob"] == "ip2-conv"
+    assert made["classes"] == plain.to_json()["classes"]
+
+
+def test_nothing_comes_next_where_no_picture_can_be_fed(place: Path, repo_root: Path) -> None:
+    text = Path("../plain.prototxt").read_text()
+    dummy = text.replace('"Input"', '"DummyData"').replace("input_param", "dummy_data_param")
+    Path("dummy.prototxt").write_text(dummy)
+    weights = repo_root / "models/digits/digits.caffemodel"
+    result = ns.convert("dummy.prototxt", weights, "new", engine="embedded")
+    assert result.to_json()["next"] is None
