@@ -853,11 +853,11 @@ def test_params_shared_by_v1s_names(mode: str) -> None:
 @pytest.mark.parametrize("axis", ["", "axis: 0", "axis: -1"])
 def test_one_number_for_all_may_follow(kind: str, axis: str) -> None:
     """As the temperature of a Softmax: it does the same to each cell, whatever axis is named."""
-    one = layer(kind, "fc", "t", f"{kind.lower()}_param {{ {axis} num_axes: 0 }}")
-    planned = plan(SMALL + fc("fc", "data") + one)
+    scalar = layer(kind, "fc", "t", f"{kind.lower()}_param {{ {axis} num_axes: 0 }}")
+    planned = plan(SMALL + fc("fc", "data") + scalar)
     assert planned.maps == {"t": (1, 3, 8, 8)}
     with pytest.raises(SurgeryError, match="axis 0, expected 1, the channels"):
-        plan(SMALL + fc("fc", "data") + one.replace(f"{axis} num_axes: 0", "axis: 0"))
+        plan(SMALL + fc("fc", "data") + scalar.replace(f"{axis} num_axes: 0", "axis: 0"))
 
 
 def test_many_layers_that_look_at_the_whole_map_are_one_note() -> None:

@@ -102,11 +102,11 @@ def test_what_convert_says_comes_next_works_for_a_training_net(
     os.chdir("new")
     command = shlex.split(line.partition("netsurgery ")[2].replace("IMAGE", str(canvas)))
     assert run([*command, *EMBEDDED, "--size", "image", "--json"]) == 0
-    made = json.loads(capsys.readouterr().out)
+    record = json.loads(capsys.readouterr().out)
     settings = place / "plain/netsurgery.toml"
     plain = ns.classify_map(canvas, settings, blob="ip2-conv", size="image", engine="embedded")
-    assert made["blob"] == "ip2-conv"
-    assert made["classes"] == plain.to_json()["classes"]
+    assert record["blob"] == "ip2-conv"
+    assert record["classes"] == plain.to_json()["classes"]
 
 
 def test_nothing_comes_next_where_no_picture_can_be_fed(place: Path, repo_root: Path) -> None:

@@ -94,12 +94,12 @@ def test_a_net_made_for_its_batch_alone_is_compared_at_that() -> None:
     """As nets are whose Reshape says the number of images."""
     fixed = 'layer { name: "r" type: "Reshape" bottom: "a" top: "r" reshape_param { shape { '
     fixed += "dim: 10 dim: 12 } } }"
-    made, other = net("a=10x3x2x2", layers=fixed), net("b=1x3x6x6")
-    assert pair_inputs(made, other) == ({"a": "b"}, {"a": (10, 3, 2, 2)})
-    assert pair_inputs(other, made) == ({"b": "a"}, {"b": (10, 3, 2, 2)})
+    batched, single = net("a=10x3x2x2", layers=fixed), net("b=1x3x6x6")
+    assert pair_inputs(batched, single) == ({"a": "b"}, {"a": (10, 3, 2, 2)})
+    assert pair_inputs(single, batched) == ({"b": "a"}, {"b": (10, 3, 2, 2)})
     # Where no batch goes through both, it is the smaller one, and its error that is reported.
     against = net("a=7x3x2x2", layers=fixed.replace("dim: 10", "dim: 7"))
-    assert pair_inputs(made, against)[1] == {"a": (7, 3, 2, 2)}
+    assert pair_inputs(batched, against)[1] == {"a": (7, 3, 2, 2)}
 
 
 @pytest.mark.parametrize(

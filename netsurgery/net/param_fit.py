@@ -140,10 +140,10 @@ def _other_name(
     fits = [each for each in fits if each not in own]
     if not fits:
         return ""
-    other = (*nearest(name, fits), *fits)[0]
+    similar = (*nearest(name, fits), *fits)[0]
     return (
-        f"layer {other!r}, which the net does not have, has params of its shapes: name it "
-        f"{other!r} if it is the same layer; "
+        f"layer {similar!r}, which the net does not have, has params of its shapes: name it "
+        f"{similar!r} if it is the same layer; "
     )
 
 

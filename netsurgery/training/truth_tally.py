@@ -74,8 +74,8 @@ class TruthTally:
         cells = {number for number, count in self.cells.items() if number >= 0 and count}
         if not cells - {background}:
             large, small = (self.reasons.get(reason, 0) for reason in ("too large", "too small"))
-            other = "a smaller" if large > small else "a larger" if small > large else "another"
-            size = f"{other} {argument('--size')}"
+            direction = "a smaller" if large > small else "a larger" if small > large else "another"
+            size = f"{direction} {argument('--size')}"
             ways = [argument("--near"), argument("--scale"), size]
             return [
                 "no cell is of an object: nothing but the background would be learnt; see "
