@@ -151,6 +151,7 @@ def test_a_picture_has_the_number_and_the_ascii_name_where_no_font_has_the_label
     numbers = np.zeros((5, 5), int)
     numbers[:, 3:] = 1
     mapped: Any = class_map(one_hot(numbers, 2), labels=Labels("w", ("plain", text)))
+    monkeypatch.setattr("PIL.features.check_feature", lambda feature: True)
     monkeypatch.setattr(fonts, "FONTS", alone())
     monkeypatch.setattr("netsurgery.drawing.scene.FONTS", alone())
     picture = drawn(mapped)
