@@ -176,7 +176,7 @@ def test_a_lease_that_others_took_is_left_to_them(
 def test_whoever_made_a_lease_has_it_if_the_answer_was_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A library asks again then, and is told that there is one."""
+    """A library asks again then, and finds that there is one."""
     create = UrlFolder.create
 
     def create_twice(self: UrlFolder, name: str, content: bytes) -> None:

@@ -42,10 +42,10 @@ class UrlLease:
             try:
                 folder.create(name, _content(own))
             except FileExistsError:
-                found = read_url_lease(folder, name)
+                before = read_url_lease(folder, name)
                 # A library asks again where an answer is lost, and then finds what it has made.
-                if found.get(_TAKER) != own[_TAKER]:
-                    if _holds(folder, name, found):
+                if before.get(_TAKER) != own[_TAKER]:
+                    if _holds(folder, name, before):
                         return None
                     folder.remove(name)
                     continue
