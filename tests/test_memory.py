@@ -72,6 +72,19 @@ def test_an_array_is_claimed_while_any_view_of_it_lives(limit: int) -> None:
     assert in_use() == before
 
 
+def test_what_nothing_uses_any_more_is_given_back_before_more_is_refused(limit: int) -> None:
+    """Objects that hold each other are there until Python looks for them."""
+    cycle: list[object] = [empty((40 * MIB,), "u1", "it")]
+    cycle.append(cycle)
+    gc.disable()
+    try:
+        del cycle
+        with Claim(40 * MIB, "the next"):
+            pass
+    finally:
+        gc.enable()
+
+
 def test_what_holds_a_claim_gives_it_back(limit: int) -> None:
     class Holder:
         pass

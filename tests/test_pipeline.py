@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
 
-from netsurgery.errors import ImageError, MemoryLimitError, NetError
+from netsurgery.errors import ImageError, MemoryLimitError, NetError, NetsurgeryError
 from netsurgery.verbs import pipeline
 from netsurgery.verbs.pipeline import AHEAD, Pipeline
 
@@ -286,3 +288,43 @@ def test_without_threads_it_is_done_by_the_caller(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert list(stages().results(range(10))) == list(range(10))
+
+
+@pytest.mark.parametrize("stage", ["run", "finish", "both"])
+def test_an_error_keeps_nothing_of_the_calls_that_it_came_through(stage: str) -> None:
+    """As of an item that lacks memory: the next one has that of its arrays."""
+
+    class Large:
+        pass
+
+    alive: weakref.WeakSet[Large] = weakref.WeakSet()
+    kept: list[NetsurgeryError] = []
+
+    def large() -> Large:
+        alive.add(held := Large())
+        return held
+
+    def run(item: int, alone: bool) -> Large:
+        held = large()
+        if item == 1 and stage != "finish":
+            raise lacking() from MemoryError("of the system")
+        return held
+
+    def finish(ran: Large) -> str:
+        if stage != "run":
+            raise lacking()
+        return "done"
+
+    def failed(item: int, error: NetsurgeryError) -> str:
+        kept.append(error)
+        return str(error)
+
+    gc.disable()
+    try:
+        pipe: Pipe = Pipeline(same, run, finish, failed, lambda item: True)
+        for _ in pipe.results(range(4)):
+            pass
+        assert len(kept) == {"run": 1, "finish": 4, "both": 4}[stage]
+        assert not alive
+    finally:
+        gc.enable()

@@ -17,6 +17,7 @@ not claimed, so that the process may have some tens of MiB more than the budget.
 
 from __future__ import annotations
 
+import gc
 import math
 import re
 import threading
@@ -76,12 +77,23 @@ class _Budget:
         return self.found
 
     def take(self, count: int, what: str, more: bool) -> None:
+        if self._took(count):
+            return
+        if count <= self.allowed():
+            # An error that was caught may hold arrays of the calls that it came through, in a
+            # cycle, for as long as Python does not look for those.
+            gc.collect()
+        if not self._took(count):
+            raise _refusal(count, what, more, self.allowed(), self.taken)
+
+    def _took(self, count: int) -> bool:
+        """Whether there was as much."""
         with self.lock:
-            if self.limit is not None or self.taken + count > _SMALL:
-                limit = self.allowed()
-                if self.taken + count > limit:
-                    raise _refusal(count, what, more, limit, self.taken)
+            small = self.limit is None and self.taken + count <= _SMALL
+            if not small and self.taken + count > self.allowed():
+                return False
             self.taken += count
+            return True
 
     def give(self, count: int) -> None:
         with self.lock:

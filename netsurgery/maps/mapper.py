@@ -373,14 +373,14 @@ def plan_tiles(
             refusal = error
         else:
             return None, None
-    if refusal is not None and not mapper.alone:
-        raise MemoryLimitError(str(refusal), what=picture.shown, needed=0, allowed=0, left=0)
     from netsurgery.maps.tile_store import TileStore
     from netsurgery.maps.tiled import Tiler
 
-    store = store or TileStore(blobs=len(names))
-    tiler = Tiler(mapper, names, as_map, besides, cutting, store)
     try:
+        if refusal is not None and not mapper.alone:
+            raise MemoryLimitError(str(refusal), what=picture.shown, needed=0, allowed=0, left=0)
+        store = store or TileStore(blobs=len(names))
+        tiler = Tiler(mapper, names, as_map, besides, cutting, store)
         return tiler.plan(picture, size, tile, refusal), store
     finally:
         del refusal  # which knows this call, and so the picture: its memory would be kept

@@ -147,7 +147,9 @@ class Pipeline(Generic[PipeItem, Ready, Ran, PipeResult]):
             entry.future = None
             return _Behind(entry.item, self.run(ready, alone))
         except Exception as error:
-            return _Behind(entry.item, error=error) if alone or not _lacks_memory(error) else None
+            if not alone and _lacks_memory(error):
+                return None
+            return _Behind(entry.item, error=_without_frames(error))
 
     def _is_anything_else(self) -> bool:
         """Whether there is something of other items in memory."""
@@ -175,14 +177,14 @@ class Pipeline(Generic[PipeItem, Ready, Ran, PipeResult]):
             try:
                 return self.finish(entry.ran) if entry.future is None else entry.future.result()
             except NetsurgeryError as error:
-                entry.error = error
+                entry.error = _without_frames(error)
             if _lacks_memory(entry.error):
                 self._wait_for_others()
                 self.make_room()
                 try:
                     return self.finish(entry.ran)
                 except NetsurgeryError as error:
-                    entry.error = error
+                    entry.error = _without_frames(error)
         assert entry.error is not None
         if entry.item is None or not isinstance(entry.error, NetsurgeryError):
             raise entry.error
@@ -217,6 +219,16 @@ def _submitted(pool: Executor, work: Callable[[From], To], item: From) -> Future
         return pool.submit(work, item)
     except RuntimeError:
         return None
+
+
+def _without_frames(error: Exception) -> Exception:
+    """An error that is kept; one of ours without the calls that it came through, whose arrays it
+    would keep, too."""
+    each: BaseException | None = error if isinstance(error, NetsurgeryError) else None
+    while each is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
+    return error
 
 
 def _lacks_memory(error: Exception) -> bool:
