@@ -18,12 +18,13 @@ from urllib.request import Request, urlopen
 
 import pytest
 from killed_jobs import KilledJob
+from PIL import Image
 from s3_server import BUCKET, s3_server
 
 import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.errors import JobError, OutputError
+from netsurgery.errors import JobError, NetError, OutputError
 from netsurgery.io import url_lease
 from netsurgery.io.lease import LEASE, own_note
 from netsurgery.io.owned_scratch import owned_scratch
@@ -361,6 +362,21 @@ def test_a_machine_without_the_net_has_it_from_the_job(
     with pytest.raises(JobError, match=rf"/net/{copy.name}: is not the file that the job was pl"):
         job.resume(workers=1)
     assert os.listdir("tmp") == []
+
+
+def test_an_error_of_a_picture_names_the_net_as_the_plan_does(converted_net: Path) -> None:
+    Image.new("L", (5, 5)).save("small.png")
+    net, model = "digits_deploy_full_conv.prototxt", "digits_full_conv.caffemodel"
+    settings, url = ns.Settings(net, model), f"file://{converted_net}/there/maps.job"
+    with (
+        ns.classify_maps("small.png", settings, engine="embedded", size="image") as maps,
+        pytest.raises(NetError, match=f"{net}:29:7: layer 'conv2'") as raised,
+    ):
+        list(maps)
+    job = ns.plan_job("small.png", settings, url, engine="embedded", size="image")
+    os.rename(net, "old.prototxt")
+    job.resume(workers=1)
+    assert [each["error"] for each in job.status().errors] == [str(raised.value)]
 
 
 def test_pictures_at_urls(

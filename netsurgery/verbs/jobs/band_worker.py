@@ -14,7 +14,7 @@ from netsurgery.io.checksum import sha256_of, size_and_time
 from netsurgery.io.files import Outputs
 from netsurgery.verbs.jobs.held import held
 from netsurgery.verbs.jobs.tries import Tries, given_up
-from netsurgery.verbs.jobs.url_pictures import picture_at, without_copy
+from netsurgery.verbs.jobs.url_pictures import picture_at
 
 if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
@@ -32,11 +32,18 @@ _SHORT = 0.1
 class BandWorker:
     """Plans the bands of large pictures, and does those that nobody is at.
 
-    scratch: a folder for temporary files, of a job at a URL.
+    fail: has a picture fail, with an error. scratch: a folder for temporary files, of a job at a
+    URL.
     """
 
-    def __init__(self, mapper: Mapper, tries: Tries, scratch: Path | None) -> None:
-        self._mapper, self._tries, self._scratch = mapper, tries, scratch
+    def __init__(
+        self,
+        mapper: Mapper,
+        tries: Tries,
+        fail: Callable[[Chunk, int, str], None],
+        scratch: Path | None,
+    ) -> None:
+        self._mapper, self._tries, self._fail, self._scratch = mapper, tries, fail, scratch
         #: Pictures whose bands would have other bits with this worker's threads, or memory.
         self._unfit: set[int] = set()
 
@@ -119,7 +126,7 @@ class BandWorker:
                 return False
             tries = self._tries.before(before, index)
             if error := given_up(tries):
-                chunk.fail(index, error)
+                self._fail(chunk, index, error)
                 return True
             self._tries.write(lease, index, tries + 1)
             try:
@@ -135,8 +142,7 @@ class BandWorker:
                 if bands.left():  # else others took this worker for dead, and all is over
                     raise
             except NetsurgeryError as error:
-                name = chunk.plan.pictures[index]
-                chunk.fail(index, without_copy(str(error), name, self._scratch))
+                self._fail(chunk, index, str(error))
             return True
 
     def _write(self, bands: BandFolder, number: int, runner: BandRunner) -> None:

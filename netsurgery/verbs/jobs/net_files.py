@@ -17,7 +17,7 @@ from netsurgery.io.folders import make_folder
 from netsurgery.verbs.jobs.plan import JobPlan
 from netsurgery.verbs.jobs.store import NET, UrlStore
 
-__all__ = ["send_files", "with_files"]
+__all__ = ["send_files", "with_files", "without_copies"]
 
 #: Of SHA-256; a plan may be a stranger's.
 _CHECKSUM = re.compile("[0-9a-f]{64}")
@@ -57,6 +57,13 @@ def with_files(plan: JobPlan, store: UrlStore, folder: Path) -> JobPlan:
         settings=replace(settings, **changed),
         view=replace(plan.view, look=replace(look, font=font)),
     )
+
+
+def without_copies(message: str, plan: JobPlan, folder: Path) -> str:
+    """A message with the planned names of files in the place of those of their copies."""
+    for name, checksum in plan.files.items():
+        message = message.replace(str(folder / _copy_name(name, checksum)), name)
+    return message
 
 
 def _present(own: Path, copy: str, checksum: str, store: UrlStore, folder: Path) -> Path:

@@ -53,9 +53,9 @@ def _opened_url(url: str, scratch: Path) -> Iterator[Picture]:
         yield renamed(picture, url)
 
 
-def without_copy(message: str, name: str, scratch: Path | None) -> str:
+def without_copy(message: str, name: str, scratch: Path) -> str:
     """A message about a picture, with its URL in the place of its copy's name, if it has one."""
-    if scratch is None or not as_url(name):
+    if not as_url(name):
         return message
     return message.replace(str(_folder(scratch) / copy_name(name)), name)
 

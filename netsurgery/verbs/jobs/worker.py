@@ -38,7 +38,7 @@ from netsurgery.maps.picture_limits import set_max_pixels
 from netsurgery.verbs.jobs.band_worker import BandWorker
 from netsurgery.verbs.jobs.folder import Chunk, JobFolder, Tally, file_name
 from netsurgery.verbs.jobs.held import held
-from netsurgery.verbs.jobs.net_files import with_files
+from netsurgery.verbs.jobs.net_files import with_files, without_copies
 from netsurgery.verbs.jobs.plan import JobPlan
 from netsurgery.verbs.jobs.store import JobLease, UrlStore
 from netsurgery.verbs.jobs.tries import Tries, given_up
@@ -113,7 +113,7 @@ class JobWorker(Closeable):
             self._mapper: Mapper = stack.enter_context(plan.open_mapper(assignment.engine))
             self._open = stack.pop_all()
         self._tries = Tries(assignment.run, store.name)
-        self._bands = BandWorker(self._mapper, self._tries, self._scratch)
+        self._bands = BandWorker(self._mapper, self._tries, self._fail, self._scratch)
 
     def close(self) -> None:
         """Release the net, and remove what was made elsewhere."""
@@ -169,7 +169,7 @@ class JobWorker(Closeable):
         """
         name, bands = self.folder.plan.pictures[index], None
         if error := given_up(tries):
-            chunk.fail(index, error)
+            self._fail(chunk, index, error)
         else:
             self._tries.write(lease, index, tries + 1)
             try:
@@ -180,7 +180,7 @@ class JobWorker(Closeable):
                     else:
                         self._do_of_bands(chunk, index, lease, tries, picture, bands)
             except ImageError as error_of_url:
-                chunk.fail(index, str(error_of_url))
+                self._fail(chunk, index, str(error_of_url))
         if begun or bands is not None:
             chunk.bands(index).remove()
 
@@ -238,7 +238,14 @@ class JobWorker(Closeable):
             if isinstance(result.error, OutputError):  # a full disk is not the picture's fault
                 raise result.error
         if result.error is not None:
-            chunk.fail(index, without_copy(str(result.error), name, self._scratch))
+            self._fail(chunk, index, str(result.error))
+
+    def _fail(self, chunk: Chunk, index: int, error: str) -> None:
+        """Have a picture fail, with an error that names files as the plan does."""
+        if self._scratch is not None:
+            error = without_copy(error, self.folder.plan.pictures[index], self._scratch)
+            error = without_copies(error, self.folder.plan, net_folder(str(self._scratch.parent)))
+        chunk.fail(index, error)
 
 
 def net_folder(scratch: str) -> Path:
