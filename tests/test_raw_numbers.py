@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 from caffe_schema import caffe_messages
 from golden import floats
-from small_models import RAW, model_layer, write_model
+from small_models import RAW, model_layer, stored_bytes, write_model
 
+import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.engines import ort
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import CaffemodelError
 from netsurgery.export.layers import NetParams
 from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.formats.caffemodel_write import LayerChange, rewrite
+from netsurgery.formats.caffemodel_new import NewBlob
+from netsurgery.formats.caffemodel_write import LayerChange, check_written, planned, rewrite
 from netsurgery.io.segments import Computed, FileRange, write_segments
 from netsurgery.io.wire import delimited, header, packed_varints, varint_field
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -181,6 +183,56 @@ def test_a_new_shape_for_raw_numbers(tmp_path: Path) -> None:
         write_segments(out.fileno(), rewrite(model, {"a": LayerChange(shapes=((2, 1),))}))
     shape = delimited(7, packed_varints(1, (2, 1)))
     assert (tmp_path / "n").read_bytes() == layer(delimited(5, floats(1, -0.5)) + shape)
+
+
+def test_new_blobs_leave_nothing_raw(tmp_path: Path) -> None:
+    (tmp_path / "m").write_bytes(layer(GOLDEN["half"][0], GOLDEN["float"][0]))
+    change = LayerChange(blobs=(NewBlob((3,), lambda: [floats(7, 8, 9)]),))
+    with Caffemodel.open(tmp_path / "m") as model, (tmp_path / "n").open("w+b") as out:
+        write_segments(out.fileno(), rewrite(model, {"a": change}))
+        check_written(tmp_path / "n", planned(model, {"a": change}))
+    shape = delimited(7, packed_varints(1, (3,)))
+    assert (tmp_path / "n").read_bytes() == layer(shape + delimited(5, floats(7, 8, 9)))
+
+
+@pytest.mark.parametrize("how", RAW)
+@pytest.mark.parametrize(
+    "operation",
+    ["outputs:c:drop=1", "outputs:f:add=2", "decimate:c:kernel=2", "fold:s", "rgb-to-grey"],
+)
+def test_an_edit_of_raw_numbers_is_that_of_plain_ones(
+    operation: str, how: str, tmp_path: Path
+) -> None:
+    """Operations that write other params than there were, layer by layer beside raw ones."""
+    net = tmp_path / "n.prototxt"
+    net.write_text(
+        'input: "x" input_shape { dim: [1, 3, 5, 5] } layer { name: "c" type: "Convolution" '
+        'bottom: "x" top: "c" convolution_param { num_output: 4 kernel_size: 3 bias_term: false } }'
+        ' layer { name: "s" type: "Scale" bottom: "c" top: "c" scale_param { bias_term: true } } '
+        'layer { name: "f" type: "InnerProduct" bottom: "c" top: "f" '
+        "inner_product_param { num_output: 2 } }"
+    )
+    shapes: dict[str, list[tuple[int, ...]]] = {
+        "c": [(4, 3, 3, 3)],
+        "s": [(4,), (4,)],
+        "f": [(2, 36), (2,)],
+    }
+    kinds = {"c": "Convolution", "s": "Scale", "f": "InnerProduct"}
+    random = np.random.default_rng(1)
+    params = {
+        name: [(random.integers(-64, 64, shape) / 64).astype(np.float32) for shape in own]
+        for name, own in shapes.items()
+    }
+    results = []
+    for each in (how, "packed"):
+        layers = [model_layer(name, kinds[name], *own, how=each) for name, own in params.items()]
+        model = write_model(tmp_path / f"{each}.caffemodel", *layers)
+        with ns.edit(net, model, [operation]) as result:
+            new = tmp_path / f"{each}-new.caffemodel"
+            result.save(new, tmp_path / f"{each}-new.prototxt")
+        results.append(stored_bytes(new))
+    assert results[0] == results[1]
+    assert results[0] != stored_bytes(model)
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,9 @@ def _layer_body(layer: ModelLayer, change: LayerChange) -> _Pieces:
         replaced[numbers.type] = _literal(source, _type_field(layer, change.type))
     # The n-th field of that number is blob n: `blobs` is repeated, and never packed.
     starts = [entry.start for entry in fields if entry.number == numbers.blobs]
-    rewritten = {starts[index]: blob for index, blob in _blobs(layer, change).items()}
+    # Of new blobs nothing is left of the old, be they raw or not.
+    kept = {} if change.blobs is not None else _blobs(layer, change)
+    rewritten = {starts[index]: blob for index, blob in kept.items()}
     return _edited(source, fields, replaced, rewritten)
 
 
