@@ -329,6 +329,15 @@ def test_only_num_output_changes_in_the_text(tmp_path: Path) -> None:
         (CLASSIFIER, "outputs:fc:keep=", "found '', expected 0 to 2"),
         (CLASSIFIER, "outputs:fc:keep=1,1", "1 is named twice"),
         (CLASSIFIER, "outputs:fc:add=0", "expected how many, 1 or more"),
+        (CLASSIFIER, "outputs:fc:add=10000000", "expected how many, 1 or more, up to 9999999"),
+        (
+            # T x N x D: axis 1 is not that of its outputs, and says nothing of their numbers.
+            'input: "x" input_shape { dim: [5, 2, 7] } input: "c" input_shape { dim: [5, 2] } '
+            'layer { name: "seq" type: "LSTM" bottom: "x" bottom: "c" top: "seq" '
+            "recurrent_param { num_output: 6 } }",
+            "outputs:seq:drop=5",
+            "layer 'seq': it (LSTM) computes with several channels at once",
+        ),
         (
             CLASSIFIER,
             "outputs:p:add=1",

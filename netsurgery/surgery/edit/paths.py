@@ -46,7 +46,7 @@ from netsurgery.surgery.edit.cuts import (
 from netsurgery.surgery.edit.follow import APPROXIMATE, BlobChannels, Follower
 from netsurgery.surgery.edit.session import refusal
 
-__all__ = ["relate"]
+__all__ = ["path_through", "relate"]
 
 Rule = Callable[[Follower, Layer], None]
 
@@ -56,6 +56,15 @@ def relate(follow: Follower, layer: Layer) -> None:
     _check_sizes(follow, layer)
     if not _reads_values(follow, layer):
         return
+    path = path_through(follow, layer)
+    if any(cut.axis < 0 for cut in _cuts(follow, follow.bottoms(layer))):
+        _behind_numbers(follow, layer, path)
+        return
+    _RULES[path](follow, layer)
+
+
+def path_through(follow: Follower, layer: Layer) -> Path:
+    """The way that channels take through the layer. Raises SurgeryError where none is known."""
     # What an unknown field does to channels nobody could follow.
     check_fields(layer)
     path = path_of(layer)
@@ -63,10 +72,7 @@ def relate(follow: Follower, layer: Layer) -> None:
         path = _approximate(follow, layer)
     if path is None:
         raise follow.refusal(layer, _why_not(layer))
-    if any(cut.axis < 0 for cut in _cuts(follow, follow.bottoms(layer))):
-        _behind_numbers(follow, layer, path)
-        return
-    _RULES[path](follow, layer)
+    return path
 
 
 def _approximate(follow: Follower, layer: Layer) -> Path:

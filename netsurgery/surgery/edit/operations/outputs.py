@@ -26,6 +26,7 @@ from netsurgery.surgery.edit.cut_params import apply_cuts
 from netsurgery.surgery.edit.cuts import NEW, Cut, Rows, identity
 from netsurgery.surgery.edit.follow import APPROXIMATE, Follower
 from netsurgery.surgery.edit.operations.record import Argument, Form, Operation
+from netsurgery.surgery.edit.paths import path_through
 from netsurgery.surgery.edit.session import EditSession, refusal
 from netsurgery.surgery.edit.targets import layer_before
 
@@ -85,6 +86,8 @@ def _channels(follow: Follower, layer: Layer) -> tuple[int, int]:
         raise refusal(
             layer.name, f"it has {counted(len(layer.tops), 'top')}; name a layer after it"
         )
+    # Before any number of an output is held against axis 1, which may be another one's here.
+    path_through(follow, layer)
     # Without weights of its own: the cut goes back to the layer that makes the channels.
     shape = follow.shape(follow.tops(layer)[0], layer)
     if len(shape) < 2:
@@ -97,7 +100,7 @@ def _rows(change: str, old: int) -> Rows:
     kind, _, value = change.partition("=")
     if kind == "add":
         if not re.fullmatch(r"[0-9]{1,7}", value) or int(value) == 0:
-            raise SurgeryError(f"add={value}: expected how many, 1 or more")
+            raise SurgeryError(f"add={value}: expected how many, 1 or more, up to 9999999")
         return (*identity(old), *[NEW] * int(value))
     if kind not in ("keep", "drop"):
         raise SurgeryError(f"found {change!r}, expected {_EXPECTED}")
