@@ -121,6 +121,28 @@ def test_both_nets_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     ]
 
 
+@pytest.mark.parametrize("pair", [("map, turned", "convolution"), ("map", "map, turned")])
+def test_a_weight_stored_inputs_by_outputs_is_the_same(
+    pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (written(tmp_path, str(i), *NETS[name]) for i, name in enumerate(pair))
+    wrong_weight = NETS[pair[1]][1].copy()
+    wrong_weight.flat[-1] += 1
+    wrong = written(tmp_path, "wrong", NETS[pair[1]][0], wrong_weight)
+    for old, new, code, words in (
+        (first, second, 0, "params: 3 equal, 1 transposed\n"),
+        (second, first, 0, "params: 3 equal, 1 transposed\n"),
+        (first, wrong, 1, "params: 3 equal, 1 different (fc[0])\n"),
+    ):
+        ends = [str(path) for path in (*old, *new)]
+        assert run(["verify", *ends, "--engine", "embedded"]) == code
+        assert words in capsys.readouterr().out
+    ends = [str(path) for path in (*first, *second)]
+    assert run(["verify", *ends, "--engine", "embedded", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert sorted(param["status"] for param in facts["params"]) == ["equal"] * 3 + ["transposed"]
+
+
 def test_numbers_that_differ_are_different_in_any_order(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

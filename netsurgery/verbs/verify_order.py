@@ -1,4 +1,4 @@
-"""Weights that are equal but for the order of their columns."""
+"""Weights that are equal but for the order of their numbers."""
 
 from __future__ import annotations
 
@@ -6,23 +6,27 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from netsurgery.formats.caffemodel_new import Chunks
+from netsurgery.formats.weights import WeightsBlob
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.order import Order, as_map, lie_alike
-from netsurgery.surgery.columns import gathered, to_order
+from netsurgery.net.order import as_map, lie_alike
+from netsurgery.surgery.columns import gathered, to_order, transposed
 from netsurgery.surgery.transplant.params import ModelParams, TransplantLayer
 from netsurgery.verbs.diff_result import ParamDifference
 
 __all__ = ["order_notes", "with_reordered"]
 
 REORDERED = "reordered"
+TRANSPOSED = "transposed"
 
 
 def with_reordered(
     models: tuple[NetWithWeights, NetWithWeights], params: Sequence[ParamDifference]
 ) -> tuple[ParamDifference, ...]:
-    """`params`, with status "reordered" for those whose columns differ in their order alone.
+    """`params`, with another status for those whose numbers are the same in another order.
 
-    After a Permute an InnerProduct reads a map H, W, C; another net reads the same C, H, W.
+    "reordered": after a Permute an InnerProduct reads a map H, W, C; another net reads the same
+    C, H, W. "transposed": one of two InnerProducts stores its weight K x O, the other O x K.
     """
     # Orders take the shapes of both nets, which equal weights do not need.
     if not any(param.status == "different" and param.index == 0 for param in params):
@@ -32,10 +36,8 @@ def with_reordered(
     for param in params:
         old, new = before.get(param.layer), after.get(param.new_layer)
         weight = param.index == 0 and param.status == "different"
-        if weight and old and new and _equal_in_order(old, new):
-            result.append(replace(param, status=REORDERED, distance=None))
-        else:
-            result.append(param)
+        status = _rearranged(old, new) if weight and old and new else None
+        result.append(param if status is None else replace(param, status=status, distance=None))
     return tuple(result)
 
 
@@ -49,30 +51,34 @@ def order_notes(params: Sequence[ParamDifference]) -> list[str]:
     ]
 
 
-def _equal_in_order(old: TransplantLayer, new: TransplantLayer) -> bool:
-    """Whether the weights are equal, column by column of the map that both look at."""
-    order, new_order = old.columns, new.columns
-    if not (order and new_order and old.blobs and new.blobs and old.shapes and new.shapes):
-        return False
-    # An order explains a difference where both read one map, laid out differently.
-    if as_map(order) != as_map(new_order) or lie_alike(order, new_order):
-        return False
-    return _equal(old, new, order, new_order)
-
-
-def _equal(old: TransplantLayer, new: TransplantLayer, order: Order, new_order: Order) -> bool:
+def _rearranged(old: TransplantLayer, new: TransplantLayer) -> str | None:
+    """In what the weights differ that are equal number by number, None for others."""
+    if not (old.blobs and new.blobs and old.shapes and new.shapes):
+        return None
     blob, new_blob = old.blobs[0], new.blobs[0]
-    assert old.shapes is not None
     rows = old.shapes[0][0]
     if blob.count != new_blob.count or not rows:
-        return False
+        return None
     matrix = (rows, blob.count // rows)
+    order, new_order = old.columns, new.columns
+    # An order explains a difference where both read one map, laid out differently.
+    one_map = as_map(order or ()) == as_map(new_order or ())
+    if order and new_order and one_map and not lie_alike(order, new_order):
+        columns = partial(to_order, order, new_order)
+        turned = (old.transposed, new.transposed)
+        numbers = gathered(blob, matrix, columns, turned=turned)
+        return REORDERED if _are(numbers, new_blob) else None
+    if old.transposed == new.transposed:
+        return None
+    return TRANSPOSED if _are(transposed(blob, matrix), new_blob) else None
+
+
+def _are(numbers: Chunks, blob: WeightsBlob) -> bool:
+    """Whether the blob holds these numbers."""
     # Compared as bytes, so that a NaN equals itself.
-    expected = memoryview(new_blob.numpy().astype("<f4", copy=False).reshape(-1).data).cast("B")
+    expected = memoryview(blob.numpy().astype("<f4", copy=False).reshape(-1).data).cast("B")
     start = 0
-    for piece in gathered(
-        blob, matrix, partial(to_order, order, new_order), turned=(old.transposed, new.transposed)
-    )():
+    for piece in numbers():
         if expected[start : start + len(piece)] != piece:
             return False
         start += len(piece)

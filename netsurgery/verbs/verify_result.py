@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 #: Of params with the same numbers.
-_SAME = ("equal", "reshaped", "reordered")
+_SAME = ("equal", "reshaped", "transposed", "reordered")
 _STATUSES = (*_SAME, "different", "removed", "added")
 _COLUMNS = (
     Column("output"),
