@@ -6,16 +6,18 @@ error without `force`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from netsurgery.errors import OutputError, PrototxtError
-from netsurgery.formats.settings import Settings, as_settings
+from netsurgery.formats.settings import PIXEL_KEYS, Settings, as_settings
 from netsurgery.formats.settings_fit import check_pixels, check_scales, loaded_mean
 from netsurgery.io.argument_types import as_names, checks_arguments
 from netsurgery.io.files import Outputs
+from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
 from netsurgery.io.targets import STDOUT, wrote
 from netsurgery.net.inputs import declare_inputs, why_no_input
@@ -58,9 +60,12 @@ class OnnxExport(OpenResult):
         storage: WeightsStorage,
         source: ExitStack,
         opened: NetWithWeights,
+        notes: Iterable[str] = (),
     ) -> None:
         """exported: of `model`, with the weights of `opened`; `source` closes them."""
         super().__init__(source, opened)
+        # The graph may be made more than once.
+        self._notes = tuple(dict.fromkeys(notes))
         self._exported, self._model, self._storage = exported, model, storage
         self.path: Path | None = None  # of the output
         self.size: int | None = None  # in bytes, once it is written
@@ -84,7 +89,7 @@ class OnnxExport(OpenResult):
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know."""
-        return self._model.net.notes
+        return (*self._model.net.notes, *self._notes)
 
     @checks_arguments()
     def save(
@@ -196,12 +201,13 @@ def export_onnx(
             linked = weights_storage == "linked"
             # Refuses the name before the graph is made.
             Outputs([output], inputs=files.files, force=force, stdout=not linked)
-        prepare = None if settings is None else _preprocess(settings)
+        notes: list[str] = []
+        prepare = None if settings is None else _preprocess(settings, notes)
         try:
             exported = export_net(files, prepare, names)
         except PrototxtError as error:
             raise error.more(why_no_input(needed)) from None
-        result = OnnxExport(exported, files, weights_storage, stack.pop_all(), model)
+        result = OnnxExport(exported, files, weights_storage, stack.pop_all(), model, notes)
     if output is not None:
         result.save(output, force=force, progress=progress)
     return result
@@ -217,24 +223,41 @@ def checked_name(output: AnyPath) -> Path:
     return path
 
 
-def _preprocess(settings: Settings) -> Preprocess:
-    """The settings' steps; a mean for every pixel becomes one for every channel."""
+def _preprocess(settings: Settings, notes: list[str]) -> Preprocess:
+    """The settings' steps; a mean for every pixel becomes one for every channel.
+
+    notes: gets what the user should know of them, once the net's channels are known.
+    """
     from netsurgery.export.onnx import Preprocess
 
     mean = loaded_mean(settings)
     check_scales(settings)
+    # A picture of means has one size; the model's inputs have any.
+    pixels = mean.shape[1:] if mean is not None and mean.ndim == 3 else ()
+    values = (
+        mean.mean(axis=(1, 2), dtype="f8").astype("f4") if mean is not None and pixels else mean
+    )
 
     # Called by `export_net`, which finds out the net's channels.
     def check(channels: int) -> None:
         check_pixels(settings, channels, mean)
+        if channels == 3 and all(getattr(settings, key) is None for key in PIXEL_KEYS):
+            notes.append(
+                "the preprocessing has no step: the net is fed RGB of 0..1, most color nets of "
+                "Caffe expect BGR of 0..255 less a mean; `netsurgery setup` finds the preset that "
+                "fits"
+            )
+        if values is not None and math.prod(pixels) > 1:
+            listed = ", ".join(f"{value:.6g}" for value in values)
+            notes.append(
+                f"the mean is {shape_text(pixels)}, the model's input of any size: its mean per "
+                f"channel is subtracted ({listed})"
+            )
 
-    if mean is not None and mean.ndim == 3:
-        # A picture of means has one size; the model's inputs have any.
-        mean = mean.mean(axis=(1, 2), dtype="f8").astype("f4")
     return Preprocess(
         check,
         channel_swap=settings.channel_swap,
         raw_scale=1.0 if settings.raw_scale is None else settings.raw_scale,
-        mean=mean,
+        mean=values,
         input_scale=1.0 if settings.input_scale is None else settings.input_scale,
     )

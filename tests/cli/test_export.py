@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -196,6 +197,45 @@ def test_channels_and_means_of_colour(folder: Path) -> None:
     (actual,) = opened("net.onnx").run(None, {"x": pixels})
     expected = pixels[:, ::-1] - mean.mean(axis=(1, 2)).reshape(3, 1, 1)
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "notes"),
+    [
+        (
+            {},
+            [
+                "the preprocessing has no step: the net is fed RGB of 0..1, most color nets of "
+                "Caffe expect BGR of 0..255 less a mean; `netsurgery setup` finds the preset that "
+                "fits"
+            ],
+        ),
+        ({"raw_scale": 1.0}, []),
+        ({"mean": [1.0, 2.0, 3.0]}, []),
+        (
+            {"mean": "mean.npy"},
+            [
+                "the mean is 2x2, the model's input of any size: its mean per channel is "
+                "subtracted (1.5, 5.5, 9.5)"
+            ],
+        ),
+    ],
+)
+def test_what_is_said_of_the_preprocessing(
+    settings: dict[str, Any], notes: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each once, by the command and in Python: none that is asked for, and one that is reduced."""
+    net = 'input: "x" input_shape { dim: 1 dim: 3 dim: 4 dim: 4 }\n'
+    net += 'layer { name: "a" type: "Power" bottom: "x" top: "y" }\n'
+    Path("deploy.prototxt").write_text(net)
+    np.save("mean.npy", np.arange(3 * 2 * 2, dtype=np.float32).reshape(3, 2, 2))
+    with ns.export_onnx(*CLASSIFIER, preprocess=ns.Settings(**settings)) as result:
+        assert list(result.notes) == notes
+    written = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+    Path("netsurgery.toml").write_text("\n".join(["[preprocess]", *written]))
+    assert export(CLASSIFIER, "-o", "net.onnx", "--with-preprocess") == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line for line in printed if "note" in line] == [f"note: {note}" for note in notes]
 
 
 @pytest.mark.parametrize(
