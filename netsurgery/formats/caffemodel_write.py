@@ -220,8 +220,8 @@ def _layer_body(layer: ModelLayer, change: LayerChange) -> _Pieces:
     # The n-th field of that number is blob n: `blobs` is repeated, and never packed.
     starts = [entry.start for entry in fields if entry.number == numbers.blobs]
     # Of new blobs nothing is left of the old, be they raw or not.
-    kept = {} if change.blobs is not None else _blobs(layer, change)
-    rewritten = {starts[index]: blob for index, blob in kept.items()}
+    bodies = {} if change.blobs is not None else _blobs(layer, change)
+    rewritten = {starts[index]: blob for index, blob in bodies.items()}
     return _edited(source, fields, replaced, rewritten)
 
 
