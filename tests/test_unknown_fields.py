@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,8 @@ def test_every_command(
     trouble = {"verify": 2, "check": 0 if "Synopsys" in STRANGE[strange] else 1}
     assert code == trouble.get(command, 1)
     assert STRANGE[strange] in (out if command == "check" else err)
+    if command != "check":
+        assert re.search(r"it\.prototxt:\d+:\d+: |line \d+: ", err)
     assert sorted(os.listdir()) == before
 
 

@@ -105,7 +105,10 @@ def _has_statistics(layer: Layer) -> bool:
 def _refuse(
     net: NetDefinition, shapes: Shapes, unknown: Sequence[Layer], refusals: Sequence[Refusal]
 ) -> None:
-    """Raise SurgeryError for what has no shape, each cause once, and for all refusals."""
+    """Raise SurgeryError for what has no shape, each cause once, and for all refusals.
+
+    A field that stands in the way by itself is a PrototxtError, which has its line and column.
+    """
     sources = unknown_sources(net, shapes, unknown)
     problems = [
         f"{whose}: the shape of {blob!r} is not known; {shapes.unknown.get(blob) or remedy(blob)}"
@@ -113,7 +116,10 @@ def _refuse(
     ]
     # A fork's layer that is not as its definition has it: what is wrong with it is the cause.
     behind = {blob for each in unknown for blob in (*each.bottoms, *each.tops)}
-    problems += dict.fromkeys(fault.what for blob, fault in shapes.faults.items() if blob in behind)
+    faults = dict.fromkeys(fault for blob, fault in shapes.faults.items() if blob in behind)
+    if len(faults) == 1 and not problems and not refusals:
+        raise next(iter(faults))
+    problems += dict.fromkeys(fault.what for fault in faults)
     if unknown and not problems:
         problems = [
             str(Refusal(each.name, "the shapes of its params are not known")) for each in unknown
