@@ -425,6 +425,7 @@ def test_params_that_are_set(engine: EmbeddedEngine, tmp_path: Path, model: Path
         ("ip3", 0, x, r"no param ip3\[0\]; did you mean ip1 or ip2\?"),
         ("ip1", 0, x, "is 1x3; the net takes 2x3"),
         ("ip1", 0, double, "is float64; Caffe takes float32"),
+        ("ip1", 0, np.float32(1), "is a single number; Caffe takes an array of float32"),
     ):
         with pytest.raises(EngineError, match=words):
             loaded.set_param(layer, index, array)

@@ -249,6 +249,8 @@ def check_array(what: str, array: Array, shape: Shape) -> None:
     """Raise EngineError unless `array` is float32 of exactly this shape."""
     import numpy as np
 
+    if isinstance(array, np.generic):  # a float32 perhaps, which numpy does not call an array
+        raise EngineError(f"{what} is a single number; Caffe takes an array of float32")
     if not isinstance(array, np.ndarray) or array.dtype != np.float32:
         kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
         raise EngineError(f"{what} is {kind}; Caffe takes float32")
