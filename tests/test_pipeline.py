@@ -298,7 +298,7 @@ def test_an_error_keeps_nothing_of_the_calls_that_it_came_through(stage: str) ->
         pass
 
     alive: weakref.WeakSet[Large] = weakref.WeakSet()
-    kept: list[NetsurgeryError] = []
+    errors: list[NetsurgeryError] = []
 
     def large() -> Large:
         alive.add(held := Large())
@@ -316,7 +316,7 @@ def test_an_error_keeps_nothing_of_the_calls_that_it_came_through(stage: str) ->
         return "done"
 
     def failed(item: int, error: NetsurgeryError) -> str:
-        kept.append(error)
+        errors.append(error)
         return str(error)
 
     gc.disable()
@@ -324,7 +324,7 @@ def test_an_error_keeps_nothing_of_the_calls_that_it_came_through(stage: str) ->
         pipe: Pipe = Pipeline(same, run, finish, failed, lambda item: True)
         for _ in pipe.results(range(4)):
             pass
-        assert len(kept) == {"run": 1, "finish": 4, "both": 4}[stage]
+        assert len(errors) == {"run": 1, "finish": 4, "both": 4}[stage]
         assert not alive
     finally:
         gc.enable()
