@@ -328,3 +328,13 @@ def test_an_error_keeps_nothing_of_the_calls_that_it_came_through(stage: str) ->
         assert not alive
     finally:
         gc.enable()
+
+
+def test_errors_may_be_of_each_other() -> None:
+    first, second = lacking(), lacking()
+    first.__cause__, second.__cause__ = second, first
+
+    def run(item: int, alone: bool) -> int:
+        raise first
+
+    assert list(stages(run=run).results(range(2))) == [(0, "too large"), (1, "too large")]

@@ -224,10 +224,12 @@ def _submitted(pool: Executor, work: Callable[[From], To], item: From) -> Future
 def _without_frames(error: Exception) -> Exception:
     """An error that is kept; one of ours without the calls that it came through, whose arrays it
     would keep, too."""
-    each: BaseException | None = error if isinstance(error, NetsurgeryError) else None
-    while each is not None:
-        each.__traceback__ = None
-        each = each.__cause__ or each.__context__
+    chain: list[BaseException | None] = [error if isinstance(error, NetsurgeryError) else None]
+    for each in chain:  # which grows, and may lead back to where it began
+        if each is not None:
+            each.__traceback__ = None
+            before = each.__cause__, each.__context__
+            chain += [link for link in before if link not in chain]
     return error
 
 
