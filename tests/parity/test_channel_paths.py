@@ -204,3 +204,10 @@ def compare(trimmed: Trimmed, trial: Trial, limit: float) -> bool:
             np.moveaxis(after, cut.axis, 0)[fresh] = 0
         assert difference(after, expected) <= limit, (trial, trimmed.follow.cuts)
     return held
+
+
+def test_which_axes_of_one_number_are_flattened_is_not_guessed(tmp_path: Path) -> None:
+    """A channel more is on the axis that batch and channels became, not on the next."""
+    trial = Trial("Flatten", "flatten_param { axis: 0 end_axis: 1 }", ((1, 1, 1),))
+    with pytest.raises(SurgeryError, match="mixes its channels with other axes"):
+        Trimmed(tmp_path, trial, 0, Cut(1, (0, NEW), 1), 0)

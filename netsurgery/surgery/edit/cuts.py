@@ -68,6 +68,14 @@ class Cut(NamedTuple):
         # Rising from NEW, which is -1: none is added, none out of order.
         return all(a < b for a, b in zip((NEW, *self.rows), self.rows, strict=False))
 
+    def left_of(self, shape: Shape) -> Shape:
+        """The shape of what is left of a blob.
+
+        >>> Cut(1, (0, 2), 3).left_of((1, 3, 4, 5))
+        (1, 2, 4, 5)
+        """
+        return (*shape[: self.axis], len(self.rows), *shape[self.axis + 1 :])
+
     def at(self, axis: int) -> Cut:
         """The same on another axis."""
         return self._replace(axis=axis)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from netsurgery.io.wording import counted
 from netsurgery.net import types
 from netsurgery.net.known_fields import check_fields
-from netsurgery.net.net import Layer
+from netsurgery.net.net import Layer, Shape
 from netsurgery.net.types.axes import cut_axis
 from netsurgery.net.types.record import Channels, Role, Values
 from netsurgery.surgery.edit.channel_types import (
@@ -289,11 +289,25 @@ def _reshaped(follow: Follower, layer: Layer) -> None:
     for start, end in ((bottom, top), (top, bottom)):
         cut = follow.cuts.get(start)
         if cut is not None:
-            shapes = (follow.shape(blob, layer) for blob in (start, end))
-            result = reshaped(cut, *shapes)
-            if result is None:
+            shapes = {blob: follow.shape(blob, layer) for blob in (start, end)}
+            result = reshaped(cut, shapes[start], shapes[end])
+            if result is not None:
+                left = {start: cut.left_of(shapes[start]), end: result.left_of(shapes[end])}
+            if result is None or not _flattens(layer, left[bottom], left[top]):
                 raise follow.refusal(layer, "mixes its channels with other axes")
             follow.put(end, result, layer)
+
+
+def _flattens(layer: Layer, bottom: Shape, top: Shape) -> bool:
+    """Whether a Flatten makes the one shape of the other; other layers' text is made to.
+
+    Where axes of one number are joined, the sizes from before do not say which those are.
+    """
+    record = types.of(layer)
+    if record is None or record.shapes is None or record.message != "flatten_param":
+        return True
+    (shape, *_), _ = record.shapes(layer, [bottom])
+    return shape == top
 
 
 def _permuted(follow: Follower, layer: Layer) -> None:
