@@ -35,6 +35,7 @@ from PIL import Image
 from s3_server import BUCKET, s3_server
 
 import netsurgery as ns
+from netsurgery.io.owned_scratch import owned_scratch
 
 __all__ = ["NETSURGERY", "KilledJob", "ray_cluster"]
 
@@ -244,6 +245,11 @@ def killed_on_ray(job: KilledJob, seed: int) -> str:
                 driver = job.start("job", "resume", job.place, "--on", "ray", **address)
         out, err = driver.communicate(timeout=600)
         assert driver.returncode == 0, out + err
+    if job.place != JOB:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tempfile, "tempdir", str(job.temporary))
+            with owned_scratch():  # the next worker of a machine removes what killed ones left
+                pass
     # The driver's workers, one a node, die with it.
     deaths = 1 + 1 + len(nodes) + 1
     job.check(deaths)
