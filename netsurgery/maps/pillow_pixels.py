@@ -106,7 +106,8 @@ def upright(image: Image.Image, mode: str, what: str) -> Pixels:
     down = _BOX // across
     for left, top in product(range(0, width, across), range(0, height, down)):
         right, bottom = min(left + across, width), min(top + down, height)
-        part = image.crop((left, top, right, bottom))
+        box = left, top, right, bottom
+        part = image if box == (0, 0, width, height) else image.crop(box)
         values = np.asarray(part if part.mode == mode else part.convert(mode))
         if mode.startswith("I"):  # 16 bits, of either byte order, or held in 32
             values = np.clip(values, 0, 65535)
