@@ -277,6 +277,21 @@ def test_numbers_that_are_not_finite_in_one_net_depart(digits: Files, tmp_path: 
     assert not verification.same
     assert verification.not_finite is None
     assert verification.outputs[0].difference.relative == math.inf
+    apart = "numbers that are finite in one net only"
+    assert verification.explanation == (
+        f"blob 'ip2' of layer 'ip2' is the first that differs, {apart}; 'prob' differs, {apart}"
+    )
+
+
+def test_other_shapes_are_named(full_conv: Files, tmp_path: Path) -> None:
+    """A map and a finer one: no number says how far they are apart."""
+    finer = tmp_path / "finer.prototxt"
+    ns.dense(full_conv.prototxt, finer, stride=4)
+    verification = compared(full_conv, Files(finer, full_conv.weights))
+    assert not verification.same
+    assert verification.explanation == "'ip2-conv' differs, 1x11x8x8 in A, 1x11x15x15 in B"
+    *_, row = verification.table().lines()
+    assert row.split() == ["prob", "prob", "1x11x8x8", "->", "1x11x15x15", "shapes", "differ"]
 
 
 def test_tolerance(digits: Files, tmp_path: Path) -> None:

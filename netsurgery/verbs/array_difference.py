@@ -45,6 +45,18 @@ class Difference:
         """Whether nothing could be compared: no number is finite in both."""
         return self.not_finite > 0 and self.not_finite == math.prod(self.shape)
 
+    @property
+    def paired(self) -> bool:
+        """Whether each number of one has a partner in the other."""
+        return math.prod(self.shape) == math.prod(self.new_shape)
+
+    @property
+    def why_infinite(self) -> str:
+        """Why there is no number for how far they are apart; "" where there is one."""
+        if not self.paired:
+            return f"{shape_text(self.shape)} in A, {shape_text(self.new_shape)} in B"
+        return "" if math.isfinite(self.absolute) else "numbers that are finite in one net only"
+
     def within(self, tolerance: float) -> bool:
         """Whether the relative difference is at most `tolerance`."""
         return self.relative <= tolerance

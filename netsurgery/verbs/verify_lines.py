@@ -36,7 +36,8 @@ def blob_line(each: BlobDifference) -> str:
     layer = f" of layer {each.layer}" if each.layer else ""
     partner = f" ({each.new_blob} in B)" if each.new_blob != each.blob else ""
     apart = each.difference
-    return f"{each.blob}{partner}{layer}, by {apart.absolute:.3g}, relative {apart.relative:.3g}"
+    numbers = f"by {apart.absolute:.3g}, relative {apart.relative:.3g}"
+    return f"{each.blob}{partner}{layer}, {apart.why_infinite or numbers}"
 
 
 def not_finite_line(each: BlobDifference) -> str:

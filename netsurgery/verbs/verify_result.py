@@ -240,21 +240,17 @@ class Verification(ShortRepr):
         """What differs, in a line; "" where nothing does."""
         first = self.first_difference
         if first is not None:
-            outputs = (
-                f"; {each.blob!r} differs by {each.difference.relative:.3g}"
-                # The last: what goes into a Softmax comes before what it makes.
-                for each in self.unequal_outputs[-1:]
-            )
-            return (
-                f"blob {first.blob!r} of layer {first.layer!r} is the first that differs, by "
-                f"{first.difference.relative:.3g} relative{''.join(outputs)}"
-            )
+            words = f"blob {first.blob!r} of layer {first.layer!r} is the first that differs, "
+            words += first.difference.why_infinite or f"by {first.difference.relative:.3g} relative"
+            # The last: what goes into a Softmax comes before what it makes.
+            return "; ".join((words, *map(_differs, self.unequal_outputs[-1:])))
         for each in self.unequal_outputs[:1]:
-            if each.mean is not None:
-                return (
-                    f"the mean of the map {each.new_blob!r} differs by "
-                    f"{each.difference.relative:.3g} relative from {each.blob!r}"
-                )
+            if each.mean is None:
+                return _differs(each)
+            return (
+                f"the mean of the map {each.new_blob!r} differs by "
+                f"{each.difference.relative:.3g} relative from {each.blob!r}"
+            )
         return "".join(
             f"cells of the map {each.check.new_blob!r} differ by {each.difference.relative:.3g} "
             "relative from the classifier on their windows"
@@ -332,6 +328,8 @@ class Verification(ShortRepr):
             apart = each.difference
             shapes = shape_text(apart.shape), shape_text(apart.new_shape)
             numbers = (f"{apart.absolute:.3g}", f"{apart.relative:.3g}")
+            if not apart.paired:
+                numbers = "shapes differ", ""
             table.add(
                 each.blob,
                 each.new_blob,
@@ -372,3 +370,8 @@ class Verification(ShortRepr):
         more = f", {len(unlike) - 4} more" if len(unlike) > 5 else ""
         shown = unlike[:4] if more else unlike
         return f"{counts} ({', '.join(shown)}{more})" if unlike else counts
+
+
+def _differs(each: BlobDifference) -> str:
+    why, by = each.difference.why_infinite, f" by {each.difference.relative:.3g}"
+    return f"{each.blob!r} differs{f', {why}' if why else by}"
