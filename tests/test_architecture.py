@@ -361,3 +361,19 @@ def test_what_a_signal_must_not_leave_is_made_in_one_place(call: str, place: str
         if re.search(call, path.read_text()) and path.name not in ("caffe_worker.py", place)
     }
     assert modules == set()
+
+
+def test_what_threads_of_a_blas_may_compute_is_in_one_place() -> None:
+    """Matrix products: where they are large, OpenBLAS starts threads that wait for each other."""
+    products = {"dot", "inner", "linalg", "matmul", "tensordot", "vdot", "vecdot"}
+    places = {
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.MatMult)
+        or (
+            (isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("np", "numpy"))
+            and node.attr in products
+        )
+    }
+    assert places == {"maps/resize_axis.py"}

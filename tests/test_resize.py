@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tracemalloc
 from typing import Any
 
@@ -191,6 +192,28 @@ def test_memory_is_bounded(shape: tuple[int, int, int], size: tuple[int, int]) -
         assert tracemalloc.get_traced_memory()[1] < (64 << 20) + 8 * pixels.nbytes
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("rows", "inner", "columns"), [(16, 25, 12288), (192, 260, 16), (2, 1 << 19, 3), (7, 5, 3)]
+)
+def test_products_are_small_enough_for_one_thread(
+    rows: int, inner: int, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A product of at most 2^18 multiply-adds, or of one row or column."""
+    left, right = (
+        np.random.default_rng(1).integers(-9, 10, shape).astype(np.float32)
+        for shape in ((rows, inner), (inner, columns))
+    )
+    expected, whole, sizes = left @ right, np.matmul, []
+
+    def counted(a: Any, b: Any, out: Any) -> Any:
+        sizes.append((len(a), a.shape[1], b.shape[1]))
+        return whole(a, b, out=out)
+
+    monkeypatch.setattr(np, "matmul", counted)
+    np.testing.assert_array_equal(resize_axis.product(left, right), expected)
+    assert all(math.prod(size) <= 1 << 18 or 1 in (size[0], size[2]) for size in sizes)
 
 
 def test_resize_keeps_a_constant_and_takes_regions() -> None:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netsurgery.io.memory import empty
-from netsurgery.maps.resize_axis import CHUNK, Axis, less
+from netsurgery.maps.resize_axis import CHUNK, Axis, less, product
 from netsurgery.maps.rows import ArrayRows, PixelRows, StripRows, lowest_value
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class _Resizing:
                 for start in range(left, right, _BREADTH):
                     stop = min(start + _BREADTH, right)
                     values = less(band[part.start - low : part.stop - low, start:stop], base)
-                    sums = weights @ values.reshape(len(values), -1)
+                    sums = product(weights, values.reshape(len(values), -1))
                     _put(
                         sums.reshape(len(weights), -1, channels).transpose(2, 0, 1),
                         into[:, :, start - left : stop - left],
@@ -262,8 +262,8 @@ class _Columns:
             for number, (part, weights) in enumerate(parts):
                 values = lines[:, part.start - left : part.stop - left]
                 if number == 0:
-                    np.matmul(values, weights.T, out=into)
+                    product(values, weights.T, out=into)
                 else:
-                    into += values @ weights.T
+                    into += product(values, weights.T)
         resized: Array = sums[:, self._asked].reshape(channels, height, -1)
         return resized

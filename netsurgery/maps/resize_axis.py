@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     #: Source pixels, and a matrix of weights, targets x sources.
     Part = tuple[slice, Array]
 
-__all__ = ["CHUNK", "Axis", "Bell", "less"]
+__all__ = ["CHUNK", "Axis", "Bell", "less", "product"]
 
 #: Target pixels computed by one matrix product: more of them multiply by more zeros. Where windows
 #: are wider than _WIDE, fewer.
@@ -26,6 +26,10 @@ _BLOCK, _FEW, _WIDE = 16, 2, 128
 
 #: Numbers of the source that are weighed at a time.
 CHUNK = 1 << 20
+
+#: Multiply-adds of a matrix product that OpenBLAS computes in the calling thread. Of larger ones
+#: several threads compute a share each, and wait for each other busily: on a busy machine long.
+_ALONE = 1 << 18
 
 #: Axes whose weights are kept for the next picture, where there are no more weights than so many.
 _AXES, _KEPT = 8, 1 << 18
@@ -133,6 +137,24 @@ def less(values: NDArray[Any], base: float) -> Array:
     """The values less `base`, float32."""
     floats = values.astype(np.float32, copy=False)
     return floats - np.float32(base) if base else floats
+
+
+def product(left: Array, right: Array, out: Array | None = None) -> Array:
+    """The matrix product, M x K by K x N, in the calling thread: some rows or columns at a time.
+
+    >>> product(np.ones((2, 3), np.float32), np.ones((3, 1), np.float32)).tolist()
+    [[3.0], [3.0]]
+    """
+    (rows, inner), columns = left.shape, right.shape[1]
+    out = np.empty((rows, columns), np.float32) if out is None else out
+    step = max(1, _ALONE // (inner * min(rows, columns)))
+    for start in range(0, max(rows, columns), step):
+        some = slice(start, start + step)
+        if rows > columns:
+            np.matmul(left[some], right, out=out[some])
+        else:
+            np.matmul(left, right[:, some], out=out[:, some])
+    return out
 
 
 class Bell:

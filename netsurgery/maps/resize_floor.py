@@ -74,7 +74,7 @@ class _Lines:
             start, stop = axis.sources(place, place + 1)
             for _, lines in self.pieces(several, [(start, stop)]):
                 (_, weights), *_ = axis.parts(slice(place, place + 1), stop - start)
-                sums = np.tensordot(less(lines, self.base), weights[0], (1, 0))
+                sums = np.einsum("lpc,p->lc", less(lines, self.base), weights[0])
                 low = min(low, float(sums.min()))
         return low
 
