@@ -60,6 +60,9 @@ HEADS = {
     "two InnerProducts": (
         pool("p", "c1") + layer("Dropout", "d", "p", top="p") + fc("a", "p", 5)
         + layer("Scale", "s", "a", SCALE, top="a") + fc("b", "a"), ("b", "b-conv")),
+    "a Dropout that multiplies": (
+        pool("p", "c1") + layer("Dropout", "d", "p", "dropout_param { scale_train: false }")
+        + fc("fc", "d"), ("fc", "fc-conv")),
     "a sum of two": (
         pool("p", "c1") + fc("a", "p") + fc("b", "p")
         + layer("Eltwise", "e", "a b", "eltwise_param { coeff: 1 coeff: -2 }")

@@ -35,6 +35,12 @@ def test_a_converted_net() -> None:
     assert paired(OLD, NEW) == {"x": "x", "flat": "x", "fc": "fc-conv", "prob": "prob"}
 
 
+def test_what_a_dropout_multiplies_is_not_what_went_into_it() -> None:
+    drop = 'layer { name: "d" type: "Dropout" bottom: "x" top: "d" dropout_param { %s } }'
+    assert paired(OLD + drop % "", NEW)["d"] == "x"
+    assert "d" not in paired(OLD + drop % "scale_train: false", NEW)
+
+
 def test_a_net_with_itself() -> None:
     assert paired(OLD, OLD) == {"x": "x", "flat": "flat", "fc": "fc", "prob": "prob"}
 

@@ -70,6 +70,14 @@ TWO = "param { lr_mult: 1 } param { lr_mult: 1 } "
             for field in ("scale_bias: true", "scale_filler { }", "bias_filler { }")
         ),
         ("type: 'BatchNorm' batch_norm_param { scale_bias: false }", "BatchNorm (NVCaffe)"),
+        *(
+            (f"type: 'Dropout' dropout_param {{ {fields} }}", "Dropout (R-FCN)")
+            for fields in ("scale_train: false", "dropout_ratio: 0.2 scale_train: 0")
+        ),
+        *(
+            (f"type: 'Dropout' dropout_param {{ {fields} }}", "Dropout")
+            for fields in ("", "scale_train: true", "scale_train: maybe")
+        ),
         ("type: 'Normalize'", "Normalize (face)"),
         ("type: 'Normalize' normalize_param { normalize_type: 'L1' }", "Normalize (face)"),
         ("type: 'Normalize' norm_param { }", "Normalize"),

@@ -307,6 +307,15 @@ def test_a_dropout_in_place_on_the_flattened_input_spoils_nothing() -> None:
     assert planned.removed == ("f",)
 
 
+def test_a_dropout_that_multiplies_in_place_spoils_the_flattened_input() -> None:
+    dropout = layer("Dropout", "f", "f", "dropout_param { scale_train: false }")
+    why = "layer 'r' would work in place on the net's input 'data'"
+    with pytest.raises(SurgeryError, match=why):
+        plan(
+            layer("Flatten", "data", "f") + dropout.replace('"f" type', '"r" type') + fc("fc", "f")
+        )
+
+
 def test_a_layer_in_place_on_what_is_flattened_is_verified(tmp_path: Path) -> None:
     prototxt, model = tmp_path / "net.prototxt", tmp_path / "m.caffemodel"
     relu = layer("ReLU", "f", "f").replace('name: "f"', 'name: "r"')

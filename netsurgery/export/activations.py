@@ -8,6 +8,7 @@ import numpy as np
 
 from netsurgery.export.layer_context import Converter, LayerContext
 from netsurgery.formats.textformat import Message
+from netsurgery.net.types.elementwise import passed_on
 
 __all__ = ["CONVERTERS"]
 
@@ -143,6 +144,11 @@ def _as_it_is(ctx: LayerContext) -> list[str]:
     return [ctx.bottom] * len(ctx.tops)
 
 
+def _scaling_dropout(ctx: LayerContext) -> list[str]:
+    """x (1 - dropout_ratio), of ``scale_train: false``."""
+    return [ctx.scaled(ctx.bottom, passed_on(ctx.layer))]
+
+
 def _nothing(ctx: LayerContext) -> list[str]:
     return []
 
@@ -152,6 +158,7 @@ CONVERTERS: dict[str, Converter] = {
     "BNLL": _plain("Softplus"),
     "Clip": _clip,
     "Dropout": _as_it_is,
+    "Dropout (R-FCN)": _scaling_dropout,
     "ELU": _elu,
     "Exp": _exp,
     "HardSigmoid": _hard_sigmoid,

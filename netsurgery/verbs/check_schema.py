@@ -94,8 +94,12 @@ def _types(text: Prototxt) -> Iterator[Finding]:
             continue
         name, place = message.string("name"), f"layer {message.string('name')!r}: "
         level, who = "warning", ""
+        what = f"Caffe 1.0 has no layer type {kind!r}"
         if record is not None:
             level, who = "note", f"; {record.origin} has it"
+            own = types.record(kind)
+            if own is not None and own.origin == types.STOCK:
+                what, who = f"by its fields it is {record.origin}'s {kind}, not Caffe 1.0's", ""
         else:
             forks = [
                 fork for field in _params_of(kind) for fork in forks_with("LayerParameter", field)
@@ -112,7 +116,7 @@ def _types(text: Prototxt) -> Iterator[Finding]:
         yield Finding.of(
             "schema",
             level,
-            message.error(f"{place}Caffe 1.0 has no layer type {kind!r}{who}"),
+            message.error(f"{place}{what}{who}"),
             name,
         )
 

@@ -121,6 +121,13 @@ def test_types_that_caffe_does_not_have(capsys: pytest.CaptureFixture[str]) -> N
     assert first("Correlation", "correlation_param { kernel_size: 1 }") == (
         f"warning: {at} 'Correlation'; FlowNet2 has it, and what it does is not known here"
     )
+    # A type that Caffe 1.0 has too is another by its fields.
+    drop = 'layer { name: "d" type: "Dropout" bottom: "conv" top: "d" dropout_param { %s } }\n'
+    fork = checked(capsys, NET + drop % "scale_train: false")
+    assert (
+        fork[1] == "note: n:10:7: layer 'd': by its fields it is R-FCN's Dropout, not Caffe 1.0's"
+    )
+    assert "by its fields" not in "".join(checked(capsys, NET + drop % "scale_train: true"))
     # What is in a fork's own message is held against the fork's schema.
     assert first("Permute", "permute_param { ordr: 0 }", code=1) == (
         "error: n:10:75: PermuteParameter of SSD, NVCaffe, Intel Caffe or 4 others has no field "

@@ -76,6 +76,14 @@ def ssd_normalize(draw: Draw) -> Trial:
 
 
 @st.composite
+def scaling_dropout(draw: Draw) -> Trial:
+    text = draw(st.sampled_from(["scale_train: false ", "scale_train: 0 "]))
+    text += maybe(draw, "dropout_ratio", number(0, 0.9))
+    place = draw(st.booleans())
+    return Trial("Dropout", body("dropout_param", text), (draw(shapes()),), in_place=place)
+
+
+@st.composite
 def reorg(draw: Draw) -> Trial:
     stride, (batch, fewer, height, width) = draw(whole(1, 3)), draw(images(3))
     back = flag(draw, "reverse")
@@ -214,6 +222,7 @@ FORK_TRIALS: dict[str, st.SearchStrategy[Trial]] = {
         depthwise("DepthwiseConv"),
         depthwise("ConvolutionDepthwise"),
     ),
+    "Dropout (R-FCN)": scaling_dropout(),
     "HardSigmoid": elementwise(
         "HardSigmoid", "hard_sigmoid_param", ("alpha", number(0.1, 1)), ("beta", number(0, 1))
     ),

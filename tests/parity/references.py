@@ -57,6 +57,11 @@ def mish(x: Wide, message: Message) -> Wide:
     return x * np.tanh(np.log1p(np.exp(x)))
 
 
+def scaling_dropout(x: Wide, message: Message) -> Wide:
+    """In TEST: what is divided by 1 / (1 - ratio) in TRAIN elsewhere is multiplied here."""
+    return x * (1 - message.number("dropout_ratio", 0.5))
+
+
 def bn_of_segnet(layer: Layer, bottoms: list[Array], params: list[Array]) -> list[Wide]:
     x, (scale, shift) = image(bottoms[0]), map(by_channel, params)
     if layer.param("bn_param").word("bn_mode", "LEARN") == "INFERENCE":
@@ -301,6 +306,7 @@ REFERENCES: dict[str, Reference] = {
     "BN (SegNet)": bn_of_segnet,
     "BatchNorm (NVCaffe)": batch_norm_of_nvcaffe,
     "DepthwiseConvolution": depthwise,
+    "Dropout (R-FCN)": pointwise("dropout_param", scaling_dropout),
     "HardSigmoid": pointwise("hard_sigmoid_param", hard_sigmoid),
     "HardSwish": pointwise("", hard_swish),
     "Interp": interp,

@@ -476,6 +476,7 @@ FORKS_POINTS = {
     ),
     "normalize of faces": SMALL
     + layer("Normalize", "a", "p", 'normalize_param { normalize_type: "L2" }'),
+    "dropout of r-fcn": SMALL + layer("Dropout", "a", "p", "dropout_param { scale_train: 0 }"),
     "reverse": layer("Reverse", "a", "x", "reverse_param { axis: 1 }"),
     **{
         name: SMALL + layer(name, "a", "p")

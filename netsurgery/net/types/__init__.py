@@ -25,7 +25,7 @@ from netsurgery.net.types import (
     shaping,
 )
 from netsurgery.net.types.data import INPUT
-from netsurgery.net.types.elementwise import ELTWISE, adds
+from netsurgery.net.types.elementwise import ELTWISE, SCALING_DROPOUT, adds
 from netsurgery.net.types.fork_norms import added_to_variance, meant_name
 from netsurgery.net.types.linear import CONVOLUTION, INNER_PRODUCT
 from netsurgery.net.types.normalization import BATCH_NORM, SCALE, SOFTMAX
@@ -59,6 +59,7 @@ __all__ = [
     "RECORDS",
     "REDUCTION",
     "SCALE",
+    "SCALING_DROPOUT",
     "SHUFFLE",
     "SOFTMAX",
     "STOCK",
@@ -189,10 +190,9 @@ def hides_values(layer: Layer) -> bool:
     return values(layer) is Values.HIDDEN
 
 
-def keeps_values(kind: str) -> bool:
-    """Whether layers of the type called `kind` pass on the same numbers in the same order."""
-    known = record(kind)
-    return known is not None and known.values in (Values.KEPT, Values.PASSED)
+def keeps_values(layer: Layer) -> bool:
+    """Whether it passes on the same numbers in the same order."""
+    return values(layer) in (Values.KEPT, Values.PASSED)
 
 
 def reshapes(layer: Layer) -> bool:

@@ -29,7 +29,7 @@ from netsurgery.net.types.record import (
 )
 from netsurgery.net.types.seen import Seen, first_field, joining_field
 
-__all__ = ["ELTWISE", "TYPES", "adds", "no_edges"]
+__all__ = ["DROPOUT", "ELTWISE", "SCALING_DROPOUT", "TYPES", "adds", "no_edges", "passed_on"]
 
 
 def _elementwise(
@@ -98,6 +98,26 @@ def _relu_signs(layer: Layer) -> Signs:
     return Signs.ANY if leaks else Signs.NEVER
 
 
+def passed_on(layer: Layer) -> float:
+    """What a Dropout multiplies its numbers by in TEST: 1 unless ``scale_train: false``.
+
+    Of these forks 1 - dropout_ratio: in TRAIN the numbers that stay are left as they are, where
+    Caffe 1.0 divides them by as much. Raises PrototxtError for a ratio that is no probability.
+    """
+    message = layer.param("dropout_param")
+    if message.boolean("scale_train", True):
+        return 1.0
+    ratio = message.number("dropout_ratio", 0.5)
+    if not 0 <= ratio < 1:
+        raise layer.error(f"dropout_ratio {ratio:g}; expected at least 0 and below 1")
+    return 1 - ratio
+
+
+def _dropout(layer: Layer, bottoms: list[Shape]) -> Result:
+    passed_on(layer)
+    return same(layer, bottoms)
+
+
 def _eltwise(layer: Layer, bottoms: list[Shape]) -> Result:
     shape, message = alike(layer, bottoms), layer.param("eltwise_param")
     factors = len(message.scalars("coeff"))
@@ -149,6 +169,26 @@ def _axpy_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
 
 #: 0.25 is prelu_layer.cpp's own, where the text has no filler.
 _SLOPE = (ParamSpec(ParamRole.SLOPE, "filler", 0.25, linear=False),)
+
+DROPOUT = _elementwise(
+    "Dropout",
+    "dropout_param",
+    Values.PASSED,
+    fields=("scale_train",),
+    shapes=_dropout,
+    signs=Signs.KEPT,
+)
+
+#: ``scale_train: false``: also of CTPN, Greentea and Synopsys Caffe.
+SCALING_DROPOUT = _elementwise(
+    "Dropout (R-FCN)",
+    "dropout_param",
+    Values.CHANGED,
+    origin="R-FCN",
+    fields=("scale_train",),
+    shapes=_dropout,
+    signs=Signs.KEPT,
+)
 
 ELTWISE = LayerType(
     name="Eltwise",
@@ -210,7 +250,6 @@ TYPES = (
     _elementwise("AbsVal", None, Values.HIDDEN, in_place=InPlace.REFUSED, signs=Signs.NEVER),
     _elementwise("BNLL", None, Values.CHANGED, signs=Signs.NEVER),
     _elementwise("Clip", "clip_param", Values.HIDDEN),
-    _elementwise("Dropout", "dropout_param", Values.PASSED, signs=Signs.KEPT),
     _elementwise("ELU", "elu_param", Values.CHANGED),
     _elementwise("Exp", "exp_param", Values.CHANGED),
     _elementwise(
@@ -256,5 +295,7 @@ TYPES = (
     _elementwise("TanH", "tanh_param", Values.HIDDEN),
     _elementwise("Threshold", "threshold_param", Values.HIDDEN),
     _AXPY,
+    DROPOUT,
     ELTWISE,
+    SCALING_DROPOUT,
 )

@@ -1,18 +1,18 @@
 """Normalizations of forks: BN of SegNet and PSPNet, NVCaffe's BatchNorm, the face forks' Normalize.
 
 Forks have given one name to several layers. The text of a layer says which it is, by the fields of
-its message; where it says nothing, the type is not known.
+its message (`meant_name`, of any type); where it says nothing, the type is not known.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netsurgery.errors import SurgeryError
+from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.formats.textformat import Message
 from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
-from netsurgery.net.types.elementwise import no_edges
+from netsurgery.net.types.elementwise import DROPOUT, SCALING_DROPOUT, no_edges
 from netsurgery.net.types.fields import as_image, free, images
 from netsurgery.net.types.normalization import BATCH_NORM, NORMALIZE, normalizing
 from netsurgery.net.types.record import (
@@ -330,7 +330,16 @@ def _normalize(layer: Layer) -> str:
     return (NORMALIZE if layer.message.all("norm_param") else _FACE_NORMALIZE).name
 
 
-_WHICH = {"BN": _bn, "BatchNorm": _batch_norm, "Normalize": _normalize}
+def _dropout(layer: Layer) -> str:
+    """One of ``scale_train: false`` multiplies its numbers in TEST."""
+    try:
+        usual = layer.param("dropout_param").boolean("scale_train", True)
+    except PrototxtError:
+        return DROPOUT.name  # whose shape rule says what is wrong with it
+    return (DROPOUT if usual else SCALING_DROPOUT).name
+
+
+_WHICH = {"BN": _bn, "BatchNorm": _batch_norm, "Dropout": _dropout, "Normalize": _normalize}
 
 
 def meant_name(layer: Layer) -> str | None:

@@ -197,6 +197,8 @@ def _is_linear(layer: Layer, shapes: Shapes, reads: list[str]) -> bool:
         return len(layer.bottoms) == len(reads) == 1
     if types.values(layer) in (Values.KEPT, Values.PASSED, Values.MOVED):
         return True
+    if types.is_a(layer, types.SCALING_DROPOUT):  # one factor for all
+        return True
     return (
         types.is_a(layer, types.ELTWISE) and types.adds(layer) and is_pointwise(layer, joining=True)
     )

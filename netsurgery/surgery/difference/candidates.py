@@ -88,7 +88,7 @@ def _frozen(fields: Tree) -> Hashable:
 def passes(layer: LayerRecord) -> bool:
     """Whether the layer stands between one bottom and another top, and could be left out."""
     in_between = len(layer.bottoms) == len(layer.tops) == 1 and layer.bottoms != layer.tops
-    return in_between and types.keeps_values(layer.type)
+    return in_between and layer.keeps_values
 
 
 def _sources(layers: Iterable[LayerRecord]) -> Mapping[str, str]:

@@ -190,7 +190,7 @@ def pair_blobs(
         # A name that another blob bears now is not this one's, although it bore it.
         if name in new_blobs and (blob in renames or name not in taken):
             pairs[blob] = name
-        elif writer is not None and types.keeps_values(writer.type) and writer.bottoms[0] in pairs:
+        elif writer is not None and types.keeps_values(writer) and writer.bottoms[0] in pairs:
             pairs[blob] = pairs[writer.bottoms[0]]
     return pairs
 

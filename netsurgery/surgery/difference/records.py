@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from netsurgery.errors import NetsurgeryError
 from netsurgery.formats.generations import layer_type
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.formats.textformat import Message
+from netsurgery.formats.textformat import Message, SourceText
 from netsurgery.formats.upgrade.v1 import SPEC_FIELDS
 from netsurgery.formats.weights import WeightsFile, WeightsLayer
 from netsurgery.net import types
 from netsurgery.net.inputs import with_own_shapes
+from netsurgery.net.layer import Layer
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
 from netsurgery.net.state import TEST, NetState
@@ -30,7 +31,8 @@ class LayerRecord:
     """One layer; `type` is Caffe 1.0's name for it.
 
     fields: all but name, type, bottoms and tops. params: the counts of its params, where known.
-    declared: it is not a layer in the text but the net's own ``input`` fields.
+    declared: it is not a layer in the text but the net's own ``input`` fields. keeps_values: it
+    passes on the same numbers in the same order.
     """
 
     name: str
@@ -40,6 +42,7 @@ class LayerRecord:
     fields: Tree = field(default_factory=dict)
     params: tuple[int, ...] = ()
     declared: bool = False
+    keeps_values: bool = False
 
     @property
     def rules(self) -> str:
@@ -67,14 +70,17 @@ def layer_records(
         fields = spelled(_per_param(field_tree(message, _TOLD_APART)))
         if not strict:
             fields = layer_meaning(fields, LayerView(kind, message.start, axes))
+        bottoms = tuple(s.as_string() for s in message.scalars("bottom"))
+        tops = tuple(s.as_string() for s in message.scalars("top"))
         records.append(
             LayerRecord(
                 name=name,
                 type=kind,
-                bottoms=tuple(s.as_string() for s in message.scalars("bottom")),
-                tops=tuple(s.as_string() for s in message.scalars("top")),
+                bottoms=bottoms,
+                tops=tops,
                 fields=fields,
                 params=counts.get(name, ()),
+                keeps_values=types.keeps_values(Layer(0, name, kind, bottoms, tops, message)),
             )
         )
     return tuple(records)
@@ -136,9 +142,22 @@ def model_records(model: WeightsFile, bare: bool = False) -> tuple[LayerRecord, 
         layers = sorted((la for la in model.layers if la.blobs), key=lambda la: la.name)
         return tuple(LayerRecord(la.name, "", (), (), params=_counts(la)) for la in layers)
     return tuple(
-        LayerRecord(layer.name, layer.type, layer.bottoms, layer.tops, params=_counts(layer))
+        LayerRecord(
+            layer.name,
+            layer.type,
+            layer.bottoms,
+            layer.tops,
+            params=_counts(layer),
+            keeps_values=types.keeps_values(_without_fields(layer)),
+        )
         for layer in model.layers
     )
+
+
+def _without_fields(layer: WeightsLayer) -> Layer:
+    """The layer as a net would have it, its parameters at their defaults."""
+    nothing = Message(SourceText("", ""), 0)
+    return Layer(0, layer.name, layer.type, layer.bottoms, layer.tops, nothing)
 
 
 def _counts(layer: WeightsLayer) -> tuple[int, ...]:

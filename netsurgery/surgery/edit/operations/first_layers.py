@@ -25,7 +25,7 @@ from netsurgery.net import types
 from netsurgery.net.known_fields import check_fields
 from netsurgery.net.net import Layer, NetInput, Shape
 from netsurgery.net.shapes import Shapes
-from netsurgery.net.types.record import Channels, Role, Values
+from netsurgery.net.types.record import Channels, Role
 from netsurgery.net.windows import conv_window
 from netsurgery.surgery.edit.channel_types import (
     group_of,
@@ -76,7 +76,7 @@ def alike(shapes: Shapes, layer: Layer) -> bool:
 
 def unchanged(shapes: Shapes, layer: Layer) -> bool:
     """Whether the layer's top is its bottom, number by number."""
-    return alike(shapes, layer) and types.values(layer) in (Values.KEPT, Values.PASSED)
+    return alike(shapes, layer) and types.keeps_values(layer)
 
 
 def swap_input_channels(work: EditSession, name: str) -> None:
