@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from netsurgery.errors import PrototxtError
+from netsurgery.formats.generations import layer_type
 from netsurgery.formats.textformat import Message, Scalar
 from netsurgery.io.argument_types import checks_arguments
 
-__all__ = ["MAX_DIM", "Layer", "Shape"]
+__all__ = ["MAX_DIM", "Layer", "Shape", "read_layer"]
 
 Shape = tuple[int, ...]
 
@@ -86,3 +87,15 @@ class Layer:
         """The tops that are none of the bottoms."""
         bottoms = set(self.bottoms)
         return [top for top in self.tops if top not in bottoms]
+
+
+def read_layer(index: int, message: Message, generation: str) -> Layer:
+    """The layer that a message of a prototxt is. generation: "V1" or "V2", whose types it has."""
+    return Layer(
+        index=index,
+        name=message.string("name"),
+        type=layer_type(message, generation),
+        bottoms=tuple(s.as_string() for s in message.scalars("bottom")),
+        tops=tuple(s.as_string() for s in message.scalars("top")),
+        message=message,
+    )

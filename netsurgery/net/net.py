@@ -13,14 +13,13 @@ from itertools import zip_longest
 from pathlib import Path
 
 from netsurgery.errors import NetError, PrototxtError
-from netsurgery.formats.generations import layer_type
 from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.formats.textformat import Message, Scalar
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.wording import argument, counted, plural
 from netsurgery.net import types
 from netsurgery.net.blob_index import BlobIndex
-from netsurgery.net.layer import MAX_DIM, Layer, Shape
+from netsurgery.net.layer import MAX_DIM, Layer, Shape, read_layer
 from netsurgery.net.shared_params import Sharing
 from netsurgery.net.state import TEST, NetState
 
@@ -309,14 +308,7 @@ class NetDefinition:
 def _read_layer(index: int, message: Message, generation: str) -> Layer:
     if generation == "V2" and not message.string("type"):
         raise message.error(f"layer {message.string('name')!r} has no type")
-    return Layer(
-        index=index,
-        name=message.string("name"),
-        type=layer_type(message, generation),
-        bottoms=tuple(s.as_string() for s in message.scalars("bottom")),
-        tops=tuple(s.as_string() for s in message.scalars("top")),
-        message=message,
-    )
+    return read_layer(index, message, generation)
 
 
 def _of_one_name(layers: Sequence[Layer]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from netsurgery.formats.blob import StoredBlob
 from netsurgery.formats.weights import WeightsBlob
 from netsurgery.io.wording import counted
+from netsurgery.surgery.columns import transposed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,17 +116,26 @@ def _summed(
     )
 
 
-def distance(first: WeightsBlob, second: WeightsBlob) -> BlobDistance | None:
+def distance(
+    first: WeightsBlob, second: WeightsBlob, turned: tuple[bool, bool] = (False, False)
+) -> BlobDistance | None:
     """How far apart the numbers are, as Caffe would load them (float32); None where nowhere.
 
-    The shapes may differ, the counts must not. Raises CaffemodelError where a file has changed.
+    The shapes may differ, the counts must not. turned: which of them is a weight that is stored
+    inputs x outputs; if only one is, its numbers are taken as outputs x inputs. Raises
+    CaffemodelError where a file has changed.
     """
     if first.count != second.count:
         raise ValueError(f"{counted(first.count, 'number')} against {second.count}")
     import numpy as np
 
     squares, most, unlike = 0.0, 0.0, 0
-    for a, b in _paired(first, second):
+    both = all(turned)
+    left, right = (
+        _by_outputs(blob) if stored and not both else _singles(blob)
+        for blob, stored in zip((first, second), turned, strict=True)
+    )
+    for a, b in _paired(left, right):
         # A NaN equals nothing, so a piece that holds one is looked at below.
         if (a == b).all():
             continue
@@ -160,11 +170,10 @@ def _largest(blob: WeightsBlob) -> float:
     return max((float(piece.max(initial=0.0)) for piece in pieces), default=0.0)
 
 
-def _paired(first: WeightsBlob, second: WeightsBlob) -> Iterator[tuple[Numbers, Numbers]]:
+def _paired(left: Iterator[Numbers], right: Iterator[Numbers]) -> Iterator[tuple[Numbers, Numbers]]:
     """Pieces of equal length of both, however each is cut."""
     import numpy as np
 
-    left, right = _singles(first), _singles(second)
     a = b = np.empty(0, np.float32)
     while True:
         a = a if a.size else next(left, a)
@@ -175,6 +184,15 @@ def _paired(first: WeightsBlob, second: WeightsBlob) -> Iterator[tuple[Numbers, 
             return
         yield a[:size], b[:size]
         a, b = a[size:], b[size:]
+
+
+def _by_outputs(blob: WeightsBlob) -> Iterator[Numbers]:
+    """The numbers of a weight that is stored inputs x outputs, output by output."""
+    import numpy as np
+
+    inputs, outputs = blob.shape[-2:]
+    for piece in transposed(blob, (inputs, outputs))():
+        yield np.frombuffer(piece, "<f4")
 
 
 def _singles(blob: WeightsBlob) -> Iterator[Numbers]:

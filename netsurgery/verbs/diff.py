@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from netsurgery.open_net.arguments import AnyPath
 from netsurgery.open_net.models import is_net
 from netsurgery.surgery.difference.compare import NetDifference, compare_nets, compare_records
 from netsurgery.surgery.difference.fields import FieldChange
-from netsurgery.surgery.difference.records import model_records
+from netsurgery.surgery.difference.records import model_records, turned_layers
 from netsurgery.verbs.diff_result import Comparison, ParamDifference
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["compare", "diff"]
 
 PrototxtPair = tuple[Prototxt, Prototxt]
+#: Of either net the layers that store their weight inputs x outputs.
+TurnedLayers = tuple[Collection[str], Collection[str]]
 AnySide: TypeAlias = "Net | AnyPath | tuple[AnyPath, AnyPath]"
 
 
@@ -53,11 +55,12 @@ def diff(
 
     old, new: each is a prototxt, a file of weights, (prototxt, weights), or an open net, whose
     present params count; both of one kind. In the result, `net` has what was added, removed,
-    renamed and changed, `params` whether each is equal, reshaped or different and by what norm;
-    `same` sums it up. strict: a field that is written out at its default is a difference. text: the
-    unified diff of the prototxts, too. draw: a file to draw the second net in, with what differs,
-    as `NetDrawing.save` takes it; force: replace it if it exists. state: in which shapes are known,
-    by which an axis counted from the end equals another; layers of every state are compared.
+    renamed and changed, `params` whether each is equal, reshaped, transposed or different and by
+    what norm; `same` sums it up. strict: a field that is written out at its default is a
+    difference. text: the unified diff of the prototxts, too. draw: a file to draw the second net
+    in, with what differs, as `NetDrawing.save` takes it; force: replace it if it exists. state: in
+    which shapes are known, by which an axis counted from the end equals another; layers of every
+    state are compared.
 
     >>> print(diff("prototxt/digits_deploy.prototxt", "prototxt/digits_deploy.prototxt"))
     no difference: 15 layers
@@ -164,7 +167,8 @@ def compare(
         net = _models(old, new)
     else:
         net = compare_nets(*nets, (_counts(old), _counts(new)), strict, state)
-    params = tuple(_params(old, new, dict(net.matched)))
+    turned = (turned_layers(nets[0]), turned_layers(nets[1])) if nets else ((), ())
+    params = tuple(_params(old, new, dict(net.matched), turned))
     # After the last read: a file rewritten meanwhile was compared half old, half new.
     old.check_unchanged()
     new.check_unchanged()
@@ -214,12 +218,13 @@ def _counts(model: WeightsFile) -> dict[str, tuple[int, ...]]:
 
 
 def _params(
-    old: WeightsFile, new: WeightsFile, names: Mapping[str, str]
+    old: WeightsFile, new: WeightsFile, names: Mapping[str, str], turned: TurnedLayers
 ) -> Iterator[ParamDifference]:
     before, after = _bearing(old), _bearing(new)
     for (name, nth), blobs in before.items():
         target = names.get(name, name)
-        yield from _param_differences(name, target, blobs, after.pop((target, nth), ()))
+        stored = name in turned[0], target in turned[1]
+        yield from _param_differences(name, target, blobs, after.pop((target, nth), ()), stored)
     for (name, _), blobs in after.items():
         yield from _param_differences(name, name, (), blobs)
 
@@ -237,7 +242,11 @@ def _bearing(model: WeightsFile) -> dict[tuple[str, int], Sequence[WeightsBlob]]
 
 
 def _param_differences(
-    name: str, new_name: str, old: Sequence[WeightsBlob], new: Sequence[WeightsBlob]
+    name: str,
+    new_name: str,
+    old: Sequence[WeightsBlob],
+    new: Sequence[WeightsBlob],
+    turned: tuple[bool, bool] = (False, False),
 ) -> Iterator[ParamDifference]:
     for index in range(max(len(old), len(new))):
         blob = old[index] if index < len(old) else None
@@ -246,18 +255,25 @@ def _param_differences(
         if blob is None or new_blob is None:
             status, apart = "removed" if blob else "added", None
         else:
-            status, apart = _compared(blob, new_blob)
+            # A bias has one axis, however the weight is stored.
+            status, apart = _compared(blob, new_blob, turned if index == 0 else (False, False))
         yield ParamDifference(name, new_name, index, status, *shapes, apart)
 
 
-def _compared(old: WeightsBlob, new: WeightsBlob) -> tuple[str, BlobDistance | None]:
+def _compared(
+    old: WeightsBlob, new: WeightsBlob, turned: tuple[bool, bool]
+) -> tuple[str, BlobDistance | None]:
     if old.count != new.count:
         return "different", None
     from netsurgery.verbs.blob_statistics import distance
 
-    apart = distance(old, new)
+    # Only a matrix can be turned: of a blob of other axes the net says what is not so.
+    turned = turned[0] and len(old.shape) > 1, turned[1] and len(new.shape) > 1
+    apart = distance(old, new, turned)
     if apart is not None:
         return "different", apart
+    if turned[0] != turned[1]:
+        return "transposed", None
     return ("equal" if _same_shape(old, new) else "reshaped"), None
 
 

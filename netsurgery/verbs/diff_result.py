@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "ParamDifference"]
 
-_STATUSES = ("equal", "reshaped", "different", "removed", "added")
+_STATUSES = ("equal", "reshaped", "transposed", "different", "removed", "added")
 _COLUMNS = (
     Column("param"),
     Column("", 1),
@@ -36,9 +36,10 @@ _COLUMNS = (
 class ParamDifference:
     """One param of a layer, in two models.
 
-    status: "equal"; "reshaped", the same numbers under another shape; "different"; "removed" or
-    "added", in one model only. shape, new_shape: None in the model that does not have it. distance:
-    between the numbers, None where they are equal or not as many.
+    status: "equal"; "reshaped", the same numbers under another shape; "transposed", one of two
+    InnerProducts of one weight stores it K x O, the other O x K; "different"; "removed" or "added",
+    in one model only. shape, new_shape: None in the model that does not have it. distance: between
+    the numbers as the layers compute with them, None where they are equal or not as many.
     """
 
     layer: str
@@ -68,7 +69,7 @@ class ParamDifference:
         if self.new_layer != self.layer:
             name += f" -> {self.new_layer}[{self.index}]"
         shapes = [shape_text(each) for each in (self.shape, self.new_shape) if each is not None]
-        values = ["0" if self.status == "reshaped" else ""] * 3
+        values = ["0" if self.status in ("reshaped", "transposed") else ""] * 3
         if self.distance is not None:
             numbers = (self.distance.max_abs, self.distance.relative, self.distance.norm)
             values = [f"{value:.3g}" for value in numbers]

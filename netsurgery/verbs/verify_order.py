@@ -10,23 +10,21 @@ from netsurgery.formats.caffemodel_new import Chunks
 from netsurgery.formats.weights import WeightsBlob
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.order import as_map, lie_alike
-from netsurgery.surgery.columns import gathered, to_order, transposed
+from netsurgery.surgery.columns import gathered, to_order
 from netsurgery.surgery.transplant.params import ModelParams, TransplantLayer
 from netsurgery.verbs.diff_result import ParamDifference
 
 __all__ = ["order_notes", "with_reordered"]
 
 REORDERED = "reordered"
-TRANSPOSED = "transposed"
 
 
 def with_reordered(
     models: tuple[NetWithWeights, NetWithWeights], params: Sequence[ParamDifference]
 ) -> tuple[ParamDifference, ...]:
-    """`params`, with another status for those whose numbers are the same in another order.
+    """`params`, with the status "reordered" for those whose numbers are the same in another order.
 
-    "reordered": after a Permute an InnerProduct reads a map H, W, C; another net reads the same
-    C, H, W. "transposed": one of two InnerProducts stores its weight K x O, the other O x K.
+    After a Permute an InnerProduct reads a map H, W, C; another net reads the same C, H, W.
     """
     # Orders take the shapes of both nets, which equal weights do not need.
     if not any(param.status == "different" and param.index == 0 for param in params):
@@ -36,8 +34,8 @@ def with_reordered(
     for param in params:
         old, new = before.get(param.layer), after.get(param.new_layer)
         weight = param.index == 0 and param.status == "different"
-        status = _rearranged(old, new) if weight and old and new else None
-        result.append(param if status is None else replace(param, status=status, distance=None))
+        reordered = weight and old and new and _is_reordered(old, new)
+        result.append(replace(param, status=REORDERED, distance=None) if reordered else param)
     return tuple(result)
 
 
@@ -51,26 +49,22 @@ def order_notes(params: Sequence[ParamDifference]) -> list[str]:
     ]
 
 
-def _rearranged(old: TransplantLayer, new: TransplantLayer) -> str | None:
-    """In what the weights differ that are equal number by number, None for others."""
+def _is_reordered(old: TransplantLayer, new: TransplantLayer) -> bool:
+    """Whether the weights are equal but for the order of their columns."""
     if not (old.blobs and new.blobs and old.shapes and new.shapes):
-        return None
+        return False
     blob, new_blob = old.blobs[0], new.blobs[0]
     rows = old.shapes[0][0]
     if blob.count != new_blob.count or not rows:
-        return None
-    matrix = (rows, blob.count // rows)
+        return False
     order, new_order = old.columns, new.columns
     # An order explains a difference where both read one map, laid out differently.
     one_map = as_map(order or ()) == as_map(new_order or ())
-    if order and new_order and one_map and not lie_alike(order, new_order):
-        columns = partial(to_order, order, new_order)
-        turned = (old.transposed, new.transposed)
-        numbers = gathered(blob, matrix, columns, turned=turned)
-        return REORDERED if _are(numbers, new_blob) else None
-    if old.transposed == new.transposed:
-        return None
-    return TRANSPOSED if _are(transposed(blob, matrix), new_blob) else None
+    if not (order and new_order and one_map) or lie_alike(order, new_order):
+        return False
+    columns = partial(to_order, order, new_order)
+    turned = (old.transposed, new.transposed)
+    return _are(gathered(blob, (rows, blob.count // rows), columns, turned=turned), new_blob)
 
 
 def _are(numbers: Chunks, blob: WeightsBlob) -> bool:

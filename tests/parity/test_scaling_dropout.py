@@ -53,15 +53,15 @@ def test_an_open_net_has_the_numbers_of_the_forks_definition(top: str) -> None:
     Path("fork.prototxt").write_text(text("scale_train: false", top))
     (data,) = picture().values()
     with ns.Net("fork.prototxt", "w.caffemodel", engine="embedded") as net:
-        made = net.forward(data=data, blobs=[top, "fc7"])
+        values = net.forward(data=data, blobs=[top, "fc7"])
         params = [
             [np.array(net.params[name][i], np.float64) for i in (0, 1)] for name in ("fc6", "fc7")
         ]
     (weight, bias), (next_weight, next_bias) = params
     dropped = KEPT * np.maximum(data.reshape(2, -1) @ weight.T + bias, 0)
-    np.testing.assert_allclose(made[top], dropped, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(values[top], dropped, rtol=1e-5, atol=1e-6)
     expected = dropped @ next_weight.T + next_bias
-    np.testing.assert_allclose(made["fc7"], expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(values["fc7"], expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.caffe

@@ -6,22 +6,22 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from netsurgery.errors import NetsurgeryError
-from netsurgery.formats.generations import layer_type
+from netsurgery.errors import NetsurgeryError, PrototxtError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import Message, SourceText
+from netsurgery.formats.upgrade.text import to_v1
 from netsurgery.formats.upgrade.v1 import SPEC_FIELDS
 from netsurgery.formats.weights import WeightsFile, WeightsLayer
 from netsurgery.net import types
 from netsurgery.net.inputs import with_own_shapes
-from netsurgery.net.layer import Layer
+from netsurgery.net.layer import Layer, read_layer
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
 from netsurgery.net.state import TEST, NetState
 from netsurgery.surgery.difference.fields import Tree, field_tree, text_of
 from netsurgery.surgery.difference.meaning import LayerView, layer_meaning, spelled
 
-__all__ = ["LayerRecord", "layer_records", "model_records"]
+__all__ = ["LayerRecord", "layer_records", "model_records", "turned_layers"]
 
 _TOLD_APART = frozenset({"name", "type", "bottom", "top"})
 
@@ -66,24 +66,36 @@ def layer_records(
     axes = functools.cache(functools.partial(_axes, net, state))
     records = [_declared(net.root)] if net.root.all("input") else []
     for message in net.layers:
-        name, kind = message.string("name"), layer_type(message, net.generation)
+        layer = read_layer(0, message, net.generation)
         fields = spelled(_per_param(field_tree(message, _TOLD_APART)))
         if not strict:
-            fields = layer_meaning(fields, LayerView(kind, message.start, axes))
-        bottoms = tuple(s.as_string() for s in message.scalars("bottom"))
-        tops = tuple(s.as_string() for s in message.scalars("top"))
+            fields = layer_meaning(fields, LayerView(layer.type, message.start, axes))
         records.append(
             LayerRecord(
-                name=name,
-                type=kind,
-                bottoms=bottoms,
-                tops=tops,
+                name=layer.name,
+                type=layer.type,
+                bottoms=layer.bottoms,
+                tops=layer.tops,
                 fields=fields,
-                params=counts.get(name, ()),
-                keeps_values=types.keeps_values(Layer(0, name, kind, bottoms, tops, message)),
+                params=counts.get(layer.name, ()),
+                keeps_values=types.keeps_values(layer),
             )
         )
     return tuple(records)
+
+
+def turned_layers(net: Prototxt) -> frozenset[str]:
+    """The names of the layers, of any phase, that store their weight inputs x outputs."""
+    net = to_v1(net).result
+    layers = (read_layer(0, message, net.generation) for message in net.layers)
+    return frozenset(layer.name for layer in layers if _is_turned(layer))
+
+
+def _is_turned(layer: Layer) -> bool:
+    try:
+        return types.keeps_turned(layer)
+    except PrototxtError:
+        return False  # of what does not say it the weight is compared as it is stored
 
 
 def _axes(net: Prototxt, state: NetState) -> dict[int, int]:
