@@ -89,14 +89,14 @@ def test_what_differs_is_as_far_apart_as_in_one_storage(
 ) -> None:
     for module in (columns, blob_statistics):
         monkeypatch.setattr(module, "_AT_ONCE", at_once)
-    other = WEIGHT.copy()
-    other[3, 7] += 2
-    other[0, 1] = np.nan
+    wrong = WEIGHT.copy()
+    wrong[3, 7] += 2
+    wrong[0, 1] = np.nan
     text, weight = STORED[new]
-    changed = other.T if "transpose" in text else other.reshape(weight.shape)
+    changed = wrong.T if "transpose" in text else wrong.reshape(weight.shape)
     before = written("a", *STORED[old])
     apart = ns.diff(before, written("b", text, np.ascontiguousarray(changed))).params[0]
-    plain = written("c", *STORED["O x K"]), written("d", STORED["O x K"][0], other)
+    plain = written("c", *STORED["O x K"]), written("d", STORED["O x K"][0], wrong)
     assert apart.status == "different"
     assert apart.distance == ns.diff(*plain).params[0].distance
     assert apart.distance is not None

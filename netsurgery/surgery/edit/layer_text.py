@@ -14,6 +14,7 @@ __all__ = [
     "own_message",
     "param_message",
     "remove_layer",
+    "rename_bottom",
     "rename_top",
 ]
 
@@ -38,6 +39,12 @@ def give_bias(edits: Edits, layer: Layer) -> None:
     term = param_message(layer).single("bias_term")
     if term is not None:
         remove_field(edits, term)
+
+
+def rename_bottom(edits: Edits, layer: Layer, name: str) -> None:
+    """Have the layer read `name` instead of its only bottom."""
+    (bottom,) = layer.message.scalars("bottom")
+    edits.replace(bottom.start, bottom.end, quoted(name, bottom))
 
 
 def rename_top(edits: Edits, layer: Layer, name: str) -> None:

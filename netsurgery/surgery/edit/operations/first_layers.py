@@ -26,7 +26,6 @@ from netsurgery.net.known_fields import check_fields
 from netsurgery.net.net import Layer, NetInput, Shape
 from netsurgery.net.shapes import Shapes
 from netsurgery.net.types.record import Channels, Role
-from netsurgery.net.windows import conv_window
 from netsurgery.surgery.edit.channel_types import (
     group_of,
     is_linear,
@@ -35,8 +34,14 @@ from netsurgery.surgery.edit.channel_types import (
     spreads,
     takes_all_behind,
 )
+from netsurgery.surgery.edit.channel_weights import (
+    add_bias,
+    bottom_shape,
+    by_channels,
+    change_weight,
+    is_padded,
+)
 from netsurgery.surgery.edit.layer_text import give_bias, own_message
-from netsurgery.surgery.edit.operations.fold import add_bias
 from netsurgery.surgery.edit.operations.record import Argument, Form, Operation
 from netsurgery.surgery.edit.session import EditSession, refusal
 from netsurgery.surgery.edit.values.record import parse_number
@@ -51,7 +56,6 @@ __all__ = [
     "OPERATIONS",
     "Passing",
     "alike",
-    "change_weight",
     "first_layers",
     "fold_mean",
     "fold_scale",
@@ -90,7 +94,7 @@ def swap_input_channels(work: EditSession, name: str) -> None:
         if not is_linear(layer):
             expected = "Convolution, Deconvolution, InnerProduct"
             raise refusal(layer.name, f"it is of type {layer.type}, expected {expected}")
-        channels = image_bottom(work, layer)[1]
+        channels = bottom_shape(work, layer)[1]
         if channels != 3:
             count = counted(channels, "channel")
             raise refusal(layer.name, f"its input has {count}, expected 3")
@@ -138,7 +142,7 @@ def fold_mean(work: EditSession, argument: str) -> None:
         else:
             add_bias(work, layer, -shift)
             give_bias(edits, layer)
-        kind = " (approximate at the borders: it is padded)" if _padded(work, layer) else ""
+        kind = " (approximate at the borders: it is padded)" if is_padded(work, layer) else ""
         work.describe(layer.name, 1, f"bias less the mean's share{kind}")
     work.edited(edits)
     work.notes.append("the net takes its input without the mean taken off (no mean any more)")
@@ -169,7 +173,7 @@ def first_layers(work: EditSession, passing: Passing, what: str) -> list[Layer]:
                 layer.name, f"it ({layer.type}) also reads the input, so {what} cannot be changed"
             )
         check_fields(layer)
-        image_bottom(work, layer)
+        bottom_shape(work, layer)
         first.append(layer)
     if not first:
         raise SurgeryError(f"no layer with weights reads the net's input {image_of(work).name!r}")
@@ -199,76 +203,17 @@ def image_of(work: EditSession) -> NetInput:
     return images[0]
 
 
-def image_bottom(work: EditSession, layer: Layer) -> Shape:
-    shape = work.shapes.blobs.get(layer.bottoms[0], ())
-    axis = own_message(layer).integer("axis", 1, -(2**31))
-    if len(shape) < 2 or axis % len(shape) != 1:
-        raise refusal(
-            layer.name, f"its bottom is {shape_text(shape)} with axis {axis}, expected N x C"
-        )
-    return shape
-
-
-def change_weight(work: EditSession, layer: Layer, make: Callable[[Wide], Wide], what: str) -> None:
-    """Put the weight through `make`: group x outputs x channels of the group x the rest.
-
-    `make` may give more or fewer channels.
-    """
-    import numpy as np
-
-    work.refuse_shared(layer.name, 0)
-    old = work.peek(layer.name, 0)
-    new = make(by_channels(work, layer, old.astype(np.float64)))
-    work.set_param(layer.name, 0, _back(layer, new, old.shape))
-    work.describe(layer.name, 0, what)
-
-
-def by_channels(work: EditSession, layer: Layer, weight: Wide) -> Wide:
-    """The weight as group x outputs of the group x channels of the group x the rest."""
-    channels, group = image_bottom(work, layer)[1], group_of(work.shapes, layer)
-    result: Wide
-    if takes_all_behind(layer):
-        result = weight.T if types.keeps_turned(layer) else weight
-        result = result.reshape(1, len(result), channels, -1)
-    elif spreads(layer):
-        # A Deconvolution's weight is inputs x outputs of a group: swapped, outputs come first.
-        result = weight.reshape(group, channels // group, weight.shape[1], -1).swapaxes(1, 2)
-    else:
-        result = weight.reshape(group, len(weight) // group, channels // group, -1)
-    return result
-
-
-def _back(layer: Layer, weight: Wide, shape: Shape) -> Wide:
-    """The inverse of `by_channels`: as a weight of `shape`, but for the number of channels."""
-    result: Wide
-    group, outputs, channels = weight.shape[:3]
-    if spreads(layer):
-        result = weight.swapaxes(1, 2).reshape(group * channels, *shape[1:])
-    elif takes_all_behind(layer):
-        result = weight.reshape(outputs, -1)
-        result = result.T if types.keeps_turned(layer) else result
-    else:
-        result = weight.reshape(shape[0], channels, *shape[2:])
-    return result
-
-
-def _padded(work: EditSession, layer: Layer) -> bool:
-    if takes_all_behind(layer):
-        return False
-    return any(conv_window(layer, len(image_bottom(work, layer)) - 2).pad)
-
-
 def _shift(work: EditSession, layer: Layer, mean: Wide, approximate: bool) -> Wide:
     """The sum of W times the mean, for each output."""
     import numpy as np
 
-    shape = image_bottom(work, layer)
+    shape = bottom_shape(work, layer)
     if spreads(layer):
         raise refusal(
             layer.name,
             "the mean after a Deconvolution differs by position, so no bias can replace it",
         )
-    if _padded(work, layer) and not approximate:
+    if is_padded(work, layer) and not approximate:
         raise refusal(
             layer.name,
             "it is padded, so no bias gives the same at the borders",

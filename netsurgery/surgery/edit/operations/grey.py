@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING
 from netsurgery.errors import SurgeryError
 from netsurgery.io.wording import counted
 from netsurgery.surgery.edit.channel_types import group_of
+from netsurgery.surgery.edit.channel_weights import change_weight
 from netsurgery.surgery.edit.cut_params import edit_as_expected
 from netsurgery.surgery.edit.layer_text import other_phases_read
 from netsurgery.surgery.edit.operations.first_layers import (
     Passing,
     alike,
-    change_weight,
     first_layers,
     image_blobs,
     image_of,
