@@ -13,7 +13,8 @@ import pytest
 
 import netsurgery as ns
 from netsurgery.cli import run
-from netsurgery.io.wording import argument, counted, naming_options, plural
+from netsurgery.io.wording import argument, counted, naming_options, plural, with_article
+from netsurgery.net import types
 
 NET, MODEL, PICTURE = "net.prototxt", "net.caffemodel", "canvas.png"
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
@@ -249,3 +250,42 @@ f"{len(a)} layers", f"{n:,} more classes", f"{x} axes of", f"one {n} of each", f
 f"{counted(n, 'layer')} of them", f"{name!r} layers", f"{LIMIT} bytes", f"{path} exists"
 f"{shape_text(shape)} pixels"
 """) == ["len(a) layers", "n more classes", "x axes", "'s' * ns"]
+
+
+#: Types whose names are spoken with "an"; of some it is the letter: M of MVN.
+AN = """
+    AbsVal Accuracy AnnotatedData ArgMax Axpy ELU Eltwise Embed Exp HDF5Data HDF5Output Im2col
+    ImageData InfogainLoss InnerProduct Input Interp LRN LSTM LSTMUnit MVN RNN ROIAlign ROIPooling
+    SPP Upsample
+""".split()
+
+
+def test_an_argument_that_the_option_does_not_say() -> None:
+    assert argument("--blob a --blob b", "blobs=['a', 'b']") == "blobs=['a', 'b']"
+    with naming_options():
+        assert argument("--blob a --blob b", "blobs=['a', 'b']") == "--blob a --blob b"
+
+
+@pytest.mark.parametrize("kind", sorted(types.RECORDS))
+def test_a_types_article(kind: str) -> None:
+    assert with_article(kind) == f"{'an' if kind in AN else 'a'} {kind}"
+
+
+@pytest.mark.parametrize(
+    ("noun", "article"),
+    [("8x3", "an"), ("11x96", "an"), ("18", "an"), ("80x2", "an"), ("1x8", "a"), ("110", "a"),
+     ("UniqueLabel", "a"), ("UserLoss", "a"), ("MPO", "an"), ("PNG", "a"), ("TIFF", "a")],
+)  # fmt: skip
+def test_other_articles(noun: str, article: str) -> None:
+    assert with_article(noun) == f"{article} {noun}"
+
+
+def test_no_message_has_an_article_of_its_own_before_a_name() -> None:
+    package = Path(ns.__file__).parent
+    written = re.compile(r"\b[Aa]n? \{[^}]*(\.type\b|\bkind\b|shape_text|\.format\b)[^}]*\}")
+    places = [
+        f"{path}: {match[0]}"
+        for path in package.rglob("*.py")
+        for match in written.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert places == []

@@ -23,6 +23,7 @@ from netsurgery.export import (
 from netsurgery.export.graph import Graph
 from netsurgery.export.layer_context import Converter, LayerContext, LayerParam
 from netsurgery.export.protobuf import ExternalData
+from netsurgery.export.way_out import blobs_instead
 from netsurgery.io.memory import empty
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument
@@ -67,12 +68,12 @@ def check_types(net: NetDefinition, *, exporting: bool = False) -> None:
     for layer in net.layers:
         record = types.of(layer)
         if record is None or not record.runs:
-            raise layer.error(_why_not(layer, exporting))
+            raise layer.error(_why_not(net, layer, exporting))
         check_fields(layer)
         check_blobs(layer)
 
 
-def _why_not(layer: Layer, exporting: bool) -> str:
+def _why_not(net: NetDefinition, layer: Layer, exporting: bool) -> str:
     record = types.of(layer)
     if types.source(layer) is InputSource.DATA:
         why = "it reads data of its own"
@@ -81,7 +82,7 @@ def _why_not(layer: Layer, exporting: bool) -> str:
     else:
         which = f"run this type of {record.origin}" if record else "know this type"
         if exporting:
-            return f"export does not {which.replace('run', 'write')}"
+            return f"export does not {which.replace('run', 'write')}{blobs_instead(net, layer)}"
         return (
             f"the embedded engine does not {which}; "
             f"{argument('--engine caffe')} runs what your Caffe knows"

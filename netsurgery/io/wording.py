@@ -6,7 +6,15 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator
 
-__all__ = ["argument", "counted", "listed", "names_options", "naming_options", "plural"]
+__all__ = [
+    "argument",
+    "counted",
+    "listed",
+    "names_options",
+    "naming_options",
+    "plural",
+    "with_article",
+]
 
 #: Where the argument's name is not the option's. Of an engine they are those of EngineOptions.
 _NAMES = {
@@ -25,6 +33,12 @@ _LISTS = {"--allow", "--stage"}
 _SIZE = r"(\d+)x(\d+)"
 #: A blob and its shape, or a layer and nothing.
 _MAPPING = r"(?s)'?(.+?)=(NxCxHxW)?'?"
+
+#: Letters whose names begin with a vowel, before another capital or a digit; vowels, but for those
+#: spoken as in "you"; eight, eleven and eighteen.
+_SPOKEN_AS_VOWEL = (
+    r"[AEFHILMNORSX](?![a-z])|(?![Ee]u|[Uu]ni|[Uu]s[ei])[AEIOUaeiou][a-z]|8|1[18](?!\d)"
+)
 
 _options = False
 
@@ -45,16 +59,16 @@ def names_options() -> bool:
     return _options
 
 
-def argument(option: str) -> str:
-    """An option as the caller would give it.
+def argument(option: str, python: str = "") -> str:
+    """An option as the caller would give it; python: in Python, where the option does not say it.
 
     >>> argument("--size 24x32"), argument("--engine embedded"), argument("--labels FILE")
     ('size=(24, 32)', "engine='embedded'", 'labels')
     >>> argument("--force"), argument("--map-size"), argument("--stage deploy")
     ('force=True', 'map_size', "stages=['deploy']")
     """
-    if _options:
-        return option
+    if _options or python:
+        return option if _options else python
     flag, _, value = option.partition(" ")
     name = _NAMES.get(flag, flag[2:].replace("-", "_"))
     if flag in _FLAGS:
@@ -101,3 +115,16 @@ def plural(noun: str, count: int) -> str:
         if noun.endswith(ending):
             return noun.removesuffix(ending) + several
     return f"{noun}s"
+
+
+def with_article(noun: str) -> str:
+    """The noun with the "a" or "an" that it is spoken with.
+
+    A name that begins with two capitals is spelled out; a number is read.
+
+    >>> with_article("Softmax"), with_article("ArgMax"), with_article("MVN"), with_article("BNLL")
+    ('a Softmax', 'an ArgMax', 'an MVN', 'a BNLL')
+    >>> with_article("EuclideanLoss"), with_article("8x3"), with_article("10x3")
+    ('a EuclideanLoss', 'an 8x3', 'a 10x3')
+    """
+    return f"{'an' if re.match(_SPOKEN_AS_VOWEL, noun) else 'a'} {noun}"

@@ -25,7 +25,7 @@ from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.memory import Claim
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.size import parse_size
-from netsurgery.io.wording import argument, counted
+from netsurgery.io.wording import argument, counted, with_article
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -173,7 +173,7 @@ def check_decoder(image: Image.Image) -> None:
     if tiles and tiles[0][0] in _SLOW and image.width * image.height > SLOW_LIMIT:
         raise ImageError(
             f"{shape_text((image.height, image.width))} is more than {SLOW_LIMIT} pixels, "
-            f"which is the most for this way of writing a {image.format}; "
+            f"which is the most for this way of writing {with_article(image.format or 'picture')}; "
             "save it with 8 bits a channel, as PNG"
         )
 

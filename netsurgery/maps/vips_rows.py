@@ -19,6 +19,7 @@ from PIL import Image
 from netsurgery.errors import ImageError
 from netsurgery.io.memory import Claim
 from netsurgery.io.names import utf8_path
+from netsurgery.io.wording import with_article
 from netsurgery.maps.picture_limits import READ_LIMIT
 from netsurgery.maps.pillow_pixels import channels_of, orientation
 from netsurgery.maps.rows import StripRows
@@ -64,7 +65,8 @@ _taking_turns = threading.Lock()
 def why_not_in_strips(image: Image.Image, path: str) -> str:
     """Why the picture, of which the header is read, cannot be read in strips; "" where it can."""
     if image.format not in _LOADERS:
-        return f"a {image.format} is not read in strips; save it as TIFF, PNG or JPEG"
+        kind = with_article(image.format or "picture")
+        return f"{kind} is not read in strips; save it as TIFF, PNG or JPEG"
     if image.format == "PNG" and "exif" not in image.info and _has_exif_at_its_end(path):
         return "it has its EXIF behind the pixels; save it again to have it read in strips"
     turned = orientation(image, decode=False)
@@ -140,7 +142,7 @@ class _Decoder:
         row = width * bands * sample
         self.step = min(height, max(16, _STRIP // row // 16 * 16))
         self.kept = 2 * self.step * row + min(height, _KEPT) * row
-        self.held, self.what = _held_of_tiff(image, bands * sample), f"a {self.format}"
+        self.held, self.what = _held_of_tiff(image, bands * sample), with_article(self.format)
         if interlaced:
             jpeg = self.format in ("JPEG", "MPO")
             self.held = width * height * (_coefficients(image) if jpeg else bands * sample)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import insert_field, quoted
 from netsurgery.formats.textformat import Edits
-from netsurgery.io.wording import argument, counted
+from netsurgery.io.wording import argument, counted, with_article
 from netsurgery.net import types
 from netsurgery.net.layer import Layer
 from netsurgery.net.net import NetDefinition
@@ -102,10 +102,10 @@ def check_growth(classifier: Classifier, own_outputs: int) -> None:
             f"{argument('--keep-outputs')} or {argument('--keep-auxiliary')}"
         )
     if not types.is_a(layer, types.CONVOLUTION):
-        expected = f"{types.CONVOLUTION.name} or {types.INNER_PRODUCT.name}"
+        expected = f"{with_article(types.CONVOLUTION.name)} or {types.INNER_PRODUCT.name}"
         raise layer.error(
-            f"outputs cannot be added to a {layer.type}, expected a {expected}; leave out "
-            f"{argument('--keep-outputs')}"
+            f"outputs cannot be added to {with_article(layer.type)}, expected {expected}; "
+            f"leave out {argument('--keep-outputs')}"
         )
     groups = layer.param("convolution_param").integer("group", 1)
     if groups != 1:

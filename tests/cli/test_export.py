@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -335,6 +337,62 @@ def test_a_net_that_cannot_be_written(
     Path("deploy.prototxt").write_text(net)
     assert export(CLASSIFIER, "-o", "net.onnx") == 1
     assert capsys.readouterr().err == (f"error: deploy.prototxt:2:7: layer 'p' ({kind}): {what}\n")
+
+
+DETECTING = """\
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [1, 3, 9, 9] } } }
+layer { name: "loc" type: "Convolution" bottom: "data" top: "loc"
+        convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "a" type: "Flatten" bottom: "loc" top: "a" }
+layer { name: "b" type: "Sigmoid" bottom: "a" top: "the b" }
+layer { name: "out" type: "TYPE" BOTTOMS top: "out" }
+layer { name: "after" type: "Power" bottom: "out" top: "after" }
+layer { name: "beside" type: "TanH" bottom: "loc" top: "beside" }
+"""
+WHAT_IT_READS, LAST = "what it reads can be exported", "the last blob that can be exported"
+
+
+@pytest.mark.parametrize(
+    ("kind", "reads", "words", "blobs", "what"),
+    [
+        ("DetectionOutput", ["a", "the b", "data"], "--blob a --blob 'the b'", ["a", "the b"],
+         WHAT_IT_READS),
+        ("Python", ["the b"], "--blob 'the b'", ["the b"], WHAT_IT_READS),
+        ("Mystery", ["a"], "--blob a", ["a"], WHAT_IT_READS),
+        ("Python", ["data"], "--blob beside", ["beside"], LAST),
+        ("Python", ["data", "loc", "a", "the b", "out0", "out1"], "--blob beside", ["beside"],
+         LAST),
+    ],
+)  # fmt: skip
+def test_what_can_be_exported_instead(
+    kind: str,
+    reads: list[str],
+    words: str,
+    blobs: list[str],
+    what: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    more = "".join(
+        f'layer {{ name: "{name}" type: "TanH" bottom: "loc" top: "{name}" }}\n'
+        for name in reads
+        if name.startswith("out")
+    )
+    bottoms = " ".join(f'bottom: "{blob}"' for blob in reads)
+    before, out = DETECTING.split('layer { name: "out"')
+    out = 'layer { name: "out"' + out.replace("TYPE", kind).replace("BOTTOMS", bottoms)
+    Path("net.prototxt").write_text(before + more + out)
+    Path("before.prototxt").write_text(before)
+    ns.init("before.prototxt", "net.caffemodel")
+    files = "net.prototxt", "net.caffemodel"
+    assert export(files, "-o", "net.onnx") == 1
+    err = capsys.readouterr().err
+    assert f": layer 'out' ({kind}): export does not " in err
+    assert err.endswith(f"; {what}: {words}\n")
+    with pytest.raises(ns.PrototxtError, match=rf"; {what}: blobs={re.escape(str(blobs))}$"):
+        ns.export_onnx(*files)
+    # What it names can be done.
+    assert export(files, "-o", "net.onnx", *shlex.split(words)) == 0
+    assert [output.name for output in opened("net.onnx").get_outputs()] == blobs
 
 
 def test_more_than_onnx_holds(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from netsurgery.formats.textformat import Scalar
+from netsurgery.io.wording import with_article
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.net import Layer, NetDefinition, Shape
@@ -120,16 +121,18 @@ def why_not_behind(layer: Layer, maps: Collection[str]) -> str:
         return f"it joins a map with {flat!r}, which does not become one"
     roles = set(types.roles(layer))
     if Role.GATE in roles:
-        return f"a {layer.type} of two bottoms may not treat every position of a map alike"
+        return (
+            f"{with_article(layer.type)} of two bottoms may not treat every position of a map alike"
+        )
     space = types.space(layer)
     by_cell = space is Space.POINTWISE or _joins(layer) or compares_with_labels(layer)
     if by_cell and roles <= {Role.VALUE, Role.LABEL, Role.SIZE}:
         return _along_channels(layer) if types.channels(layer) is Channels.ALONG else ""
     if types.is_for_training(layer):
-        return f"a {layer.type} is for training; give the deploy prototxt"
+        return f"{with_article(layer.type)} is for training; give the deploy prototxt"
     if space is Space.WHOLE:
-        return f"a {layer.type} looks at the whole map at once"
-    return f"a {layer.type} may not treat every position of a map alike"
+        return f"{with_article(layer.type)} looks at the whole map at once"
+    return f"{with_article(layer.type)} may not treat every position of a map alike"
 
 
 def _along_channels(layer: Layer) -> str:

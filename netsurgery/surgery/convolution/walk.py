@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from netsurgery.io.shape_text import shape_text
-from netsurgery.io.wording import counted
+from netsurgery.io.wording import counted, with_article
 from netsurgery.net import types
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.order import Order, Orders, as_map, is_natural, is_permuted
@@ -229,9 +229,8 @@ class _Walk:
             return Refusal(layer.name, f"{fault}, nor what it makes of a Convolution")
         axis = layer.param("inner_product_param").integer("axis", 1, -(2**31)) % max(len(shape), 1)
         if axis != 1:
-            return Refusal(
-                layer.name, f"axis {axis} of a {shape_text(shape)} bottom; only axis 1 leaves a map"
-            )
+            blob = with_article(shape_text(shape))
+            return Refusal(layer.name, f"axis {axis} of {blob} bottom; only axis 1 leaves a map")
         if 0 in shape:
             return Refusal(layer.name, f"its bottom {bottom!r} is {shape_text(shape)}: it is empty")
         joined = bottom in self.joins.known

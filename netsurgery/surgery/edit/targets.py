@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
 from netsurgery.io.shape_text import shape_text
-from netsurgery.io.wording import counted
+from netsurgery.io.wording import counted, with_article
 from netsurgery.net.net import Shape
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def axes_left(shape: Shape, groups: Sequence[Index]) -> list[int]:
     Raises SurgeryError, naming the index, for one that is out of range or has more axes than
     the shape, and where nothing at all is selected.
     """
-    axes, sizes = list(range(len(shape))), list(shape)
+    axes, sizes, whole = list(range(len(shape))), list(shape), with_article(shape_text(shape))
     for group in groups:
         items = _spelled_out(group, sizes)
         left = []
@@ -110,12 +110,12 @@ def axes_left(shape: Shape, groups: Sequence[Index]) -> list[int]:
             size = sizes[position]
             if isinstance(item, int):
                 if not -size <= item < size:
-                    raise SurgeryError(f"index {item} of {size} in a {shape_text(shape)} param")
+                    raise SurgeryError(f"index {item} of {size} in {whole} param")
             else:
                 left.append((axes[position], len(range(*item.indices(size)))))
         axes, sizes = [axis for axis, _ in left], [size for _, size in left]
         if 0 in sizes:
-            raise SurgeryError(f"nothing of a {shape_text(shape)} param is selected")
+            raise SurgeryError(f"nothing of {whole} param is selected")
     return axes
 
 
