@@ -23,7 +23,6 @@ from netsurgery.export import (
 from netsurgery.export.graph import Graph
 from netsurgery.export.layer_context import Converter, LayerContext, LayerParam
 from netsurgery.export.protobuf import ExternalData
-from netsurgery.export.way_out import blobs_instead
 from netsurgery.io.memory import empty
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument
@@ -82,6 +81,8 @@ def _why_not(net: NetDefinition, layer: Layer, exporting: bool) -> str:
     else:
         which = f"run this type of {record.origin}" if record else "know this type"
         if exporting:
+            from netsurgery.export.way_out import blobs_instead  # most nets need none
+
             return f"export does not {which.replace('run', 'write')}{blobs_instead(net, layer)}"
         return (
             f"the embedded engine does not {which}; "
