@@ -245,10 +245,12 @@ def test_what_cannot_be_folded_either_way(text: str, forwards: str) -> None:
     if "Reshape" in text or "Flatten" in text:
         text = text.replace("kernel_size: 3", "kernel_size: 1")
     for word in ("fold:bn", "fold:s"):
-        assert refused(text, word) == f"{BACKWARD}; nor forwards: {forwards}"
+        assert refused(text, word) == f"{BACKWARD}; nor into the one behind it: {forwards}"
     with fold(text, "fold") as result:
         assert result.plan.text is None
-        assert result.plan.notes == (f"not folded: {BACKWARD}; nor forwards: {forwards}",)
+        assert result.plan.notes == (
+            f"not folded: {BACKWARD}; nor into the one behind it: {forwards}",
+        )
 
 
 @pytest.mark.parametrize(
@@ -269,7 +271,7 @@ def test_a_shared_weight_is_not_changed() -> None:
     twin += "convolution_param { num_output: 6 bias_term: false kernel_size: 3 } }\n"
     text = BEFORE.replace("convolution_param", shared) + twin
     assert refused(text, "fold:bn").endswith(
-        "nor forwards: layer 'c': it shares its param 0 with layer 't'"
+        "nor into the one behind it: layer 'c': it shares its param 0 with layer 't'"
     )
 
 
@@ -277,7 +279,9 @@ def test_a_factor_alone_passes_padding() -> None:
     """The Scale has no bias; the BatchNorm before it, whose mean would be a shift, has others."""
     text = BEFORE.replace("bias_term: true", "").replace("kernel_size: 3", "kernel_size: 3 pad: 1")
     with fold(text + reader("bn"), "fold") as result:
-        assert [event.layer for event in result.plan.steps[0].layers] == ["s"]
+        step = result.plan.steps[0]
+        assert [event.layer for event in step.layers] == ["s"]
+        assert [(each.layer, each.index) for each in step.params] == [("c", 0)]
         assert result.plan.notes[0].startswith(f"not folded: {BACKWARD}")
         text = result.plan.text or ""
     assert "bottom: 'bn'" in text

@@ -228,14 +228,13 @@ def _rewrite(work: EditSession, target: Layer, factor: Wide, shift: Wide) -> boo
     grouped = (group, 1, channels, 1)
     carried = (weight * shift.reshape(grouped)).sum(axis=(2, 3)).ravel()
     params = {0: stored(target, weight * factor.reshape(grouped), old.shape)}
-    has_bias = work.count(target.name) > 1
-    if has_bias:
+    gains_bias = bool(shift.any()) and work.count(target.name) == 1
+    if gains_bias:
+        params[1] = carried
+    elif shift.any():
         bias = work.peek(target.name, 1)
         params[1] = bias + carried.reshape(bias.shape)
-    elif shift.any():
-        params[1] = carried
     work.set_params(target.name, params)
-    if has_bias or 1 not in params:
-        return False
-    note_bias(work, target)
-    return True
+    if gains_bias:
+        note_bias(work, target)
+    return gains_bias

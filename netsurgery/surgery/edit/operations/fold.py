@@ -241,7 +241,7 @@ def _both(error: PrototxtError | SurgeryError, forwards: str) -> PrototxtError |
     """Why a layer can be folded neither into the one before it nor into the one behind it."""
     if not forwards or isinstance(error, PrototxtError) or forwards == str(error):
         return error
-    return SurgeryError(f"{error}; nor forwards: {forwards}")
+    return SurgeryError(f"{error}; nor into the one behind it: {forwards}")
 
 
 def _affine(work: EditSession, name: str) -> Layer:
