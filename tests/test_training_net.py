@@ -251,6 +251,28 @@ def test_freezing_what_is_not_there_is_refused(make_net: Make) -> None:
         make_net(freeze=["relu1"])
 
 
+def test_new_outputs_and_some_layer_have_to_be_learnt(make_net: Make) -> None:
+    """Outputs at random that stay at random, and a run that changes nothing, help nobody."""
+    own = TRAIN_VAL.replace(
+        'top: "fc"', 'top: "fc" param { lr_mult: 0 } param { lr_mult: 0 decay_mult: 0 }'
+    )
+    for text, options in (
+        (TRAIN_VAL, {"outputs": 5, "freeze": ["fc"]}),  # from scratch
+        (TRAIN_VAL, {"outputs": 5, "own_outputs": 3, "freeze": ["fc"]}),  # grown
+        (TRAIN_VAL, {"outputs": 5, "keep_auxiliary": True, "freeze": ["aux"]}),
+        (own, {"outputs": 5}),
+    ):
+        layer = "aux" if "keep_auxiliary" in options else "fc"
+        net = NetDefinition.of(Prototxt.parse(text, "net.prototxt")).at(SHAPES)
+        with pytest.raises(SurgeryError, match=f"layer '{layer}' has new outputs, which are to"):
+            training_net(net, size=(32, 24), **options)
+    layers = ["conv1", "bn1", "scale1", "conv2", "fc"]
+    with pytest.raises(SurgeryError, match="nothing would be learnt: the rate of every layer is 0"):
+        make_net(freeze=layers)
+    for kept in ("scale1", "fc"):
+        make_net(freeze=[name for name in layers if name != kept])
+
+
 def test_the_solver_says_what_it_is_given() -> None:
     text = solver_text(SolverSettings(0.02, 900, drop=300, momentum=0.5, decay=0.0, seed=7))
     for line in ("base_lr: 0.02", "stepsize: 300", "momentum: 0.5", "weight_decay: 0"):

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import insert_field
 from netsurgery.formats.textformat import Edits, Message, Scalar
+from netsurgery.io.wording import argument
 from netsurgery.net import types
 from netsurgery.net.layer import Layer
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import Shapes
 
-__all__ = ["freeze_layers", "set_batch_norms"]
+__all__ = ["check_learns", "freeze_layers", "set_batch_norms"]
 
 #: Field of a ``param { ... }`` -> its value where nothing is learnt.
 _FROZEN = {"lr_mult": "0", "decay_mult": "0"}
@@ -57,6 +58,35 @@ def freeze_layers(
             )
         if not types.is_a(layer, types.BATCH_NORM):  # Caffe never trains its three
             _freeze(edits, layer, count)
+
+
+def check_learns(net: NetDefinition, shapes: Shapes, new: Mapping[str, str]) -> None:
+    """Raise SurgeryError where the outputs of a new layer, or all of the net, would stay as it is.
+
+    new: layer with new outputs -> what the user knows it by.
+    """
+    rates = {
+        layer.name: _rates(layer, len(shapes.params.get(layer.name, ())))
+        for layer in net.layers
+        if not types.is_a(layer, types.BATCH_NORM)  # Caffe never trains its three
+    }
+    for name, old in new.items():
+        if not any(rates[name]):
+            raise SurgeryError(
+                f"{net.prototxt.path}: layer {old!r} has new outputs, which are to be learnt, but "
+                f"its rate is 0; leave it out of {argument('--freeze')}, or remove its lr_mult: 0"
+            )
+    if not any(map(any, rates.values())):
+        raise SurgeryError(
+            f"{net.prototxt.path}: nothing would be learnt: the rate of every layer is 0, by "
+            f"{argument('--freeze')} or lr_mult: 0"
+        )
+
+
+def _rates(layer: Layer, count: int) -> list[float]:
+    """The rates of its params."""
+    own = [param.number("lr_mult", 1.0) for param in layer.message.messages("param")]
+    return (own + [1.0] * count)[:count]
 
 
 def _freeze(edits: Edits, layer: Layer, count: int) -> None:

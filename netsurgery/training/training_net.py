@@ -17,6 +17,7 @@ from typing import Literal, TypeAlias
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt, quoted
+from netsurgery.formats.textformat import Edits
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.wording import argument
@@ -31,7 +32,7 @@ from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolutio
 from netsurgery.surgery.convolution.poolings import find_poolings
 from netsurgery.training.ends import Ends, Score, find_ends, is_loss, only_main, without_ends
 from netsurgery.training.new_outputs import check_growth, find_classifier, give_outputs
-from netsurgery.training.rates import freeze_layers, set_batch_norms
+from netsurgery.training.rates import check_learns, freeze_layers, set_batch_norms
 from netsurgery.training.truth import IGNORED
 
 __all__ = ["LOSSES", "Loss", "TrainingNet", "training_net"]
@@ -124,9 +125,11 @@ def training_net(
     body = with_inputs(body, {data: (batch, *shape[1:])})
     moved = {move.layer: move.target for move in (plan.moves if plan else ())}
     names = {**renamed, **{old: renamed.get(new, new) for old, new in moved.items()}}
+    known = {new: old for old, new in moved.items()}
+    fresh = {new: known.get(old, old) for old, new in renamed.items()}
     ending = _Ending(body, ends, loss)
     return TrainingNet(
-        text=ending.text(_with_rates(body, freeze, names, train=train_batch_norm)),
+        text=ending.text(_with_rates(body, freeze, names, fresh, train=train_batch_norm)),
         deploy_text=_deployed(with_inputs(body, {data: (1, *shape[1:])}), ends),
         data={data: (batch, *shape[1:])},
         labels=ending.labels,
@@ -237,7 +240,7 @@ def _with_outputs(
             name = _free(f"{name}-{outputs}", net.prototxt.layer_names)
         give_outputs(edits, each, outputs, name)
         renamed[each.layer.name] = name
-    return NetDefinition.of(Prototxt.parse(edits.apply(), net.prototxt.path), net.state), renamed
+    return _edited(net, edits), renamed
 
 
 def _free(name: str, taken: Mapping[str, object]) -> str:
@@ -247,18 +250,29 @@ def _free(name: str, taken: Mapping[str, object]) -> str:
 
 
 def _with_rates(
-    net: NetDefinition, freeze: Sequence[str], names: Mapping[str, str], *, train: bool
+    net: NetDefinition,
+    freeze: Sequence[str],
+    names: Mapping[str, str],
+    fresh: Mapping[str, str],
+    *,
+    train: bool,
 ) -> str:
+    """The text with the rates that each layer is to have. fresh: as in `check_learns`."""
     edits = net.prototxt.edits()
     set_batch_norms(edits, net, train=train)
-    text = edits.apply()
-    if not freeze:
-        return text
     # On the new text: a BatchNorm that is frozen has been written already.
-    again = NetDefinition.of(Prototxt.parse(text, net.prototxt.path), net.state)
-    edits = again.prototxt.edits()
-    freeze_layers(edits, again, infer(again), freeze, names)
-    return edits.apply()
+    again = _edited(net, edits)
+    shapes = infer(again)
+    if freeze:
+        edits = again.prototxt.edits()
+        freeze_layers(edits, again, shapes, freeze, names)
+        again = _edited(again, edits)
+    check_learns(again, shapes, fresh)
+    return again.prototxt.text
+
+
+def _edited(net: NetDefinition, edits: Edits) -> NetDefinition:
+    return NetDefinition.of(Prototxt.parse(edits.apply(), net.prototxt.path), net.state)
 
 
 def _deployed(net: NetDefinition, ends: Ends) -> str:
