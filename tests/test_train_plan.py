@@ -210,6 +210,11 @@ def test_labels_that_are_more_or_fewer_name_nothing() -> None:
         numbers = number_classes(["0", "1"], 3, labels, "2")
         assert (numbers.names, numbers.own_outputs) == (("0", "1", "background"), 3)
         assert "3 outputs, the" in number_classes(["cat", "dog"], 3, labels).notes[0]
+        for classes in (["0", "1"], ["cat", "dog"]):  # kept and replaced
+            note = number_classes(classes, 3, labels, "2").notes[-1]
+            assert re.fullmatch(
+                f"l: {len(lines)} labels?, but the net has 3 outputs: they are not used", note
+            )
 
 
 def test_a_background_given_by_number_has_a_name() -> None:

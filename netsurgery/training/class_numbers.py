@@ -42,18 +42,20 @@ def number_classes(
 ) -> ClassNumbers:
     """The numbers of the annotations' `classes` in a net of so many outputs.
 
-    labels: the net's; without them, or where they are more or fewer than its outputs, a class that
-    is called by its number is that one. background:
-    the name or number of the background's class, which may be one of the annotations', as a mask's
-    is. Where the annotations' classes and the background are all of the net's, its outputs are
-    kept; else they begin from scratch: the classes in their order, the background last.
+    labels: the net's; without them, or where they are more or fewer than its outputs, which a note
+    says, a class that is called by its number is that one. background: the name or number of the
+    background's class, which may be one of the annotations', as a mask's is. Where the annotations'
+    classes and the background are all of the net's, its outputs are kept; else they begin from
+    scratch: the classes in their order, the background last.
 
     >>> number_classes(["0", "1"], 3, background="2").own_outputs
     3
     >>> number_classes(["cat", "dog"], 1000).names
     ('cat', 'dog', 'background')
     """
+    unused: tuple[str, ...] = ()
     if labels is not None and len(labels) != outputs:
+        unused = (f"{_misfit(labels, outputs)}: they are not used",)
         labels = None
     name = _BACKGROUND if background is None else background
     named = dict.fromkeys([*classes, name])
@@ -67,7 +69,7 @@ def number_classes(
         by_number[own[name] or 0] = shown
         numbers = {each: own[each] or 0 for each in classes}
         names = tuple(by_number[number] for number in range(outputs))
-        return ClassNumbers(names, numbers, own[name] or 0, outputs)
+        return ClassNumbers(names, numbers, own[name] or 0, outputs, unused)
     names = tuple(dict.fromkeys([*classes, shown]))
     before = [] if labels is None else [labels.short(number) for number in range(len(labels))]
     note = (
@@ -77,7 +79,7 @@ def number_classes(
         f"{argument('--keep-outputs')} keeps those that it has"
     )
     numbers = {each: number for number, each in enumerate(names) if each in classes}
-    return ClassNumbers(names, numbers, names.index(shown), 0, (note,))
+    return ClassNumbers(names, numbers, names.index(shown), 0, (note, *unused))
 
 
 def add_classes(
@@ -128,10 +130,7 @@ def _own_numbers(
 ) -> dict[str, int | None]:
     """The net's own number of each class, None for those that it does not have."""
     if labels is not None and len(labels) != outputs:
-        raise FormatError(
-            f"{labels.path}: {counted(len(labels), 'label')}, but the net has "
-            f"{counted(outputs, 'output')}: which classes these are is not known"
-        )
+        raise FormatError(f"{_misfit(labels, outputs)}: which classes these are is not known")
     own = {each: _own_number(each, outputs, labels) for each in named}
     for each, number in own.items():
         if number is not None:
@@ -148,6 +147,11 @@ def _own_numbers(
                 f"{listed}; give the class a name that only one of them has, such as its whole line"
             )
     return own
+
+
+def _misfit(labels: Labels, outputs: int) -> str:
+    found, expected = counted(len(labels), "label"), counted(outputs, "output")
+    return f"{labels.path}: {found}, but the net has {expected}"
 
 
 def _refuse_one_for_two(own: Mapping[str, int | None], labels: Labels | None, source: str) -> None:
