@@ -222,6 +222,33 @@ def test_without_a_background_only_objects_count() -> None:
     assert any("--background" in note or "background" in note for note in record["notes"])
 
 
+def test_objects_that_no_cell_got_are_those_that_a_plan_names(
+    tmp_path: Path, repo_root: Path
+) -> None:
+    """An accuracy of cells of the background alone says nothing of them."""
+    result = ns.evaluate(".", settings(), annotations="coco.json", rules=RULES, size=(96, 144))
+    net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    plan = ns.train_plan(
+        repo_root / net, repo_root / model, tmp_path / "plan", annotations="coco.json",
+        images=".", background_class="10", rules=RULES, size=(96, 144), pictures=0,
+    )  # fmt: skip
+    figures = {each.names: each.cells.true for each in result.classes if each.names}
+    missed = {name for (name, _), count in result.missed.items() if count == 2}
+    assert missed == {name for (name,), cells in figures.items() if cells == 0} != set()
+    record = result.to_json()["missed"]
+    assert record == plan.to_json()["missed"] != []
+    objects = sum(each["objects"] for each in record)
+    lines = [line for line in result.lines() if "that no cell got" in line]
+    assert lines == [line for line in plan.summary if "that no cell got" in line]
+    assert sum(int(line.split()[0]) for line in lines) == objects
+    # What is not to count is not missed either.
+    none = {str(number): "none" for number in range(1, 10)}
+    only = ns.evaluate(
+        ".", settings(), annotations="coco.json", rules=RULES, size=(96, 144), classes=none
+    )
+    assert only.to_json()["missed"] == [each for each in record if each["class"] == "0"]
+
+
 def test_classes_that_do_not_count_are_left_out() -> None:
     result = ns.evaluate(
         ".", settings(), annotations="coco.json", rules=RULES,

@@ -319,6 +319,40 @@ def test_a_truth_that_teaches_nothing_is_said(digits: dict[str, Any]) -> None:
     assert "no cell is background" in result.notes[-1]
 
 
+def test_classes_that_would_not_be_learnt_are_named(digits: dict[str, Any]) -> None:
+    """Held out with all their pictures, or fitting no cell: a run would never see one."""
+    first, *others = digits["pictures"]
+    for each in others:
+        each["boxes"] = [box for box in each.get("boxes", []) if box["class"] not in "27"]
+    for box in first["boxes"]:
+        if box["class"] == "4":  # in the first alone, others are as they were
+            box["box"] = [0, 0, 190, 190]
+    others[0]["boxes"] = others[1]["boxes"] = [
+        box for box in others[0]["boxes"] if box["class"] != "4"
+    ]
+    Path("truth.json").write_text(json.dumps(digits))
+    for seed in range(1, 9):
+        solver = ns.SolverSettings(seed=seed)
+        result = plan(hold_out=0.25, solver=solver, pictures=0, force=True)
+        away = "a.png" in result.to_json()["held_out"]
+        assert result.notes[0].startswith("would not be learnt: '4', of which no cell is; see ")
+        assert [note for note in result.notes[1:] if "held out" in note] == [
+            "would not be learnt: '2', '7', whose cells are all in pictures that are held out; "
+            "another seed or hold_out holds out others"
+        ] * away
+        if away:
+            break
+    else:
+        raise AssertionError
+    assert [line for line in result.summary if "held out" in line] == ["1 picture held out"]
+
+
+def test_where_no_picture_is_held_out_it_is_said(digits: dict[str, Any]) -> None:
+    words = "no picture held out of 4 (hold_out 0.1): a run will not say how right the net is"
+    assert words in plan(pictures=0).summary
+    assert not [line for line in plan(hold_out=0.0, force=True).summary if "held" in line]
+
+
 def test_drawings_show_classes_and_cells_that_do_not_count(digits: dict[str, Any]) -> None:
     plan(pictures=1)
     assert os.listdir("plan/pictures") == ["a.png"]

@@ -17,7 +17,14 @@ from netsurgery.maps.classmap import ClassMap
 from netsurgery.training.box_score import Outcome, outcomes
 from netsurgery.training.objects import AnnotatedPicture
 from netsurgery.training.score import Confusion, pixel_confusion
-from netsurgery.training.truth import IGNORED, TruthRules, looked_up, open_truth, true_cells
+from netsurgery.training.truth import (
+    IGNORED,
+    TruthRules,
+    looked_up,
+    open_truth,
+    true_cells,
+    why_missed,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,12 +45,14 @@ class PictureScore(NamedTuple):
     """cells, pixels: by the places of `Scorer.classes`, one more for all other classes of the net.
 
     pixels: None where there is no mask. objects: how many there are of each of the net's classes.
+    missed: of how many, by the annotations' class and why, no cell is.
     boxes: those found, of annotated classes, those of higher scores first.
     """
 
     cells: Confusion
     pixels: Confusion | None
     objects: Mapping[int, int]
+    missed: Mapping[tuple[str, str], int]
     boxes: Sequence[FoundBox]
 
 
@@ -90,7 +99,7 @@ class Scorer:
         places = self._places(class_map)
         truth = open_truth(picture, class_map.geometry.placement.image, self.numbers)
         background = IGNORED if self.background is None else self.background
-        labels = true_cells(truth, windows, background, self.rules).labels
+        labels, owners = true_cells(truth, windows, background, self.rules)
         assigned, count = places[class_map.argmax()], len(self.classes) + 1
         pixels = None
         if truth.mask is not None:
@@ -101,6 +110,11 @@ class Scorer:
             Confusion.of(_placed(labels, places), assigned, count),
             pixels,
             Counter(number for number in truth.numbers if number != IGNORED),
+            Counter(
+                (truth.objects[number].label, reason)
+                for number, reason in why_missed(truth, owners, windows, self.rules)
+                if truth.numbers[number] != IGNORED
+            ),
             [FoundBox(*each) for each in zip(boxes, outcomes(boxes, truth), strict=True)],
         )
 

@@ -53,6 +53,7 @@ class PlanWriter:
         """drawn: how many pictures of the truth are made, of the first pictures."""
         self._plan, self._maps, self._most = plan, maps, drawn
         self.drawn = 0
+        self._held_out = frozenset(plan.held_out)
         self.tally = TruthTally(plan.names)
 
     def write(
@@ -109,7 +110,12 @@ class PlanWriter:
             geometry, shape = None, (0, 0)
         labels, missed = self._labels(truth, geometry, shape)
         names = [thing.label for thing in truth.objects]
-        tally.add(labels, names, [missed.get(i, "") for i in range(len(names))])
+        tally.add(
+            labels,
+            names,
+            [missed.get(i, "") for i in range(len(names))],
+            learnt=annotated.name not in self._held_out,
+        )
         if not (truth.objects or truth.ignored or truth.mask is not None):
             tally.empty.append(annotated.name)
         member = zipfile.ZipInfo(f"{annotated.name}.npy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -185,6 +186,7 @@ class _Run:
     cells: Confusion | None = None
     pixels: Confusion | None = None
     counts: dict[int, BoxCounts] = field(default_factory=dict)
+    missed: Counter[tuple[str, str]] = field(default_factory=Counter)
     coco: list[CocoBox] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
     _claim: Claim = field(default_factory=lambda: Claim(0, "the boxes to be written"), init=False)
@@ -230,6 +232,7 @@ class _Run:
         self.cells = score.cells if self.cells is None else self.cells + score.cells
         if score.pixels is not None:
             self.pixels = score.pixels if self.pixels is None else self.pixels + score.pixels
+        self.missed.update(score.missed)
         for number, count in score.objects.items():
             self.counts.setdefault(number, BoxCounts()).objects += count
         for hit, outcome in score.boxes:
@@ -283,6 +286,7 @@ class _Run:
             classes=classes,
             cells=cells,
             pixels=self.pixels,
+            missed=self.missed,
             boxes=self.boxes,
             box_scales=tuple(self.scales),
             pictures=tuple(self.rows),

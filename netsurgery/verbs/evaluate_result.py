@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from netsurgery.engines.contract import engine_record
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
 from netsurgery.io.wording import counted
+from netsurgery.training.missed_objects import missed_lines, missed_records
 
 if TYPE_CHECKING:
     from netsurgery.errors import NetsurgeryError
@@ -97,9 +98,10 @@ class NetEvaluation(ShortRepr):
     source: the annotations. background: the net's class of what is none of the annotated, None
     where there is none. classes: those that something may be of, in the net's order. cells, pixels:
     counts by what they are and what they got, in the order of `classes`, the last for all other
-    classes of the net; pixels: of masks, None without. boxes: how they were made, None where none
-    were asked for; box_scales: at which factors of the input's size. pictures: a row for each.
-    written: files. notes: what the user should know.
+    classes of the net; pixels: of masks, None without. missed: of how many objects no cell is, by
+    the annotations' class and why; `cells` says nothing of these. boxes: how they were made, None
+    where none were asked for; box_scales: at which factors of the input's size. pictures: a row for
+    each. written: files. notes: what the user should know.
 
     >>> import json
     >>> import netsurgery as ns
@@ -128,6 +130,7 @@ class NetEvaluation(ShortRepr):
     classes: tuple[ClassScore, ...]
     cells: Confusion
     pixels: Confusion | None
+    missed: Mapping[tuple[str, str], int]
     boxes: BoxRules | None
     box_scales: tuple[float, ...]
     pictures: tuple[PictureRow, ...]
@@ -193,6 +196,7 @@ class NetEvaluation(ShortRepr):
                 "ignored": self.pixels.ignored,
                 "accuracy": self.pixels.accuracy,
             },
+            "missed": missed_records(self.missed),
             "boxes": self.boxes
             and {
                 "threshold": self.boxes.threshold,
@@ -233,6 +237,7 @@ class NetEvaluation(ShortRepr):
     def lines(self) -> Iterator[str]:
         """What there is to say besides the table."""
         yield f"accuracy {_text(self.accuracy) or 'of no cell'}; {self._counted()}"
+        yield from missed_lines(self.missed)
         over = "the masks' pixels" if self.pixels is not None else "cells"
         if self.mean_iou is not None:
             yield f"mean IoU {_text(self.mean_iou)}, of {over}"

@@ -138,7 +138,7 @@ def train_plan(
     writer = PlanWriter(plan, maps, pictures)
     with OutputFolder(os.fspath(folder), force=force) as output:
         plan = writer.write(output, read, progress)
-    notes = (*notes, *writer.tally.notes(plan.background))
+    notes = (*notes, *writer.tally.notes(plan.numbers, plan.background))
     return PlannedTraining(str(folder), plan, maps.net, writer.tally, writer.drawn, notes)
 
 

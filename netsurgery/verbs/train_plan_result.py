@@ -9,8 +9,9 @@ from typing import Any
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
-from netsurgery.io.wording import counted
+from netsurgery.io.wording import argument, counted
 from netsurgery.training.added_rows import added_rows
+from netsurgery.training.missed_objects import missed_lines
 from netsurgery.training.plan import PLAN, TRAIN, TrainingPlan
 from netsurgery.training.plan_folder import PICTURES, SOLVER, TRUTH
 from netsurgery.training.training_net import TrainingNet
@@ -137,18 +138,21 @@ class PlannedTraining(ShortRepr):
             f"trains {data} {shape_text(shape)}; {counted(tally.ignored, 'cell')} of no class "
             "do not count"
         ]
-        lines += [
-            f"{counted(count, 'object')} that no cell got: {reason}"
-            for reason, count in tally.reasons.items()
-        ]
+        lines += missed_lines(tally.missed)
         for names, words in (
             (tally.empty, "without an object"),
             (tally.small, "smaller than a window"),
         ):
             if names:
                 lines.append(f"{counted(len(names), 'picture')} {words}, such as {names[0]}")
+        share = self.plan.options.hold_out
         if self.plan.held_out:
             lines.append(f"{counted(len(self.plan.held_out), 'picture')} held out")
+        elif share:
+            lines.append(
+                f"no picture held out of {tally.pictures} ({argument('--hold-out')} {share:g}): a "
+                "run will not say how right the net is"
+            )
         return tuple(lines)
 
     def __str__(self) -> str:
