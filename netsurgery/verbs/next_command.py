@@ -7,7 +7,9 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["command_in"]
+from netsurgery.engines.contract import EngineOptions
+
+__all__ = ["command_in", "engine_words"]
 
 
 def command_in(folder: Path, words: Iterable[str]) -> str:
@@ -22,6 +24,28 @@ def command_in(folder: Path, words: Iterable[str]) -> str:
     # cd would take it for an option, or - for the folder before.
     name = f"./{folder}" if str(folder).startswith("-") else str(folder)
     return f"cd {shlex.quote(name)} && {command}"
+
+
+def engine_words(options: EngineOptions) -> list[str]:
+    """The options of how an engine runs, but for which it is and what it shows; none of defaults.
+
+    >>> engine_words(EngineOptions("caffe", threads=1, allow=frozenset({"writes", "reads"})))
+    ['--threads', '1', '--allow', 'reads,writes']
+    """
+    usual = EngineOptions()
+    values = {
+        "--caffe-python": options.caffe_python,
+        "--gpu": options.gpu,
+        "--timeout": None if options.timeout == usual.timeout else f"{options.timeout:g}",
+        "--threads": options.threads,
+        "--allow": ",".join(sorted(options.allow)) or None,
+    }
+    return [
+        word
+        for option, value in values.items()
+        if value is not None
+        for word in (option, str(value))
+    ]
 
 
 def _is_current(folder: Path) -> bool:

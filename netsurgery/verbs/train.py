@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,13 +35,15 @@ from netsurgery.training.run import (
 )
 from netsurgery.training.run_log import LOG
 from netsurgery.training.snapshots import snapshots
-from netsurgery.verbs.next_command import command_in
+from netsurgery.verbs.next_command import command_in, engine_words
 from netsurgery.verbs.train_result import Training
 
 __all__ = ["TrainingProgress", "train"]
 
 #: Evaluations of a run where nobody says how many steps apart.
 _EVALUATIONS = 5
+#: Steps between snapshots where nobody says.
+_SNAPSHOT = 100
 
 
 @checks_arguments()
@@ -50,7 +52,7 @@ def train(
     *,
     resume: bool = False,
     evaluate: int | None = None,
-    snapshot: int = 100,
+    snapshot: int = _SNAPSHOT,
     loss_map: bool = False,
     engine: AnyEngine = "caffe",
     force: bool = False,
@@ -90,8 +92,10 @@ def train(
     if options.choice != "caffe":
         raise SettingsError(f"{argument('--engine')}: only Caffe trains nets")
     feed = open_plan(path)
+    _check_held_out(path, feed, {"--evaluate": evaluate is not None, "--loss-map": loss_map})
     steps = feed.plan.solver.steps
     schedule = Schedule(evaluate or max(1, steps // _EVALUATIONS), snapshot)
+    again = [*_run_words(evaluate, snapshot, loss_map=loss_map), *engine_words(options)]
     with _alone(path):
         files: tuple[str, ...] = ()
         with (
@@ -117,7 +121,7 @@ def train(
                 resume=resume,
                 finish=finish,
                 watch=progress,
-                say=lambda words: _say_how_to_go_on(path, words),
+                say=lambda words: _say_how_to_go_on(path, again, words),
             )
             description = caffe.description
     return Training(
@@ -150,6 +154,16 @@ def _check_numbers(evaluate: int | None, snapshot: int) -> None:
     for option, number in ((argument("--evaluate"), evaluate), (argument("--snapshot"), snapshot)):
         if number is not None and not 1 <= number < 2**31:
             raise SettingsError(f"{option} {number}: expected a number from 1 on")
+
+
+def _check_held_out(folder: Path, feed: PlanFeed, asked: Mapping[str, bool]) -> None:
+    """Raise SettingsError where something is asked of pictures that are held out, and none are."""
+    for option, wanted in asked.items():
+        if wanted and not feed.plan.held_out:
+            raise SettingsError(
+                f"{argument(option)}: no picture of {folder} is held out; leave it out, or plan "
+                f"again with a larger {argument('--hold-out')}"
+            )
 
 
 def _caffe(options: EngineOptions) -> PycaffeEngine:
@@ -188,7 +202,14 @@ def _remove_run(folder: Path) -> None:
         raise OutputError(f"{folder / LOG}: {error.strerror}") from None
 
 
-def _say_how_to_go_on(folder: Path, words: str) -> None:
-    with naming_options():  # a command also where Python runs the training
-        command = f"netsurgery train run {shlex.quote(str(folder))} {argument('--resume')}"
+def _run_words(evaluate: int | None, snapshot: int, *, loss_map: bool) -> list[str]:
+    """The options of a run as they are typed, but for those that are as usual."""
+    words = [] if evaluate is None else ["--evaluate", str(evaluate)]
+    words += [] if snapshot == _SNAPSHOT else ["--snapshot", str(snapshot)]
+    return [*words, *(["--loss-map"] if loss_map else [])]
+
+
+def _say_how_to_go_on(folder: Path, options: Sequence[str], words: str) -> None:
+    # With another number of threads, or other evaluations, it would not end as this run.
+    command = shlex.join(["netsurgery", "train", "run", str(folder), *options, "--resume"])
     say(f"{words}; `{command}` goes on\n")

@@ -130,7 +130,8 @@ def test_a_run_that_was_interrupted_and_killed_ends_as_one_that_was_not(
     assert process.returncode == 130
     assert 2 <= saved < STEPS
     assert words == (
-        f"saved after step {saved} of 16; `netsurgery train run {plan} --resume` goes on\n"
+        f"saved after step {saved} of 16; `netsurgery train run {plan} --evaluate 8 --snapshot 4 "
+        "--threads 1 --resume` goes on\n"
     )
     process = started(plan, "--resume", "-q")
     wait_for(process, lambda: steps(plan) > saved + 1)
@@ -171,7 +172,10 @@ main()
     finally:
         process.kill()
     assert process.returncode == 130
-    assert said == (f"saved after step 16 of 16; `netsurgery train run {plan} --resume` goes on\n")
+    assert said == (
+        f"saved after step 16 of 16; `netsurgery train run {plan} --evaluate 8 --snapshot 4 "
+        "--loss-map --threads 1 --resume` goes on\n"
+    )
 
 
 def test_what_cannot_be_run_is_said_in_one_line(
@@ -195,6 +199,22 @@ def test_what_cannot_be_run_is_said_in_one_line(
         picture.write_bytes(content)
     assert str(picture) in capsys.readouterr().err
     assert not (plan / "model.caffemodel").exists()
+
+
+def test_what_needs_pictures_that_are_held_out_is_refused_without_any(
+    planned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before a step is done: at the end there would be an empty folder, or nothing at all."""
+    record = json.loads((planned / "plan/plan.json").read_text())
+    record["held_out"] = []
+    (tmp_path / "plan.json").write_text(json.dumps(record))
+    for option in (["--loss-map"], ["--evaluate", "2"]):
+        assert run(["train", "run", str(tmp_path), *option]) == 1
+        assert capsys.readouterr().err == (
+            f"error: {option[0]}: no picture of {tmp_path} is held out; leave it out, or plan "
+            "again with a larger --hold-out\n"
+        )
+    assert os.listdir(tmp_path) == ["plan.json"]
 
 
 def test_a_run_stays_where_there_is_no_caffe_to_begin_another(
