@@ -25,6 +25,7 @@ from netsurgery.training.feed import open_plan
 from netsurgery.training.objects import AnnotatedPicture
 from netsurgery.training.plan import held_out, read_plan
 from netsurgery.training.plan_folder import picture_files
+from netsurgery.training.plan_lock import alone_with
 from netsurgery.training.result_files import write_results
 from netsurgery.training.truth_tally import TruthTally
 
@@ -519,6 +520,27 @@ def test_a_plan_is_replaced_with_force_alone(digits: dict[str, Any]) -> None:
     Path("mine").mkdir()
     with pytest.raises(ns.OutputError, match=r"found none of plan.json in it"):
         plan("mine", force=True)
+
+
+def test_a_plan_that_is_being_run_is_neither_run_nor_replaced(digits: dict[str, Any]) -> None:
+    """Else its run would end in the folder of another plan."""
+    plan(pictures=0)
+    calls: list[Callable[[], object]] = [
+        lambda: plan(pictures=0, hold_out=0.5, force=True),
+        lambda: ns.train("plan"),
+        lambda: ns.train("plan", force=True),
+    ]
+    before = Path("plan/plan.json").read_bytes()
+    with alone_with(Path("plan")):
+        for call in calls:
+            with pytest.raises(
+                ns.TrainingError, match=r"^plan: another process runs this training$"
+            ):
+                call()
+    assert Path("plan/plan.json").read_bytes() == before
+    assert [name for name in os.listdir(".") if "plan" in name] == ["plan"]
+    plan(pictures=0, hold_out=0.5, force=True)
+    assert Path("plan/plan.json").read_bytes() != before
 
 
 def test_a_plan_whose_files_changed_is_refused(digits: dict[str, Any]) -> None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from netsurgery.engines.contract import AnyEngine, EngineOptions, as_engine_options
 from netsurgery.engines.pycaffe import PycaffeEngine, open_engine
-from netsurgery.errors import EngineMissing, OutputError, SettingsError, TrainingError
+from netsurgery.errors import EngineMissing, OutputError, SettingsError
 from netsurgery.io.argument_types import checks_arguments
-from netsurgery.io.locks import lock
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.size import as_size
 from netsurgery.io.terminal import say
@@ -24,7 +21,7 @@ from netsurgery.open_net.arguments import AnyPath
 from netsurgery.training.feed import PlanFeed, open_plan
 from netsurgery.training.initial_weights import initial_weights
 from netsurgery.training.losses import write_losses
-from netsurgery.training.plan import PLAN
+from netsurgery.training.plan_lock import alone_with
 from netsurgery.training.result_files import write_results
 from netsurgery.training.run import (
     Schedule,
@@ -96,7 +93,7 @@ def train(
     steps = feed.plan.solver.steps
     schedule = Schedule(evaluate or max(1, steps // _EVALUATIONS), snapshot)
     again = [*_run_words(evaluate, snapshot, loss_map=loss_map), *engine_words(options)]
-    with _alone(path):
+    with alone_with(path):
         files: tuple[str, ...] = ()
         with (
             initial_weights(feed.net, Path(feed.plan.model), feed.plan.seed) as weights,
@@ -179,18 +176,6 @@ def _identity(feed: PlanFeed) -> str:
     return hashlib.sha256(
         f"{record}\n{feed.net.text}".encode("utf-8", "surrogateescape")
     ).hexdigest()
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from running the same plan meanwhile. Raises TrainingError."""
-    descriptor = os.open(folder / PLAN, os.O_RDONLY)
-    try:
-        if lock(descriptor, wait=False) is False:
-            raise TrainingError(f"{folder}: another process runs this training")
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _remove_run(folder: Path) -> None:

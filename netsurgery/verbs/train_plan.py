@@ -24,6 +24,7 @@ from netsurgery.training.annotations import read_annotations
 from netsurgery.training.augment import Augmentation
 from netsurgery.training.plan import PLAN, PlanOptions
 from netsurgery.training.plan_folder import PlanWriter
+from netsurgery.training.plan_lock import alone_with
 from netsurgery.training.planning import PlanFiles, make_plan
 from netsurgery.training.solver_text import SolverSettings
 from netsurgery.training.truth import TruthRules
@@ -100,7 +101,8 @@ def train_plan(
 
     Raises FormatError for broken annotations and pictures that are not as they say, SurgeryError
     for a net that cannot be trained so, SettingsError, NetError, PrototxtError, OutputError,
-    MemoryLimitError. Nothing is written then.
+    MemoryLimitError; TrainingError where the plan to be replaced is being run. Nothing is written
+    then.
     """
     _check_numbers(background, hold_out, background_weight, batch, pictures)
     files = PlanFiles(*map(Path, (net, weights, annotations, images)))
@@ -136,7 +138,7 @@ def train_plan(
         trained_size,
     )
     writer = PlanWriter(plan, maps, pictures)
-    with OutputFolder(os.fspath(folder), force=force) as output:
+    with alone_with(Path(folder)), OutputFolder(os.fspath(folder), force=force) as output:
         plan = writer.write(output, read, progress)
     notes = (*notes, *writer.tally.notes(plan.numbers, plan.background))
     return PlannedTraining(str(folder), plan, maps.net, writer.tally, writer.drawn, notes)
