@@ -424,6 +424,10 @@ WRONG: list[tuple[Callable[[], dict[str, Any]], str]] = [
     (lambda: {"settings": ns.Settings(channel_swap="bgr")}, "channel"),
     (lambda: {"freeze": ["conv9"]}, "conv9"),
     (lambda: {"input_size": 8}, "8x8"),
+    (
+        lambda: {"settings": ns.Settings(window=(40, 40))},
+        "window=(40, 40): the input of the classifier is 32x32; leave it out",
+    ),
     (lambda: {"classes": ["a", "b"]}, "its classes are 0, 1"),
 ]
 

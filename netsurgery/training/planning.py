@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netsurgery.engines.model_file import check_params
-from netsurgery.errors import FormatError, PrototxtError, SurgeryError
+from netsurgery.errors import FormatError, PrototxtError, SettingsError, SurgeryError
 from netsurgery.formats.labels import Labels, load_labels
 from netsurgery.formats.settings import Settings
+from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -63,7 +64,7 @@ def make_plan(
     """
     declared = input_size or _declared(net)
     own = training_net(net, size=declared, keep_auxiliary=options.keep_auxiliary)
-    window = own.plan.inputs[0].window if own.plan is not None else settings.window
+    window = _window(own, settings.window)
     maps = TrainedMaps(own, window, options.size, declared)
     size = input_size or _enlarged(maps, declared)
     labels = None if settings.labels is None else load_labels(settings.labels)
@@ -104,6 +105,22 @@ def make_plan(
     rows = row_notes(added_rows(trained), solver.seed)
     notes = [*trained.notes, *classes.notes, *rows, plain]
     return plan, maps, tuple(dict.fromkeys(filter(None, notes)))
+
+
+def _window(net: TrainingNet, said: Size | None) -> Size | None:
+    """The classifier's input, None for a net that always had a map. said: by the settings.
+
+    Raises SettingsError where they say another than that of a net that is converted now.
+    """
+    if net.plan is None:
+        return said
+    window = net.plan.inputs[0].window
+    if said is not None and said != window:
+        raise SettingsError(
+            f"{argument(f'--window {shape_text(said)}')}: the input of the classifier is "
+            f"{shape_text(window)}; leave it out"
+        )
+    return window
 
 
 def _checksums(paths: Mapping[str, str], pixels: Mapping[str, object]) -> dict[str, str]:
