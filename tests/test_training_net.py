@@ -197,6 +197,8 @@ def test_batch_norms_keep_their_statistics_unless_asked(make_net: Make) -> None:
         message = layer.message.message("batch_norm_param")
         assert message is not None
         assert message.boolean("use_global_stats", not stored) is stored
+    frozen = make_net(train_batch_norm=True, freeze=["bn1"]).net.layer("bn1")
+    assert frozen.param("batch_norm_param").boolean("use_global_stats", default=False)
     said = TRAIN_VAL.replace(
         'type: "BatchNorm"', 'type: "BatchNorm" batch_norm_param { use_global_stats: false }'
     )
@@ -264,7 +266,10 @@ def test_new_outputs_and_some_layer_have_to_be_learnt(make_net: Make) -> None:
     ):
         layer = "aux" if "keep_auxiliary" in options else "fc"
         net = NetDefinition.of(Prototxt.parse(text, "net.prototxt")).at(SHAPES)
-        with pytest.raises(SurgeryError, match=f"layer '{layer}' has new outputs, which are to"):
+        way = "but its lr_mult is 0" if text is own else "so it cannot be frozen; leave it out of"
+        with pytest.raises(
+            SurgeryError, match=f"layer '{layer}' has new outputs, .* learnt, {way}"
+        ):
             training_net(net, size=(32, 24), **options)
     layers = ["conv1", "bn1", "scale1", "conv2", "fc"]
     with pytest.raises(SurgeryError, match="nothing would be learnt: the rate of every layer is 0"):

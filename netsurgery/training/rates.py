@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import insert_field
@@ -19,16 +19,19 @@ __all__ = ["check_learns", "freeze_layers", "set_batch_norms"]
 _FROZEN = {"lr_mult": "0", "decay_mult": "0"}
 
 
-def set_batch_norms(edits: Edits, net: NetDefinition, *, train: bool) -> None:
+def set_batch_norms(
+    edits: Edits, net: NetDefinition, frozen: Collection[str], *, train: bool
+) -> None:
     """Have every BatchNorm use its stored statistics, or those of each batch if they are trained.
 
-    Whatever the text says: by default Caffe would take each batch's own in training.
+    Whatever the text says: by default Caffe would take each batch's own in training. frozen: layers
+    that stay as they are.
     """
     for layer in net.layers:
         if not types.is_a(layer, types.BATCH_NORM):
             continue
         param = layer.message.message("batch_norm_param")
-        word = "false" if train else "true"
+        word = "false" if train and layer.name not in frozen else "true"
         if param is not None:
             _set(edits, param, "use_global_stats", word)
         else:
@@ -56,14 +59,16 @@ def freeze_layers(
             raise SurgeryError(
                 f"{net.prototxt.path}: layer {name!r} ({layer.type}) has no params to freeze"
             )
-        if not types.is_a(layer, types.BATCH_NORM):  # Caffe never trains its three
+        if not types.is_a(layer, types.BATCH_NORM):  # `set_batch_norms` has done that
             _freeze(edits, layer, count)
 
 
-def check_learns(net: NetDefinition, shapes: Shapes, new: Mapping[str, str]) -> None:
+def check_learns(
+    net: NetDefinition, shapes: Shapes, frozen: Collection[str], new: Mapping[str, str]
+) -> None:
     """Raise SurgeryError where the outputs of a new layer, or all of the net, would stay as it is.
 
-    new: layer with new outputs -> what the user knows it by.
+    frozen: as the user names them. new: layer with new outputs -> what the user knows it by.
     """
     rates = {
         layer.name: _rates(layer, len(shapes.params.get(layer.name, ())))
@@ -72,9 +77,11 @@ def check_learns(net: NetDefinition, shapes: Shapes, new: Mapping[str, str]) -> 
     }
     for name, old in new.items():
         if not any(rates[name]):
+            way = "but its lr_mult is 0; remove that from the prototxt"
+            if old in frozen or name in frozen:
+                way = f"so it cannot be frozen; leave it out of {argument('--freeze')}"
             raise SurgeryError(
-                f"{net.prototxt.path}: layer {old!r} has new outputs, which are to be learnt, but "
-                f"its rate is 0; leave it out of {argument('--freeze')}, or remove its lr_mult: 0"
+                f"{net.prototxt.path}: layer {old!r} has new outputs, which are to be learnt, {way}"
             )
     if not any(map(any, rates.values())):
         raise SurgeryError(

@@ -259,7 +259,7 @@ def _with_rates(
 ) -> str:
     """The text with the rates that each layer is to have. fresh: as in `check_learns`."""
     edits = net.prototxt.edits()
-    set_batch_norms(edits, net, train=train)
+    set_batch_norms(edits, net, freeze, train=train)
     # On the new text: a BatchNorm that is frozen has been written already.
     again = _edited(net, edits)
     shapes = infer(again)
@@ -267,7 +267,7 @@ def _with_rates(
         edits = again.prototxt.edits()
         freeze_layers(edits, again, shapes, freeze, names)
         again = _edited(again, edits)
-    check_learns(again, shapes, fresh)
+    check_learns(again, shapes, freeze, fresh)
     return again.prototxt.text
 
 
