@@ -7,7 +7,8 @@
                    "ignored": [[0, 400, 640, 480]]}]}
 
 `at` is x and y of the middle of an object; `box` and each of `ignored` are left, top, right and
-bottom. All are in pixels from the upper left corner. Only "file" has to be there.
+bottom. All are in pixels from the upper left corner. Only "file" has to be there. A picture may
+have more under other names, but no lists, which may be meant as objects.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from netsurgery.training.records import Record, box_of_corners, checked_names, p
 
 __all__ = ["read_points"]
 
+#: The lists that a picture may have.
+_LISTS = ("boxes", "points", "ignored")
 _BOX = "left, top, right and bottom in pixels"
 
 
@@ -43,9 +46,18 @@ def read_points(record: Record, images: Path) -> Annotations:
                 size=picture.size(),
                 name=picture.text("file"),
             )
-            for picture in record.records("pictures")
+            for picture in map(_checked, record.records("pictures"))
         ),
     )
+
+
+def _checked(picture: Record) -> Record:
+    """Raises FormatError for a list that would not be read: what it has would be background."""
+    for key, value in picture.values.items():
+        if isinstance(value, list) and key not in _LISTS and key != "file":
+            hint = did_you_mean(key, _LISTS, "lists")
+            raise FormatError(f"{picture.place}: no list {key!r} is known of a picture{hint}")
+    return picture
 
 
 def _points(picture: Record, classes: tuple[str, ...]) -> list[TrueObject]:

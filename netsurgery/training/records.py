@@ -146,7 +146,10 @@ def checked_names(names: Iterable[str], place: Callable[[int], str]) -> tuple[st
     checked: dict[str, int] = {}
     for number, name in enumerate(names):
         if not isinstance(name, str) or not _is_line(name):
-            raise FormatError(f"{place(number)}: found {shown(name)}, expected the name of a class")
+            raise FormatError(
+                f"{place(number)}: found {shown(name)}, expected the name of a class, text of one "
+                "line without tabs"
+            )
         name = name.strip()
         if name in checked:
             raise FormatError(
