@@ -223,13 +223,15 @@ def _with_outputs(
     plan: ConvolutionPlan | None,
 ) -> tuple[NetDefinition, dict[str, str]]:
     """The net with this many classes; the names of the layers that have them, by their old ones."""
+    if outputs in (None, own_outputs):
+        return net, {}
     classifiers = [find_classifier(net, _renamed_score(score, plan).blob) for score in scores]
     changed = {
         each.layer: each
         for each in classifiers
         if own_outputs is not None or each.outputs != outputs
     }
-    if outputs in (None, own_outputs) or not changed:
+    if not changed:
         return net, {}
     edits, renamed = net.prototxt.edits(), {}
     for each in changed.values():

@@ -97,6 +97,42 @@ def test_the_folder_has_a_net_that_maps(
         assert drawn.size[0] > 288
 
 
+def test_a_net_of_pixels_is_trained_by_masks(
+    tmp_path: Path, repo_root: Path, caffe_python: str
+) -> None:
+    """Of `convert --upsample --skip`: each pixel has its mask's class, and the skip learns."""
+    canvas = repo_root / "examples/digits_canvas.png"
+    mask = np.full((192, 288), 10, np.uint8)
+    for each in json.loads(canvas.with_suffix(".json").read_text())["digits"]:
+        left, top, right, bottom = each["box"]
+        mask[top:bottom, left:right] = each["digit"]
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(canvas, tmp_path / "images/a.png")
+    Image.fromarray(mask).save(tmp_path / "masks/a.png")
+    (tmp_path / "masks/classes.txt").write_text("\n".join(map(str, range(11))))
+    net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    paths = ns.convert(
+        repo_root / net, repo_root / model, tmp_path / "net", upsample=True, skip=["pool1"],
+        input_size=(64, 64),
+    ).paths  # fmt: skip
+    upsampled = paths.prototxt, paths.weights
+    ns.train_plan(
+        *upsampled, tmp_path / "plan", annotations=tmp_path / "masks", images=tmp_path / "images",
+        background_class="10", batch=2, pictures=0, solver=ns.SolverSettings(steps=2),
+    )  # fmt: skip
+    with np.load(tmp_path / "plan/truth.npz") as truth:
+        assert np.array_equal(truth["a.png"], mask)
+    ns.train(tmp_path / "plan", engine=ns.EngineOptions("caffe", threads=1))
+    trained = tmp_path / "plan/deploy.prototxt", tmp_path / "plan/model.caffemodel"
+    with ns.Net(*upsampled) as before, ns.Net(*trained) as after:
+        assert after.blobs["prob"].shape == (1, 11, 64, 64)
+        for name in ("score_pool1", "ip2-conv", "conv1"):
+            assert not np.array_equal(after.params[name][0], before.params[name][0]), name
+        for name in ("ip2-conv_spread", "upscore_pool1"):  # bilinear, and they stay so
+            assert np.array_equal(after.params[name][0], before.params[name][0]), name
+
+
 def started(plan: Path, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "netsurgery", "train", "run", str(plan), *WORDS, *more]
     return subprocess.Popen(
