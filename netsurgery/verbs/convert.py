@@ -133,6 +133,7 @@ def convert(
             keep_global_pooling=keep_global_pooling,
             before_pooling=before_pooling,
             skip_refused=skip_refused,
+            instead=_instead(stride, upsample=upsample),
         )
         if before_pooling:
             from netsurgery.surgery.convolution.activation_map import without_pooling
@@ -166,3 +167,10 @@ def convert(
     else:
         result.save(folder, **places, force=force, verify=verify, progress=progress)
     return result
+
+
+def _instead(stride: int | None, *, upsample: bool) -> str:
+    """What does the same with a net that has nothing to be converted, the end of an error."""
+    ways = [] if stride is None else [f"`netsurgery dense --stride {stride}` makes its map finer"]
+    ways += ["`netsurgery classify-map --upsample pixels` interpolates its map"] * upsample
+    return "".join(f"; {way}" for way in ways)

@@ -454,6 +454,11 @@ def test_a_net_that_is_convolutional_already(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err == (
         f"error: {PROTOTXT}: the net has no InnerProduct layer; it is already convolutional\n"
     )
+    assert run(["convert", PROTOTXT, WEIGHTS, "--stride", "2", "--upsample"]) == 1
+    assert capsys.readouterr().err.endswith(
+        "it is already convolutional; `netsurgery dense --stride 2` makes its map finer; "
+        "`netsurgery classify-map --upsample pixels` interpolates its map\n"
+    )
 
 
 @pytest.mark.parametrize(

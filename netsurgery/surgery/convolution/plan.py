@@ -129,6 +129,7 @@ def plan_convolution(
     keep_global_pooling: bool = False,
     before_pooling: bool = False,
     skip_refused: bool = False,
+    instead: str = "",
 ) -> ConvolutionPlan:
     """What converting `net` would do.
 
@@ -140,6 +141,7 @@ def plan_convolution(
     keep_global_pooling: leave global Pooling layers as they are; the map then has one cell.
     before_pooling: a window of the whole map is global, too; `without_pooling` removes all of them.
     skip_refused: leave InnerProduct layers that cannot be converted, instead of refusing all.
+    instead: what does what is wanted of a net that is convolutional, the end of an error.
 
     Raises SurgeryError naming each layer that stands in the way and why, PrototxtError where the
     net contradicts itself or layers with params bear one name, NetError for a shape of a blob that
@@ -155,7 +157,9 @@ def plan_convolution(
     analysis, notes = _analyzed(net, chosen, shapes, poolings, skip_refused, suffix)
     if not analysis.changed:
         refuse(net.prototxt.path, [] if keep_global_pooling else unknown_poolings(net, shapes))
-        raise SurgeryError(f"{net.prototxt.path}: {_why_nothing(net, keep_global_pooling)}")
+        raise SurgeryError(
+            f"{net.prototxt.path}: {_why_nothing(net, keep_global_pooling, instead)}"
+        )
     check_names(net, analysis, suffix)
     # From here on the new text itself is asked: what the analysis overlooked shows in its shapes.
     text, renames = rewrite(net.prototxt, analysis, suffix)
@@ -363,12 +367,12 @@ def _chosen(net: NetDefinition, names: Sequence[str] | None, poolings: Poolings)
     return [layer for layer in products if layer.name in names]
 
 
-def _why_nothing(net: NetDefinition, keep_global_pooling: bool) -> str:
+def _why_nothing(net: NetDefinition, keep_global_pooling: bool, instead: str) -> str:
     dense = any(types.is_a(layer, types.CONVOLUTION) for layer in net.layers)
     already = "it is already convolutional" if dense else "there is nothing to convert"
     exception = " but for the global Pooling that is kept" if keep_global_pooling else ""
     hint = net.hint(lambda layer: types.is_a(layer, types.INNER_PRODUCT))
-    return f"the net has no InnerProduct layer; {already}{exception}{hint}"
+    return f"the net has no InnerProduct layer; {already}{exception}{instead * dense}{hint}"
 
 
 def _moves(analysis: Analysis, suffix: str, shapes: Shapes) -> Iterator[ParamMove]:
