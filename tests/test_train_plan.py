@@ -388,6 +388,9 @@ def test_weights_of_classes() -> None:
     a, b, ground = tally.weights(2, 0.1, balance=True)
     # Cells times weight are the same of each class.
     assert a * 10 == pytest.approx(b * 40) == pytest.approx(ground * 100, rel=1e-4)
+    # Pictures that are held out have no say in what is learnt.
+    tally.add(np.array([[0] * 900], np.int32), [], [], learnt=False)
+    assert tally.weights(2, 0.1, balance=True) == (a, b, ground)
     assert TruthTally(("a", "b")).weights(1, 0.5, balance=True) == (1, 1)
 
 

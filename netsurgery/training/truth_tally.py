@@ -62,13 +62,13 @@ class TruthTally:
     def weights(
         self, background: int, share: float, *, balance: bool, background_weight: float = 1
     ) -> tuple[float, ...]:
-        """How much a cell of each class counts: 1 in the mean of cells.
+        """How much a cell of each class counts: 1 in the mean of the cells that are learnt.
 
         share: of background cells that count. balance: have all classes count alike together; one
         without cells counts as the rarest. background_weight: how many times as much the
         background counts besides.
         """
-        cells = np.array([self.cells[number] for number in range(len(self.names))], np.float64)
+        cells = np.array([self.learnt[number] for number in range(len(self.names))], np.float64)
         cells[background] *= share
         present = cells[cells > 0]
         if not len(present):
