@@ -274,8 +274,8 @@ def test_new_outputs_and_some_layer_have_to_be_learnt(make_net: Make) -> None:
     layers = ["conv1", "bn1", "scale1", "conv2", "fc"]
     with pytest.raises(SurgeryError, match="nothing would be learnt: the rate of every layer is 0"):
         make_net(freeze=layers)
-    for kept in ("scale1", "fc"):
-        make_net(freeze=[name for name in layers if name != kept])
+    for learnt in ("scale1", "fc"):
+        make_net(freeze=[name for name in layers if name != learnt])
 
 
 def test_the_solver_says_what_it_is_given() -> None:

@@ -150,8 +150,8 @@ def _own_numbers(
 
 
 def _misfit(labels: Labels, outputs: int) -> str:
-    found, expected = counted(len(labels), "label"), counted(outputs, "output")
-    return f"{labels.path}: {found}, but the net has {expected}"
+    expected = counted(outputs, "output")
+    return f"{labels.path}: {counted(len(labels), 'label')}, but the net has {expected}"
 
 
 def _refuse_one_for_two(own: Mapping[str, int | None], labels: Labels | None, source: str) -> None:

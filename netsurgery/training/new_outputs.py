@@ -52,8 +52,8 @@ def find_classifier(net: NetDefinition, score: str) -> Classifier:
         what = f"layer {maker.name!r} ({maker.type})" if maker else "an input"
         raise SurgeryError(
             f"{net.prototxt.path}: the scores {score!r} come of {what}, expected a "
-            f"{types.CONVOLUTION.name} or {types.INNER_PRODUCT.name} whose outputs can be others; "
-            "a net whose outputs are the classes and the background is trained as it is"
+            f"{types.CONVOLUTION.name} or {types.INNER_PRODUCT.name}, which may get others; a net "
+            "that has the classes and the background as its outputs is trained as it is"
         )
     return Classifier(maker, outputs.as_int(), tuple(behind))
 

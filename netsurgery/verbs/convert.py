@@ -171,6 +171,10 @@ def convert(
 
 def _instead(stride: int | None, *, upsample: bool) -> str:
     """What does the same with a net that has nothing to be converted, the end of an error."""
-    ways = [] if stride is None else [f"`netsurgery dense --stride {stride}` makes its map finer"]
-    ways += ["`netsurgery classify-map --upsample pixels` interpolates its map"] * upsample
-    return "".join(f"; {way}" for way in ways)
+    ways = ""
+    if stride is not None:
+        ways += f"; `netsurgery dense` makes its map finer ({argument(f'--stride {stride}')})"
+    if upsample:
+        option = argument("--upsample pixels")
+        ways += f"; `netsurgery classify-map` interpolates its map ({option})"
+    return ways

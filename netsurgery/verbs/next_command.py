@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from netsurgery.engines.contract import EngineOptions
+from netsurgery.io.wording import argument, naming_options
 
 __all__ = ["command_in", "engine_words"]
 
@@ -33,13 +34,16 @@ def engine_words(options: EngineOptions) -> list[str]:
     ['--threads', '1', '--allow', 'reads,writes']
     """
     usual = EngineOptions()
-    values = {
-        "--caffe-python": options.caffe_python,
-        "--gpu": options.gpu,
-        "--timeout": None if options.timeout == usual.timeout else f"{options.timeout:g}",
-        "--threads": options.threads,
-        "--allow": ",".join(sorted(options.allow)) or None,
-    }
+    with naming_options():  # a command is typed, also where Python names it
+        values = {
+            argument("--caffe-python"): options.caffe_python,
+            argument("--gpu"): options.gpu,
+            argument("--timeout"): (
+                None if options.timeout == usual.timeout else f"{options.timeout:g}"
+            ),
+            argument("--threads"): options.threads,
+            argument("--allow"): ",".join(sorted(options.allow)) or None,
+        }
     return [
         word
         for option, value in values.items()

@@ -89,7 +89,8 @@ def train(
     if options.choice != "caffe":
         raise SettingsError(f"{argument('--engine')}: only Caffe trains nets")
     feed = open_plan(path)
-    _check_held_out(path, feed, {"--evaluate": evaluate is not None, "--loss-map": loss_map})
+    looks = {argument("--evaluate"): evaluate is not None, argument("--loss-map"): loss_map}
+    _check_held_out(path, feed, looks)
     steps = feed.plan.solver.steps
     schedule = Schedule(evaluate or max(1, steps // _EVALUATIONS), snapshot)
     again = [*_run_words(evaluate, snapshot, loss_map=loss_map), *engine_words(options)]
@@ -155,10 +156,10 @@ def _check_numbers(evaluate: int | None, snapshot: int) -> None:
 
 def _check_held_out(folder: Path, feed: PlanFeed, asked: Mapping[str, bool]) -> None:
     """Raise SettingsError where something is asked of pictures that are held out, and none are."""
-    for option, wanted in asked.items():
-        if wanted and not feed.plan.held_out:
+    for option, is_asked in asked.items():
+        if is_asked and not feed.plan.held_out:
             raise SettingsError(
-                f"{argument(option)}: no picture of {folder} is held out; leave it out, or plan "
+                f"{option}: no picture of {folder} is held out; leave it out, or plan "
                 f"again with a larger {argument('--hold-out')}"
             )
 
@@ -189,12 +190,15 @@ def _remove_run(folder: Path) -> None:
 
 def _run_words(evaluate: int | None, snapshot: int, *, loss_map: bool) -> list[str]:
     """The options of a run as they are typed, but for those that are as usual."""
-    words = [] if evaluate is None else ["--evaluate", str(evaluate)]
-    words += [] if snapshot == _SNAPSHOT else ["--snapshot", str(snapshot)]
-    return [*words, *(["--loss-map"] if loss_map else [])]
+    with naming_options():  # a command also where Python runs the training
+        words = [] if evaluate is None else [argument("--evaluate"), str(evaluate)]
+        words += [] if snapshot == _SNAPSHOT else [argument("--snapshot"), str(snapshot)]
+        return [*words, *([argument("--loss-map")] if loss_map else [])]
 
 
 def _say_how_to_go_on(folder: Path, options: Sequence[str], words: str) -> None:
     # With another number of threads, or other evaluations, it would not end as this run.
-    command = shlex.join(["netsurgery", "train", "run", str(folder), *options, "--resume"])
+    with naming_options():
+        again = [*options, argument("--resume")]
+    command = shlex.join(["netsurgery", "train", "run", str(folder), *again])
     say(f"{words}; `{command}` goes on\n")

@@ -456,8 +456,8 @@ def test_a_net_that_is_convolutional_already(capsys: pytest.CaptureFixture[str])
     )
     assert run(["convert", PROTOTXT, WEIGHTS, "--stride", "2", "--upsample"]) == 1
     assert capsys.readouterr().err.endswith(
-        "it is already convolutional; `netsurgery dense --stride 2` makes its map finer; "
-        "`netsurgery classify-map --upsample pixels` interpolates its map\n"
+        "it is already convolutional; `netsurgery dense` makes its map finer (--stride 2); "
+        "`netsurgery classify-map` interpolates its map (--upsample pixels)\n"
     )
 
 
