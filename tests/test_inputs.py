@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
+import netsurgery as ns
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net.inputs import assume_input, declare_inputs, split_shapes
 from netsurgery.net.net import NetDefinition, Shape
@@ -264,3 +269,34 @@ def test_every_layout_of_a_data_layer(seed: int) -> None:
     assert (net.layers[0].name, net.layers[0].tops) == ("d", ("data",))
     assert infer(net).blobs == {"data": (2, 3, 6, 6), "c": (2, 1, 4, 4)}
     assert "label" not in net.prototxt.text
+
+
+FILLED = """
+layer { name: "own" type: "DummyData" top: "data" dummy_data_param { shape { dim: [1, 1, 8, 8] } } }
+layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc"
+        inner_product_param { num_output: 2 } }
+"""
+
+
+def test_a_net_that_fills_its_input_itself_says_which_layer_does(tmp_path: Path) -> None:
+    """To give a shape, which is known, would not help."""
+    net, model = tmp_path / "net", tmp_path / "model"
+    net.write_text(FILLED)
+    ns.init(net, model)
+    (tmp_path / "truth.json").write_text('{"classes": ["a"], "pictures": [{"file": "a.png"}]}')
+    picture = tmp_path / "a.png"
+    Image.new("L", (8, 8)).save(picture)
+    annotated: dict[str, Any] = {"annotations": tmp_path / "truth.json", "images": tmp_path}
+    calls: list[Callable[[], object]] = [
+        lambda: ns.classify_map(picture, ns.Settings(net, model), engine="embedded"),
+        lambda: ns.features(picture, "fc", ns.Settings(net, model), engine="embedded"),
+        lambda: ns.verify((net, model), (net, model), engine="embedded"),
+        lambda: ns.train_plan(net, model, tmp_path / "plan", input_size=(8, 8), **annotated),
+    ]
+    for call in calls:
+        with pytest.raises(ns.NetsurgeryError) as error:
+            call()
+        assert str(error.value).endswith(
+            "; layer 'own' (DummyData) fills 'data' by itself: write an Input layer of its shape "
+            "in its place"
+        )

@@ -52,10 +52,11 @@ def declare_inputs(net: NetDefinition) -> NetDefinition:
     return _edited(net, edits.apply(), written, notes)
 
 
-def why_no_input(net: NetDefinition) -> str:
-    """What to add to an error about inputs that are not there: why data layers make none.
+def why_no_input(net: NetDefinition, *, fed: bool = True) -> str:
+    """What to add to an error about inputs that are not there: which layers are in their place.
 
-    "" for a net without them.
+    Data layers, and why they make none; and where the net has to be `fed`, those that fill their
+    blobs by themselves. "" for a net without them.
     """
     data = _data_layers(net)
     shapes = infer(net) if data else Shapes()
@@ -63,6 +64,12 @@ def why_no_input(net: NetDefinition) -> str:
         why = shapes.unknown.get(layer.tops[0], "") or _planned(net, shapes, layer).note
         if why:
             return f"; {why}"
+    for layer in net.layers if fed and not net.inputs else ():
+        if layer.tops and not layer.bottoms and types.source(layer) is InputSource.CONSTANT:
+            return (
+                f"; layer {layer.name!r} ({layer.type}) fills {layer.tops[0]!r} by itself: write "
+                "an Input layer of its shape in its place"
+            )
     return ""
 
 

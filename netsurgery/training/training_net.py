@@ -176,11 +176,10 @@ def _base(net: NetDefinition, ends: Ends) -> NetDefinition:
     bare = NetDefinition.of(prototxt, state)
     base = replace(declare_inputs(bare), notes=())
     if len(base.inputs) != 1 or not base.inputs[0].shape:
-        why = why_no_input(bare)
+        why = why_no_input(bare) or f"; give it by {argument('--input-shape data=1x3x224x224')}"
         inputs = ", ".join(repr(each.name) for each in base.inputs) or "none"
         raise SurgeryError(
-            f"{net.prototxt.path}: found the inputs {inputs}, expected one of a known shape{why}; "
-            f"give it by {argument('--input-shape data=1x3x224x224')}"
+            f"{net.prototxt.path}: found the inputs {inputs}, expected one of a known shape{why}"
         )
     declared, shape = base.inputs[0], base.inputs[0].shape
     # The original batch is of no interest, so that no note need say what becomes of it.

@@ -206,7 +206,7 @@ def export_onnx(
         try:
             exported = export_net(files, prepare, names)
         except PrototxtError as error:
-            raise error.more(why_no_input(needed)) from None
+            raise error.more(why_no_input(needed, fed=False)) from None
         result = OnnxExport(exported, files, weights_storage, stack.pop_all(), model, notes)
     if output is not None:
         result.save(output, force=force, progress=progress)
