@@ -132,7 +132,7 @@ def _of_outputs(net: NetDefinition) -> tuple[list[Score], tuple[str, str], list[
         what = joined([repr(output) for output in chosen]) or "none"
         raise SurgeryError(
             f"{net.prototxt.path}: found the outputs {what}, expected one with scores or "
-            "probabilities of classes; take the others out first"
+            "probabilities of classes; remove the layers of the others from the prototxt"
         )
     blob, softmax = next(iter(chosen.values()))
     others = [output for output in scores if output not in chosen]
