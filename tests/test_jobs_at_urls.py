@@ -432,7 +432,10 @@ def test_a_picture_takes_few_requests(
     ]
     engine = EngineOptions("embedded", threads=1)
     settings = ns.read_settings("netsurgery.toml")
-    job = ns.plan_job(pictures, settings, url, outputs={"npy": "maps/"}, engine=engine)
+    # As large as the pictures: notes are a few puts in all, however many pictures have them.
+    job = ns.plan_job(
+        pictures, settings, url, outputs={"npy": "maps/"}, size="image", engine=engine
+    )
     with caplog.at_level("INFO", "werkzeug"):
         with JobWorker(JobAssignment(url, engine, "run", None, True)) as worker:
             caplog.clear()

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -51,6 +51,7 @@ from netsurgery.cli.preprocess_options import (
     with_settings_file,
 )
 from netsurgery.cli.printing import (
+    NotePrinter,
     cell,
     echo,
     echo_colored,
@@ -231,6 +232,8 @@ def command(
         planned = plan_job(images, settings, job, outputs=outputs, view=view, force=force, **how)
         if not quiet:
             echo_model(flags, settings)
+            hint = engine_hint(planned.engine, "classify-map")
+            echo_notes([*planned.notes, *hint], err=True)
         run_job(planned, workers, on, engine, as_json=as_json, quiet=quiet, force=force)
         return
     with classify_maps(images, settings, explain=explain, **how) as maps:
@@ -268,8 +271,10 @@ class _MapPrinter:
     job: MapJob
     as_json: bool
     quiet: bool
-    noted: set[str] = field(default_factory=set)
     printed: int = 0
+
+    def __post_init__(self) -> None:
+        self.notes = NotePrinter(self.quiet, records=self.as_json)
 
     def all(self) -> None:
         """Every result; where a picture failed the others are printed too. Exits with 1 then."""
@@ -299,7 +304,9 @@ class _MapPrinter:
         if result.map is None:
             self.failed(result)
             return
-        self.notes(result.map)
+        from netsurgery.maps.map_record import said_notes
+
+        self.notes.say(said_notes(result.map))
         if result.printed is not None:
             self.show_files(result.written, result.printed)
         elif result.text is not None:
@@ -314,18 +321,6 @@ class _MapPrinter:
         if self.as_json:
             echo_json_text(json.dumps(result.to_json()))
         echo_failed(result.image, result.error, alone=alone)
-
-    def notes(self, class_map: ClassMap) -> None:
-        """Notes on standard error, each kind once."""
-        notes = dict(class_map.notes)
-        if self.as_json and class_map.geometry.window is None:
-            notes["stride"] = (
-                f"the total stride of blob {class_map.blob!r} is not known: cells have no windows"
-            )
-        for kind, note in notes.items():
-            if kind not in self.noted and not self.quiet:
-                self.noted.add(kind)
-                echo_notes([note], err=True)
 
     def renderer(self) -> Callable[[ClassMap], str] | None:
         """What makes the text of a map that is printed, beside the run on the next."""

@@ -31,7 +31,14 @@ from netsurgery.cli.preprocess_options import (
     settings_of_options,
     with_settings_file,
 )
-from netsurgery.cli.printing import echo, echo_failed, echo_json, echo_notes, echo_table
+from netsurgery.cli.printing import (
+    NotePrinter,
+    echo,
+    echo_failed,
+    echo_json,
+    echo_notes,
+    echo_table,
+)
 from netsurgery.cli.progress import Progress
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.settings import Settings
@@ -43,7 +50,7 @@ from netsurgery.net.state import NetState
 if TYPE_CHECKING:
     from netsurgery.maps.channel_view import ChannelView
     from netsurgery.maps.picture_options import PictureOptions
-    from netsurgery.verbs.features_result import FeatureJob, FeatureResult
+    from netsurgery.verbs.features_result import FeatureJob
 
 __all__ = ["command"]
 
@@ -152,7 +159,9 @@ class _FeaturePrinter:
     as_json: bool
     quiet: bool
     records: list[dict[str, Any]] = field(default_factory=list)
-    noted: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.notes = NotePrinter(self.quiet)
 
     def all(self) -> None:
         """Every result; where a picture failed the others are there too. Exits with 1 then."""
@@ -185,18 +194,12 @@ class _FeaturePrinter:
                     if total == 1 and not self.as_json:
                         raise result.error
                     echo_failed(result.image, result.error, alone=total == 1)
-                self.notes(result)
+                if result.features is not None:
+                    self.notes.say(result.features.notes)
                 if done < total:
                     progress.step_to(done, self.job.images[done])
         progress.clear()
         return failed
-
-    def notes(self, result: FeatureResult) -> None:
-        """Notes on standard error, each kind once."""
-        for kind, note in (result.features.notes if result.features else {}).items():
-            if kind not in self.noted and not self.quiet:
-                self.noted.add(kind)
-                echo_notes([note], err=True)
 
     def table(self) -> Table:
         """A line for each blob of each picture."""

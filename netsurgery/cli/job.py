@@ -18,7 +18,7 @@ from netsurgery.cli.job_options import (
 )
 from netsurgery.cli.options import force_option, is_printed, json_option, quiet_option
 from netsurgery.cli.output_options import output_options
-from netsurgery.cli.printing import echo, echo_json
+from netsurgery.cli.printing import NotePrinter, echo, echo_json
 from netsurgery.engines.contract import EngineOptions
 
 __all__ = ["command"]
@@ -147,3 +147,4 @@ def merge(
             echo_json(result.to_json())
         elif not quiet:
             echo(str(result), err=printed)
+    NotePrinter(quiet, records=records is not None).say(opened.picture_notes())

@@ -10,7 +10,7 @@ import click
 
 from netsurgery.cli.command import LARGE, WordType, headed, useless
 from netsurgery.cli.files import FolderPathType
-from netsurgery.cli.printing import echo, echo_json_text, echo_labelled
+from netsurgery.cli.printing import NotePrinter, echo, echo_json_text, echo_labelled
 from netsurgery.cli.progress import Progress
 from netsurgery.io.unreadable import as_url
 from netsurgery.io.wording import counted
@@ -93,8 +93,12 @@ def resume_job(
     *,
     retry: bool,
     quiet: bool,
+    records: bool = False,
 ) -> JobStatus:
-    """Go on with a job, with a bar on a terminal: pictures a second, and the time left."""
+    """Go on with a job, with a bar on a terminal: pictures a second, and the time left.
+
+    Then print the notes on its pictures; records: whether theirs are to be printed.
+    """
     status = job.status()
     begun, before = time.monotonic(), status.pictures - status.left
     progress = Progress(status.pictures, quiet, before=before, show_pos=True)
@@ -105,9 +109,11 @@ def resume_job(
         progress.step_to(over, speed)
 
     try:
-        return job.resume(workers=workers, on=on, engine=engine, retry=retry, progress=show)
+        status = job.resume(workers=workers, on=on, engine=engine, retry=retry, progress=show)
     finally:
         progress.clear()
+    NotePrinter(quiet, records=records).say(job.picture_notes())
+    return status
 
 
 def run_job(
@@ -121,7 +127,7 @@ def run_job(
     force: bool,
 ) -> None:
     """Do all of a job, and put its outputs in place. Exits with 1 where a picture failed."""
-    status = resume_job(job, workers, on, engine, retry=False, quiet=quiet)
+    status = resume_job(job, workers, on, engine, retry=False, quiet=quiet, records=as_json)
     written = job.merge(force=force) if job.has_outputs else None
     if as_json:
         echo_records(job)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, TextIO
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from netsurgery.io.table import Table
 
 __all__ = [
+    "NotePrinter",
     "cell",
     "echo",
     "echo_colored",
@@ -130,6 +131,24 @@ def echo_notes(notes: Iterable[str], *, err: bool = False) -> None:
     """What the user should know, a line each."""
     for note in notes:
         echo_labelled("note", note, err=err)
+
+
+class NotePrinter:
+    """Prints the notes on pictures on standard error, each kind once; none with -q.
+
+    records: whether the records of maps are printed, or written, which cells without windows are
+    only missed in.
+    """
+
+    def __init__(self, quiet: bool, *, records: bool = False) -> None:
+        self._quiet = quiet
+        self._done = set() if records else {"windows"}
+
+    def say(self, notes: Mapping[str, str]) -> None:
+        """Print what is of a new kind; notes: kind -> a line."""
+        if not self._quiet:
+            echo_notes((note for kind, note in notes.items() if kind not in self._done), err=True)
+            self._done |= set(notes)
 
 
 def echo_failed(image: str, error: NetsurgeryError, *, alone: bool = False) -> None:

@@ -31,7 +31,8 @@ class NetRunner(Closeable):
     """The net of a source, in an engine; a context manager.
 
     engine, note: one line about the engine that ran last, and why it was not another; "" before
-    and if so. opener: starts the engine, None for `open_engine`.
+    and if so. because: why it is not another, where others have chosen it. opener: starts the
+    engine, None for `open_engine`.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class NetRunner(Closeable):
     ) -> None:
         self.source, self.options = source, options
         self.opener = opener or (lambda options: open_engine(options, [source.model]))
-        self.engine = self.note = ""
+        self.engine = self.note = self.because = ""
         self._engine: Engine | None = None
         self._loaded: LoadedNet | None = None
         self._closed = False
@@ -99,7 +100,8 @@ class NetRunner(Closeable):
             raise NetError(f"{self.source.net.prototxt.path}: the net is closed")
         if self._loaded is None:
             self._engine = self.opener(self.options)
-            self.engine, self.note = self._engine.description, self._engine.note
+            self.engine = self._engine.description
+            self.note = self._engine.note or self.because
             try:
                 model = self.source.model
                 self._loaded = self._engine.load(model.net, Path(model.path))

@@ -85,13 +85,13 @@ def plan_job(
         raise JobError(f"{STDOUT}: the pictures of a job are files, which every worker can read")
     places, store = places_of(outputs), open_store(folder)
     drop = blob is not None if drop_labels is None else drop_labels
-    plan = make_plan(
+    plan, notes = make_plan(
         names, as_settings(settings, preprocess), outputs=places, view=view or MapView(),
         size=as_picture_options(size), stride=stride, scales=as_scales(scales),
         boxes=box_search(boxes, box_scales), blob=blob, drop_labels=drop, engine=engine,
         state=state, force=force,
     )  # fmt: skip
-    return Job(_placed(plan, store))
+    return Job(_placed(plan, store), notes)
 
 
 def _placed(plan: JobPlan, store: JobStore) -> JobFolder:
@@ -100,7 +100,11 @@ def _placed(plan: JobPlan, store: JobStore) -> JobFolder:
     earlier = JobFolder.find(store)
     if earlier is not None:
         before = earlier.plan.to_json()
-        changed = [key for key, value in plan.to_json().items() if before[key] != value]
+        changed = [
+            key
+            for key, value in plan.to_json().items()
+            if before[key] != value and key != "engine_note"  # in words of Caffe's
+        ]
         if changed:
             raise JobError(
                 f"{name}: holds a job of another plan (its {changed[0]}); name another folder, or "

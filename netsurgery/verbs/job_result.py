@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.jobs.crew import run_crew
 from netsurgery.verbs.jobs.folder import JobFolder, Tally
 from netsurgery.verbs.jobs.net_files import with_files
+from netsurgery.verbs.jobs.notes import first_notes
 from netsurgery.verbs.jobs.plan import RECORD, places_of
 from netsurgery.verbs.jobs.store import UrlStore
 from netsurgery.verbs.jobs.worker import JobAssignment, net_folder
@@ -118,6 +119,9 @@ class JobMerge(ShortRepr):
 class Job(ShortRepr):
     """A job in its folder; `plan_job` makes one, `open_job` finds one.
 
+    notes: what to know of the net and the options, as planning has found; none of a job that was
+    opened. engine: what runs the net, in a line.
+
     >>> import netsurgery as ns
     >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
     >>> job = ns.plan_job("examples/digits_canvas.png", settings, "two.job", blob="conv1",
@@ -130,9 +134,10 @@ class Job(ShortRepr):
     ['{"image": "examples/digits_canvas.png",']
     """
 
-    def __init__(self, folder: JobFolder) -> None:
+    def __init__(self, folder: JobFolder, notes: Sequence[str] = ()) -> None:
         self._folder, self._plan = folder, folder.plan
-        self.folder = folder.store.name
+        self.folder, self.engine = folder.store.name, folder.plan.engine
+        self.notes = list(notes)
 
     @property
     def has_outputs(self) -> bool:
@@ -150,6 +155,23 @@ class Job(ShortRepr):
         1
         """
         return self._status(Tally(self._folder).count())
+
+    def picture_notes(self) -> dict[str, str]:
+        """What to know of the pictures that are done: kind -> a line, as of the first that has it.
+
+        The kinds are those of `ClassMap.notes`, but what depends on no picture is in `notes`; and
+        "windows", of cells that have none in the records. Raises JobError.
+
+        >>> import netsurgery as ns
+        >>> settings = ns.Settings(
+        ...     "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
+        >>> job = ns.plan_job("examples/digits_canvas.png", settings, "five.job", blob="conv1",
+        ...                   size=(32, 64), engine="embedded")
+        >>> _ = job.resume(workers=1)
+        >>> job.picture_notes()["shape"][:55]
+        'a picture of 192x288 is made 32x64, 1.33 times too flat'
+        """
+        return first_notes(self._folder.store)
 
     def _status(self, tally: Tally) -> JobStatus:
         return JobStatus(

@@ -6,6 +6,7 @@
                     0000312.error   the record of one that failed, with its error
                     lease           of the worker that is at these pictures
                     0000312.bands/  a large picture in work (`jobs.bands`)
+    DIR/notes/                      what is to be said of pictures (`jobs.notes`)
 
 Pictures are handed out in chunks, each with a folder that its worker alone writes to. What is there
 is the truth: nothing else says what is done.

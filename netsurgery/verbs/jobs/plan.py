@@ -32,6 +32,7 @@ from netsurgery.maps.scales import Scales
 from netsurgery.net.state import NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.classify_map import classify_maps
+from netsurgery.verbs.jobs.notes import general_notes
 from netsurgery.verbs.jobs.store import JobStore
 from netsurgery.verbs.outputs import OUTPUTS, MapView
 from netsurgery.verbs.outputs.files import named_files
@@ -60,8 +61,9 @@ class JobPlan:
     """What a job is to do, the same for every worker.
 
     folder: the one that names are relative to. outputs: kind -> where `merge` puts it. engine: its
-    description, which is to be the same everywhere. files: the net's and its settings' -> SHA-256.
-    max_pixels: how many a picture may have. chunk: how many pictures a worker takes at once.
+    description, which is to be the same everywhere; engine_note: why it is not another. files: the
+    net's and its settings' -> SHA-256. max_pixels: how many a picture may have. chunk: how many
+    pictures a worker takes at once.
     """
 
     folder: str
@@ -77,6 +79,7 @@ class JobPlan:
     view: MapView
     outputs: Mapping[str, str]
     engine: str
+    engine_note: str
     files: Mapping[str, str]
     max_pixels: int
     chunk: int
@@ -121,6 +124,7 @@ class JobPlan:
             scales=self.scales, **_asked(self.boxes), drop_labels=self.drop_labels,
             state=self.state,
         )  # fmt: skip
+        mapper.because = self.engine_note
         try:
             mapper.load()
             if mapper.engine != self.engine:
@@ -201,8 +205,11 @@ def make_plan(
     engine: AnyEngine,
     state: NetState,
     force: bool,
-) -> JobPlan:
-    """The plan, after all that can be refused before any picture; the engine is started for it."""
+) -> tuple[JobPlan, list[str]]:
+    """The plan, and what to know of the net and the options, before any picture.
+
+    All that can be refused is; the engine is started for it.
+    """
     if isinstance(settings.mean, MeanPicture) or isinstance(settings.labels, tuple):
         raise JobError("a job's mean picture and labels are files, which every worker can read")
     with classify_maps(
@@ -212,9 +219,10 @@ def make_plan(
         job = maps.to_files(outputs, view, force=force)
         job.mapper.load()
         description = engine_record(job.mapper.engine)["description"]
+        notes = [*maps.notes, *general_notes(job.mapper)]
     named = [settings.prototxt, settings.weights, settings.mean, settings.labels, view.look.font]
     files = [str(file) for file in named if isinstance(file, str | Path)]
-    return JobPlan(
+    plan = JobPlan(
         folder=os.getcwd(),
         pictures=tuple(images),
         settings=settings,
@@ -228,10 +236,12 @@ def make_plan(
         view=replace(job.view, style=None, pretty=False, summary=False),
         outputs=dict(outputs),
         engine=str(description),
+        engine_note=job.mapper.note,
         files={file: _checksum(Path(file)) for file in files},
         max_pixels=max_pixels(),
         chunk=max(1, min(_MOST_OF_CHUNK, len(images) // _CHUNKS)),
     )
+    return plan, notes
 
 
 def write_plan(plan: JobPlan, store: JobStore) -> None:

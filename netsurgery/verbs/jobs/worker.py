@@ -39,6 +39,7 @@ from netsurgery.verbs.jobs.band_worker import BandWorker
 from netsurgery.verbs.jobs.folder import Chunk, JobFolder, Tally, file_name
 from netsurgery.verbs.jobs.held import held
 from netsurgery.verbs.jobs.net_files import with_files, without_copies
+from netsurgery.verbs.jobs.notes import NoteKeeper, own_notes
 from netsurgery.verbs.jobs.plan import JobPlan
 from netsurgery.verbs.jobs.store import JobLease, UrlStore
 from netsurgery.verbs.jobs.tries import Tries, given_up
@@ -47,6 +48,7 @@ from netsurgery.verbs.jobs.url_pictures import picture_at, without_copy
 if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.bands import BandPlan
+    from netsurgery.maps.classmap import ClassMap
     from netsurgery.maps.mapper import Mapper
     from netsurgery.verbs.jobs.bands import BandFolder
 
@@ -113,6 +115,7 @@ class JobWorker(Closeable):
             self._mapper: Mapper = stack.enter_context(plan.open_mapper(assignment.engine))
             self._open = stack.pop_all()
         self._tries = Tries(assignment.run, store.name)
+        self._notes = NoteKeeper(store)
         self._bands = BandWorker(self._mapper, self._tries, self._fail, self._scratch)
 
     def close(self) -> None:
@@ -234,11 +237,18 @@ class JobWorker(Closeable):
 
                 blob = self._mapper.source.blob
                 files.make_store = partial(BandStore, blob=blob, plan=bands, files=band_files)
-            (result,) = MapJob(self._mapper, [(picture, name)], files, plan.view, ExitStack())
-            if isinstance(result.error, OutputError):  # a full disk is not the picture's fault
-                raise result.error
+            job = MapJob(self._mapper, [(picture, name)], files, plan.view, ExitStack())
+            job.render = partial(self._note, index)  # before there is a record
+            (result,) = job
+            if isinstance(result.error, JobError | OutputError):
+                raise result.error  # a full disk is not the picture's fault
         if result.error is not None:
+            self._notes.drop(index)
             self._fail(chunk, index, str(result.error))
+
+    def _note(self, index: int, class_map: ClassMap) -> str:
+        self._notes.keep(index, own_notes(class_map))
+        return ""
 
     def _fail(self, chunk: Chunk, index: int, error: str) -> None:
         """Have a picture fail, with an error that names files as the plan does."""
