@@ -19,9 +19,11 @@ from PIL import Image
 import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.engines.contract import EngineOptions
+from netsurgery.io.checksum import sha256_of
 from netsurgery.maps import bands as bands_module
 from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.bands import BandRunner, BandStore, plan_bands
+from netsurgery.verbs.jobs import band_worker
 from netsurgery.verbs.jobs.band_worker import BandWorker
 from netsurgery.verbs.jobs.bands import BandFolder
 from netsurgery.verbs.jobs.folder import Chunk
@@ -285,6 +287,35 @@ def test_machines_that_share_no_folder_share_a_picture(picture: str, is_at_url: 
         expected = tiled.map(picture).values
     np.testing.assert_array_equal(np.load("map.npy"), expected)
     assert os.listdir("there/maps.job/parts/00000") == ["0000000.json", "0000000.npy"]
+
+
+def test_only_pictures_in_bands_are_read_for_their_bytes(
+    picture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a URL; one whose file changes meanwhile is done by one worker, as it is then."""
+    hashed: list[str] = []
+
+    def noted(file: str) -> str:
+        hashed.append(file)
+        return sha256_of(file)
+
+    def changed(file: str) -> str:
+        state = noted(file)
+        os.utime(file, (len(hashed), len(hashed)))
+        return state
+
+    Image.fromarray(np.zeros((40, 40), np.uint8)).save("small.png")
+    url = f"file://{os.getcwd()}/there/maps.job"
+    ns.plan_job(["small.png", picture], settings(), url, size=TILED, engine=ONE_THREAD)
+    with JobWorker(JobAssignment(url, ONE_THREAD, "run", None, True)) as worker:
+        small, large = worker.folder.chunks
+        for number, hashing in enumerate((noted, changed)):
+            monkeypatch.setattr(band_worker, "sha256_of", hashing)
+            assert worker._bands.opened(small, 0, "small.png", begun=False)[1] is None
+            bands = worker._bands.opened(large, 1, picture, begun=False)[1]
+            assert (bands is None) == bool(number)
+        assert worker._bands.opened(large, 1, picture, begun=True)[1] is None
+    assert hashed == 4 * [picture]
 
 
 @pytest.mark.parametrize("suffixes", [[".bands"], [".over"], [".bands", ".over"]])

@@ -52,24 +52,28 @@ class BandWorker:
     ) -> tuple[AnyPicture, BandFolder | None]:
         """A picture, and its bands if it is to be done in bands; begun: whether there may be any.
 
-        One that cannot be opened is given as it is: doing it says why.
+        One that cannot be opened is given as it is: doing it says why. So is one whose file changes
+        meanwhile, which this worker does alone.
         """
         from netsurgery.maps.bands import plan_bands
         from netsurgery.maps.image import out_of_memory_named
         from netsurgery.maps.large_file import open_picture
 
-        bands, state = chunk.bands(index), self._state(picture)
+        bands, seen = chunk.bands(index), _seen(picture)
         try:
             with out_of_memory_named(chunk.plan.pictures[index]):
                 opened = open_picture(picture)
                 if begun:
-                    if bands.are_of(state):
+                    if bands.are_of(self._state(picture, seen)):
                         return opened, bands
                     bands.remove()  # the file has changed since
                 plan = plan_bands(self._mapper, opened)
         except NetsurgeryError:
             return picture, None
-        return opened, None if plan is None else bands.begin(plan, state)
+        if plan is None:
+            return opened, None
+        state = self._state(picture, seen)
+        return (opened, bands.begin(plan, state)) if state else (picture, None)
 
     def do_all(self, chunk: Chunk, index: int, bands: BandFolder, picture: AnyPicture) -> bool:
         """Do bands until all are done, by whomever, or the picture is over.
@@ -100,7 +104,8 @@ class BandWorker:
                 if picture is not None:
                     return self._runner(picture, bands)
                 current = stack.enter_context(picture_at(chunk.plan.pictures[index], self._scratch))
-                return self._runner(current, bands) if bands.are_of(self._state(current)) else None
+                is_same = bands.are_of(self._state(current, _seen(current)))
+                return self._runner(current, bands) if is_same else None
 
             for number in bands.left():
                 if index not in self._unfit:
@@ -160,15 +165,30 @@ class BandWorker:
         assert bands.plan is not None
         return BandRunner(self._mapper, open_picture(picture), bands.plan)
 
-    def _state(self, picture: AnyPicture) -> str:
-        """What a picture is known by; "" where it cannot be read, as opening it says.
+    def _state(self, picture: AnyPicture, seen: str) -> str:
+        """What a picture is known by; "" where its file is not as it was `seen` before it was read.
 
-        Machines that share no folder may have copies of it, with times of their own.
+        Machines that share no folder may have copies of it, with times of their own. Their bytes
+        are read for that, and so only of a picture that has bands.
         """
-        from netsurgery.maps.image import Picture, picture_file
-
-        file = picture_file(picture) if isinstance(picture, Picture) else str(picture)
+        if self._scratch is None or not seen:
+            return seen
         try:
-            return size_and_time(file) if self._scratch is None else sha256_of(file)
+            state = sha256_of(_file(picture))
         except OSError:
             return ""
+        return state if _seen(picture) == seen else ""
+
+
+def _file(picture: AnyPicture) -> str:
+    from netsurgery.maps.image import Picture, picture_file
+
+    return picture_file(picture) if isinstance(picture, Picture) else str(picture)
+
+
+def _seen(picture: AnyPicture) -> str:
+    """What a picture's file looks like; "" where there is none, as opening it says."""
+    try:
+        return size_and_time(_file(picture))
+    except OSError:
+        return ""

@@ -45,8 +45,8 @@ class BandFolder:
         return self._plan_and_picture[0]
 
     def are_of(self, state: str) -> bool:
-        """Whether they are of a picture in such a state, as it was at `begin`."""
-        return self.plan is not None and self._plan_and_picture[1] == state
+        """Whether they are of a picture in such a state, as it was at `begin`; "" is none."""
+        return bool(state) and self.plan is not None and self._plan_and_picture[1] == state
 
     @cached_property
     def _plan_and_picture(self) -> tuple[BandPlan | None, str]:
