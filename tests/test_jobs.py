@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -391,6 +393,21 @@ def test_what_cannot_be_a_job_is_refused(
     shown = capsys.readouterr().err.splitlines()[-1]
     assert error in shown
     assert not Path(JOB).exists()
+
+
+def test_a_full_disk_is_named(done: Path) -> None:
+    """Once the last of what is written is."""
+    record = len(Path(JOB, "parts/00000/0000000.json").read_bytes())
+    script = (
+        "import resource, sys; from netsurgery.__main__ import main; "
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({record}, {record})); main()"
+    )
+    words = ["job", "merge", JOB, "--records", "all.jsonl"]
+    merged = subprocess.run(
+        [sys.executable, "-c", script, *words], capture_output=True, text=True, check=False
+    )
+    assert (merged.returncode, merged.stderr) == (1, "error: all.jsonl: File too large\n")
+    assert not Path("all.jsonl").exists()
 
 
 def test_a_call_takes_files_alone(pictures: Path) -> None:

@@ -361,8 +361,8 @@ class Job(ShortRepr):
     def _write_records(self, path: str, inputs: FileSet, force: bool) -> tuple[str]:
         with (
             Outputs([path], inputs=inputs, force=force) as outputs,
-            os.fdopen(os.dup(outputs[path].fd), "w", 1 << 20, "utf-8", "surrogateescape") as file,
             one_line(path),
+            os.fdopen(os.dup(outputs[path].fd), "w", 1 << 20, "utf-8", "surrogateescape") as file,
         ):
             file.writelines(self.records())
         return (path,)
