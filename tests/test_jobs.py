@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from killed_jobs import JOB, KilledJob
@@ -18,6 +18,7 @@ from killed_jobs import JOB, KilledJob
 import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.verbs.jobs import plan as plan_module
+from netsurgery.verbs.jobs.folder import JobFolder
 from netsurgery.verbs.jobs.store import open_store
 
 EMBEDDED = ["--engine", "embedded"]
@@ -393,6 +394,34 @@ def test_what_cannot_be_a_job_is_refused(
     shown = capsys.readouterr().err.splitlines()[-1]
     assert error in shown
     assert not Path(JOB).exists()
+
+
+@pytest.mark.parametrize("is_at_url", [False, True])
+def test_drivers_that_plan_at_the_same_moment_have_one_job(
+    is_at_url: bool, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of a command that a cluster starts on several machines at once."""
+    settings, find = ns.read_settings("netsurgery.toml"), JobFolder.find
+    place = f"file://{pictures}/{JOB}" if is_at_url else JOB
+
+    def planned(size: Literal["net", "image"]) -> ns.Job:
+        """By a driver that sees no plan when it first looks."""
+        looks = iter([lambda _: None, find])
+        monkeypatch.setattr(JobFolder, "find", lambda store: next(looks)(store))
+        return ns.plan_job("a.png", settings, place, size=size, engine="embedded")
+
+    first = planned("net")
+    assert str(planned("net")) == str(first)
+    with pytest.raises(ns.JobError, match="holds a job of another plan"):
+        planned("image")
+
+
+def test_a_driver_that_was_killed_while_it_planned_is_not_in_the_way(pictures: Path) -> None:
+    Path(JOB).mkdir()
+    left = Path(JOB, f".plan.json.{12 * 'a'}.netsurgery-tmp")
+    left.write_bytes(b"{")
+    ns.plan_job("a.png", ns.read_settings("netsurgery.toml"), JOB, engine="embedded")
+    assert os.listdir(JOB) == ["plan.json"]
 
 
 def test_a_full_disk_is_named(done: Path) -> None:

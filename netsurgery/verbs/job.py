@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import cast
 
 from netsurgery.engines.contract import AnyEngine
-from netsurgery.errors import JobError
+from netsurgery.errors import JobError, OutputError
 from netsurgery.formats.presets import PresetName
 from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.argument_types import checks_arguments
@@ -96,21 +96,31 @@ def plan_job(
 
 def _placed(plan: JobPlan, store: JobStore) -> JobFolder:
     """The plan in its place. Raises JobError where another is there, OutputError."""
-    name = store.name
     earlier = JobFolder.find(store)
-    if earlier is not None:
-        before = earlier.plan.to_json()
-        changed = [
-            key
-            for key, value in plan.to_json().items()
-            if before[key] != value and key != "engine_note"  # in words of Caffe's
-        ]
-        if changed:
-            raise JobError(
-                f"{name}: holds a job of another plan (its {changed[0]}); name another folder, or "
-                f"`netsurgery job resume {name}` goes on with that one"
-            )
-        return earlier
+    if earlier is None:
+        try:
+            return _written(plan, store)
+        except (JobError, OutputError):
+            earlier = JobFolder.find(store)  # of the same command on another machine
+            if earlier is None:
+                raise
+    before = earlier.plan.to_json()
+    changed = [
+        key
+        for key, value in plan.to_json().items()
+        if before[key] != value and key != "engine_note"  # in words of Caffe's
+    ]
+    if changed:
+        name = store.name
+        raise JobError(
+            f"{name}: holds a job of another plan (its {changed[0]}); name another folder, or "
+            f"`netsurgery job resume {name}` goes on with that one"
+        )
+    return earlier
+
+
+def _written(plan: JobPlan, store: JobStore) -> JobFolder:
+    """The plan in a place that has none."""
     store.prepare()
     if isinstance(store, UrlStore):  # before the plan, which says that they are there
         send_files(plan, store)

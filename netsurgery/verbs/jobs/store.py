@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from netsurgery.errors import JobError, OutputError
-from netsurgery.io.files import Outputs
+from netsurgery.io.files import TEMPORARY, Outputs
 from netsurgery.io.folders import make_folder
 from netsurgery.io.lease import Lease, is_held, read_lease
 from netsurgery.io.scratch import scratch_folder
@@ -72,7 +72,8 @@ class JobStore(ABC):
     def prepare(self) -> None:
         """Have a place for a job that is yet to be planned, which holds nothing.
 
-        But files of a net: where that is no folder, they are there before the plan.
+        But files of a net: where that is no folder, they are there before the plan; and in a folder
+        a plan that is being written, or was when its writer died.
         """
 
     @abstractmethod
@@ -154,7 +155,7 @@ class FolderStore(JobStore):
     def prepare(self) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if os.listdir(self.path):
+            if not all(map(TEMPORARY.fullmatch, os.listdir(self.path))):
                 raise _not_empty(self.name)
         except OSError as error:
             raise OutputError(f"{self.name}: {error.strerror}") from error
