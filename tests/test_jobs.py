@@ -396,6 +396,22 @@ def test_what_cannot_be_a_job_is_refused(
     assert not Path(JOB).exists()
 
 
+def test_a_picture_that_can_be_read_once_is_refused(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A worker would wait for it: at /dev/stdin each process has another file, or a pipe."""
+    os.mkfifo("pipe")
+    assert plan(pictures=("a.png", "pipe")) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: pipe: the pictures of a job are files, which every worker can read"
+    )
+    os.rename("pipe", "kept")
+    Path("pipe").touch()
+    job = ns.plan_job("pipe", ns.read_settings("netsurgery.toml"), JOB, engine="embedded")
+    os.rename("kept", "pipe")
+    assert job.resume(workers=1).errors[0]["error"] == "pipe: is not a regular file"
+
+
 @pytest.mark.parametrize("is_at_url", [False, True])
 def test_drivers_that_plan_at_the_same_moment_have_one_job(
     is_at_url: bool, pictures: Path, monkeypatch: pytest.MonkeyPatch

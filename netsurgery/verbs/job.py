@@ -27,6 +27,7 @@ from netsurgery.verbs.jobs.plan import (
     write_plan,
 )
 from netsurgery.verbs.jobs.store import JobStore, UrlStore, open_store
+from netsurgery.verbs.jobs.url_pictures import is_read_once
 from netsurgery.verbs.outputs import MapView
 
 __all__ = ["open_job", "plan_job"]
@@ -81,8 +82,9 @@ def plan_job(
     alone = isinstance(images, (str, os.PathLike))
     paths = [images] if alone else images
     names = [os.fspath(path) for path in cast("Iterable[AnyPath]", paths)]
-    if STDOUT in names:
-        raise JobError(f"{STDOUT}: the pictures of a job are files, which every worker can read")
+    for name in names:
+        if name == STDOUT or is_read_once(name):
+            raise JobError(f"{name}: the pictures of a job are files, which every worker can read")
     places, store = places_of(outputs), open_store(folder)
     drop = blob is not None if drop_labels is None else drop_labels
     plan, notes = make_plan(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,7 +17,16 @@ if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.image import Picture
 
-__all__ = ["picture_at", "without_copy"]
+__all__ = ["is_read_once", "picture_at", "without_copy"]
+
+
+def is_read_once(name: str) -> bool:
+    """Whether a name leads to a pipe or a device, which each process has of its own, if at all."""
+    try:
+        mode = os.stat(name).st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 @contextmanager
@@ -23,9 +34,11 @@ def picture_at(name: str, scratch: Path | None) -> Iterator[AnyPicture]:
     """A picture, by its name; one at a URL is opened, and called by it, as long as this lasts.
 
     scratch: where its copy is meanwhile; None where nothing is to be copied. Raises ImageError
-    where a picture at a URL cannot be fetched or read, and JobError where the library that it
-    needs is not installed.
+    where a picture at a URL cannot be fetched or read, or is no file, for which it would be waited,
+    and JobError where the library that it needs is not installed.
     """
+    if is_read_once(name):  # as /dev/stdin, where the driver's was a file
+        raise ImageError(f"{name}: is not a regular file")
     if scratch is None or not as_url(name):
         yield name
         return
