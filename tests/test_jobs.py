@@ -455,6 +455,22 @@ def test_a_full_disk_is_named(done: Path) -> None:
     assert not Path("all.jsonl").exists()
 
 
+def test_memory_that_workers_share_is_named(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--size", "2000x2000", "--tile", "none", "--max-memory", "100MiB"]
+    command = ["classify-map", "a.png", *EMBEDDED, *words, "--job", JOB, "--workers", "2"]
+    assert run(command) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "; 50.0 MiB may be used (--max-memory)" in error
+    assert error.endswith("; 2 workers share the memory, fewer (--workers) have more each")
+    again = ["job", "resume", JOB, "--retry", "--workers", "1", "--max-memory", "100MiB"]
+    assert run(again) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "; 100.0 MiB may be used (--max-memory)" in error
+    assert "workers share" not in error
+
+
 def test_a_call_takes_files_alone(pictures: Path) -> None:
     settings = ns.Settings(
         "digits_deploy_full_conv.prototxt", "digits_full_conv.caffemodel", labels=["x"] * 11

@@ -259,7 +259,9 @@ class Job(ShortRepr):
         if options.threads is None:
             options = replace(options, threads=max(1, cores // workers))
         memory = allowed() // workers
-        assignment = JobAssignment(folder, options, run, memory, command, scratch=scratch)
+        assignment = JobAssignment(
+            folder, options, run, memory, command, workers=workers, scratch=scratch
+        )
         return [assignment] * workers
 
     def _forget_errors(self) -> None:

@@ -32,15 +32,15 @@ _SHORT = 0.1
 class BandWorker:
     """Plans the bands of large pictures, and does those that nobody is at.
 
-    fail: has a picture fail, with an error. scratch: a folder for temporary files, of a job at a
-    URL.
+    fail: has a picture fail, with an error, or what to say of it. scratch: a folder for temporary
+    files, of a job at a URL.
     """
 
     def __init__(
         self,
         mapper: Mapper,
         tries: Tries,
-        fail: Callable[[Chunk, int, str], None],
+        fail: Callable[[Chunk, int, NetsurgeryError | str], None],
         scratch: Path | None,
     ) -> None:
         self._mapper, self._tries, self._fail, self._scratch = mapper, tries, fail, scratch
@@ -147,7 +147,7 @@ class BandWorker:
                 if bands.left():  # else others took this worker for dead, and all is over
                     raise
             except NetsurgeryError as error:
-                self._fail(chunk, index, str(error))
+                self._fail(chunk, index, error)
             return True
 
     def _write(self, bands: BandFolder, number: int, runner: BandRunner) -> None:

@@ -23,6 +23,7 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import (
     ImageError,
     JobError,
+    MemoryLimitError,
     NetsurgeryError,
     OutputError,
 )
@@ -33,7 +34,7 @@ from netsurgery.io.owned_scratch import owned_scratch
 from netsurgery.io.scratch import remove_scratch
 from netsurgery.io.targets import FileSet
 from netsurgery.io.terminal import say
-from netsurgery.io.wording import naming_options
+from netsurgery.io.wording import argument, naming_options
 from netsurgery.maps.picture_limits import set_max_pixels
 from netsurgery.verbs.jobs.band_worker import BandWorker
 from netsurgery.verbs.jobs.folder import Chunk, JobFolder, Tally, file_name
@@ -64,8 +65,9 @@ class JobAssignment:
 
     run: a name; tries of an earlier run, which somebody stopped, do not count. memory: its budget
     in bytes, None for its machine's. as_command: whether messages name options. on: the engine that
-    it hands the work to, "" to do it itself; workers: how many are to do it there. scratch: a
-    folder for temporary files, which its maker removes; "" where the worker is to have its own.
+    it hands the work to, "" to do it itself. workers: how many are to do it there, or have this
+    machine's memory divided by them; None where nobody has said. scratch: a folder for temporary
+    files, which its maker removes; "" where the worker is to have its own.
     """
 
     folder: str
@@ -76,6 +78,14 @@ class JobAssignment:
     on: str = ""
     workers: int | None = None
     scratch: str = ""
+
+    def reason(self, error: NetsurgeryError) -> str:
+        """What to say of an error: of too little memory that it is a part of all."""
+        is_part = self.memory is not None and self.workers is not None and self.workers > 1
+        if not is_part or not isinstance(error, MemoryLimitError):
+            return str(error)
+        fewer = f"fewer ({argument('--workers')}) have more each"
+        return f"{error}; {self.workers} workers share the memory, {fewer}"
 
     def to_json(self) -> dict[str, Any]:
         """The assignment as JSON has it."""
@@ -98,6 +108,7 @@ class JobWorker(Closeable):
         """
         self.folder = JobFolder.open(assignment.folder)
         plan, store = self.folder.plan, self.folder.store
+        self._assignment = assignment
         with ExitStack() as stack:
             #: Where outputs are made that then go to a URL.
             self._scratch: Path | None = None
@@ -183,7 +194,7 @@ class JobWorker(Closeable):
                     else:
                         self._do_of_bands(chunk, index, lease, tries, picture, bands)
             except ImageError as error_of_url:
-                self._fail(chunk, index, str(error_of_url))
+                self._fail(chunk, index, error_of_url)
         if begun or bands is not None:
             chunk.bands(index).remove()
 
@@ -244,14 +255,15 @@ class JobWorker(Closeable):
                 raise result.error  # a full disk is not the picture's fault
         if result.error is not None:
             self._notes.drop(index)
-            self._fail(chunk, index, str(result.error))
+            self._fail(chunk, index, result.error)
 
     def _note(self, index: int, class_map: ClassMap) -> str:
         self._notes.keep(index, own_notes(class_map))
         return ""
 
-    def _fail(self, chunk: Chunk, index: int, error: str) -> None:
+    def _fail(self, chunk: Chunk, index: int, reason: NetsurgeryError | str) -> None:
         """Have a picture fail, with an error that names files as the plan does."""
+        error = reason if isinstance(reason, str) else self._assignment.reason(reason)
         if self._scratch is not None:
             error = without_copy(error, self.folder.plan.pictures[index], self._scratch)
             error = without_copies(error, self.folder.plan, net_folder(str(self._scratch.parent)))
@@ -297,7 +309,7 @@ def main() -> None:
                 with JobWorker(assignment) as worker:
                     worker.do_all()
     except NetsurgeryError as error:
-        say(f"{error}\n")
+        say(f"{assignment.reason(error)}\n")
         end(1)
     end(0)
 
