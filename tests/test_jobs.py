@@ -355,6 +355,17 @@ def test_merging_from_another_folder(pictures: Path, monkeypatch: pytest.MonkeyP
     assert os.listdir(pictures / "maps") == ["a.npy"]
 
 
+def test_a_job_is_where_it_was_when_the_current_folder_changes(
+    pictures: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ns.read_settings("netsurgery.toml")
+    job = ns.plan_job("a.png", settings, JOB, engine="embedded", outputs={"npy": "a.npy"})
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert str(job.resume(workers=1)) == f"{JOB}: 1 of 1 picture done"
+    job.merge()
+    assert (pictures / "a.npy").exists()
+
+
 def test_what_merging_cannot_write_is_refused_before_it_writes(pictures: Path) -> None:
     settings = ns.read_settings("netsurgery.toml")
     job = ns.plan_job("a.png", settings, JOB, engine="embedded", outputs={"npy": "map.npy"})

@@ -149,8 +149,8 @@ class FolderStore(JobStore):
     """A folder, which other machines may share."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = self.folder = folder
-        self.name, self.address = str(folder), str(folder.absolute())
+        self.path = self.folder = folder.absolute()  # whatever the current folder becomes
+        self.name, self.address = str(folder), str(self.path)
 
     def prepare(self) -> None:
         try:
@@ -169,19 +169,18 @@ class FolderStore(JobStore):
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise JobError(f"{self.path / folder}: {error.strerror}") from error
+            raise JobError(f"{self._called(folder)}: {error.strerror}") from error
 
     def tree(self, folder: str) -> dict[str, list[str]]:
         return {name: self.names(f"{folder}/{name}") for name in self.folders(folder)}
 
     def read(self, name: str) -> bytes:
-        path = self.path / name
         try:
-            return path.read_bytes()
+            return (self.path / name).read_bytes()
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise JobError(f"{path}: {error.strerror}") from error
+            raise JobError(f"{self._called(name)}: {error.strerror}") from error
 
     def write(self, name: str, content: bytes, *, new: bool = False) -> None:
         path = self.path / name
@@ -190,7 +189,7 @@ class FolderStore(JobStore):
             outputs[path].write(content)
 
     def remove(self, name: str) -> None:
-        with job_errors(str(self.path / name)):
+        with job_errors(self._called(name)):
             (self.path / name).unlink(missing_ok=True)
 
     def discard(self, folder: str, first: str) -> None:
@@ -217,7 +216,7 @@ class FolderStore(JobStore):
 
     def take(self, name: str, note: dict[str, Any], *, new_folder: bool = True) -> JobLease | None:
         path = self.path / name
-        with job_errors(str(path.parent)):
+        with job_errors(self._called(posixpath.dirname(name))):
             if new_folder:
                 path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -228,12 +227,16 @@ class FolderStore(JobStore):
                 return None
 
     def note(self, name: str) -> dict[str, Any]:
-        with job_errors(str(self.path / name)):
+        with job_errors(self._called(name)):
             return read_lease(self.path / name)
 
     def is_held(self, name: str) -> bool:
-        with job_errors(str(self.path / name)):
+        with job_errors(self._called(name)):
             return is_held(self.path / name)
+
+    def _called(self, name: str) -> str:
+        """What the user calls a file of it."""
+        return os.path.join(self.name, name)
 
 
 class UrlStore(JobStore):
