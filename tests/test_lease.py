@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -39,6 +40,22 @@ def test_one_has_it_until_it_ends(path: Path) -> None:
     lease.end()
     assert not path.exists()
     taken(path, {}).end()
+
+
+def test_one_that_could_not_be_written_is_not_in_the_way(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk; who comes when there is room again need not wait for it to be old."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(OSError, match="No space left"):
+            Lease.take(path, {})
+    assert not path.exists()
+    assert Lease.take(path, {}) is not None
 
 
 def test_a_dead_holders_lease_is_over(path: Path) -> None:

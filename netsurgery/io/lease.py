@@ -37,7 +37,11 @@ class Lease:
 
     def __init__(self, path: Path, fd: int, note: dict[str, Any]) -> None:
         self.path, self._fd = path, fd
-        self.write(note)
+        try:
+            self.write(note)
+        except BaseException:  # else it would be one of nobody knows whom, and waited for
+            self.end()
+            raise
 
     @classmethod
     def take(cls, path: Path, note: dict[str, Any]) -> Lease | None:
