@@ -124,8 +124,10 @@ __all__ = ["command"]
 )
 @useless("with -q, which prints no table", lambda values: values["quiet"])(
     useless("with --json, which has the table", lambda values: values["as_json"])(
-        click.option(
-            "--summary", is_flag=True, help="Print only the table of classes, not the map."
+        useless("with --job, which prints no map", lambda values: values["job"] is not None)(
+            click.option(
+                "--summary", is_flag=True, help="Print only the table of classes, not the map."
+            )
         )
     )
 )

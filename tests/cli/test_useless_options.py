@@ -72,7 +72,11 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
             "--npy o --scales 1,2": "with --scales, whose runs are not kept",
         },
         "--combine": {"": "without --scales"},
-        "--summary": {"--json": "with --json, which has the table", "-q": "with -q, which"},
+        "--summary": {
+            "--json": "with --json, which has the table",
+            "-q": "with -q, which",
+            "--job j": "with --job, which prints no map",
+        },
         "--class": {
             "": "without --geotiff, --picture or --html",
             "--html o": "with --html and no --picture: the page has every class",
