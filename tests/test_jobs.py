@@ -355,6 +355,19 @@ def test_merging_from_another_folder(pictures: Path, monkeypatch: pytest.MonkeyP
     assert os.listdir(pictures / "maps") == ["a.npy"]
 
 
+def test_outputs_replace_nothing_of_the_job(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {path: path.read_bytes() for path in Path(JOB).rglob("*") if path.is_file()}
+    Path("link").symlink_to(JOB)
+    for place in (f"{JOB}/plan.json", f"{done}/{JOB}/parts/00000/0000000.json", "link/notes/a"):
+        assert run(["job", "merge", JOB, "--records", place, "--force"]) == 1
+        assert capsys.readouterr().err.splitlines()[-1] == (
+            f"error: {place}: is for files of the job {JOB}; name another place"
+        )
+    assert plan("--npy", f"{JOB}/parts/", "--force") == 1
+    assert {path: path.read_bytes() for path in Path(JOB).rglob("*") if path.is_file()} == files
+    assert run(["job", "merge", JOB, "--records", f"{JOB}/all.jsonl"]) == 0
+
+
 def test_a_job_is_where_it_was_when_the_current_folder_changes(
     pictures: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

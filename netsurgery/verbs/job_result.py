@@ -21,7 +21,7 @@ from netsurgery.io.targets import FileSet, check_outputs, one_line
 from netsurgery.io.wording import argument, counted, names_options
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.jobs.crew import run_crew
-from netsurgery.verbs.jobs.folder import JobFolder, Tally
+from netsurgery.verbs.jobs.folder import JobFolder, Tally, check_places
 from netsurgery.verbs.jobs.net_files import with_files
 from netsurgery.verbs.jobs.notes import first_notes
 from netsurgery.verbs.jobs.plan import RECORD, places_of
@@ -294,12 +294,13 @@ class Job(ShortRepr):
         """
         tally = self._check_over()
         places = self._places(places_of(outputs), records)
+        listed = [] if records is None else [os.fspath(records)]
+        check_places(self._folder.store, [*places.values(), *listed])
         images = list(self._plan.pictures)
         inputs = [str(Path(self._plan.folder, image)) for image in images]
         files = MapFiles.plan(images, places, inputs=inputs, force=force)
         known = files.inputs
-        if records is not None:
-            check_outputs([os.fspath(records)], inputs=known, force=force)
+        check_outputs(listed, inputs=known, force=force)
         files = replace(files, inputs=FileSet())  # which are not asked again for each picture
         written: list[str] = []
         parts: dict[str, list[bytes]] = {kind: [] for kind in files.joined}
@@ -323,8 +324,8 @@ class Job(ShortRepr):
                             claim.add(2 * len(contents[kind]))  # the file is as large again
                             each.append(contents.pop(kind))
                     written += files.write(index, contents)[0]
-            if records is not None:
-                written += self._write_records(os.fspath(records), known, force)
+            for path in listed:
+                written += self._write_records(path, known, force)
             joined = {kind: self._joined(kind, each) for kind, each in parts.items() if each}
             written += files.write(0, joined)[0] if joined else ()
         written += [files.paths[kind][0] for kind in tables]

@@ -23,13 +23,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from netsurgery.errors import JobError
+from netsurgery.errors import JobError, OutputError
 from netsurgery.io.wording import argument
 from netsurgery.verbs.jobs.bands import BANDS, BandFolder
+from netsurgery.verbs.jobs.notes import NOTES
 from netsurgery.verbs.jobs.plan import PLAN, RECORD, JobPlan, read_plan
 from netsurgery.verbs.jobs.store import OVER, JobLease, JobStore, open_store
 
-__all__ = ["ERROR", "Chunk", "DoneParts", "JobFolder", "Tally", "file_name"]
+__all__ = ["ERROR", "Chunk", "DoneParts", "JobFolder", "Tally", "check_places", "file_name"]
 
 #: The ending of the record of a picture that failed.
 ERROR = ".error"
@@ -345,6 +346,17 @@ class Tally:
         """Remove the bands that were left of chunks that were over at a count."""
         for chunk in self._with_bands:
             chunk.remove_bands()
+
+
+def check_places(store: JobStore, places: Iterable[str]) -> None:
+    """Raise OutputError where an output would be among the files that the job is made of."""
+    if store.folder is None:
+        return
+    own = [os.path.realpath(store.folder / name) for name in (PLAN, _PARTS, NOTES)]
+    for place in places:
+        path = os.path.realpath(place)
+        if any(path == each or path.startswith(f"{each}{os.sep}") for each in own):
+            raise OutputError(f"{place}: is for files of the job {store.name}; name another place")
 
 
 def file_name(index: int, suffix: str) -> str:

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from netsurgery.maps.classmap import ClassMap
     from netsurgery.maps.mapper import Mapper
 
-__all__ = ["NoteKeeper", "first_notes", "general_notes", "own_notes"]
+__all__ = ["NOTES", "NoteKeeper", "first_notes", "general_notes", "own_notes"]
 
-_NOTES, _SUFFIX = "notes", ".json"
+#: The folder of notes in a job's.
+NOTES = "notes"
+
+_SUFFIX = ".json"
 #: Kinds of a map's notes that depend on no picture, and are said when the job is planned; and the
 #: one that is a fact of a run, as records leave it out.
 _GENERAL, _OF_RUN = ("engine", "preprocess"), ("resume",)
@@ -75,9 +78,9 @@ def first_notes(store: JobStore) -> dict[str, str]:
     Of a file that no worker has written so, as after a power cut, nothing is said. Raises JobError.
     """
     first: dict[str, str] = {}
-    for name in sorted(store.names(_NOTES)):
+    for name in sorted(store.names(NOTES)):
         if name.endswith(_SUFFIX) and name.removesuffix(_SUFFIX).isdecimal():
-            for kind, note in _read(store, f"{_NOTES}/{name}").items():
+            for kind, note in _read(store, f"{NOTES}/{name}").items():
                 first.setdefault(kind, note)
     return first
 
@@ -92,4 +95,4 @@ def _read(store: JobStore, name: str) -> dict[str, str]:
 
 
 def _name(index: int) -> str:
-    return f"{_NOTES}/{index:07d}{_SUFFIX}"
+    return f"{NOTES}/{index:07d}{_SUFFIX}"
