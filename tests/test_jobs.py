@@ -374,6 +374,8 @@ def test_a_job_is_where_it_was_when_the_current_folder_changes(
     settings = ns.read_settings("netsurgery.toml")
     job = ns.plan_job("a.png", settings, JOB, engine="embedded", outputs={"npy": "a.npy"})
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    with pytest.raises(ns.JobError, match="of 1 picture 1 is left"):
+        job.merge()
     assert str(job.resume(workers=1)) == f"{JOB}: 1 of 1 picture done"
     job.merge()
     assert (pictures / "a.npy").exists()

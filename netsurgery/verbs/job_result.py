@@ -374,8 +374,9 @@ class Job(ShortRepr):
         tally = Tally(self._folder).count()
         if tally.left:
             pictures = counted(len(self._plan.pictures), "picture")
+            are = "is" if tally.left == 1 else "are"
             raise JobError(
-                f"{self.folder}: of {pictures} {tally.left} are left; `netsurgery job resume "
+                f"{self.folder}: of {pictures} {tally.left} {are} left; `netsurgery job resume "
                 f"{self.folder}` goes on"
             )
         return tally
