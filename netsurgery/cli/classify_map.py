@@ -306,7 +306,7 @@ class _MapPrinter:
         if result.map is None:
             self.failed(result)
             return
-        from netsurgery.maps.map_record import said_notes
+        from netsurgery.maps.classmap import said_notes
 
         self.notes.say(said_notes(result.map))
         if result.printed is not None:

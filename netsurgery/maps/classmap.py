@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     Boxes = NDArray[np.float64]
     Numbers = NDArray[np.intp]
 
-__all__ = ["ClassCount", "ClassMap", "HoldsNaN"]
+__all__ = ["ClassCount", "ClassMap", "HoldsNaN", "said_notes"]
 
 #: Rows of the table of classes in a map as text.
 _SUMMARY = 10
@@ -355,3 +355,13 @@ class ClassMap:
         from netsurgery.maps.map_record import map_html
 
         return map_html(self, self._repr_png_())
+
+
+def said_notes(class_map: ClassMap) -> dict[str, str]:
+    """What is to be said of a map, by kind: its notes, and "windows" of what its record lacks."""
+    notes = dict(class_map.notes)
+    if class_map.geometry.window is None:
+        notes["windows"] = (
+            f"the total stride of blob {class_map.blob!r} is not known: cells have no windows"
+        )
+    return notes

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from netsurgery.maps.boxes import MapBox
     from netsurgery.maps.classmap import ClassMap
 
-__all__ = ["map_html", "map_record", "recorded_notes", "said_notes"]
+__all__ = ["map_html", "map_record", "recorded_notes"]
 
 #: What a class and a score take as JSON's values and as text.
 _NUMBERS = 400
@@ -70,16 +70,6 @@ def recorded_notes(notes: Mapping[str, str]) -> list[str]:
     ['run in 4 tiles']
     """
     return [note for kind, note in notes.items() if kind not in ("engine", "resume")]
-
-
-def said_notes(class_map: ClassMap) -> dict[str, str]:
-    """What is to be said of a map, by kind: its notes, and "windows" of what its record lacks."""
-    notes = dict(class_map.notes)
-    if class_map.geometry.window is None:
-        notes["windows"] = (
-            f"the total stride of blob {class_map.blob!r} is not known: cells have no windows"
-        )
-    return notes
 
 
 def _row(class_map: ClassMap, row: Any) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def general_notes(mapper: Mapper) -> list[str]:
 
 def own_notes(class_map: ClassMap) -> dict[str, str]:
     """What is to be said of a picture, by kind, and was not when the job was planned."""
-    from netsurgery.maps.map_record import said_notes
+    from netsurgery.maps.classmap import said_notes
 
     notes = said_notes(class_map)
     return {kind: notes[kind] for kind in notes if kind not in (*_GENERAL, *_OF_RUN)}

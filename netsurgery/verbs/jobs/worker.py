@@ -34,7 +34,7 @@ from netsurgery.io.owned_scratch import owned_scratch
 from netsurgery.io.scratch import remove_scratch
 from netsurgery.io.targets import FileSet
 from netsurgery.io.terminal import say
-from netsurgery.io.wording import argument, naming_options
+from netsurgery.io.wording import argument, counted, naming_options
 from netsurgery.maps.picture_limits import set_max_pixels
 from netsurgery.verbs.jobs.band_worker import BandWorker
 from netsurgery.verbs.jobs.folder import Chunk, JobFolder, Tally, file_name
@@ -81,11 +81,11 @@ class JobAssignment:
 
     def reason(self, error: NetsurgeryError) -> str:
         """What to say of an error: of too little memory that it is a part of all."""
-        is_part = self.memory is not None and self.workers is not None and self.workers > 1
-        if not is_part or not isinstance(error, MemoryLimitError):
+        workers = 1 if self.memory is None or self.workers is None else self.workers
+        if workers == 1 or not isinstance(error, MemoryLimitError):
             return str(error)
         fewer = f"fewer ({argument('--workers')}) have more each"
-        return f"{error}; {self.workers} workers share the memory, {fewer}"
+        return f"{error}; {counted(workers, 'worker')} share the memory, {fewer}"
 
     def to_json(self) -> dict[str, Any]:
         """The assignment as JSON has it."""
