@@ -15,7 +15,7 @@ from netsurgery.engines import ort
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.maps import net_runner
 from netsurgery.verbs.jobs.notes import NoteKeeper, first_notes
-from netsurgery.verbs.jobs.store import FolderStore
+from netsurgery.verbs.jobs.store import open_store
 
 #: Of V0, which is noted; its blob joins maps of two strides, so that its cells have no windows.
 TWO_STRIDES = """
@@ -143,9 +143,10 @@ def test_why_it_is_this_engine_does_not_make_another_job(
     assert json.loads(first)["engine"]["note"] == "for a reason"
 
 
-def test_of_each_kind_the_first_picture_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("root", ["", "file://"])
+def test_of_each_kind_the_first_picture_is_named(root: str, tmp_path: Path) -> None:
     """By whichever worker, in whichever order: few files say so."""
-    store = FolderStore(tmp_path)
+    store = open_store(f"{root}{tmp_path}")
     first, second = NoteKeeper(store), NoteKeeper(store)
     for index in (7, 8, 2, 9, 3):
         first.keep(index, {"shape": f"shape {index}", **({"mean": "mean 9"} if index == 9 else {})})
@@ -162,4 +163,4 @@ def test_of_each_kind_the_first_picture_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes/0000001.json").write_text('{"shape": 1}')
     (tmp_path / "notes/0000000.json.netsurgery-tmp").write_text('{"shape": "half"}')
     assert first_notes(store) == {"shape": "shape 2", "mean": "mean 9"}
-    assert first_notes(FolderStore(tmp_path / "none")) == {}
+    assert first_notes(open_store(f"{root}{tmp_path}/none")) == {}
