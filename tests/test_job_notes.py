@@ -132,15 +132,13 @@ def test_notes_stay_with_the_pictures(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_why_it_is_this_engine_does_not_make_another_job(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = ["classify-map", "a.png", "--prototxt", "classes", "--weights", "classes.caffemodel",
-               "--json", "--job", "job", "--workers", "1"]  # fmt: skip
-    _, first = said(capsys, *command, code=0)
+    settings = ns.Settings("classes", "classes.caffemodel", raw_scale=1)
+    assert ns.plan_job("a.png", settings, "job").notes == ["for a reason"]
     monkeypatch.setattr(net_runner, "open_engine", lambda options, _: ort.open_engine(options))
-    (folder / "job/parts/00000/0000000.json").unlink()
-    assert said(capsys, *command, code=0)[1] == first
-    assert json.loads(first)["engine"]["note"] == "for a reason"
+    assert ns.plan_job("a.png", settings, "job").notes == []
+    assert json.loads((folder / "job/plan.json").read_text())["engine_note"] == "for a reason"
 
 
 @pytest.mark.parametrize("root", ["", "file://"])

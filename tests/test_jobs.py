@@ -17,9 +17,11 @@ from killed_jobs import JOB, KilledJob
 
 import netsurgery as ns
 from netsurgery.cli import run
+from netsurgery.engines.contract import EngineOptions
 from netsurgery.verbs.jobs import plan as plan_module
 from netsurgery.verbs.jobs.folder import JobFolder
 from netsurgery.verbs.jobs.store import open_store
+from netsurgery.verbs.jobs.worker import JobAssignment
 
 EMBEDDED = ["--engine", "embedded"]
 
@@ -490,11 +492,10 @@ def test_memory_that_workers_share_is_named(
     error = capsys.readouterr().err.splitlines()[-1]
     assert "; 50.0 MiB may be used (--max-memory)" in error
     assert error.endswith("; 2 workers share the memory, fewer (--workers) have more each")
-    again = ["job", "resume", JOB, "--retry", "--workers", "1", "--max-memory", "100MiB"]
-    assert run(again) == 1
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert "; 100.0 MiB may be used (--max-memory)" in error
-    assert "workers share" not in error
+    lacking = ns.MemoryLimitError("a.png needs 9 bytes", what="a.png", needed=9, allowed=1, left=1)
+    for memory, workers in ((100, 1), (None, 2)):  # one has all, of Ray each its machine's
+        alone = JobAssignment(JOB, EngineOptions(), "run", memory, True, workers=workers)
+        assert alone.reason(lacking) == "a.png needs 9 bytes"
 
 
 def test_a_call_takes_files_alone(pictures: Path) -> None:
