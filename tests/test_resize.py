@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 import tracemalloc
 from typing import Any
 
@@ -214,6 +217,25 @@ def test_products_are_small_enough_for_one_thread(
     monkeypatch.setattr(np, "matmul", counted)
     np.testing.assert_array_equal(resize_axis.product(left, right), expected)
     assert all(math.prod(size) <= 1 << 18 or 1 in (size[0], size[2]) for size in sizes)
+
+
+def test_threads_of_the_blas_change_no_bit() -> None:
+    """As workers of a job on machines of one core and of several have them."""
+    code = (
+        "import hashlib, numpy as np; from netsurgery.maps.resize import resize; "
+        "pixels = np.random.default_rng(3).integers(0, 256, (375, 500, 3), dtype=np.uint8); "
+        "print(hashlib.sha256(resize(pixels, (227, 227)).tobytes()).hexdigest())"
+    )
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "OPENBLAS_NUM_THREADS": threads},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "2")
+    }
+    assert len(printed) == 1
 
 
 def test_resize_keeps_a_constant_and_takes_regions() -> None:

@@ -28,7 +28,8 @@ _BLOCK, _FEW, _WIDE = 16, 2, 128
 CHUNK = 1 << 20
 
 #: Multiply-adds of a matrix product that OpenBLAS computes in the calling thread. Of larger ones
-#: several threads compute a share each, and wait for each other busily: on a busy machine long.
+#: several threads compute a share each, and wait for each other busily: on a busy machine long. And
+#: where shares end, last bits are others.
 _ALONE = 1 << 18
 
 #: Axes whose weights are kept for the next picture, where there are no more weights than so many.
