@@ -39,10 +39,11 @@ def main(turns: str = "5") -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, files, side in _nets(Path(folder)):
             with open_engine(EngineOptions("embedded", threads=1)) as engine:
-                _print(f"{name} at {side} x {side}", engine.load(*files), side, int(turns))
+                _print(name, engine.load(*files), side, int(turns))
 
 
-def _nets(folder: Path) -> Iterator[tuple[str, tiles.Files, int]]:
+def _nets(folder: Path) -> Iterator[tuple[str, tiles.Files, int | None]]:
+    """Names, nets, and the side of the input; None for the net's own."""
     originals = tiles.originals(folder)
     for name in ("CaffeNet's size", "SqueezeNet", "digits"):
         if name not in originals:
@@ -56,15 +57,12 @@ def _nets(folder: Path) -> Iterator[tuple[str, tiles.Files, int]]:
             yield f"{name}, converted,", converted, 227
         if name != "SqueezeNet":  # it has no InnerProduct layers
             before = prototxt, weights or own / "filled.caffemodel"
-            yield f"{name} as it was, with InnerProduct layers,", before, _side(prototxt)
+            yield f"{name} as it was, with InnerProduct layers,", before, None
 
 
-def _side(prototxt: Path) -> int:
-    return 32 if prototxt.name.startswith("digits") else 227
-
-
-def _print(name: str, net: LoadedNet, side: int, turns: int) -> None:
+def _print(name: str, net: LoadedNet, side: int | None, turns: int) -> None:
     (start, shape), *_ = net.inputs.items()
+    side = side or shape[2]
     random = np.random.default_rng(0)
     batch = random.normal(0, 50, (_BATCH, shape[1], side, side)).astype(np.float32)
     spent: tuple[list[float], list[float]] = ([], [])
@@ -78,7 +76,7 @@ def _print(name: str, net: LoadedNet, side: int, turns: int) -> None:
     ms = " | ".join(f"{median(each) / _BATCH * 1e3:.2f}" for each in spent)
     largest = np.abs(singles - joined).max() / np.abs(singles).max()
     apart = f"no: {unlike:.0%} of the numbers, to {largest:.1g} of the largest"
-    print(f"| {name} | {ms} | {apart if unlike else 'yes'} |", flush=True)
+    print(f"| {name} at {side} x {side} | {ms} | {apart if unlike else 'yes'} |", flush=True)
 
 
 def _run(net: LoadedNet, start: str, inputs: list[Array]) -> tuple[Array, float]:

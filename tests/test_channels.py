@@ -379,3 +379,14 @@ def test_outputs_that_others_count_on_are_refused(
     tmp_path: Path, text: str, word: str, what: str
 ) -> None:
     assert refused(tmp_path, text, word).startswith(what)
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["swap-input-channels", "swap-input-channels:c", "fold-scale:2", "fold-mean:3", "rgb-to-grey"],
+)
+def test_a_layer_of_another_phase_keeps_its_params(tmp_path: Path, word: str) -> None:
+    """They are those of the layer of its name."""
+    text = PLAIN + conv("c", "d").replace("layer {", "layer { include { phase: TRAIN }")
+    said = refused(tmp_path, text, word)
+    assert said == "layer 'c': a layer of another phase or stage has its name"

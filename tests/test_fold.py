@@ -217,6 +217,11 @@ TRAIN = "include { phase: TRAIN }"
             "fold:bn",
             "layer 'bn': a layer of another phase or stage has its name",
         ),
+        (
+            BEFORE + reader("x", TRAIN).replace('name: "other"', 'name: "c"'),
+            "fold:bn",
+            "layer 'c': a layer of another phase or stage has its name",
+        ),
     ],
 )
 def test_what_cannot_be_folded_is_refused(tmp_path: Path, text: str, word: str, what: str) -> None:

@@ -47,8 +47,7 @@ def axes_of(work: EditSession, blob: str) -> int:
 
 def check_affine(work: EditSession, layer: Layer) -> None:
     """Refuse what is affine by another rule than one factor for each channel."""
-    if work.net.prototxt.layer_names[layer.name] > 1:
-        raise refusal(layer.name, "a layer of another phase or stage has its name")
+    work.refuse_namesakes(layer.name)
     check_fields(layer)
     message = own_message(layer)
     axis, axes = message.integer("axis", 1, -(2**31)), message.integer("num_axes", 1, -1)

@@ -102,9 +102,6 @@ def own_params(work: EditSession, layer: Layer) -> list[Array]:
     """The layer's params. Raises SurgeryError for others than the net's, and for shared ones."""
     name = layer.name
     work.layer(name)
-    # The model has its params under the same name, and they would be cut along with these.
-    if work.net.prototxt.layer_names[name] > 1:
-        raise refusal(name, "a layer of another phase or stage has its name")
     count = work.count(name)
     work.refuse_shared(name, *range(count))
     return [work.peek(name, index) for index in range(count)]

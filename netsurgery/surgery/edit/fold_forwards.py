@@ -183,8 +183,6 @@ def _check_readers(work: EditSession, forwards: Forwards, gone: Container[Layer]
 def _check_target(work: EditSession, forwards: Forwards) -> None:
     target = forwards.target
     _check_one_each(target)
-    if work.net.prototxt.layer_names[target.name] > 1:
-        raise refusal(target.name, "a layer of another phase or stage has its name")
     check_fields(target)
     bottom_shape(work, target)
     work.refuse_shared(target.name, *range(work.count(target.name)))

@@ -172,8 +172,18 @@ class EditSession:
             raise refusal(name, count if copies else lacking)
         return copies[0]
 
+    def refuse_namesakes(self, layer: str) -> None:
+        """Raise SurgeryError where a layer of another phase or stage has the name, and so the
+        params."""
+        if self.net.prototxt.layer_names[layer] > 1:
+            raise refusal(layer, "a layer of another phase or stage has its name")
+
     def refuse_shared(self, layer: str, *indices: int) -> None:
-        """Raise SurgeryError where another layer shares one of these params of the layer."""
+        """Raise SurgeryError where another layer shares one of these params of the layer.
+
+        By the params' names or, in another phase or stage, by its own.
+        """
+        self.refuse_namesakes(layer)
         for index in indices:
             if name := self.net.sharing.other_layer((layer, index)):
                 raise refusal(layer, f"it shares its param {index} with layer {name!r}")

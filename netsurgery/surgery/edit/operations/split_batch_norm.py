@@ -98,8 +98,6 @@ def _check(work: EditSession, layer: Layer) -> None:
     record = types.of(layer)
     assert record is not None
     assert record.affine is not None
-    if work.net.prototxt.layer_names[layer.name] > 1:
-        raise refusal(layer.name, "a layer of another phase or stage has its name")
     if len(layer.bottoms) != 1 or len(layer.tops) != 1:
         raise refusal(
             layer.name, f"{counted(len(layer.tops), 'top')}; expected one bottom and one top"
