@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from processes import alive
 from s3_server import BUCKET, s3_server
 
 import netsurgery as ns
@@ -166,10 +167,13 @@ class KilledJob:
             assert time.monotonic() < until, f"only {len(self.begun())} of {count} begun"
             time.sleep(0.02)
 
+    def workers(self) -> list[int]:
+        """Those that have begun something, and are alive."""
+        return sorted({pid for pid, _ in self.begun() if alive(pid)})
+
     def kill_a_worker(self, choose: Callable[[list[int]], int] = max) -> int:
         """Kill one of the workers that are alive; returns its number."""
-        alive = {pid for pid, _ in self.begun() if Path(f"/proc/{pid}").exists()}
-        pid = choose(sorted(alive))
+        pid = choose(self.workers())
         os.kill(pid, signal.SIGKILL)
         return pid
 

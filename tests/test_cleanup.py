@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from processes import alive
 
 HEAD = """
 import os, signal, subprocess, sys, threading, time
-from netsurgery.io.children import run, start
+from netsurgery.io.children import kill_others, run, start
 from netsurgery.io.cleanup import Undo, end, end_after_step, step
 from netsurgery.io.scratch import scratch_folder
+IN_A_GROUP = (
+    "import os, subprocess; nowhere = subprocess.DEVNULL; print(subprocess.Popen("
+    "['sleep', '60'], preexec_fn=os.setpgrp, stdout=nowhere, stderr=nowhere).pid)"
+)
 """
 
 
@@ -69,14 +73,6 @@ print("more")
 """) == (129, "whole\n")
 
 
-def alive(pid: str) -> bool:
-    """Whether the process is there, and not as one that nobody has waited for yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 @pytest.mark.parametrize(
     "lines",
     [
@@ -88,15 +84,20 @@ end(143)
         """
 print(run(["sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $!"]).stdout, end="")
 """,
+        """
+print(run([sys.executable, "-c", IN_A_GROUP]).stdout)
+""",
+        """
+os.setsid()
+exec(IN_A_GROUP)
+kill_others()
+""",
     ],
-    ids=["end", "the command's own end"],
+    ids=["end", "the command's own end", "a process group of its own", "its leader's order"],
 )
 def test_a_process_goes_with_all_it_started(lines: str) -> None:
     _, sleeper = ended(lines)
-    deadline = time.monotonic() + 5
-    while alive(sleeper.strip()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    assert not alive(int(sleeper))
 
 
 def test_a_scratch_folder_goes_although_somebody_writes_into_it(tmp_path: Path) -> None:

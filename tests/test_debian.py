@@ -21,6 +21,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from processes import alive
 
 from netsurgery.engines import apt, debian
 from netsurgery.engines.probing import probe
@@ -305,7 +306,7 @@ def test_kill_in_the_middle_leaves_nothing_that_looks_installed(machine: Machine
     process.kill()
     process.wait()
     if apt.tied():
-        until(lambda: ended(pid))
+        until(lambda: not alive(pid))
     assert debian.installed_python(machine.prefix) is None
     (machine.fake / "download.sleep").unlink()
     machine.install()
@@ -325,7 +326,7 @@ def test_ctrl_c_stops_apt_and_keeps_the_downloads(machine: Machine) -> None:
     with pytest.raises(KeyboardInterrupt):
         machine.install()
     thread.join()
-    assert ended(pids[0])
+    assert not alive(pids[0])
     assert sorted(os.listdir(machine.prefix)) == [".downloads", ".lock"]
     (machine.fake / "download.sleep").unlink()
     machine.install()
@@ -623,15 +624,6 @@ def test_real_apt_says_when_a_suite_is_gone(tmp_path: Path) -> None:
         f"copy:{tmp_path}/mirror has no suite bullseye, or no longer: old ones move to Debian's "
         "archive of past releases; name a mirror of that with --mirror"
     )
-
-
-def ended(pid: int) -> bool:
-    """Gone, or dead and not yet collected by whoever inherited it."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return status.rpartition(")")[2].split()[0] == "Z"
 
 
 def until(happened: Callable[[], bool], seconds: float = 20) -> None:

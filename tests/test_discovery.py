@@ -13,6 +13,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
+from processes import alive
 
 from netsurgery.engines import caffe_probe, discovery, probing
 from netsurgery.engines.discovery import candidates, chosen, find_caffe, locate_caffe, probe_all
@@ -207,18 +208,9 @@ def test_a_hang_ends_with_all_it_started(tmp_path: Path) -> None:
     assert str(error.value) == "import caffe took longer than 0.5 s"
     pid = (tmp_path / "pid").read_text().strip()
     end = time.monotonic() + 20
-    while not ended(int(pid)):
+    while alive(int(pid)):
         assert time.monotonic() < end, "what the interpreter started is still running"
         time.sleep(0.02)
-
-
-def ended(pid: int) -> bool:
-    """Gone, or dead and not yet collected by whoever inherited it."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return status.rpartition(")")[2].split()[0] == "Z"
 
 
 def test_no_program_at_all(tmp_path: Path) -> None:

@@ -77,16 +77,11 @@ def done(job_done_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return tmp_path
 
 
-def processes(job: KilledJob) -> set[int]:
-    """The workers that are alive."""
-    return {pid for pid, _ in job.begun() if Path(f"/proc/{pid}").exists()}
-
-
 def ended(job: KilledJob, seconds: float = 10) -> bool:
     until = time.monotonic() + seconds
-    while processes(job) and time.monotonic() < until:
+    while job.workers() and time.monotonic() < until:
         time.sleep(0.05)
-    return not processes(job)
+    return not job.workers()
 
 
 def test_two_workers_write_what_one_process_writes(job: KilledJob) -> None:

@@ -67,6 +67,7 @@ def test_ctrl_c_ends_ray_too(folder: Path) -> None:
     driver.send_signal(signal.SIGINT)
     assert driver.communicate(timeout=30) == ("", "")
     assert driver.returncode == 130
+    assert job.workers() == []
     assert os.listdir(job.temporary) == []
     assert remaining(folder) == ""
 
@@ -139,32 +140,42 @@ class NoServer(FewCpus):
     """A cluster whose server for a client does not start, so many times."""
 
     failures = 0
+    reason = ""
 
     def init(self, *_: object, **__: object) -> None:
         if self.failures:
             type(self).failures -= 1
             raise ConnectionError(
                 "Initialization failure from server:\nTraceback (most recent call last):\n"
-                "RuntimeError: Starting Ray client server failed. See its log.\n"
+                f"{self.reason}\n"
             )
 
 
 @pytest.mark.parametrize(
+    "reason",
+    [
+        "RuntimeError: Starting Ray client server failed. See its log.",
+        "psutil.ZombieProcess: PID still exists but it's a zombie (pid=3291)",
+    ],
+)
+@pytest.mark.parametrize(
     ("failures", "error"),
     [
         (1, "no worker has begun in 120 s"),
-        (2, "no Ray cluster on this machine: Initialization failure from server: RuntimeError: S"),
+        (2, "no Ray cluster on this machine: Initialization failure from server: "),
     ],
 )
 def test_a_server_that_did_not_start_is_tried_once_more(
-    failures: int, error: str, monkeypatch: pytest.MonkeyPatch
+    failures: int, error: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(NoServer, "failures", failures)
+    monkeypatch.setattr(NoServer, "reason", reason)
     monkeypatch.setattr(on_ray, "_ray", NoServer)
     monkeypatch.setattr(on_ray, "Undo", lambda *_, **__: None)
-    with pytest.raises(JobError, match=error):
+    with pytest.raises(JobError, match=error) as raised:
         on_ray.do_all(assignment("ray"))
+    assert str(raised.value).endswith(reason) == (failures == 2)
 
 
 class NoWorker(FewCpus):

@@ -32,8 +32,8 @@ _CONNECT, _START = 10.0, 120.0
 _LOOK = 5.0
 #: Bytes of the path of a socket, and what Ray adds to its folder's.
 _SOCKET, _SESSION = 107, 66
-#: What Ray says where its server for a client did not start.
-_NOT_STARTED = "Starting Ray client server failed"
+#: What Ray says where its server for a client did not start; how it noticed comes after that.
+_NOT_STARTED = "Initialization failure from server"
 
 
 class _Actor:
