@@ -20,8 +20,9 @@ from netsurgery.cli import run
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.verbs.jobs import plan as plan_module
 from netsurgery.verbs.jobs.folder import JobFolder
-from netsurgery.verbs.jobs.store import open_store
+from netsurgery.verbs.jobs.store import FolderStore, open_store
 from netsurgery.verbs.jobs.worker import JobAssignment
+from netsurgery.verbs.outputs.files import MapFiles
 
 EMBEDDED = ["--engine", "embedded"]
 
@@ -339,6 +340,65 @@ def test_merging_waits_for_the_last_picture(
     capsys.readouterr()
     assert run(["job", "merge", JOB, "--records", "-"]) == 0
     assert capsys.readouterr().out == Path("all.jsonl").read_text()
+
+
+KINDS = ("--npy", "maps/", "--html", "page.html", "--parquet", "cells.parquet")
+
+
+def break_off_merging(after: int) -> None:
+    """Do a job, and die after so many pictures' files are in place."""
+    write = MapFiles.write
+
+    def dying(files: MapFiles, index: int, contents: Any) -> Any:
+        if index == after:
+            raise SystemExit(137)
+        return write(files, index, contents)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MapFiles, "write", dying)
+        with pytest.raises(SystemExit):
+            plan(*KINDS)
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_the_same_command_goes_on_with_merging(
+    after: int, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    break_off_merging(after)
+    left = {path: path.stat().st_ino for path in Path("maps").glob("*")}
+    assert len(left) == after
+    capsys.readouterr()
+    assert plan(*KINDS) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{JOB}: 2 pictures, 4 files written"
+    assert {path: path.stat().st_ino for path in left} == left
+    merged = {path: path.read_bytes() for path in (*Path("maps").glob("*"), Path("page.html"))}
+    assert plan(*KINDS) == 1  # all is done
+    assert "maps/a.npy: exists already; --force replaces it" in capsys.readouterr().err
+    assert plan(*KINDS, "--force") == 0
+    assert {path: path.read_bytes() for path in merged} == merged
+
+
+def test_merging_goes_on_over_nothing_else(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    break_off_merging(1)
+    Path("cells.parquet").write_bytes(b"another's")
+    Path("others").mkdir()
+    Path("others/a.npy").write_bytes(b"another's")
+    capsys.readouterr()
+    assert plan(*KINDS) == 1
+    assert "cells.parquet: exists already, with another content" in capsys.readouterr().err
+    assert run(["job", "merge", JOB, "--npy", "others/"]) == 1  # not the places of before
+    assert "others/a.npy: exists already; --force" in capsys.readouterr().err
+    assert Path("cells.parquet").read_bytes() == Path("others/a.npy").read_bytes() == b"another's"
+
+
+def test_a_job_that_may_only_be_read_is_merged(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(store: FolderStore, name: str, *_: object, **__: object) -> None:
+        raise ns.OutputError(f"{name}: Read-only file system")
+
+    monkeypatch.setattr(FolderStore, "write", refuse)
+    assert run(["job", "merge", JOB, "--records", "all.jsonl"]) == 0
 
 
 def test_merging_from_another_folder(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:

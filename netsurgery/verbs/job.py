@@ -19,6 +19,7 @@ from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.job_result import Job
 from netsurgery.verbs.jobs.folder import JobFolder, check_places
+from netsurgery.verbs.jobs.merging import Merging
 from netsurgery.verbs.jobs.net_files import send_files
 from netsurgery.verbs.jobs.plan import (
     JobPlan,
@@ -87,6 +88,7 @@ def plan_job(
             raise JobError(f"{name}: the pictures of a job are files, which every worker can read")
     places, store = places_of(outputs), open_store(folder)
     check_places(store, places.values())
+    force = force or Merging(store, places.values()).again
     drop = blob is not None if drop_labels is None else drop_labels
     plan, notes = make_plan(
         names, as_settings(settings, preprocess), outputs=places, view=view or MapView(),

@@ -13,7 +13,7 @@ from typing import Any
 from netsurgery.engines.contract import AnyEngine, as_engine_options
 from netsurgery.errors import JobError, NetsurgeryError
 from netsurgery.io.argument_types import checks_arguments
-from netsurgery.io.files import Outputs
+from netsurgery.io.files import OutputFile, Outputs
 from netsurgery.io.memory import Claim, allowed
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.short_repr import ShortRepr
@@ -22,6 +22,7 @@ from netsurgery.io.wording import argument, counted, names_options
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.jobs.crew import run_crew
 from netsurgery.verbs.jobs.folder import JobFolder, Tally, check_places
+from netsurgery.verbs.jobs.merging import Merging
 from netsurgery.verbs.jobs.net_files import with_files
 from netsurgery.verbs.jobs.notes import first_notes
 from netsurgery.verbs.jobs.plan import RECORD, places_of
@@ -289,22 +290,26 @@ class Job(ShortRepr):
         """Put the outputs where the plan has them, as `ClassMaps.to_files` would have.
 
         outputs: kind -> place, for these alone. records: a file for all records, too; where either
-        is given, the plan's places are left alone. force: replace files that exist. Raises JobError
-        while pictures are left, and for a kind that the job does not have; OutputError.
+        is given, the plan's places are left alone. force: replace files that exist; what a merge
+        has left that was broken off is no obstacle to the next. Raises JobError while pictures are
+        left, and for a kind that the job does not have; OutputError.
         """
         tally = self._check_over()
         places = self._places(places_of(outputs), records)
         listed = [] if records is None else [os.fspath(records)]
-        check_places(self._folder.store, [*places.values(), *listed])
+        every = [*places.values(), *listed]
+        check_places(self._folder.store, every)
         images = list(self._plan.pictures)
         inputs = [str(Path(self._plan.folder, image)) for image in images]
-        files = MapFiles.plan(images, places, inputs=inputs, force=force)
+        merging = Merging(self._folder.store, every)
+        again = merging.again
+        files = MapFiles.plan(images, places, inputs=inputs, force=force, repeatable=again)
         known = files.inputs
-        check_outputs(listed, inputs=known, force=force)
+        check_outputs(listed, inputs=known, force=force or again)
         files = replace(files, inputs=FileSet())  # which are not asked again for each picture
         written: list[str] = []
         parts: dict[str, list[bytes]] = {kind: [] for kind in files.joined}
-        with ExitStack() as stack:
+        with merging, ExitStack() as stack:
             claim = stack.enter_context(
                 Claim(0, f"{self.folder}: what is to be written of all images")
             )
@@ -325,7 +330,9 @@ class Job(ShortRepr):
                             each.append(contents.pop(kind))
                     written += files.write(index, contents)[0]
             for path in listed:
-                written += self._write_records(path, known, force)
+                with Outputs([path], inputs=known, force=force, repeatable=again) as file:
+                    self._write_records(file[path])
+                written.append(path)
             joined = {kind: self._joined(kind, each) for kind, each in parts.items() if each}
             written += files.write(0, joined)[0] if joined else ()
         written += [files.paths[kind][0] for kind in tables]
@@ -361,14 +368,9 @@ class Job(ShortRepr):
                 f"({' '.join(str(error).split())})"
             ) from error
 
-    def _write_records(self, path: str, inputs: FileSet, force: bool) -> tuple[str]:
-        with (
-            Outputs([path], inputs=inputs, force=force) as outputs,
-            one_line(path),
-            os.fdopen(os.dup(outputs[path].fd), "w", 1 << 20, "utf-8", "surrogateescape") as file,
-        ):
-            file.writelines(self.records())
-        return (path,)
+    def _write_records(self, output: OutputFile) -> None:
+        with one_line(output.path), os.fdopen(os.dup(output.fd), "wb", 1 << 20) as file:
+            file.writelines(record.encode("utf-8", "surrogateescape") for record in self.records())
 
     def _check_over(self) -> Tally:
         tally = Tally(self._folder).count()

@@ -7,6 +7,7 @@
                     lease           of the worker that is at these pictures
                     0000312.bands/  a large picture in work (`jobs.bands`)
     DIR/notes/                      what is to be said of pictures (`jobs.notes`)
+    DIR/merging.json                where outputs are being put in place (`jobs.merging`)
 
 Pictures are handed out in chunks, each with a folder that its worker alone writes to. What is there
 is the truth: nothing else says what is done.
@@ -26,6 +27,7 @@ from typing import Any
 from netsurgery.errors import JobError, OutputError
 from netsurgery.io.wording import argument
 from netsurgery.verbs.jobs.bands import BANDS, BandFolder
+from netsurgery.verbs.jobs.merging import MERGING
 from netsurgery.verbs.jobs.notes import NOTES
 from netsurgery.verbs.jobs.plan import PLAN, RECORD, JobPlan, read_plan
 from netsurgery.verbs.jobs.store import OVER, JobLease, JobStore, open_store
@@ -352,7 +354,7 @@ def check_places(store: JobStore, places: Iterable[str]) -> None:
     """Raise OutputError where an output would be among the files that the job is made of."""
     if store.folder is None:
         return
-    own = [os.path.realpath(store.folder / name) for name in (PLAN, _PARTS, NOTES)]
+    own = [os.path.realpath(store.folder / name) for name in (PLAN, _PARTS, NOTES, MERGING)]
     for place in places:
         path = os.path.realpath(place)
         if any(path == each or path.startswith(f"{each}{os.sep}") for each in own):

@@ -33,13 +33,15 @@ class MapFiles:
     """The outputs of each picture, by kind ("npy", "picture"); "-" is standard output.
 
     Of a kind that is one file for all pictures there is one. inputs: files that no output may
-    replace. count: how many pictures there are. in_parts: of such a kind too there is a file for
-    each picture, its part. make_store: what `store` gives in the place of a TileStore.
+    replace. repeatable: as of `Outputs`. count: how many pictures there are. in_parts: of such a
+    kind too there is a file for each picture, its part. make_store: what `store` gives in the
+    place of a TileStore.
     """
 
     paths: dict[str, list[str]]
     inputs: FileSet
     force: bool = False
+    repeatable: bool = False
     count: int = 1
     folders: set[str] = field(default_factory=set)
     in_parts: bool = False
@@ -58,6 +60,7 @@ class MapFiles:
         *,
         inputs: Iterable[str] = (),
         force: bool = False,
+        repeatable: bool = False,
     ) -> MapFiles:
         """Name every output and refuse, before any work, those that must not be written.
 
@@ -67,7 +70,7 @@ class MapFiles:
         printed = [argument(f"--{kind}") for kind, name in outputs.items() if name == STDOUT]
         if len(printed) > 1:
             raise WrongOutput(f"{' and '.join(printed)} cannot both go to standard output")
-        files = cls({}, FileSet(inputs), force, len(images))
+        files = cls({}, FileSet(inputs), force, repeatable, len(images))
         for kind, name in outputs.items():
             output = OUTPUTS[kind]
             output.check_library()
@@ -108,7 +111,11 @@ class MapFiles:
                 check_output_folders(places, signs, inputs=self.inputs, force=self.force)
             else:
                 files += places
-        check_outputs(files, inputs=self.inputs, force=self.force)
+        check_outputs(files, inputs=self.inputs, force=self.force or self.repeatable)
+
+    def _outputs(self, paths: Sequence[str]) -> Outputs:
+        """Those files, which appear together."""
+        return Outputs(paths, inputs=self.inputs, force=self.force, repeatable=self.repeatable)
 
     @contextmanager
     def tables(self) -> Iterator[dict[str, MapTable]]:
@@ -116,9 +123,7 @@ class MapFiles:
         tables = [] if self.in_parts else [kind for kind in self.paths if OUTPUTS[kind].table]
         paths = {kind: self.paths[kind][0] for kind in tables}
         with ExitStack() as stack:
-            outputs = stack.enter_context(
-                Outputs(list(paths.values()), inputs=self.inputs, force=self.force)
-            )
+            outputs = stack.enter_context(self._outputs(list(paths.values())))
             yield {
                 kind: stack.enter_context(table(outputs[path]))
                 for kind, path in paths.items()
@@ -167,7 +172,7 @@ class MapFiles:
         printed = content.pop(STDOUT, None)
         with ExitStack() as stack:
             files = [path for path, each in content.items() if not isinstance(each, FolderContent)]
-            outputs = stack.enter_context(Outputs(files, inputs=self.inputs, force=self.force))
+            outputs = stack.enter_context(self._outputs(files))
             for path, each in content.items():
                 if isinstance(each, FolderContent):
                     self._fill(stack, path, each)
