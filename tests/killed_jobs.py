@@ -36,6 +36,7 @@ from processes import alive
 from s3_server import BUCKET, s3_server
 
 import netsurgery as ns
+from netsurgery.io.children import kill_others
 from netsurgery.io.owned_scratch import owned_scratch
 
 __all__ = ["NETSURGERY", "KilledJob", "ray_cluster"]
@@ -225,6 +226,8 @@ def ray_cluster(nodes: int, env: dict[str, str]) -> Iterator[tuple[Any, str, lis
             yield cluster, address, [cluster.add_node(num_cpus=1) for _ in range(nodes)]
         finally:
             cluster.shutdown()  # type: ignore[no-untyped-call]
+            # Workers of nodes end when they notice, and write until then.
+            kill_others()
 
 
 def killed_on_ray(job: KilledJob, seed: int) -> str:

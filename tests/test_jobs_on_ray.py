@@ -41,11 +41,12 @@ def assignment(on: str, folder: str = "nowhere") -> JobAssignment:
 
 
 def test_a_worker_a_node_and_the_driver_are_killed(folder: Path) -> None:
-    """In a process of its own, in which Ray's cluster is."""
+    """In a process and session of its own, in which Ray's cluster is."""
     command = [sys.executable, str(TESTS / "killed_jobs.py"), str(folder)]
     done = subprocess.run(
         [*command, "--pictures", "24", "--side", "1500", "--seed", "3"], capture_output=True,
         text=True, env={**os.environ, "PYTHONPATH": str(TESTS.parent)}, timeout=300, check=False,
+        start_new_session=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert re.search(r"^seed 3: 25 pictures, killed: ", done.stdout, re.MULTILINE)
