@@ -67,8 +67,9 @@ def _named_class(text: str) -> tuple[str, str]:
     metavar="FILE|DIR",
     type=FILE_PATH,
     required=True,
-    help="What is in the images of the folder IMAGES: COCO's JSON, a JSON of points and boxes, a "
-    "folder of Pascal VOC's XML files, or one of masks (PNG).",
+    help="What is in the images of the folder IMAGES: COCO's JSON, a JSON of points and boxes, "
+    "Caffe's list of images and numbers of classes (.txt), or a folder of Pascal VOC's XML files, "
+    "of masks (PNG), or of a folder of images for each class.",
 )
 @click.option(
     "--classes",

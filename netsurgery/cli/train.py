@@ -64,8 +64,9 @@ def command() -> None:
     metavar="FILE|DIR",
     type=FILE_PATH,
     required=True,
-    help="What is in the images: COCO's JSON, a JSON of points and boxes, a folder of Pascal VOC's "
-    "XML files, or one of masks (PNG).",
+    help="What is in the images: COCO's JSON, a JSON of points and boxes, Caffe's list of images "
+    "and numbers of classes (.txt), or a folder of Pascal VOC's XML files, of masks (PNG), or of a "
+    "folder of images for each class.",
 )
 @click.option(
     "--images", metavar="DIR", type=FOLDER_PATH, required=True, help="Folder of the images."
@@ -86,7 +87,9 @@ def command() -> None:
 @rule_options
 @augmentation_options
 @click.option(
-    "--input-size", type=SIZE, help="Size of the input to train  [default: for a map of 8x8]"
+    "--input-size",
+    type=SIZE,
+    help="Size of the input to train  [default: for a map of 8x8, of one cell for whole images]",
 )
 @click.option(
     "--size",

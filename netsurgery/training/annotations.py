@@ -1,7 +1,9 @@
-"""Annotations of any kind that is known: COCO, Pascal VOC, masks, or netsurgery's own JSON."""
+"""Annotations of any kind that is known, in a file or a folder."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -9,11 +11,18 @@ from pathlib import Path
 
 from netsurgery.errors import FormatError
 from netsurgery.formats.labels import read_labels
+from netsurgery.io.checksum import sha256_of
 from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.unreadable import unreadable
 from netsurgery.io.wording import counted
 from netsurgery.training.objects import AnnotatedPicture, Annotations, Box, TrueMask, TrueObject
 from netsurgery.training.records import checked_names, read_record
+from netsurgery.training.whole_pictures import (
+    class_folders,
+    pictures_of,
+    read_class_folders,
+    read_list,
+)
 
 __all__ = [
     "AnnotatedPicture",
@@ -22,17 +31,20 @@ __all__ = [
     "TrueMask",
     "TrueObject",
     "annotation_files",
+    "annotations_checksum",
     "read_annotations",
 ]
 
 _KINDS = (
-    "COCO's JSON (images, annotations, categories), netsurgery's (classes, pictures), a folder of "
-    "Pascal VOC's XML files, or one of masks (PNG)"
+    "COCO's JSON (images, annotations, categories), netsurgery's (classes, pictures), Caffe's list "
+    "(.txt), or a folder of Pascal VOC's XML files, of masks (PNG), or of a folder for each class"
 )
 #: Where a folder has the names of its classes, one a line.
 _CLASSES = "classes.txt"
 #: Of a folder's files: Pascal VOC's, and masks.
 _ENDINGS = (".xml", ".png")
+#: The ending of Caffe's lists.
+_LIST = ".txt"
 #: Bytes that a picture and an object take, at most.
 _PICTURE, _OBJECT = 2000, 600
 
@@ -42,10 +54,11 @@ def read_annotations(
 ) -> Annotations:
     """The annotations in a file or a folder, and the files of their pictures below `images`.
 
-    source: a COCO file, a file of points and boxes (`training/points.py` has its form), a folder of
-    Pascal VOC's files or of masks. classes: the names of the classes, for a folder; else they are
-    those of its `classes.txt`, or in VOC's case those found. No picture and no mask is opened;
-    `AnnotatedPicture.check_size` and `open_mask` check that they are as the annotations say.
+    source: a COCO file, a file of points and boxes (`training/points.py` has its form), Caffe's
+    list, a folder of Pascal VOC's files, of masks, or of a folder for each class. classes: the
+    names of the classes, for a folder; else they are those of its `classes.txt`, or but for masks
+    those found. No picture and no mask is opened; `AnnotatedPicture.check_size` and `open_mask`
+    check that they are as the annotations say.
 
     Raises FormatError, in one line, for what is none of these, is broken, or names a picture that
     is not there or not below `images`; MemoryLimitError.
@@ -54,7 +67,8 @@ def read_annotations(
     Traceback (most recent call last):
     netsurgery.errors.FormatError: examples/digits_canvas.json: found height, width, window, \
 stride, ...; expected COCO's JSON (images, annotations, categories), netsurgery's (classes, \
-pictures), a folder of Pascal VOC's XML files, or one of masks (PNG)
+pictures), Caffe's list (.txt), or a folder of Pascal VOC's XML files, of masks (PNG), or of a \
+folder for each class
     """
     if not images.is_dir():
         raise FormatError(f"{images}: is not a folder, expected that of the annotated pictures")
@@ -79,6 +93,9 @@ def _of_file(source: Path, images: Path, classes: tuple[str, ...] | None) -> Ann
     from netsurgery.training.coco import read_coco
     from netsurgery.training.points import read_points
 
+    if source.suffix.lower() == _LIST:
+        annotations = read_list(source, images)
+        return annotations if classes is None else _in_order(annotations, classes, source)
     record, _claim = read_record(source)
     if "images" in record.values or "annotations" in record.values:
         annotations = read_coco(record, images)
@@ -104,7 +121,8 @@ def _in_order(annotations: Annotations, classes: tuple[str, ...], source: Path) 
 def annotation_files(folder: Path) -> list[Path]:
     """The files of a folder that annotations are read from, its `classes.txt` among them.
 
-    All are XML or all masks, but for that one. Raises FormatError for others.
+    All are XML or all masks, but for that one; where there are only folders of classes none else is
+    read. Raises FormatError for others.
     """
     inner = folder / "Annotations"
     folder = inner if inner.is_dir() else folder
@@ -114,7 +132,7 @@ def annotation_files(folder: Path) -> list[Path]:
         raise FormatError(": ".join(unreadable(folder, error, "annotations"))) from error
     read = [path for path in files if path.suffix.lower() in _ENDINGS]
     kinds = {path.suffix.lower() for path in read}
-    if len(kinds) != 1:
+    if len(kinds) != 1 and (kinds or not class_folders(folder)):
         what = "both" if kinds else "neither"
         raise FormatError(
             f"{folder}: found {what} .xml {'and' if kinds else 'nor'} .png files; expected {_KINDS}"
@@ -122,12 +140,31 @@ def annotation_files(folder: Path) -> list[Path]:
     return [*(path for path in files if path.name == _CLASSES), *read]
 
 
+def annotations_checksum(folder: Path) -> str:
+    """The SHA-256 of all that annotations in a folder are read from, names of pictures included."""
+    digest = hashlib.sha256()
+    files = annotation_files(folder)
+    for file in files:
+        digest.update(f"{file.name} {sha256_of(file)}\n".encode())
+    if not _but_classes(files):
+        for each in class_folders(folder):
+            for path in pictures_of(each):
+                digest.update(os.fsencode(path.relative_to(folder)) + b"\n")
+    return digest.hexdigest()
+
+
+def _but_classes(files: Iterable[Path]) -> list[Path]:
+    return [path for path in files if path.name != _CLASSES]
+
+
 def _of_folder(source: Path, images: Path, classes: tuple[str, ...] | None) -> Annotations:
     from netsurgery.training.masks import read_masks
     from netsurgery.training.voc import read_voc
 
-    files = [path for path in annotation_files(source) if path.name != _CLASSES]
-    names = classes if classes is not None else _beside(files[0].parent)
+    files = _but_classes(annotation_files(source))
+    names = classes if classes is not None else _beside(files[0].parent if files else source)
+    if not files:
+        return read_class_folders(class_folders(source), images, names)
     read = read_voc if files[0].suffix.lower() == ".xml" else read_masks
     return read(files, images, names)
 

@@ -60,7 +60,7 @@ class TrueMask:
 
 @dataclass(frozen=True)
 class AnnotatedPicture:
-    """A picture's file and what is in it: objects, or a mask.
+    """A picture's file and what is in it: objects, a mask, or `whole`, its class and nothing else.
 
     ignored: boxes that hold objects which were not marked one by one, or that do not count; what
     lies in them is neither an object nor background. size: height and width that the annotations
@@ -73,6 +73,7 @@ class AnnotatedPicture:
     ignored: tuple[Box, ...] = ()
     size: tuple[int, int] | None = None
     name: str = ""
+    whole: str | None = None
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Raise FormatError where a picture of this height and width is not the one annotated.
@@ -108,10 +109,17 @@ class Annotations:
     """The classes in the order of the annotations, and all pictures; source: where they are from.
 
     The class of every object is one of `classes`, and so is each name of a mask. ids: those of
-    COCO's annotations, None for others.
+    COCO's annotations, None for others. numbered: whether the classes are called by the net's own
+    numbers, whatever its labels.
     """
 
     classes: tuple[str, ...]
     pictures: tuple[AnnotatedPicture, ...]
     source: str = ""
     ids: CocoIds | None = None
+    numbered: bool = False
+
+    @property
+    def of_wholes(self) -> bool:
+        """Whether of every picture its class is known and nothing else."""
+        return all(picture.whole is not None for picture in self.pictures)

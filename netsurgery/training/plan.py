@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -23,7 +22,7 @@ from netsurgery.maps.picture_options import PictureOptions
 from netsurgery.maps.transformer import Transformer
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import NetState
-from netsurgery.training.annotations import annotation_files, read_annotations
+from netsurgery.training.annotations import annotations_checksum, read_annotations
 from netsurgery.training.augment import Augmentation
 from netsurgery.training.batches import Batches
 from netsurgery.training.objects import AnnotatedPicture, Annotations
@@ -257,10 +256,7 @@ def _checksum(path: str, annotations: str) -> str:
     try:
         if path != annotations or not Path(path).is_dir():
             return sha256_of(path)
-        digest = hashlib.sha256()
-        for file in annotation_files(Path(path)):
-            digest.update(f"{file.name} {sha256_of(file)}\n".encode())
-        return digest.hexdigest()
+        return annotations_checksum(Path(path))
     except OSError as error:
         raise FormatError(f"{path}: {error.strerror}") from error
 

@@ -66,9 +66,11 @@ def make_plan(
     own = training_net(net, size=declared, keep_auxiliary=options.keep_auxiliary)
     window = _window(own, settings.window)
     maps = TrainedMaps(own, window, options.size, declared)
-    size = input_size or _enlarged(maps, declared)
+    size = input_size or (declared if annotations.of_wholes else _enlarged(maps, declared))
     labels = None if settings.labels is None else load_labels(settings.labels)
     background = options.background_class or _background(settings, labels)
+    if annotations.numbered:
+        labels = None
     known = (annotations.classes, own.outputs, labels, background)
     classes = (
         add_classes(*known, source=str(files.annotations))

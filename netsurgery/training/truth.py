@@ -12,6 +12,8 @@ size against the window is the larger of width to width and height to height.
   lies in a box that does not count.
 * Else it is background, wherever the window lies.
 
+A picture of which its class is known is one object that fills it.
+
 With a mask a cell is of the class of the pixel at the window's centre, or of most pixels whose
 middles lie in the window (of equally many the lowest number). It is IGNORED where these do not
 count or there are none, as beyond the picture's edge.
@@ -124,8 +126,11 @@ def open_truth(
     """
     picture.check_size(size)
     if picture.mask is None:
-        numbers = tuple(classes[thing.label] for thing in picture.objects)
-        return Truth(picture.objects, numbers, picture.ignored)
+        objects = picture.objects
+        if picture.whole is not None:
+            objects = (TrueObject(picture.whole, (0, 0, size[1], size[0])),)
+        numbers = tuple(classes[thing.label] for thing in objects)
+        return Truth(objects, numbers, picture.ignored)
     values = open_mask(picture.mask, size)
     names = picture.mask.names
     table = np.full(max(len(names), VOID + 1), IGNORED, np.int32)

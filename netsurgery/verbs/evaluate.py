@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from netsurgery.formats.settings import as_settings
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import Outputs
 from netsurgery.io.memory import Claim
+from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument
 from netsurgery.maps.box_rules import BoxRules, checked_box_scales
 from netsurgery.maps.class_names import ClassNames
@@ -29,6 +30,7 @@ from netsurgery.training.box_score import BoxCounts
 from netsurgery.training.class_match import match_classes
 from netsurgery.training.coco_results import CocoBox, coco_ids
 from netsurgery.training.coco_results import coco_results as as_coco_results
+from netsurgery.training.missed_objects import missed_by_reason
 from netsurgery.training.objects import AnnotatedPicture, Annotations, CocoIds
 from netsurgery.training.picture_score import PictureScore, Scorer
 from netsurgery.training.score import Confusion
@@ -74,14 +76,15 @@ def evaluate(
 ) -> NetEvaluation:
     """How right a net is about annotated pictures: the classes of its map's cells, and boxes.
 
-    images: the folder of the pictures. annotations: COCO's JSON, a folder of Pascal VOC's files or
-    of masks, or a JSON of points and boxes. settings, net, size, stride, blob, drop_labels,
+    images: the folder of the pictures. annotations: COCO's JSON, a JSON of points and boxes,
+    Caffe's list of pictures and class numbers (.txt), or a folder of Pascal VOC's files, of masks,
+    or of a folder of pictures for each class. settings, net, size, stride, blob, drop_labels,
     preprocess, engine, state: as in `classify_maps`; the settings' background is the class of what
     is none of the annotated, and without one cells in which nothing is annotated do not count.
     classes: which of the net's classes, by number or label, a class of the annotations is, "none"
-    where it is not to count; the others are the net's of exactly the same name. For masks without
-    a `classes.txt` its keys are the names of the masks' numbers, from 0 on. rules: which cells are
-    of an object, see TruthRules. boxes: how boxes are made of the map, see BoxRules, to be compared
+    where it is not to count; the others are the net's of exactly the same name. For masks without a
+    `classes.txt` its keys are the names of the masks' numbers, from 0 on. rules: which cells are of
+    an object, see TruthRules. boxes: how boxes are made of the map, see BoxRules, to be compared
     with those annotated. box_scales: factors of the input's size at which boxes are looked for,
     together. coco_results: a file for all boxes, in COCO's format of results. force: replace it.
     progress: called with the pictures done and their number.
@@ -127,6 +130,8 @@ def evaluate(
         names = ClassNames(mapper.source.classes, mapper.labels, mapper.source.blob)
         own = mapper.background
         background = None if own is None else names.find_background(own)
+        if read.numbered:
+            mapping = {**{each: each for each in read.classes}, **mapping}
         numbers = match_classes(read.classes, names, mapping, read.source)
         scorer = Scorer(numbers, background, rules or TruthRules())
         file = None if coco_results is None else os.fspath(coco_results)
@@ -147,7 +152,7 @@ def _mask_names(source: Path, mapping: Mapping[str, str]) -> tuple[str, ...] | N
     if not mapping or not source.is_dir():
         return None
     files = annotation_files(source)
-    named = files[0].suffix == ".txt" or files[-1].suffix.lower() != ".png"
+    named = not files or files[0].suffix == ".txt" or files[-1].suffix.lower() != ".png"
     return None if named else tuple(mapping)
 
 
@@ -272,12 +277,7 @@ class _Run:
             )
             for place, number in enumerate(scorer.classes)
         )
-        notes = [*self.mapper.source.net.notes, *self.notes.values()]
-        if scorer.background is None and any(each.mask is None for each in self._pictures):
-            notes.append(
-                "no class of the net is said to be the background "
-                f"({argument('--background')}): cells in which nothing is annotated do not count"
-            )
+        notes = [*self.mapper.source.net.notes, *self.notes.values(), *self._notes_on_truth()]
         return NetEvaluation(
             source=self.annotations.source,
             engine=self.mapper.engine,
@@ -294,9 +294,21 @@ class _Run:
             notes=tuple(notes),
         )
 
-    @property
-    def _pictures(self) -> Sequence[AnnotatedPicture]:
-        return self.annotations.pictures
+    def _notes_on_truth(self) -> Iterator[str]:
+        if self.annotations.of_wholes:
+            if missed_by_reason(self.missed)["too large"]:
+                size = "HxW" if self.mapper.window is None else shape_text(self.mapper.window)
+                yield (
+                    "pictures are larger than the windows of their map; "
+                    f"{argument(f'--size {size}')} makes each as large as one"
+                )
+        elif self.scorer.background is None and any(
+            each.mask is None for each in self.annotations.pictures
+        ):
+            yield (
+                "no class of the net is said to be the background "
+                f"({argument('--background')}): cells in which nothing is annotated do not count"
+            )
 
     def _has_boxes(self, number: int) -> bool:
         """Whether boxes of the class are counted: asked for, and of a class that is annotated."""

@@ -66,22 +66,23 @@ def train_plan(
     """Plan the training of a classifier by sliding windows, in a folder, to be looked at first.
 
     net, weights: a prototxt, in use or of training, and its caffemodel. folder: must not exist, or
-    be a plan's, with force. annotations: COCO's JSON, a
-    folder of Pascal VOC's files or of masks, or a JSON of points and boxes; images: the folder of
-    their pictures. classes: the annotations' names, in the order of a mask's numbers.
-    background_class: the name or number of the class of what is none of them. rules: which cells
-    are of an object, see TruthRules; augmentation: how pictures are changed at random. background:
-    the share of background cells that counts in each step. input_size: (height, width) that is
-    trained; None for what gives a map of 8 x 8. size: how large the input of a whole picture is, as
-    in `classify_map`. batch: pictures a step. hold_out: the share of pictures that are not learnt
-    from. balance: weigh classes by how rare their cells are, by an InfogainLoss. background_weight:
-    how many times as much as another's a background cell's loss counts, by an InfogainLoss: more
-    for fewer false finds and more misses. keep_outputs: keep those that the net has, with their
-    weights, and add one for each class that its labels do not have. keep_auxiliary: train the
-    classifiers on the way, too. freeze: layers that stay as they are. train_batch_norm: take the
-    statistics of each batch. solver: how weights change; its seed is that of all chance. settings:
-    preprocessing, labels and the window of a net that is fully convolutional already. state: in
-    which the prototxt is read.
+    be a plan's, with force. annotations: COCO's JSON, a JSON of points and boxes, Caffe's list of
+    pictures and class numbers (.txt), or a folder of Pascal VOC's files, of masks, or of a folder
+    of pictures for each class; images: the folder of their pictures. classes: the annotations'
+    names, in the order of a mask's numbers. background_class: the name or number of the class of
+    what is none of them. rules: which cells are of an object, see TruthRules; augmentation: how
+    pictures are changed at random. background: the share of background cells that counts in each
+    step. input_size: (height, width) that is trained; None for what gives a map of 8 x 8, or of one
+    cell where the annotations are classes of whole pictures. size: how large the input of a whole
+    picture is, as in `classify_map`. batch: pictures a step. hold_out: the share of pictures that
+    are not learnt from. balance: weigh classes by how rare their cells are, by an InfogainLoss.
+    background_weight: how many times as much as another's a background cell's loss counts, by an
+    InfogainLoss: more for fewer false finds and more misses. keep_outputs: keep those that the net
+    has, with their weights, and add one for each class that its labels do not have. keep_auxiliary:
+    train the classifiers on the way, too. freeze: layers that stay as they are. train_batch_norm:
+    take the statistics of each batch. solver: how weights change; its seed is that of all chance.
+    settings: preprocessing, labels and the window of a net that is fully convolutional already.
+    state: in which the prototxt is read.
     pictures: how many are drawn. progress: called with the pictures done and their number.
 
     >>> import json

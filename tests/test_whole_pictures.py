@@ -1,0 +1,198 @@
+"""Pictures of which only the class is known: folders of classes, and Caffe's lists."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import netsurgery as ns
+from netsurgery.cli import run
+from netsurgery.errors import FormatError, NetError
+from netsurgery.maps.transformer import Transformer
+from netsurgery.training.annotations import read_annotations
+from netsurgery.training.plan import checksums
+
+NET, MODEL = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory, repo_root: Path) -> Path:
+    """The demo net over maps, and the canvas's digits, some moved aside, in folders and a list."""
+    folder = tmp_path_factory.mktemp("whole")
+    ns.convert(repo_root / NET, repo_root / MODEL, folder, engine="embedded")
+    canvas = np.asarray(Image.open(repo_root / "examples/digits_canvas.png").convert("L"))
+    digits = json.loads((repo_root / "examples/digits_canvas.json").read_text())["digits"]
+    lines = []
+    for digit in digits:
+        left, top, right, bottom = map(int, digit["box"])
+        row, column = (top + bottom) // 2, (left + right) // 2
+        for aside in (0, 6, 12):
+            name = f"{digit['digit']}/{aside} of it.png"
+            (folder / "by" / name).parent.mkdir(parents=True, exist_ok=True)
+            first = min(max(0, column - 16 + aside), canvas.shape[1] - 32)
+            pixels = canvas[max(0, row - 16) :][:32, first : first + 32]
+            Image.fromarray(pixels).resize((48, 48)).save(folder / "by" / name)
+            lines.append(f"/{name} {digit['digit']}\n")
+    (folder / "list.txt").write_text("".join(lines))
+    return folder
+
+
+@pytest.fixture
+def folder(made_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with the same."""
+    shutil.copytree(made_once, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NETSURGERY_ENGINE", "embedded")
+    return tmp_path
+
+
+def likeliest(repo_root: Path) -> dict[str, int]:
+    """By picture, what the classifier itself says of it."""
+    pictures = sorted(Path("by").glob("*/*.png"))
+    transformer = Transformer(1)
+    feed = [transformer.blob(ns.read_picture(path), (32, 32))[0] for path in pictures]
+    with ns.Net(repo_root / NET, repo_root / MODEL, engine="embedded") as net:
+        scores = [net.forward(data=each)["prob"] for each in feed]
+    return {str(path): int(np.argmax(each)) for path, each in zip(pictures, scores, strict=True)}
+
+
+@pytest.mark.parametrize("source", ["by", "list.txt"])
+def test_the_accuracy_is_the_classifiers(source: str, folder: Path, repo_root: Path) -> None:
+    answers = likeliest(repo_root)
+    right = sum(Path(path).parent.name == str(number) for path, number in answers.items())
+    assert 10 <= right < len(answers) == 30
+    result = ns.evaluate("by", "netsurgery.toml", annotations=source, size=(32, 32))
+    assert result.accuracy == pytest.approx(right / 30)
+    assert str(result) == f"30 pictures: {right} of 30 cells right"
+    assert not result.notes
+
+
+def test_windows_that_are_too_small_are_told(folder: Path) -> None:
+    result = ns.evaluate("by", "netsurgery.toml", annotations="by")
+    assert result.accuracy is None
+    (note,) = result.notes
+    assert note.endswith("; size=(32, 32) makes each as large as one"), note
+
+
+def test_the_numbers_of_a_list_are_the_nets_whatever_its_labels(folder: Path) -> None:
+    Path("labels.txt").write_text("".join(f"{9 - number}\n" for number in range(10)) + "none\n")
+    settings = replace(ns.read_settings("netsurgery.toml"), labels=Path("labels.txt"))
+    right = [
+        ns.evaluate("by", settings, annotations=source, size=(32, 32)).accuracy
+        for source in ("list.txt", "by")
+    ]
+    assert (
+        right[0] == ns.evaluate("by", "netsurgery.toml", annotations="by", size=(32, 32)).accuracy
+    )
+    assert right[1] != right[0]  # names of folders are labels
+    Path("list.txt").write_text("3/0 of it.png 11\n")
+    with pytest.raises(NetError, match="11"):
+        ns.evaluate("by", settings, annotations="list.txt", size=(32, 32))
+
+
+def test_a_plan_learns_the_classes_of_folders(folder: Path, repo_root: Path) -> None:
+    words = [str(repo_root / NET), str(repo_root / MODEL), "--images", "by", "-o", "plan", "-q"]
+    words += ["--size", "net"]
+    for digit in range(2, 10):
+        shutil.rmtree(f"by/{digit}")
+    Path("by/1").rename("by/one")
+    assert run(["train", "plan", *words, "--annotations", "by", "--hold-out", "0"]) == 0
+    plan = json.loads(Path("plan/plan.json").read_text())
+    assert plan["names"] == ["0", "one", "background"]
+    assert plan["input_size"] == [32, 32]
+    with np.load("plan/truth.npz") as truth:
+        assert sorted(truth) == [
+            f"{name}/{n} of it.png" for name in ("0", "one") for n in (0, 12, 6)
+        ]
+        assert {name: truth[name].tolist() for name in truth if "one" in name} == {
+            f"one/{n} of it.png": [[1]] for n in (0, 6, 12)
+        }
+
+
+def test_another_picture_is_another_training(folder: Path) -> None:
+    before = checksums(["by"], "by")
+    Path("by/3/0 of it.png").rename("by/4/another.png")
+    assert checksums(["by"], "by") != before
+
+
+def test_the_order_of_the_classes_may_be_said(folder: Path) -> None:
+    assert read_annotations(Path("by"), Path("by")).classes == tuple(map(str, range(10)))
+    Path("by/classes.txt").write_text("".join(f"{9 - number}\n" for number in range(10)))
+    read = read_annotations(Path("by"), Path("."))
+    assert read.classes == tuple(str(9 - number) for number in range(10))
+    assert [each.name for each in read.pictures][:2] == ["by/0/0 of it.png", "by/0/12 of it.png"]
+    assert (read.of_wholes, read.numbered) == (True, False)
+
+
+def test_pictures_in_folders_of_a_class_are_of_it(folder: Path) -> None:
+    Path("by/3/more").mkdir()
+    shutil.copy("by/3/0 of it.png", "by/3/more/a.png")
+    Path("by/.cache").mkdir()
+    read = read_annotations(Path("by"), Path("by"))
+    assert [each.whole for each in read.pictures if each.name == "3/more/a.png"] == ["3"]
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: Path("by/new").mkdir(), "by/new: holds no picture; looked for .jpg"),
+        (
+            lambda: Path("by/classes.txt").write_text("0\n1\n"),
+            "by: no class '2', of the folder of that name; its classes are 0, 1",
+        ),
+        (
+            lambda: shutil.copytree("by", "elsewhere"),
+            "elsewhere: has folders of classes with the pictures in them, which do not lie below",
+        ),
+    ],
+)
+def test_folders_that_cannot_be_classes_are_refused(make: object, error: str, folder: Path) -> None:
+    assert callable(make)
+    make()
+    source = Path("elsewhere" if Path("elsewhere").exists() else "by")
+    with pytest.raises(FormatError) as raised:
+        read_annotations(source, Path("by"))
+    assert str(raised.value).startswith(error)
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("3/0 of it.png", "list.txt:2: found '3/0 of it.png', expected a picture's name and the"),
+        ("a.png x", "list.txt:2: found 'a.png x', expected a picture's name and the number"),
+        ("a.png -1", "list.txt:2: found 'a.png -1', expected a picture's name and the number"),
+        ("a.png 1.5", "list.txt:2: found 'a.png 1.5', expected a picture's name and the number"),
+        ("a.png 1000000", "list.txt:2: found 'a.png 1000000', expected a picture's name"),
+        ("7", "list.txt:2: found '7', expected a picture's name and the number of its class"),
+        ("none.png 3", "list.txt:2: by/none.png: No such file"),
+        ("../by/3/0 of it.png 3", "list.txt:2: the picture '../by/3/0 of it.png' would not lie"),
+        ("3/0 of it.png 4", "list.txt: the picture by/3/0 of it.png is annotated 2 times"),
+    ],
+)
+def test_lines_that_cannot_be_read_are_refused(line: str, error: str, folder: Path) -> None:
+    Path("list.txt").write_text(f"/3/0 of it.png 3\n{line}\n")
+    with pytest.raises(FormatError) as raised:
+        read_annotations(Path("list.txt"), Path("by"))
+    assert str(raised.value).startswith(error)
+
+
+def test_a_list_of_nothing_is_refused(folder: Path) -> None:
+    Path("list.txt").write_text("\n \n")
+    with pytest.raises(FormatError, match=r"^list\.txt: is empty, expected a list of pictures"):
+        read_annotations(Path("list.txt"), Path("by"))
+
+
+def test_the_classes_of_a_list_are_all_up_to_the_last(folder: Path) -> None:
+    """So that a class which no picture is of does not move those behind it."""
+    Path("list.txt").write_text("3/0 of it.png 3\r\n\r\n1/0 of it.png 1\r\n")
+    read = read_annotations(Path("list.txt"), Path("by"))
+    assert (read.classes, read.numbered) == (("0", "1", "2", "3"), True)
+    assert [(each.name, each.whole) for each in read.pictures] == [
+        ("3/0 of it.png", "3"), ("1/0 of it.png", "1")
+    ]  # fmt: skip
