@@ -85,6 +85,16 @@ def ended(job: KilledJob, seconds: float = 10) -> bool:
     return not job.workers()
 
 
+def test_what_a_job_read_is_not_replaced(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As of every command: tests/test_inputs_kept.py."""
+    net = ["digits_deploy_full_conv.prototxt", "digits_full_conv.caffemodel", "netsurgery.toml"]
+    for name in ("a.png", *net):
+        Path("out").unlink(missing_ok=True)
+        Path("out").symlink_to(name)
+        assert run(["job", "merge", JOB, "--records", "out", "--force"]) == 1
+        assert capsys.readouterr().err.startswith("error: out: is an input too (")
+
+
 def test_two_workers_write_what_one_process_writes(job: KilledJob) -> None:
     done = job.run(*job.plan("--workers", "2", "--json"))
     assert done.returncode == 1  # as one process ends

@@ -162,6 +162,7 @@ __all__ = ["command"]
 @useless_without_output()(force_option)
 def command(
     images: tuple[str, ...],
+    lists: tuple[str, ...],
     prototxt: Path | None,
     weights: Path | None,
     state: NetState,
@@ -231,7 +232,9 @@ def command(
         from netsurgery.verbs.job import plan_job
 
         refuse_any_stdin("every worker of a job reads its files")
-        planned = plan_job(images, settings, job, outputs=outputs, view=view, force=force, **how)
+        planned = plan_job(
+            images, settings, job, outputs=outputs, view=view, inputs=lists, force=force, **how
+        )
         if not quiet:
             echo_model(flags, settings)
             hint = engine_hint(planned.engine, "classify-map")
@@ -239,7 +242,7 @@ def command(
         run_job(planned, workers, on, engine, as_json=as_json, quiet=quiet, force=force)
         return
     with classify_maps(images, settings, explain=explain, **how) as maps:
-        map_job = maps.to_files(outputs, view, force=force, resume=resume)
+        map_job = maps.to_files(outputs, view, inputs=lists, force=force, resume=resume)
         if not quiet:
             echo_model(flags, settings)
             echo_notes(maps.notes, err=True)

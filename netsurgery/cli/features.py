@@ -94,6 +94,7 @@ __all__ = ["command"]
 @force_option
 def command(
     images: tuple[str, ...],
+    lists: tuple[str, ...],
     blobs: tuple[str, ...],
     output: Path | None,
     outputs: dict[str, str],
@@ -142,7 +143,7 @@ def command(
     with extract_features(
         images, blobs, settings, size=size, engine=engine, state=state
     ) as extracted:
-        job = extracted.to_files(output, outputs, view, force=force, resume=resume)
+        job = extracted.to_files(output, outputs, view, inputs=lists, force=force, resume=resume)
         if not quiet:
             echo_model(flags, settings)
             echo_notes(extracted.notes, err=True)

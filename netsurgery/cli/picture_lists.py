@@ -53,7 +53,8 @@ def _pictures(images: tuple[str, ...], lists: tuple[str, ...], recursive: bool) 
 def pictures_argument(command: F) -> F:
     """IMAGE..., --from and -r; the command gets all that they stand for as `images`.
 
-    Raises UsageError for none of them, and ImageError for a list that cannot be read.
+    And the `lists`, which no output may replace. Raises UsageError for none of them, and ImageError
+    for a list that cannot be read.
     """
 
     @functools.wraps(command)
@@ -64,6 +65,6 @@ def pictures_argument(command: F) -> F:
             raise click.UsageError("missing argument IMAGE..., or a list of them: --from FILE")
         if lists or recursive or not all(map(os.path.isfile, images)):
             images = _pictures(images, lists, recursive)
-        return command(*args, images=images, **kwargs)
+        return command(*args, images=images, lists=lists, **kwargs)
 
     return _IMAGES(_FROM(_RECURSIVE(wrapped)))  # type: ignore[return-value]

@@ -166,6 +166,18 @@ class Settings:
         whole = PIXEL_KEYS if self.preprocess is not None else ()
         return [key for key in keys if getattr(self, key) is None and key not in whole]
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that it is read from: itself, the mean and the labels, not the net's.
+
+        No output replaces one of them.
+
+        >>> Settings(mean="mean.npy", labels=["cat", "dog"]).files
+        ('mean.npy',)
+        """
+        named = (self.path, self.mean, self.labels)
+        return tuple(str(each) for each in named if isinstance(each, Path))
+
     def to_toml(self, folder: Path | str) -> str:
         """The text of a settings file in `folder`, paths relative to it.
 

@@ -151,4 +151,4 @@ def classify_maps(
                 "no class of the net is said to be the background "
                 f"({argument('--background')}): every class gives boxes"
             )
-        return ClassMaps(mapper, images, stack.pop_all(), notes)
+        return ClassMaps(mapper, images, stack.pop_all(), settings.files, notes)

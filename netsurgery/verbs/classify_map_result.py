@@ -50,10 +50,11 @@ class ClassMaps(PictureResults["ClassMap"]):
         mapper: Mapper,
         images: AnyPicture | Iterable[AnyPicture],
         opened: ExitStack,
+        files: Sequence[str],
         notes: Sequence[str] = (),
     ) -> None:
-        """opened: closes the mapper, and whatever else is open for it."""
-        super().__init__(mapper, mapper.map, images, opened, notes)
+        """opened: closes the mapper, and whatever else is open for it. files: the settings'."""
+        super().__init__(mapper, mapper.map, images, opened, files, notes)
 
     @checks_arguments()
     def to_files(
@@ -61,6 +62,7 @@ class ClassMaps(PictureResults["ClassMap"]):
         outputs: Mapping[str, AnyPath] | None = None,
         view: MapView | None = None,
         *,
+        inputs: Iterable[AnyPath] = (),
         force: bool = False,
         resume: bool = True,
     ) -> MapJob:
@@ -70,7 +72,8 @@ class ClassMaps(PictureResults["ClassMap"]):
         outputs: name of an output, "npy" or "picture" -> its file, a folder for several pictures,
         or "-" for `MapResult.printed`; "html" is one file for all pictures, written behind the
         last. So is "boxes", of those that `classify_maps` was asked for, else those of
-        `BoxRules()`. view: what of a map is shown. force: replace files that exist. resume: where
+        `BoxRules()`. view: what of a map is shown. inputs: files that are not replaced, besides
+        the net's, the settings' and the pictures'. force: replace files that exist. resume: where
         a process that made the same files was ended while it ran the net in tiles, go on with what
         it has left. Whatever can be refused is before any engine starts. Raises OutputError, and
         NetError for a class that the net does not have.
@@ -84,10 +87,9 @@ class ClassMaps(PictureResults["ClassMap"]):
             (self._mapper.boxes or BoxSearch()).check(self._mapper.source)
         pictures = self._pictures()
         images = [image for _, image in pictures]
-        inputs = self._inputs(images)
-        if view.look.font is not None:
-            inputs.append(str(view.look.font))
-        files = MapFiles.plan(images, named_files("of_map", outputs), inputs=inputs, force=force)
+        font = [] if view.look.font is None else [view.look.font]
+        read = self._inputs([*images, *inputs, *font])
+        files = MapFiles.plan(images, named_files("of_map", outputs), inputs=read, force=force)
         view = replace(view, suffix=picture_suffix(files.paths.get("picture", ())))
         return MapJob(self._mapper, pictures, files, view, self._opened, resume)
 

@@ -132,7 +132,7 @@ def planned_outputs(
         if os.path.isdir(path.parent) or not os.path.isdir(path.parent.parent)
     ]
     # That a file exists is for `Outputs` to refuse, and for a dry run to report.
-    check_outputs(to_check, inputs=model.files, force=True)
+    check_outputs(to_check, inputs=[*model.files, *settings.files], force=True)
     return outcome, files
 
 
@@ -186,7 +186,8 @@ def write_conversion(
     started = time.monotonic()
     outcome, files = planned_outputs(plan, model, paths, settings, drawing and drawing[0])
     # Folders outermost: those that were made are removed on an error, once they are empty.
-    with output_folders(files), Outputs(files, inputs=model.files, force=force) as outputs:
+    inputs = [*model.files, *settings.files]
+    with output_folders(files), Outputs(files, inputs=inputs, force=force) as outputs:
         outputs[paths.prototxt].write(plan.new.prototxt.to_bytes())
         if drawing is not None:
             outputs[drawing[0]].write(drawing[1])

@@ -111,7 +111,9 @@ class Edit(OpenResult):
         `written` is () again. Raises OutputError where it could not.
         """
         paths = self._outputs(as_path(weights_out), as_path(prototxt_out))
-        notes = existing_outputs(output_files(self.plan, paths), self._model.files)
+        notes = existing_outputs(
+            output_files(self.plan, paths), [*self._model.files, *self.plan.read]
+        )
         self.paths, self.written, self._output_notes = paths, (), notes
 
     def _outputs(self, weights: Path | None, prototxt: Path | None) -> EditPaths | None:

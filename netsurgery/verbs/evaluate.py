@@ -121,9 +121,10 @@ def evaluate(
     drop = blob is not None if drop_labels is None else drop_labels
     with ExitStack() as stack:
         model, engine = opened_model(stack, net, engine)
+        settings = as_settings(settings, preprocess)
         mapper = stack.enter_context(open_mapper(
-            as_settings(settings, preprocess), engine, blob=blob, size=size, stride=stride,
-            boxes=boxes, box_scales=scales, drop_labels=drop, state=state, model=model,
+            settings, engine, blob=blob, size=size, stride=stride, boxes=boxes, box_scales=scales,
+            drop_labels=drop, state=state, model=model,
         ))  # fmt: skip
         if mapper.source.classes is None:
             mapper.load()  # which says what of the net is not known
@@ -136,7 +137,11 @@ def evaluate(
         scorer = Scorer(numbers, background, rules or TruthRules())
         file = None if coco_results is None else os.fspath(coco_results)
         ids = None if file is None else coco_ids(read)
-        outputs = None if file is None else _outputs(file, mapper, read, force)
+        outputs = (
+            None
+            if file is None
+            else _outputs(file, [*mapper.source.model.files, *settings.files], read, force)
+        )
         run = _Run(mapper, read, scorer, boxes, scales, ids)
         run.all(progress)
         written: tuple[str, ...] = ()
@@ -169,9 +174,12 @@ def _check_have_boxes(annotations: Annotations) -> None:
             )
 
 
-def _outputs(file: str, mapper: Mapper, annotations: Annotations, force: bool) -> Outputs:
-    """The file of results, refused before any work where it would replace something."""
-    inputs = [*mapper.source.model.files, *(each.path for each in annotations.pictures)]
+def _outputs(file: str, files: Sequence[str], annotations: Annotations, force: bool) -> Outputs:
+    """The file of results, refused before any work where it would replace something.
+
+    files: the net's and the settings'.
+    """
+    inputs = [*files, *(each.path for each in annotations.pictures)]
     source = Path(annotations.source)
     inputs += [annotations.source] if source.is_file() else map(str, annotation_files(source))
     return Outputs([file], inputs=inputs, force=force)

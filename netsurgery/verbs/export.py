@@ -7,7 +7,7 @@ error without `force`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -60,13 +60,18 @@ class OnnxExport(OpenResult):
         storage: WeightsStorage,
         source: ExitStack,
         opened: NetWithWeights,
+        files: Sequence[str],
         notes: Iterable[str] = (),
     ) -> None:
-        """exported: of `model`, with the weights of `opened`; `source` closes them."""
+        """exported: of `model`, with the weights of `opened`; `source` closes them.
+
+        files: all that was read.
+        """
         super().__init__(source, opened)
         # The graph may be made more than once.
         self._notes = tuple(dict.fromkeys(notes))
         self._exported, self._model, self._storage = exported, model, storage
+        self._files = files
         self.path: Path | None = None  # of the output
         self.size: int | None = None  # in bytes, once it is written
         self.written: tuple[str, ...] = ()
@@ -109,9 +114,9 @@ class OnnxExport(OpenResult):
 
         self.check_open()
         path = checked_name(output)
-        linked, files = self._storage == "linked", self._model.files
+        linked = self._storage == "linked"
         # Linked weights are looked for from the model's folder, and standard output has none.
-        outputs = Outputs([path], inputs=files, force=force, stdout=not linked)
+        outputs = Outputs([path], inputs=self._files, force=force, stdout=not linked)
         location = linked_location(self._model.path, path) if linked else None
         segments = self._exported.segments(location)
         with outputs:
@@ -196,18 +201,19 @@ def export_onnx(
         model = open_net_and_weights(stack, net, weights, state, finite=True)
         require_blobs(model.net, names)
         needed = declare_inputs(only_needed(model.net, names) if names else model.net)
-        files = NetWithWeights(needed, model.weights)
+        part = NetWithWeights(needed, model.weights)
+        files = [*part.files, *(() if settings is None else settings.files)]
         if output is not None:
             linked = weights_storage == "linked"
             # Refuses the name before the graph is made.
-            Outputs([output], inputs=files.files, force=force, stdout=not linked)
+            Outputs([output], inputs=files, force=force, stdout=not linked)
         notes: list[str] = []
         prepare = None if settings is None else _preprocess(settings, notes)
         try:
-            exported = export_net(files, prepare, names)
+            exported = export_net(part, prepare, names)
         except PrototxtError as error:
             raise error.more(why_no_input(needed, fed=False)) from None
-        result = OnnxExport(exported, files, weights_storage, stack.pop_all(), model, notes)
+        result = OnnxExport(exported, part, weights_storage, stack.pop_all(), model, files, notes)
     if output is not None:
         result.save(output, force=force, progress=progress)
     return result

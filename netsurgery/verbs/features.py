@@ -91,4 +91,4 @@ def extract_features(
         extractor = stack.enter_context(
             open_extractor(settings, engine, blobs, size=size, state=state, model=model)
         )
-        return ExtractedFeatures(extractor, images, stack.pop_all())
+        return ExtractedFeatures(extractor, images, stack.pop_all(), settings.files)

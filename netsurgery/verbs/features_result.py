@@ -121,10 +121,14 @@ class ExtractedFeatures(PictureResults[ImageFeatures]):
     """
 
     def __init__(
-        self, extractor: Extractor, images: AnyPicture | Iterable[AnyPicture], opened: ExitStack
+        self,
+        extractor: Extractor,
+        images: AnyPicture | Iterable[AnyPicture],
+        opened: ExitStack,
+        files: Sequence[str],
     ) -> None:
-        """opened: closes the extractor, and whatever else is open for it."""
-        super().__init__(extractor.mapper, partial(features_of, extractor), images, opened)
+        """opened: closes the extractor, and whatever else is open for it. files: the settings'."""
+        super().__init__(extractor.mapper, partial(features_of, extractor), images, opened, files)
         self._extractor = extractor
 
     @checks_arguments()
@@ -134,6 +138,7 @@ class ExtractedFeatures(PictureResults[ImageFeatures]):
         outputs: Mapping[str, AnyPath] | None = None,
         view: ChannelView | None = None,
         *,
+        inputs: Iterable[AnyPath] = (),
         force: bool = False,
         resume: bool = True,
     ) -> FeatureJob:
@@ -142,7 +147,8 @@ class ExtractedFeatures(PictureResults[ImageFeatures]):
         It gives a result for each picture, and goes on where one fails: the result has the error.
         output: a file for the arrays, .npz, .h5 or, of one blob of one picture, .npy. outputs: name
         of an output, such as "picture" -> its file for one blob of one picture, else a folder.
-        view: what of a blob pictures show. force: replace files that exist. resume: where a process
+        view: what of a blob pictures show. inputs: files that are not replaced, besides the net's,
+        the settings' and the pictures'. force: replace files that exist. resume: where a process
         that took the same of one picture was ended while it ran the net in tiles, go on with what
         it has left. Whatever can be refused is before any engine starts. Raises OutputError.
         """
@@ -153,7 +159,7 @@ class ExtractedFeatures(PictureResults[ImageFeatures]):
         blobs = self._extractor.blobs
         collection = None if path is None else find_collection(path, len(images) * len(blobs))
         files = [] if path is None or collection is None else collection_files(path, collection)
-        blob_files = BlobFiles(self._inputs(images), force, view or ChannelView())
+        blob_files = BlobFiles(self._inputs([*images, *inputs]), force, view or ChannelView())
         blob_files.name(named_files("of_features", outputs), names, blobs)
         blob_files.check(files)
         return FeatureJob(

@@ -52,16 +52,17 @@ def plan_job(
     preprocess: PresetName | None = None,
     engine: AnyEngine = "auto",
     state: NetState = TEST,
+    inputs: Iterable[AnyPath] = (),
     force: bool = False,
 ) -> Job:
     """The job of mapping pictures, in a folder: made, or gone on with where it is the same.
 
     images: paths; for a job at a URL also URLs, which the workers fetch. folder: a path, or as text
-    a URL of any file system that fsspec knows. outputs, view, force: as in `ClassMaps.to_files`;
-    where the outputs are to go, which `Job.merge` has done. settings, size, stride, scales, boxes,
-    box_scales, blob, drop_labels, preprocess, engine, state: as in `classify_maps`. Nothing is
-    mapped yet: `Job.resume` does that. What the engine is allowed to do, and where it is, is not in
-    the plan: each `resume` is given it.
+    a URL of any file system that fsspec knows. outputs, view, inputs, force: as in
+    `ClassMaps.to_files`; where the outputs are to go, which `Job.merge` has done. settings, size,
+    stride, scales, boxes, box_scales, blob, drop_labels, preprocess, engine, state: as in
+    `classify_maps`. Nothing is mapped yet: `Job.resume` does that. What the engine is allowed to
+    do, and where it is, is not in the plan: each `resume` is given it.
 
     Whatever can be refused is, before anything is written. Raises what `classify_maps` and
     `to_files` raise, and JobError for a folder that holds another job, or a URL that cannot be
@@ -94,7 +95,7 @@ def plan_job(
         names, as_settings(settings, preprocess), outputs=places, view=view or MapView(),
         size=as_picture_options(size), stride=stride, scales=as_scales(scales),
         boxes=box_search(boxes, box_scales), blob=blob, drop_labels=drop, engine=engine,
-        state=state, force=force,
+        state=state, inputs=inputs, force=force,
     )  # fmt: skip
     return Job(_placed(plan, store), notes)
 

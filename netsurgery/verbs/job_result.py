@@ -300,7 +300,8 @@ class Job(ShortRepr):
         every = [*places.values(), *listed]
         check_places(self._folder.store, every)
         images = list(self._plan.pictures)
-        inputs = [str(Path(self._plan.folder, image)) for image in images]
+        read = [*images, *self._plan.files, *self._plan.settings.files]
+        inputs = [str(Path(self._plan.folder, name)) for name in read]
         merging = Merging(self._folder.store, every)
         again = merging.again
         files = MapFiles.plan(images, places, inputs=inputs, force=force, repeatable=again)

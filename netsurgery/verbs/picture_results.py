@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from netsurgery.maps.image import Picture
     from netsurgery.maps.mapper import Mapper
     from netsurgery.net.net_with_weights import NetWithWeights
+    from netsurgery.open_net.arguments import AnyPath
     from netsurgery.open_net.net import Net
 
     #: A picture's number, the picture, and its name.
@@ -63,11 +64,13 @@ class PictureResults(Closeable, Iterator[T]):
         make: Callable[[Picture], T],
         images: AnyPicture | Iterable[AnyPicture],
         opened: ExitStack,
+        files: Sequence[str],
         notes: Sequence[str] = (),
     ) -> None:
-        """opened: closes the mapper, and whatever else is open for it."""
+        """opened: closes the mapper, and whatever else is open for it. files: the settings'."""
         self.notes = [*mapper.source.net.notes, *notes]
         self._mapper, self._images, self._opened = mapper, images, opened
+        self._files = files
         # No method of this object: without a cycle it is closed as soon as nobody has it.
         self._results = _each_result(mapper, make, images, opened)
 
@@ -86,9 +89,10 @@ class PictureResults(Closeable, Iterator[T]):
         pictures = each_picture(self._images)
         return [(image, picture_name(image, name)) for image, name in pictures]
 
-    def _inputs(self, images: Sequence[str]) -> list[str]:
-        """The files that no output may replace: the net's, and those of `images`."""
-        return [*self._mapper.source.model.files, *(image for image in images if image != "-")]
+    def _inputs(self, names: Iterable[AnyPath]) -> list[str]:
+        """The files that no output may replace: the net's, the settings' and those of `names`."""
+        named = (name for name in map(str, names) if name != "-")
+        return [*self._mapper.source.model.files, *self._files, *named]
 
     def close(self) -> None:
         """Close the net and the engine."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import log
@@ -174,19 +175,22 @@ def setup(
     >>> result.chosen, result.settings.raw_scale
     ('scaled', 255.0)
     """
-    from netsurgery.maps.any_picture import as_pictures
+    from netsurgery.maps.any_picture import as_picture, each_picture
     from netsurgery.maps.preset_trials import try_presets
 
     place = Path(prototxt).parent if folder is None else Path(folder)
     check_output_folder(place)
     path = place / SETTINGS_NAME
-    if path.exists():
-        Outputs([path], inputs=[prototxt, weights], force=force)  # refuses before anything runs
     # `merged` fills in what is None, not what is empty.
     stated = Settings(stages=state.stages or None, level=state.level or None, labels=labels)
     base = merged(stated, _earlier(path, Path(prototxt)))
     base = replace(base, prototxt=Path(prototxt), weights=Path(weights))
-    pictures = list(as_pictures(images))
+    given = list(each_picture(images))
+    if path.exists():
+        files = [os.fspath(image) for image, _ in given if isinstance(image, (str, os.PathLike))]
+        inputs = [prototxt, weights, *replace(base, mean=as_mean(mean)).files, *files]
+        Outputs([path], inputs=inputs, force=force)  # refuses before anything runs
+    pictures = [as_picture(image, name) for image, name in given]
     with _open_mapper(base, engine, blob, state) as mapper:
         names = None if base.labels is None else load_labels(base.labels)
         expected = _numbers(classes, names, mapper)

@@ -107,7 +107,8 @@ def train_plan(
     """
     _check_numbers(background, hold_out, background_weight, batch, pictures)
     files = PlanFiles(*map(Path, (net, weights, annotations, images)))
-    named = [str(path) for path in vars(files).values()]
+    settings = as_settings(settings)
+    named = [*(str(path) for path in vars(files).values()), *settings.files]
     check_output_folders([os.fspath(folder)], [PLAN], inputs=named, force=force)
     check_file(files.model, "a caffemodel", FormatError)
     options = PlanOptions(
@@ -134,7 +135,7 @@ def train_plan(
         files,
         read,
         options,
-        as_settings(settings),
+        settings,
         solver or SolverSettings(),
         trained_size,
     )

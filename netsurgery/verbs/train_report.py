@@ -9,7 +9,7 @@ from netsurgery.errors import TrainingError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import Outputs
 from netsurgery.open_net.arguments import AnyPath
-from netsurgery.training.plan import read_plan
+from netsurgery.training.plan import PLAN, read_plan
 from netsurgery.training.run_log import LOG, read_log
 from netsurgery.verbs.train_report_result import TrainingReport
 
@@ -54,7 +54,7 @@ def train_report(
     report = TrainingReport(str(path), step, plan.solver.steps, plan.names, history)
     if curves is None:
         return report
-    inputs = [path / LOG]
+    inputs = [path / PLAN, path / LOG]
     with Outputs([str(curves)], inputs=inputs, force=force) as outputs:
         outputs[str(curves)].write(report.svg().encode())
     return replace(report, files=(str(curves),))

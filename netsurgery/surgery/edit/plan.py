@@ -37,7 +37,8 @@ class EditPlan(ShortRepr):
 
     net, new: the net before and after. steps: the operations in order. changes: layer
     of the model -> what becomes of it. saved: file -> float32 array to write to it as .npy. notes:
-    what the user should know. added: layers that the model lacks.
+    what the user should know. read: the files that operations take values from. added: layers that
+    the model lacks.
 
     >>> import netsurgery as ns
     >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
@@ -52,6 +53,7 @@ class EditPlan(ShortRepr):
     changes: dict[str, LayerChange]
     saved: dict[str, NDArray[np.float32]]
     notes: tuple[str, ...]
+    read: tuple[str, ...] = ()
     added: tuple[NewLayer, ...] = ()
 
     @property
@@ -114,6 +116,7 @@ def plan_edit(model: NetWithWeights, operations: Sequence[str]) -> EditPlan:
         notes=tuple(
             dict.fromkeys(filter(None, (model.another_net(), *model.net.notes, *session.notes)))
         ),
+        read=tuple(session.read_files),
         added=added_layers(session),
     )
 

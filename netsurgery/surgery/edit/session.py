@@ -69,6 +69,7 @@ class EditSession:
     """model: the net and its weights as they were. net: as it is now.
 
     notes: what the user should know. saved: file name -> array to write beside the outputs.
+    read_files: the files that operations take values from.
     fields: layer -> {field number: values} to change in the layer's own record in the model (none
     removes the field). added: layers whose params are all new, the model having none of that name
     or those being removed.
@@ -78,6 +79,7 @@ class EditSession:
         self.model, self.net = model, model.net
         self.notes: list[str] = []
         self.saved: dict[str, Array] = {}
+        self.read_files: list[str] = []
         self.removed: dict[str, None] = {}
         self.added: dict[str, None] = {}
         self.fields: dict[str, dict[int, tuple[int, ...]]] = {}

@@ -46,7 +46,8 @@ def write_edit(
     OutputError; nothing is written then.
     """
     files = output_files(plan, paths)
-    with Outputs(files, inputs=model.files, force=force, stdout=True) as outputs:
+    inputs = [*model.files, *plan.read]
+    with Outputs(files, inputs=inputs, force=force, stdout=True) as outputs:
         for name, array in plan.saved.items():
             outputs[name].write(npy_bytes(array))
         if paths is not None and paths.prototxt is not None:

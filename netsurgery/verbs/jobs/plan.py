@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -204,6 +204,7 @@ def make_plan(
     drop_labels: bool,
     engine: AnyEngine,
     state: NetState,
+    inputs: Iterable[AnyPath],
     force: bool,
 ) -> tuple[JobPlan, list[str]]:
     """The plan, and what to know of the net and the options, before any picture.
@@ -216,7 +217,7 @@ def make_plan(
         images, settings, size=size, stride=stride, scales=scales, **_asked(boxes), blob=blob,
         drop_labels=drop_labels, engine=engine, state=state,
     ) as maps:  # fmt: skip
-        job = maps.to_files(outputs, view, force=force)
+        job = maps.to_files(outputs, view, inputs=inputs, force=force)
         job.mapper.load()
         description = engine_record(job.mapper.engine)["description"]
         notes = [*maps.notes, *general_notes(job.mapper)]

@@ -129,7 +129,9 @@ def fold_mean(work: EditSession, argument: str) -> None:
     from netsurgery.formats.mean import load_mean
 
     approximate = argument.endswith(_APPROXIMATE)
-    mean = load_mean(argument.removesuffix(_APPROXIMATE))
+    spec = argument.removesuffix(_APPROXIMATE)
+    mean = load_mean(spec)
+    work.read_files.append(spec)
     layers = first_layers(work, unchanged, "the mean of its values")
     # All computed before any param is set: what can be refused here is refused before that.
     shifts = [_shift(work, layer, mean.astype(float), approximate) for layer in layers]

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Array = NDArray[np.float32]
     Wide = NDArray[np.float64]
 
 __all__ = ["assign"]
@@ -77,7 +76,7 @@ def _new_values(part: Part, verb: str, value: str) -> NewValues:
     name, _, options = value.partition(":")
     number = parse_number(value)
     if name == "npy":
-        return _combined(part, verb, _from_npy(options, part.values))
+        return _combined(part, verb, _from_npy(options, part))
     if number is not None:
         return _combined(part, verb, number)
     known = None
@@ -115,14 +114,13 @@ def _combined(part: Part, verb: str, operand: Wide | float) -> NewValues:
     return NewValues(function(part.values.astype(np.float64), operand))
 
 
-def _from_npy(name: str, view: Array) -> Wide:
+def _from_npy(name: str, part: Part) -> Wide:
     import numpy as np
 
     if not name:
         raise SurgeryError("npy needs a file, as in npy:FILE.npy")
-    array = read_npy(name)
-    if array.shape != view.shape:
-        raise SurgeryError(
-            f"{name} is {shape_text(array.shape)}, expected {shape_text(view.shape)}"
-        )
+    array, expected = read_npy(name), part.values.shape
+    part.session.read_files.append(name)
+    if array.shape != expected:
+        raise SurgeryError(f"{name} is {shape_text(array.shape)}, expected {shape_text(expected)}")
     return array.astype(np.float64)
