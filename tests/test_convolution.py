@@ -38,6 +38,10 @@ def layer(kind: str, bottom: str, top: str, more: str = "") -> str:
     return f'layer {{ name: "{kind}-{top}" type: "{kind}" {bottoms} {tops} {more} }}\n'
 
 
+def in_training(text: str) -> str:
+    return text.replace("layer {", "layer { include { phase: TRAIN }")
+
+
 def plan(text: str, **options: object) -> ConvolutionPlan:
     net = NetDefinition.of(Prototxt.parse(text, "n.prototxt"))
     return plan_convolution(net, **options)  # type: ignore[arg-type]
@@ -495,6 +499,18 @@ def test_layers_that_may_follow(behind: str) -> None:
         (
             SMALL + fc("fc", "data") + layer("Power", "fc", "fc-conv"),
             "layer 'fc': a blob named 'fc-conv' is there already; try another --suffix",
+        ),
+        (
+            SMALL + fc("fc", "data") + layer("Power", "fc", "fc-conv", "include { phase: TRAIN }"),
+            "layer 'fc': a blob named 'fc-conv' is there already; try another --suffix",
+        ),
+        (
+            SMALL + fc("fc", "data") + in_training(fc("fc-conv", "data")),
+            "layer 'fc': a layer named 'fc-conv' is there already; try another --suffix",
+        ),
+        (
+            SMALL + fc("fc", "data") + in_training(fc("fc", "data")),
+            "layer 'fc': a layer of another phase or stage has its name",
         ),
         (
             SMALL + fc("ReLU-r", "data") + layer("ReLU", "ReLU-r", "r"),

@@ -168,13 +168,7 @@ class Settings:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The files that it is read from: itself, the mean and the labels, not the net's.
-
-        No output replaces one of them.
-
-        >>> Settings(mean="mean.npy", labels=["cat", "dog"]).files
-        ('mean.npy',)
-        """
+        """The files that it is read from besides the net's, none of which an output replaces."""
         named = (self.path, self.mean, self.labels)
         return tuple(str(each) for each in named if isinstance(each, Path))
 
@@ -220,9 +214,7 @@ def _as_engine(engine: EngineChoice | None) -> EngineChoice | None:
 
 
 def _as_scale(name: str, scale: float | None) -> float | None:
-    if scale is None:
-        return None
-    if not math.isfinite(scale):
+    if scale is not None and not math.isfinite(scale):
         raise SettingsError(f"{name} {scale!r}: expected a finite number")
     return scale
 

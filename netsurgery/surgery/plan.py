@@ -9,7 +9,7 @@ from netsurgery.errors import SurgeryError
 from netsurgery.io.terminal import joined
 from netsurgery.net.net import NetDefinition
 
-__all__ = ["Refusal", "misnamed", "refuse"]
+__all__ = ["Refusal", "misnamed", "namesake", "refuse"]
 
 #: How many refusals one error names.
 _NAMED = 3
@@ -44,6 +44,16 @@ def misnamed(net: NetDefinition, name: str) -> Refusal | None:
         return None
     missing = f"the net has no such layer{net.name_hint(name)}"
     return Refusal(name, f"the net has {count} of them" if count else missing)
+
+
+def namesake(net: NetDefinition, name: str) -> Refusal | None:
+    """Why params under the layer's name cannot change, nor their name: others have them too.
+
+    Those of another phase or stage; None where there are none.
+    """
+    if net.prototxt.layer_names[name] == len(net.named(name)):
+        return None
+    return Refusal(name, "a layer of another phase or stage has its name")
 
 
 def refuse(path: str, refusals: Sequence[Refusal]) -> None:

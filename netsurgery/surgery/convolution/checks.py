@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from math import prod
 
@@ -15,7 +14,7 @@ from netsurgery.net.shapes import Shapes, ShapesAt, has_rule
 from netsurgery.net.types import keeps_turned
 from netsurgery.surgery.convolution.analysis import Analysis
 from netsurgery.surgery.convolution.text import branch_names
-from netsurgery.surgery.plan import Refusal, refuse
+from netsurgery.surgery.plan import Refusal, namesake, refuse
 
 __all__ = ["check_names", "ensure_same", "fork_layers", "unknown_types"]
 
@@ -24,17 +23,20 @@ def check_names(net: NetDefinition, analysis: Analysis, suffix: str) -> None:
     """Refuse a suffix that is empty or leads to a name that is taken. Raises SurgeryError."""
     if not suffix:
         raise SurgeryError("the suffix is empty: Caffe would load the old params by name")
-    layers = Counter(layer.name for layer in net.layers)
+    # Of all states, as all read one model.
+    layers = net.prototxt.layer_names
     # Tops get the new names too, and Caffe takes no two blobs of one name (net.cpp, AppendTop).
-    blobs = {top for layer in net.layers for top in layer.tops}
+    blobs = net.blob_names.keys() | net.blobs_elsewhere.keys()
     new = [(each.layer, [each.layer.name + suffix]) for each in analysis.converted]
     for split in analysis.splits:
         new.append((split.layer, [split.layer.name + suffix, *branch_names(split, suffix)]))
     refusals = []
     for layer, names in new:
         # Caffe loads params into the first layer of their name (net.cpp, CopyTrainedLayersFrom).
-        if layers[layer.name] > 1:
+        if len(net.named(layer.name)) > 1:
             refusals.append(Refusal(layer.name, "another layer has the same name"))
+        if shared := namesake(net, layer.name):
+            refusals.append(shared)
         for name in names:
             taken = "layer" if name in layers else "blob" if name in blobs else ""
             if taken:

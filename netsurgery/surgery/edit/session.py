@@ -31,7 +31,7 @@ from netsurgery.surgery.edit.changes import (
     layer_events,
     layer_fields,
 )
-from netsurgery.surgery.plan import Refusal, misnamed
+from netsurgery.surgery.plan import Refusal, misnamed, namesake
 
 if TYPE_CHECKING:
     import numpy as np
@@ -177,8 +177,8 @@ class EditSession:
     def refuse_namesakes(self, layer: str) -> None:
         """Raise SurgeryError where a layer of another phase or stage has the name, and so the
         params."""
-        if self.net.prototxt.layer_names[layer] > 1:
-            raise refusal(layer, "a layer of another phase or stage has its name")
+        if shared := namesake(self.net, layer):
+            raise SurgeryError(str(shared))
 
     def refuse_shared(self, layer: str, *indices: int) -> None:
         """Raise SurgeryError where another layer shares one of these params of the layer.
