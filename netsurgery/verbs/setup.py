@@ -185,12 +185,12 @@ def setup(
     stated = Settings(stages=state.stages or None, level=state.level or None, labels=labels)
     base = merged(stated, _earlier(path, Path(prototxt)))
     base = replace(base, prototxt=Path(prototxt), weights=Path(weights))
-    given = list(each_picture(images))
+    named = list(each_picture(images))
     if path.exists():
-        files = [os.fspath(image) for image, _ in given if isinstance(image, (str, os.PathLike))]
+        files = [os.fspath(image) for image, _ in named if isinstance(image, (str, os.PathLike))]
         inputs = [prototxt, weights, *replace(base, mean=as_mean(mean)).files, *files]
         Outputs([path], inputs=inputs, force=force)  # refuses before anything runs
-    pictures = [as_picture(image, name) for image, name in given]
+    pictures = [as_picture(image, name) for image, name in named]
     with _open_mapper(base, engine, blob, state) as mapper:
         names = None if base.labels is None else load_labels(base.labels)
         expected = _numbers(classes, names, mapper)
