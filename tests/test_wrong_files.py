@@ -72,3 +72,32 @@ def test_for_a_picture(
 ) -> None:
     line = f"{command} {words}".replace("NET", "good.prototxt").replace("grey.png", file)
     assert said(line, capsys).startswith(f"error: {FILES[file]}")
+
+
+_NET = "--prototxt good.prototxt --weights good.caffemodel --blob conv"
+
+#: Commands and what they say of URL, a URL in the place of what is none of the three.
+ELSEWHERE = {
+    "train run URL": "folder; expected that of a training plan",
+    "train report URL": "folder; expected that of a training plan",
+    "train plan good.prototxt good.caffemodel --annotations good.json --images URL -o out":
+        "folder; expected that of the annotated pictures",
+    f"evaluate URL --annotations good.json {_NET}":
+        "folder; expected that of the annotated pictures",
+    "train plan good.prototxt good.caffemodel --annotations good.json --images . --mean URL -o out":
+        "file; download it first",
+    f"evaluate . --annotations URL {_NET}": "file; download it first",
+    f"classify-map grey.png {_NET} --picture out.png --font URL": "file; download it first",
+    f"classify-map --from URL {_NET}": "file; download it first",
+    "edit good.prototxt good.caffemodel conv[0]=npy:URL -o out.caffemodel":
+        "file; download it first",
+    "inspect good.prototxt good.caffemodel --param conv[0] --npy URL": "file; outputs are files",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ELSEWHERE)
+def test_a_url_is_called_one(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    url = "https://host/file.npy"
+    assert said(line.replace("URL", url), capsys).endswith(
+        f"{url}: is a URL, not a {ELSEWHERE[line]}"
+    )

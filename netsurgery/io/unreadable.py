@@ -11,7 +11,7 @@ from pathlib import Path
 from netsurgery.errors import NetsurgeryError
 from netsurgery.io.nearest import did_you_mean, nearest, question
 
-__all__ = ["as_url", "check_file", "unreadable", "url_in"]
+__all__ = ["as_url", "check_file", "check_folder", "unreadable", "url_in"]
 
 #: As a `Path` has it, slashes may be lost.
 _URL = re.compile(r"(?i)(https?|ftp|file|s3|gs):(/+)")
@@ -74,6 +74,14 @@ def check_file(path: str | Path, expected: str, error: type[NetsurgeryError]) ->
     if not os.path.exists(path):
         reason = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     raise error(": ".join(unreadable(path, reason, expected)))
+
+
+def check_folder(path: str | Path, expected: str, error: type[NetsurgeryError]) -> None:
+    """Raise `error` where the path leads to no folder; expected: as "that of the pictures"."""
+    if url := url_in(path):
+        raise error(f"{url}: is a URL, not a folder; expected {expected}")
+    if not os.path.isdir(path):
+        raise error(f"{path}: is not a folder, expected {expected}")
 
 
 def _beside(name: str) -> str:

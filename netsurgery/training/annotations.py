@@ -13,7 +13,7 @@ from netsurgery.errors import FormatError
 from netsurgery.formats.labels import read_labels
 from netsurgery.io.checksum import sha256_of
 from netsurgery.io.memory import Claim, claim_for
-from netsurgery.io.unreadable import unreadable
+from netsurgery.io.unreadable import check_folder, unreadable
 from netsurgery.io.wording import counted
 from netsurgery.training.objects import AnnotatedPicture, Annotations, Box, TrueMask, TrueObject
 from netsurgery.training.records import checked_names, read_record
@@ -70,8 +70,7 @@ stride, ...; expected COCO's JSON (images, annotations, categories), netsurgery'
 pictures), Caffe's list (.txt), or a folder of Pascal VOC's XML files, of masks (PNG), or of a \
 folder for each class
     """
-    if not images.is_dir():
-        raise FormatError(f"{images}: is not a folder, expected that of the annotated pictures")
+    check_folder(images, "that of the annotated pictures", FormatError)
     names = None if classes is None else _checked_classes(classes)
     read = _of_folder if source.is_dir() else _of_file
     annotations = read(source, images, names)

@@ -15,7 +15,7 @@ from netsurgery.errors import FormatError, NetsurgeryError, SettingsError
 from netsurgery.formats.preprocess_values import MeanPicture
 from netsurgery.formats.settings import PIXEL_KEYS, Settings
 from netsurgery.io.checksum import sha256_of
-from netsurgery.io.unreadable import unreadable
+from netsurgery.io.unreadable import check_file, check_folder, unreadable, url_in
 from netsurgery.io.wording import argument
 from netsurgery.maps.from_settings import make_transformer
 from netsurgery.maps.picture_options import PictureOptions
@@ -220,6 +220,8 @@ class TrainingPlan:
 def read_plan(folder: Path) -> TrainingPlan:
     """The plan in a folder. Raises FormatError for a folder without one, or one that is broken."""
     path = folder / PLAN
+    if url_in(folder):
+        check_folder(folder, "that of a training plan", FormatError)
     try:
         record = json.loads(path.read_bytes())
         if record["netsurgery"] != __version__:
@@ -272,6 +274,7 @@ def preprocessing(settings: Settings) -> dict[str, Any]:
         )
     values = {key: getattr(settings, key) for key in PIXEL_KEYS}
     if isinstance(settings.mean, Path):
+        check_file(settings.mean, "a mean", SettingsError)
         values["mean"] = str(settings.mean.absolute())
     # As JSON has them.
     return {
