@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import netsurgery as ns
+from netsurgery.cli import run
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net.inputs import assume_input, declare_inputs, split_shapes
 from netsurgery.net.net import NetDefinition, Shape
@@ -278,6 +279,17 @@ layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc"
 """
 
 
+def test_where_nothing_can_come_next_nothing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What fills its input by itself takes no picture, converted or not."""
+    monkeypatch.chdir(tmp_path)
+    Path("net").write_text(FILLED)
+    ns.init("net", "model")
+    assert run(["convert", "net", "model", "--engine", "embedded"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "wrote net_full_conv.prototxt"
+
+
 def test_a_net_that_fills_its_input_itself_says_which_layer_does(tmp_path: Path) -> None:
     """To give a shape, which is known, would not help."""
     net, model = tmp_path / "net", tmp_path / "model"
@@ -292,6 +304,7 @@ def test_a_net_that_fills_its_input_itself_says_which_layer_does(tmp_path: Path)
         lambda: ns.features(picture, "fc", ns.Settings(net, model), engine="embedded"),
         lambda: ns.verify((net, model), (net, model), engine="embedded"),
         lambda: ns.train_plan(net, model, tmp_path / "plan", input_size=(8, 8), **annotated),
+        lambda: ns.dense(net, stride=1),
     ]
     for call in calls:
         with pytest.raises(ns.NetsurgeryError) as error:

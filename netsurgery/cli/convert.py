@@ -232,4 +232,5 @@ def render(result: Conversion) -> None:
     echo(f"by {record['engine']['description']} in {record['seconds']:.2f} s")
     for path in result.written:
         echo(f"wrote {path}")
-    echo(f"next: {result.next}")
+    if result.next is not None:
+        echo(f"next: {result.next}")

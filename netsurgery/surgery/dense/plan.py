@@ -17,7 +17,7 @@ from netsurgery.io.shape_text import shape_text, stride_text
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.net.field import ReceptiveField, fields
 from netsurgery.net.finer import cells_for_one, check_finer
-from netsurgery.net.inputs import declare_inputs
+from netsurgery.net.inputs import declare_inputs, why_no_input
 from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.shapes import Shapes, infer
 from netsurgery.surgery.dense.text import rewrite
@@ -121,10 +121,10 @@ def _coarser(
     if not maps:
         for blob in reversed(net.outputs):
             _check_known(net, shapes, blob)
-        raise SurgeryError(
-            f"{path}: no output is a map whose total stride is known; a classifier becomes fully "
-            "convolutional by `netsurgery convert`"
+        why = why_no_input(net) or (
+            "; a classifier becomes fully convolutional by `netsurgery convert`"
         )
+        raise SurgeryError(f"{path}: no output is a map whose total stride is known{why}")
     coarser = [blob for blob in maps if cells_for_one(known[blob].stride, stride) != (1, 1)]
     for blob in coarser or maps[-1:]:
         check_finer(path, blob, known[blob].stride, stride)
