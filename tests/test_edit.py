@@ -160,6 +160,24 @@ def test_normalize_gives_every_filter_a_norm_of_one(model: NetWithWeights, kind:
     np.testing.assert_array_equal(alone[0], values("conv", 0)[0])
 
 
+@pytest.mark.parametrize(
+    ("part", "turned"),
+    [("", ""), ("[1]", "[:,1]"), ("[:,20:60]", "[20:60]"), ("[:,7]", "[7]")],
+)
+def test_filters_are_outputs_however_a_weight_is_kept(
+    model: NetWithWeights, tmp_path: Path, part: str, turned: str
+) -> None:
+    """Those of a weight K x O are its columns."""
+    name, weight, bias = "a/b-c=d[0]:e", *(values("a/b-c=d[0]:e", index) for index in (0, 1))
+    text = NET.replace("num_output: 2 }", "num_output: 2 transpose: true }")
+    path = saved(tmp_path / "turned", {name: [np.ascontiguousarray(weight.T), bias]})
+    with NetWithWeights(net(text), path) as other:
+        columns = written(edit(other, f"{name}[0]{turned}=normalize"), name)
+    rows = after(edit(model, f"{name}[0]{part}=normalize"), name)
+    assert not np.array_equal(rows, weight)
+    np.testing.assert_array_equal(np.frombuffer(columns, "<f4").reshape(100, 2).T, rows)
+
+
 def test_prune_takes_the_smallest(model: NetWithWeights) -> None:
     old = values("conv", 0)
     new = after(edit(model, "conv[0]=prune:fraction=0.3"), "conv")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from netsurgery.errors import SurgeryError
+from netsurgery.net import types
 from netsurgery.surgery.edit.values.record import (
     Form,
     NewValues,
@@ -44,15 +45,16 @@ def _clip(part: Part, options: str) -> NewValues:
 
 
 def _normalize(part: Part, options: str) -> NewValues:
-    """Each filter (each index of axis 0) divided by its norm: l2 (default), l1, or its sum."""
+    """Each filter (each index of its axis) divided by its norm: l2 (default), l1, or its sum."""
     import numpy as np
 
     kind = options or "l2"
     if kind not in ("l1", "l2", "sum"):
         raise SurgeryError(f"normalize:{kind}, expected l1, l2 or sum")
-    old = part.values.astype(np.float64)
-    # One filter alone has lost axis 0, and is one row.
-    rows = old.reshape(len(old) if 0 in part.axes else 1, -1)
+    old, axis = part.values.astype(np.float64), _filter_axis(part)
+    # One filter alone has lost its axis, and is one row.
+    moved = np.moveaxis(old, part.axes.index(axis), 0) if axis in part.axes else old[np.newaxis]
+    rows = moved.reshape(len(moved), -1)
     norms = {
         "l1": lambda: np.abs(rows).sum(axis=1),
         "l2": lambda: np.sqrt((rows**2).sum(axis=1)),
@@ -62,7 +64,13 @@ def _normalize(part: Part, options: str) -> NewValues:
         row = int(np.flatnonzero(norms == 0)[0])
         raise SurgeryError(f"normalize: the {kind} of filter {row} of those selected is 0")
     norms[np.abs(norms - 1) <= _NEAR] = 1
-    return NewValues((rows / norms[:, None]).reshape(part.values.shape))
+    new = (rows / norms[:, None]).reshape(moved.shape)
+    return NewValues(np.moveaxis(new, 0, part.axes.index(axis)) if axis in part.axes else new[0])
+
+
+def _filter_axis(part: Part) -> int:
+    """The axis along which a param has its filters: the outputs', which not all keep first."""
+    return int(part.target.index == 0 and types.keeps_turned(part.layer))
 
 
 def _prune(part: Part, options: str) -> NewValues:
