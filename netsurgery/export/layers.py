@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from netsurgery.formats.weights import WeightsBlob
     from netsurgery.net.net_with_weights import NetWithWeights
 
-__all__ = ["CONVERTERS", "NetParams", "check_types", "write_net"]
+__all__ = ["CONVERTERS", "NetParams", "check_type", "check_types", "write_net"]
 
 CONVERTERS: dict[str, Converter] = {
     **activations.CONVERTERS,
@@ -65,11 +65,16 @@ def check_types(net: NetDefinition, *, exporting: bool = False) -> None:
     exporting: say it of a net that is to be written, for which no other engine can be asked.
     """
     for layer in net.layers:
-        record = types.of(layer)
-        if record is None or not record.runs:
-            raise layer.error(_why_not(net, layer, exporting))
-        check_fields(layer)
-        check_blobs(layer)
+        check_type(net, layer, exporting=exporting)
+
+
+def check_type(net: NetDefinition, layer: Layer, *, exporting: bool = False) -> None:
+    """The same for one layer of the net."""
+    record = types.of(layer)
+    if record is None or not record.runs:
+        raise layer.error(_why_not(net, layer, exporting))
+    check_fields(layer)
+    check_blobs(layer)
 
 
 def _why_not(net: NetDefinition, layer: Layer, exporting: bool) -> str:

@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Sequence
 
 from netsurgery.errors import PrototxtError
+from netsurgery.export.layers import check_type
 from netsurgery.io.wording import argument
 from netsurgery.net import types
-from netsurgery.net.known_fields import check_blobs, check_fields
 from netsurgery.net.layer import Layer
 from netsurgery.net.net import NetDefinition
 
@@ -45,7 +45,7 @@ def _exportable(net: NetDefinition) -> dict[str, None]:
     for layer in net.layers:
         if types.is_input(layer):
             continue
-        writable = bad.isdisjoint(layer.bottoms) and _is_writable(layer)
+        writable = bad.isdisjoint(layer.bottoms) and _is_writable(net, layer)
         for top in layer.tops:
             good.pop(top, None)
             if writable:
@@ -55,11 +55,9 @@ def _exportable(net: NetDefinition) -> dict[str, None]:
     return good
 
 
-def _is_writable(layer: Layer) -> bool:
-    record = types.of(layer)
+def _is_writable(net: NetDefinition, layer: Layer) -> bool:
     try:
-        check_fields(layer)
-        check_blobs(layer)
+        check_type(net, layer)
     except PrototxtError:
         return False
-    return record is not None and record.runs
+    return True

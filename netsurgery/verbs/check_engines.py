@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from netsurgery.engines.model_file import lost_by_caffe
 from netsurgery.errors import NetsurgeryError
-from netsurgery.export.layers import check_types
+from netsurgery.export.layers import check_type
 from netsurgery.formats.caffemodel import FIELDS, Caffemodel
 from netsurgery.formats.schema.descriptors import why_not_parsed
 from netsurgery.formats.weights import is_hdf5_name
@@ -38,8 +37,7 @@ def embedded_report(net: NetDefinition, shapes: Shapes, fits: bool | None) -> En
         if layer.name in inputs:
             continue
         try:
-            # A layer at a time, since it raises for the first.
-            check_types(replace(net, layers=(layer,)))
+            check_type(net, layer)
         except NetsurgeryError as error:
             reasons.append(str(error))
     if not reasons:
