@@ -253,6 +253,22 @@ def test_freezing_what_is_not_there_is_refused(make_net: Make) -> None:
         make_net(freeze=["relu1"])
 
 
+def test_a_shared_param_is_frozen_in_all_layers_or_none() -> None:
+    """Caffe takes no two rates of one param, and of one rate makes that of all who share it."""
+    text = TRAIN_VAL.replace('top: "conv2"\n', 'top: "conv2" param { name: "v" }\n')
+    text = text.replace(
+        'layer { name: "drop" type: "Dropout" bottom: "conv2" top: "conv2" }',
+        'layer { name: "conv3" type: "Convolution" bottom: "conv2" top: "conv3" '
+        'param { name: "v" } convolution_param { num_output: 4 kernel_size: 3 } }',
+    ).replace('"InnerProduct" bottom: "conv2"', '"InnerProduct" bottom: "conv3"')
+    net = NetDefinition.of(Prototxt.parse(text, "net.prototxt")).at(SHAPES)
+    for name, other in (("conv2", "conv3"), ("conv3", "conv2")):
+        with pytest.raises(SurgeryError, match=f"'{name}' shares its param 0 with layer '{other}'"):
+            training_net(net, size=(32, 24), freeze=[name])
+    both = training_net(net, size=(32, 24), freeze=["conv2", "conv3"]).net
+    assert [both.layer(name).param_names for name in ("conv2", "conv3")] == [("v", "")] * 2
+
+
 def test_new_outputs_and_some_layer_have_to_be_learnt(make_net: Make) -> None:
     """Outputs at random that stay at random, and a run that changes nothing, help nobody."""
     own = TRAIN_VAL.replace(

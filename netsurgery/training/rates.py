@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import insert_field
@@ -49,18 +49,31 @@ def freeze_layers(
 ) -> None:
     """Write a rate of 0 for every param of these layers.
 
-    new: old name -> that of the layer now. Raises SurgeryError for a layer without params,
-    NetError for one that is not there.
+    new: old name -> that of the layer now. Raises SurgeryError for a layer without params, and for
+    one that shares its params with a layer that learns; NetError for one that is not there.
     """
-    for name in dict.fromkeys(new.get(name, name) for name in names):
+    frozen = dict.fromkeys(new.get(name, name) for name in names)
+    for name in frozen:
         layer = net.layer(name)
         count = len(shapes.params.get(name, ()))
         if not count:
             raise SurgeryError(
                 f"{net.prototxt.path}: layer {name!r} ({layer.type}) has no params to freeze"
             )
+        _check_shared(net, name, count, frozen)
         if not types.is_a(layer, types.BATCH_NORM):  # `set_batch_norms` has done that
             _freeze(edits, layer, count)
+
+
+def _check_shared(net: NetDefinition, name: str, count: int, frozen: Container[str]) -> None:
+    """Refuse two rates of one param: Caffe takes none, or a rate of 0 for all who share it."""
+    for index in range(count):
+        for other, _ in net.sharing.sharers((name, index)):
+            if other not in frozen:
+                raise SurgeryError(
+                    f"{net.prototxt.path}: layer {name!r} shares its param {index} with layer "
+                    f"{other!r}; freeze both or neither ({argument('--freeze')})"
+                )
 
 
 def check_learns(
