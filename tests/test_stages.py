@@ -171,6 +171,32 @@ def test_stages_in_caffe(caffe_engine: PycaffeEngine, remainder: int) -> None:
         close(values["prob"], whole["prob"], 1e-5)
 
 
+#: Adds maps to what convolutions make of them, one as it is and one of a pooling.
+RESIDUAL = (
+    conv("c1", "x", "kernel_size: 3 stride: 2 pad: 1")
+    + conv("c2", "c1", "kernel_size: 5 pad: 2")
+    + layer("Eltwise", "j", "c1 c2")
+    + conv("c3", "j", "kernel_size: 3 stride: 2 pad: 1")
+    + pool("p", "c3", "kernel_size: 3 pad: 1")
+    + conv("c4", "p", "kernel_size: 3 pad: 1")
+    + layer("Bias", "k", "p c4", "bias_param { axis: 0 }")
+    + conv("y", "k", "kernel_size: 3 pad: 1")
+)
+
+
+def test_a_residual_block_is_not_cut_where_its_sum_would_be_rounded_otherwise(
+    engine: EmbeddedEngine,
+) -> None:
+    """ONNX Runtime joins a sum to a Convolution where another one made the other map, too."""
+    net, size = net_of(RESIDUAL), (62, 70)
+    staging = staging_of(net, size, ["y"])
+    assert staging.cuts == ("j", "k")
+    plan = all_cut(staging, [max(size)] * staging.end)
+    data = np.random.default_rng(2).standard_normal((1, 2, *size)).astype(np.float32)
+    with staged(engine, net, plan, data, False) as (values, whole):
+        assert values["y"].tobytes() == whole["y"].tobytes()
+
+
 RELU = 'layer { name: "r" type: "ReLU" bottom: "c1" top: "c1" }\n'
 C2 = conv("c2", "c1", "kernel_size: 3 stride: 2")
 

@@ -5,7 +5,10 @@ then be run by themselves, over the map of that blob: its cells are their pixels
 rounded-up poolings and normalization lie as they lie within the net.
 
 A chain of layers in place is cut at its end, and no cut lies before a layer that works cell by cell
-(a ReLU, a Scale): engines join such a layer to the one before it, and then round otherwise.
+(a ReLU, a Scale): engines join such a layer to the one before it, and then round otherwise. Nor
+does one lie before a layer that adds the cut, or what is pooled of it, to another map, as at the
+end of a residual block: ONNX Runtime joins it to a Convolution that made the other map, but only
+where a Convolution made this one too.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.needed import INPUT_FIELDS, needed, only_needed, without
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import Shapes
-from netsurgery.net.types.record import Space
+from netsurgery.net.types.record import Space, Values
 
 __all__ = ["find_cuts", "part_between"]
 
@@ -81,12 +84,14 @@ class _Barriers:
     """What keeps the layers up to a number and those after it from being run apart.
 
     pointwise: blob -> the last layer that works on it cell by cell; written: blob -> the last that
-    writes it; held: for each layer, the last that has a name of it or of one before, by which
-    layers find their params, and share them.
+    writes it; added: blob -> the last that adds it, or what layers without weights make of it;
+    held: for each layer, the last that has a name of it or of one before, by which layers find
+    their params, and share them.
     """
 
     pointwise: Mapping[str, int]
     written: Mapping[str, int]
+    added: Mapping[str, int]
     held: Sequence[int]
 
     @classmethod
@@ -102,12 +107,28 @@ class _Barriers:
             if types.space(layer) is Space.POINTWISE:
                 pointwise.update(dict.fromkeys(layer.bottoms, number))
         last = (max((holders[name] for name in each), default=-1) for each in names)
-        return cls(pointwise, written, tuple(accumulate(last, max)))
+        return cls(pointwise, written, _added(layers), tuple(accumulate(last, max)))
 
     def between(self, number: int, blob: str) -> bool:
         """Whether one lies between the layer of that number, which gives `blob`, and the next."""
-        lasts = (self.pointwise.get(blob, -1), self.written.get(blob, -1), self.held[number])
-        return max(lasts) > number
+        of_blob = (self.pointwise, self.written, self.added)
+        return max(self.held[number], *(each.get(blob, -1) for each in of_blob)) > number
+
+
+def _added(layers: Sequence[Layer]) -> dict[str, int]:
+    """`_Barriers.added`, in one pass from the end."""
+    added: dict[str, int] = {}
+    for number in reversed(range(len(layers))):
+        layer = layers[number]
+        if types.space(layer) is Space.JOINING and types.values(layer) is not Values.MOVED:
+            last = number
+        elif types.layout(layer) is None:
+            last = max((added.get(top, -1) for top in layer.tops), default=-1)
+        else:
+            last = -1
+        for bottom in layer.bottoms:
+            added[bottom] = max(last, added.get(bottom, -1))
+    return added
 
 
 def part_between(
