@@ -18,6 +18,8 @@ from PIL import Image
 import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.errors import MemoryLimitError, NetError
+from netsurgery.maps import bands
+from netsurgery.maps.bands import plan_bands
 from netsurgery.maps.mapper import Mapper
 from netsurgery.maps.tile_store import TileStore
 from netsurgery.net import shapes
@@ -325,6 +327,32 @@ def test_a_net_that_looks_at_the_whole_map(folder: Path) -> None:
     )
     with pytest.raises(MemoryLimitError, match=expected):
         mapped("auto")
+
+
+def test_a_net_that_interpolates(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Places between cells are rounded by how far they lie from the first, which tiles change."""
+    monkeypatch.setattr(bands, "_ROWS", 64)
+    net = folder / "finer.prototxt"
+    text = (folder / "digits_deploy_full_conv.prototxt").read_text()
+    net.write_text(
+        f'{text}\nlayer {{ name: "y" type: "Interp" bottom: "ip2-conv" top: "y" '
+        "interp_param { zoom_factor: 3 } }\n"
+    )
+    noise = np.random.default_rng(0).integers(0, 255, (430, 260)).astype(np.uint8)
+    Image.fromarray(noise).save("tall.png")
+    named = ns.Settings(net, "digits_full_conv.caffemodel")
+    options, engine = ns.PictureOptions("image", tile=190), ns.EngineOptions("embedded", threads=1)
+    with ns.open_mapper(named, engine, blob="y", size=options) as mapper:
+        picture = ns.read_picture("tall.png")
+        tiles = mapper.map(picture).values
+        assert mapper.tiled.endswith(", with the numbers of the whole to rounding")
+        whole = mapper.blobs(picture, None, ["y"], tile="none").values["y"][0]
+        np.testing.assert_allclose(tiles, whole, atol=1e-4)
+        assert plan_bands(mapper, picture) is None
+    found = ns.inspect(net, fields=True).tiles
+    assert found is not None
+    assert found.to_json()["smallest_exact"] is None
+    assert "and they give the numbers of the whole to rounding" in str(found)
 
 
 #: What `verify` needs of the converted net.

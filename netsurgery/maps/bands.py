@@ -125,7 +125,7 @@ class BandRunner:
         if self._cells < least_exact_cells(thread_count(options)):
             return False
         if self._tiles is None:
-            return keeps_order(engine, options)
+            return keeps_order(self._mapper.source.net, engine, options)
         return keeps_bits(self._tiles, engine, options)
 
     def run(self, band: Band) -> Array:

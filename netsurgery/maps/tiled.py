@@ -17,7 +17,9 @@ from netsurgery.io.wording import argument, counted
 from netsurgery.maps.picture_limits import check_enlarged
 from netsurgery.maps.picture_options import TileSize
 from netsurgery.maps.row_blocks import map_memory
+from netsurgery.net import types
 from netsurgery.net.memory import caffe_memory, embedded_memory, largest_size
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import TOO_MANY, infer
 from netsurgery.net.stages import StagedPlan
 from netsurgery.net.staging import Staging
@@ -247,16 +249,18 @@ def tiles_note(plan: StagedPlan, engine: str, options: EngineOptions) -> str:
 
 def keeps_bits(plan: StagedPlan, engine: str, options: EngineOptions) -> bool:
     """Whether tiles give the very bits of the whole. engine, options: as in `keeps_order`."""
-    return keeps_order(engine, options) and plan.is_exact(thread_count(options))
+    return keeps_order(plan.net, engine, options) and plan.is_exact(thread_count(options))
 
 
-def keeps_order(engine: str, options: EngineOptions) -> bool:
-    """Whether numbers are added in the same order whatever the size of the input, if not small.
+def keeps_order(net: NetDefinition, engine: str, options: EngineOptions) -> bool:
+    """Whether a cell is computed in the same way wherever it lies in an input that is not small.
 
     engine: what runs the net, as it describes itself; options: those that it was opened with. Only
-    the embedded engine on the CPU is known to do so.
+    the embedded engine on the CPU is known to do so, but for places between cells, which are
+    rounded by how far they lie from the first.
     """
-    return engine.startswith("embedded") and options.gpu is None
+    is_alike = not any(map(types.interpolates, net.layers))
+    return is_alike and engine.startswith("embedded") and options.gpu is None
 
 
 def thread_count(options: EngineOptions) -> int:

@@ -11,6 +11,7 @@ from netsurgery.errors import NetsurgeryError
 from netsurgery.io.memory import size_text
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
+from netsurgery.net import types
 from netsurgery.net.memory import embedded_memory
 from netsurgery.net.needed import only_needed
 from netsurgery.net.net import NetDefinition, Shape
@@ -68,9 +69,9 @@ class TilesReport:
 
     refusal: why the net cannot be run so, "" where it can. stride: tiles begin at its multiples.
     overlap: what neighbours share. smallest: the smallest tile; smallest_exact: the smallest one
-    that gives the very bits of the whole, in the embedded engine with one thread. cuts: the blobs
-    at which the net can be cut into stages, whose tiles overlap by less. costs: of tiles, with the
-    cuts that then compute least, and of the whole where it can be run.
+    that gives the very bits of the whole, in the embedded engine with one thread; None where none
+    does. cuts: the blobs at which the net can be cut into stages, whose tiles overlap by less.
+    costs: of tiles, with the cuts that then compute least, and of the whole where it can be run.
 
     >>> import netsurgery as ns
     >>> found = ns.inspect("prototxt/digits_deploy.prototxt", fields=True)
@@ -83,7 +84,7 @@ class TilesReport:
     stride: Size = (0, 0)
     overlap: Size = (0, 0)
     smallest: Size = (0, 0)
-    smallest_exact: Size = (0, 0)
+    smallest_exact: Size | None = None
     cuts: tuple[str, ...] = ()
     costs: tuple[TileCost, ...] = ()
 
@@ -92,11 +93,16 @@ class TilesReport:
             return f"no tiles: {self.refusal}"
         cuts = ", ".join(map(repr, self.cuts))
         stages = f"; cut into stages at {cuts}, the net needs less overlap" if cuts else ""
+        exact = "they give the numbers of the whole to rounding"
+        if self.smallest_exact is not None:
+            exact = (
+                f"from {shape_text(self.smallest_exact)} on they give the bits of the whole in the "
+                "embedded engine with one thread"
+            )
         return (
             f"tiles of an input of {shape_text(self.size)} begin at multiples of "
             f"{shape_text(self.stride)} and overlap by {shape_text(self.overlap)}; the smallest is "
-            f"{shape_text(self.smallest)}, and from {shape_text(self.smallest_exact)} on they give "
-            f"the bits of the whole in the embedded engine with one thread{stages}"
+            f"{shape_text(self.smallest)}, and {exact}{stages}"
         )
 
     def table(self) -> Table | None:
@@ -118,7 +124,10 @@ class TilesReport:
         return {
             "input_size": list(self.size),
             "refusal": self.refusal or None,
-            **{key: None if self.refusal else list(size) for key, size in sizes.items()},
+            **{
+                key: None if self.refusal or size is None else list(size)
+                for key, size in sizes.items()
+            },
             "cuts": list(self.cuts),
             "costs": [cost.to_json() for cost in self.costs],
         }
@@ -145,12 +154,13 @@ def report_tiles(net: NetDefinition, inputs: Mapping[str, Shape]) -> TilesReport
     except NetsurgeryError as error:
         return TilesReport(size, str(error))
     tiling = staging.tiling
+    between_cells = any(map(types.interpolates, staging.net.layers))
     return TilesReport(
         tiling.size,
         stride=tiling.stride,
         overlap=tiling.overlap,
         smallest=tiling.smallest,
-        smallest_exact=tiling.smallest_exact,
+        smallest_exact=None if between_cells else tiling.smallest_exact,
         cuts=staging.cuts,
         costs=costs,
     )

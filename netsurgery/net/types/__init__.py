@@ -70,6 +70,7 @@ __all__ = [
     "counts",
     "hides_values",
     "in_place",
+    "interpolates",
     "is_a",
     "is_for_training",
     "is_input",
@@ -193,6 +194,11 @@ def hides_values(layer: Layer) -> bool:
 def keeps_values(layer: Layer) -> bool:
     """Whether it passes on the same numbers in the same order."""
     return values(layer) in (Values.KEPT, Values.PASSED)
+
+
+def interpolates(layer: Layer) -> bool:
+    """Whether it computes cells between those of its bottom."""
+    return space(layer) is Space.RESAMPLING and values(layer) is Values.CHANGED
 
 
 def reshapes(layer: Layer) -> bool:
