@@ -40,6 +40,7 @@ def saved(path: Path, bands: NDArray[Any], **options: Any) -> str:
         {},
         {"tiled": True, "blockxsize": 64, "blockysize": 32, "compress": "deflate"},
         {"compress": "lzw"},
+        {"interleave": "band"},
         {"crs": "EPSG:32633", "transform": rasterio.Affine(10, 0, 400000, 0, -10, 5000000)},
     ],
     ids=str,
@@ -59,6 +60,23 @@ def test_bands_become_channels(
         assert np.array_equal(band, expected[top : top + 40])
 
 
+@pytest.mark.parametrize("kind", ["u1", "u2"])
+def test_bands_that_lie_apart(tmp_path: Path, kind: str) -> None:
+    """Pillow takes the first for all of them."""
+    bands = BANDS.astype(kind)
+    path = saved(tmp_path / "p.tif", bands, interleave="band", compress="lzw")
+    rows = open_picture(path).rows
+    assert np.array_equal(rows.rows(0, 70), bands[:3].transpose(1, 2, 0))
+
+
+def test_tiles_that_are_left_out(tmp_path: Path) -> None:
+    bands = BANDS[:3] * (np.arange(90) > 70).astype(np.uint8)
+    tiles: dict[str, Any] = {"tiled": True, "blockxsize": 32, "blockysize": 32}
+    path = saved(tmp_path / "p.tif", bands, sparse_ok=True, **tiles)
+    rows = open_picture(path).rows
+    assert np.array_equal(rows.rows(0, 70), bands.transpose(1, 2, 0))
+
+
 def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
     path = f"{tmp_path}/\udce9.tif"
     os.rename(saved(tmp_path / "p.tif", BANDS), path)
@@ -67,10 +85,11 @@ def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
     assert np.array_equal(picture.rows.rows(0, 70), BANDS[:3].transpose(1, 2, 0))
 
 
-def test_pixels_without_a_range(tmp_path: Path) -> None:
-    path = saved(tmp_path / "p.tif", BANDS.astype("i2"))
+@pytest.mark.parametrize(("count", "kind"), [(5, "int16"), (1, "int8")])
+def test_pixels_without_a_range(tmp_path: Path, count: int, kind: str) -> None:
+    path = saved(tmp_path / "p.tif", BANDS[:count].astype(kind))
     with pytest.raises(
-        ImageError, match=r"p\.tif: its pixels are int16; expected uint8 or uint16$"
+        ImageError, match=rf"p\.tif: its pixels are {kind}; expected uint8 or uint16$"
     ):
         open_picture(path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import pyvips
+import rasterio
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
@@ -133,6 +135,50 @@ def test_files_that_libvips_writes(
     assert np.array_equal(pixels_of(open_picture(path)), read_picture(path).pixels)
 
 
+def test_grey_of_16_bits_and_alpha(tmp_path: Path) -> None:
+    path = tmp_path / "p.png"
+    image = pyvips.Image.new_from_array(smooth(2).astype(np.uint16) * 257)
+    image.write_to_file(str(path), bitdepth=16)
+    assert np.array_equal(pixels_of(open_picture(path)), read_picture(path).pixels)
+
+
+def write_with_gdal(path: Path, pixels: NDArray[np.uint8], **options: Any) -> None:
+    if "tiled" in options:
+        options |= {"blockxsize": 64, "blockysize": 64}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that they lie nowhere on the earth
+        with rasterio.open(
+            path, "w", driver="GTiff", width=WIDTH, height=HEIGHT, count=pixels.shape[2],
+            dtype="uint8", **options,
+        ) as file:  # fmt: skip
+            file.write(pixels.transpose(2, 0, 1))
+
+
+def test_tiles_that_libvips_may_be_built_without(tmp_path: Path) -> None:
+    """It gave them as black; what it does not read is decoded as a whole."""
+    path, pixels = tmp_path / "p.tif", smooth(3)
+    write_with_gdal(path, pixels, tiled=True, compress="zstd")
+    assert np.array_equal(open_picture(path).rows.rows(0, HEIGHT), pixels)
+
+
+@pytest.mark.parametrize(
+    ("bands", "options", "said"),
+    [
+        (1, {"interleave": "band", "tiled": True, "compress": "lzw"}, "libvips does not read it ("),
+        (2, {"interleave": "band", "compress": "lzw"}, "its two bands lie apart; save it"),
+    ],
+)
+def test_bands_that_lie_apart(
+    tmp_path: Path, bands: int, options: dict[str, Any], said: str
+) -> None:
+    path, pixels = tmp_path / "p.tif", smooth(bands)
+    write_with_gdal(path, pixels, **options)
+    assert np.array_equal(open_picture(path).pixels, pixels[:, :, :1])
+    set_max_memory(100 << 10)
+    with pytest.raises(MemoryLimitError, match=f"; {re.escape(said)}"):
+        open_picture(path)
+
+
 def with_exif_at_its_end(path: Path) -> None:
     """A PNG as some programs write it."""
     RGB.save(path, "PNG", exif=oriented(6))
@@ -219,6 +265,15 @@ def test_what_cannot_be_read_in_strips_alone_says_what_it_needs(
         open_picture(path)
     said = rf"p.\w+: decoding {what}, which has to be kept, needs 1\.\d MiB of memory; 700"
     assert re.search(said, str(caught.value))
+
+
+def test_a_tiled_tiff_that_is_cut_short(tmp_path: Path) -> None:
+    """libvips gives what it cannot decode as black."""
+    path = tmp_path / "p.tif"
+    write_with_gdal(path, smooth(3), tiled=True)
+    path.write_bytes(path.read_bytes()[: 2 * HEIGHT * WIDTH])
+    with pytest.raises(ImageError, match=r"p\.tif: broken picture \("):
+        pixels_of(open_picture(path))
 
 
 @pytest.mark.parametrize("ending", [".jpg", ".png", ".tif", ".webp"])

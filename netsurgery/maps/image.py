@@ -35,7 +35,7 @@ from netsurgery.maps.picture_limits import (
     check_file,
     check_pixels,
 )
-from netsurgery.maps.pillow_pixels import decoding_memory, known_mode, upright
+from netsurgery.maps.pillow_pixels import decoding_memory, is_misread, known_mode, upright
 from netsurgery.maps.rows import ArrayRows, PixelRows
 
 if TYPE_CHECKING:
@@ -330,6 +330,8 @@ def _header(file: BinaryIO, metered: Metered) -> Image.Image:
         head = file.read(HEAD)
         reason = "" if what_it_is(head).endswith("picture") else refusal(head, "a picture")
         raise (ImageError(reason) if reason else NotDecoded(_UNREAD)) from error
+    if is_misread(image):
+        raise NotDecoded(_UNREAD)
     check_pixels(image.height, image.width, "; scale it down first")
     check_decoder(image)
     return image

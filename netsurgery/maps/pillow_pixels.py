@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[Any]
 
-__all__ = ["array_memory", "channels_of", "decoding_memory", "known_mode", "orientation", "upright"]
+__all__ = [
+    "array_memory",
+    "channels_of",
+    "decoding_memory",
+    "is_misread",
+    "known_mode",
+    "orientation",
+    "upright",
+]
 
 #: EXIF's orientations: from the upright picture to a view of it as it is stored.
 _STORED: dict[int, Callable[[Pixels], Pixels]] = {
@@ -37,6 +45,14 @@ _BOX = 1 << 20
 #: Bytes a pixel that decoders need beside Pillow's picture: JPEG's coefficients of several scans,
 #: WebP's canvases, whole strips of a TIFF, a BMP or PNM that Python decodes.
 _BESIDE = {"JPEG": 8, "MPO": 8, "WEBP": 12, "TIFF": 4, "BMP": 4, "PPM": 4}
+
+#: Tags of a TIFF: how many numbers a pixel has, and what they are: whole numbers with a sign.
+_SAMPLES, _SAMPLE_FORMAT, _SIGNED = 277, 339, 2
+#: Whether bands lie apart; and how the numbers are packed.
+_PLANES, _APART, _COMPRESSION = 284, 2, 259
+
+#: Bytes of each strip and of each tile, as they are in the file.
+_PACKED_BYTES = 279, 325
 
 #: Bytes that Pillow needs for a row, however short.
 _ROW = 16
@@ -75,6 +91,21 @@ def orientation(image: Image.Image, *, decode: bool = True) -> int:
     except Exception:  # damaged metadata is no reason to refuse the pixels
         return 1
     return value if isinstance(value, int) else 1
+
+
+def is_misread(image: Image.Image) -> bool:
+    """Whether Pillow, which has read the header of a TIFF, would give other pixels than it has.
+
+    Of bands that lie apart it takes the first for all, or none that have 16 bits and are not
+    packed; signed bytes it takes for others; and it misses strips and tiles that are left out, as
+    GDAL does where there are zeros alone.
+    """
+    tags = getattr(image, "tag_v2", {})
+    of_bands = image.mode not in ("P", "PA") and len(image.getbands()) < 3 <= tags.get(_SAMPLES, 1)
+    plain = tags.get(_PLANES) == _APART and tags.get(_COMPRESSION, 1) == 1
+    signed = image.mode == "L" and _SIGNED in tags.get(_SAMPLE_FORMAT, ())
+    left_out = any(0 in tags.get(tag, ()) for tag in _PACKED_BYTES)
+    return of_bands or signed or left_out or (plain and image.mode.startswith("I;16"))
 
 
 def known_mode(image: Image.Image) -> str:

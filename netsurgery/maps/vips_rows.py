@@ -52,13 +52,16 @@ _STRIP, _KEPT = 4 << 20, 2304
 
 #: Tags of a TIFF: whether white is 0, and what is beside the colors; an alpha they are times of.
 _PHOTOMETRIC, _EXTRA, _ASSOCIATED = 262, 338, 1
+#: How many numbers a pixel has, and whether those of a kind lie together, each kind for itself.
+_SAMPLES, _PLANES, _APART = 277, 284, 2
 #: How many rows a tile has, and how many bytes strips and tiles have in the file.
 _TILE_ROWS, _STRIP_BYTES, _TILE_BYTES = 323, 279, 325
 
 #: Chunks of a PNG that may hold Exif.
 _EXIF_CHUNKS = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
 
-#: Held while libvips's number of threads, which is the whole process's, is another one.
+#: Held while libvips's number of threads, which is the whole process's, is another one, and while
+#: the words of its errors, which are too, are those of one call.
 _taking_turns = threading.Lock()
 
 
@@ -79,10 +82,28 @@ def why_not_in_strips(image: Image.Image, path: str) -> str:
     known = image.mode in _BANDS or image.mode.startswith("I;16")
     if not known or inverted or _ASSOCIATED in tags.get(_EXTRA, ()):
         return f"pixels of its kind ({image.mode}) are not read in strips; save it as RGB"
+    # libvips takes two greys that lie apart for others.
+    if tags.get(_PLANES) == _APART and tags.get(_SAMPLES) == 2:
+        return "its two bands lie apart; save it with those of a pixel together, or one alone"
     try:
         import pyvips  # noqa: F401
     except (ImportError, OSError):  # its library may be missing, too
         return MISSING
+    return _refusal(path) if image.format == "TIFF" else ""
+
+
+def _refusal(path: str) -> str:
+    """Why libvips does not read a TIFF; "" where it does.
+
+    There are many kinds, and it may be built without some that Pillow reads: the first pixel shows.
+    """
+    import pyvips
+
+    try:
+        with utf8_path(path) as name:
+            _fetched(pyvips.Region.new(_opened(name, "TIFF")), 0, 0, 1, 1)
+    except (pyvips.Error, OSError) as error:
+        return f"libvips does not read it ({_words(error)}); save it again, as PNG or with LZW"
     return ""
 
 
@@ -135,7 +156,8 @@ class _Decoder:
         self.format, self.mode, self.own = str(image.format), mode, image.mode
         self.path, self.size = path, image.size
         with _vips_errors(), utf8_path(path) as name:
-            opened = self._open(name)
+            opened = _opened(name, self.format)
+            self._check(opened)
             interlaced = bool(opened.get_typeof("interlaced"))
             bands, sample = opened.bands, 2 if opened.format == "ushort" else 1
         width, height = self.size
@@ -148,19 +170,9 @@ class _Decoder:
             self.held = width * height * (_coefficients(image) if jpeg else bands * sample)
             self.what = "a progressive JPEG" if jpeg else "an interlaced PNG"
 
-    def _open(self, name: str) -> Any:
-        import pyvips
-
-        # What libvips warns of is logged, and a logger that nobody has set up prints.
-        logging.getLogger("pyvips").addHandler(logging.NullHandler())
-        pyvips.cache_set_max(0)  # nothing is done twice, and what is kept is memory
-        load = getattr(pyvips.Image, _LOADERS[self.format])
-        # A TIFF of large strips is beyond a limit of libtiff's; what they take is claimed.
-        more = {"unlimited": True} if self.format == "TIFF" else {}
-        opened = load(name, access="sequential", fail_on="error", **more)
+    def _check(self, opened: Any) -> None:
         if (opened.width, opened.height) != self.size or opened.format not in ("uchar", "ushort"):
             raise _Unlike
-        return opened
 
     def strips(self, first: int) -> Iterator[Pixels]:
         """Its rows from `first` on, `step` of them each time."""
@@ -172,13 +184,13 @@ class _Decoder:
             _vips_errors(self.path),
             utf8_path(self.path) as name,
         ):
-            opened = self._open(name)
+            opened = _opened(name, self.format)
+            self._check(opened)
             region = pyvips.Region.new(opened)
             kind = np.dtype("u2" if opened.format == "ushort" else "u1")
             for top in range(first, height, self.step):
                 rows = min(self.step, height - top)
-                with _one_thread():
-                    fetched = np.frombuffer(region.fetch(0, top, width, rows), kind)
+                fetched = np.frombuffer(_fetched(region, 0, top, width, rows), kind)
                 yield self._brought(fetched.reshape(rows, width, opened.bands))
 
     def _brought(self, pixels: Pixels) -> Pixels:
@@ -190,9 +202,9 @@ class _Decoder:
         if self.own == "CMYK":
             converted: Pixels = np.asarray(Image.fromarray(pixels, "CMYK").convert("RGB"))
             return converted
-        if self.own == "LA":
-            return pixels[:, :, [0, 0, 0, 1]]
         channels = channels_of(self.mode)
+        if pixels.shape[2] == 2 and channels == 4:  # grey and alpha, of 8 or 16 bits
+            return pixels[:, :, [0, 0, 0, 1]]
         if pixels.shape[2] < channels:  # a palette of greys
             return np.repeat(pixels[:, :, :1], channels, axis=2)
         return pixels[:, :, :channels]
@@ -212,18 +224,39 @@ def _held_of_tiff(image: Image.Image, pixel: int) -> int:
     return int(tags.get(_TILE_ROWS, 0)) * image.width * pixel + int(max(packed))
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Have libvips keep rows for one thread, whatever else in this process has set."""
+def _opened(name: str, format: str) -> Any:
+    """The file as an image of libvips. Raises its errors."""
+    import pyvips
+
+    # What libvips warns of is logged, and a logger that nobody has set up prints.
+    logging.getLogger("pyvips").addHandler(logging.NullHandler())
+    pyvips.cache_set_max(0)  # nothing is done twice, and what is kept is memory
+    load = getattr(pyvips.Image, _LOADERS[format])
+    # A TIFF of large strips is beyond a limit of libtiff's; what they take is claimed.
+    more = {"unlimited": True} if format == "TIFF" else {}
+    with _taking_turns:
+        return load(name, access="sequential", fail_on="error", **more)
+
+
+def _fetched(region: Any, left: int, top: int, width: int, height: int) -> Any:
+    """Bytes of a part of an image. Raises the errors of libvips.
+
+    A tile that it cannot decode it gives as black, without an error but with words of one.
+    """
     import pyvips
 
     with _taking_turns:
         threads = pyvips.concurrency_get()
-        pyvips.concurrency_set(1)
+        pyvips.concurrency_set(1)  # for several threads it keeps more rows
+        pyvips.vips_lib.vips_error_clear()
         try:
-            yield
+            fetched = region.fetch(left, top, width, height)
         finally:
             pyvips.concurrency_set(threads)
+        trouble = pyvips.Error("")  # which takes the words that there are
+    if trouble.detail:
+        raise trouble
+    return fetched
 
 
 @contextmanager
@@ -235,12 +268,16 @@ def _vips_errors(shown: str = "") -> Iterator[None]:
     try:
         yield
     except pyvips.Error as error:
-        words = " ".join(str(error.detail or error).strip().splitlines()[:1])
-        raise ImageError(f"{name}broken picture ({words})") from error
+        raise ImageError(f"{name}broken picture ({_words(error)})") from error
     except OSError as error:
         raise ImageError(f"{name}{error.strerror}") from error
     except _Unlike as error:
         raise ImageError(f"{name}libvips and Pillow find different pictures in it") from error
+
+
+def _words(error: Exception) -> str:
+    """The first line of what libvips says."""
+    return " ".join(str(getattr(error, "detail", "") or error).strip().splitlines()[:1])
 
 
 class _Unlike(Exception):
