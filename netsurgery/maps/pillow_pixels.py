@@ -120,9 +120,15 @@ def known_mode(image: Image.Image) -> str:
         )
     if mode in ("L", "1"):
         return "L"
-    if mode == "P" and image.format == "PNG" and "transparency" in image.info:
-        return "RGBA"
+    if mode == "P" and image.format in ("PNG", "GIF") and "transparency" in image.info:
+        return "RGB" if _is_grey(image) else "RGBA"
     return "RGBA" if "A" in mode or "a" in mode else "RGB"
+
+
+def _is_grey(image: Image.Image) -> bool:
+    """Whether a palette is one of greys: caffe.io then reads the picture as grey, without alpha."""
+    levels = b"" if image.palette is None else bytes(image.palette.palette)
+    return levels[::3] == levels[1::3] == levels[2::3]
 
 
 def upright(image: Image.Image, mode: str, what: str) -> Pixels:

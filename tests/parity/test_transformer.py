@@ -175,14 +175,20 @@ def test_every_kind_of_pixel(caffe_python: str, tmp_path: Path) -> None:
         tmp_path / "sixteen.png"
     )
     colour.quantize(16).save(tmp_path / "palette.png")
-    colour.quantize(16).save(tmp_path / "palette_clear.png", transparency=3)
     colour.convert("1").save(tmp_path / "bits.png")
+    greys = Image.fromarray(rgba[:, :, 0] % 16, "P")
+    greys.putpalette([level for shade in range(16) for level in 3 * (9 * shade,)])
+    for name, paletted in (("colors", colour.quantize(16)), ("greys", greys)):
+        paletted.save(tmp_path / f"{name}.gif")
+        for suffix in ("png", "gif"):
+            paletted.save(tmp_path / f"{name}_clear.{suffix}", transparency=3)
+    greys.save(tmp_path / "greys_faint.png", transparency=bytes(range(0, 256, 16)))
     jobs: list[dict[str, Any]] = [
         {"image": str(path), "channels": channels, "size": (23, 19), "raw_scale": 255.0}
-        for path in sorted(tmp_path.glob("*.png"))
+        for path in sorted(tmp_path.glob("*.*"))
         for channels in (1, 3)
     ]
-    assert len(jobs) == 16
+    assert len(jobs) == 28
     for job, theirs in zip(jobs, caffe_blobs(caffe_python, tmp_path, jobs), strict=True):
         maker = Transformer(job["channels"], raw_scale=255.0)
         ours, _ = maker.blob(read_picture(job["image"]), (23, 19))
