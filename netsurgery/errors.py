@@ -28,6 +28,11 @@ Catch NetsurgeryError to catch all of them; ``str(error)`` is the one line a use
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = [
     "BlobMissing",
     "CaffemodelError",
@@ -56,6 +61,11 @@ __all__ = [
 
 class NetsurgeryError(Exception):
     """Anything netsurgery refuses or fails to do; its text is one line."""
+
+    def __reduce__(self) -> tuple[Callable[..., NetsurgeryError], tuple[Any, ...], dict[str, Any]]:
+        # Exception's own calls the constructor with the text alone, which several here refuse: a
+        # pool of processes would break instead of raising the error of one of them.
+        return self.__class__.__new__, (type(self), *self.args), self.__dict__
 
 
 class FormatError(NetsurgeryError):
