@@ -117,7 +117,7 @@ def engine_record(description: str, note: str = "") -> dict[str, str | None]:
 
 
 class LoadedNet(Closeable, Protocol):
-    """One net, loaded with its weights.
+    """One net, loaded with its weights; for one thread at a time, as its engine is.
 
     >>> import numpy as np, netsurgery as ns
     >>> from pathlib import Path

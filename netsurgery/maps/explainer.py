@@ -12,6 +12,7 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetError, SettingsError
 from netsurgery.formats.labels import Labels
 from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.closeable import in_turn
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument, counted
 from netsurgery.maps.cell_geometry import Geometry
@@ -87,6 +88,7 @@ class Explainer(Mapper):
             if self._chosen is not None:
                 self._names_of(self._chosen).find(str(number))
 
+    @in_turn
     def map(
         self, image: AnyPicture, size: InputSize | None = None, *, store: TileStore | None = None
     ) -> Explanation:

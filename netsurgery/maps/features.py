@@ -151,6 +151,8 @@ class Features:
 class Extractor(Closeable):
     """A loaded net, from pictures to several of its blobs at once; a context manager.
 
+    Threads may share it.
+
     >>> import netsurgery as ns
     >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
     >>> blobs = ["conv1", "pool1"]

@@ -12,6 +12,7 @@ from netsurgery.engines.contract import Engine, EngineOptions
 from netsurgery.errors import MemoryLimitError, NetError, NetsurgeryError
 from netsurgery.formats.labels import Labels
 from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.closeable import in_turn
 from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument
@@ -47,18 +48,15 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class PictureBlobs:
-    """Blobs of a picture, 1 x C x rows x columns where they are maps, and where it lies.
-
-    run_size: height and width of what the net was run over at once, the input or a tile of it.
-    """
+    """Blobs of a picture, 1 x C x rows x columns where they are maps, and where it lies."""
 
     values: dict[str, Array]
     placement: Placement
-    run_size: Size
+    run_size: Size  # of what the net was run over at once: the input, or a tile of it
 
 
 class Mapper(NetRunner):
-    """A loaded net, from pictures to class maps; a context manager.
+    """A loaded net, from pictures to class maps; a context manager, which threads may share.
 
     After an engine that failed on one picture, the next picture gets a new one. Raises EngineError
     where no engine starts or the net does not load.
@@ -125,6 +123,7 @@ class Mapper(NetRunner):
     def _names(self) -> ClassNames:
         return ClassNames(self.source.classes, self.labels, self.source.blob)
 
+    @in_turn
     def map(
         self, image: AnyPicture, size: InputSize | None = None, *, store: TileStore | None = None
     ) -> ClassMap:
@@ -233,6 +232,7 @@ class Mapper(NetRunner):
             self._cells[size] = cells and cells.every(self.stride) if self.stride else cells
         return self._cells[size]
 
+    @in_turn
     @checks_arguments()
     def blobs(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property, lru_cache
@@ -32,7 +33,7 @@ class NetRunner(Closeable):
 
     engine, note: one line about the engine that ran last, and why it was not another; "" before
     and if so. because: why it is not another, where others have chosen it. opener: starts the
-    engine, None for `open_engine`.
+    engine, None for `open_engine`. turn: see `in_turn`.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class NetRunner(Closeable):
         self._engine: Engine | None = None
         self._loaded: LoadedNet | None = None
         self._closed = False
+        self.turn = threading.RLock()
 
     def run(self, blob: Array, names: Sequence[str]) -> dict[str, Array]:
         """Feed the net's input and return the blobs `names`; the input takes the blob's shape."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from netsurgery.engines.contract import AnyEngine, EngineOptions, as_engine_options
 from netsurgery.errors import NetError
 from netsurgery.io.argument_types import as_names, checks_arguments
-from netsurgery.io.closeable import Closeable
+from netsurgery.io.closeable import Closeable, in_turn
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.short_repr import short_repr
 from netsurgery.io.size import as_shape
@@ -90,6 +91,7 @@ class Net(Closeable):
         self._store = Store(model) if model.has_weights else None
         self._blobs = BlobStore(model.net)
         self._options = as_engine_options(engine)
+        self.turn = threading.RLock()
         self._runner = Runner(model, self._store)
         # A worker process must not outlive a net that nobody closed. The runner, for its part, must
         # not refer to the net, which would never be collected then.
@@ -141,6 +143,7 @@ class Net(Closeable):
         """
         return Blobs(self._blobs)
 
+    @in_turn
     def forward(
         self,
         inputs: Mapping[str, ArrayLike] | None = None,
@@ -165,7 +168,8 @@ class Net(Closeable):
         channels, saying which are expected, and for a size that the net's params do not fit;
         BlobMissing for blobs that are not there; PrototxtError where an input is too small;
         EngineError and what else the engine raises. What is refused leaves the inputs as they were.
-        A param that was changed may hold anything.
+        A param that was changed may hold anything. Threads may share the net: each call waits for
+        the one before, and what it returns is of its own input.
 
         >>> import netsurgery as ns
         >>> import numpy as np

@@ -59,7 +59,7 @@ class Store:
         self.model.check_unchanged()
         owner = self.original.net.sharing.owner((layer, index))
         if owner not in self.arrays:
-            self.arrays[owner] = self._mapped(*owner)
+            self.arrays.setdefault(owner, self._mapped(*owner))  # another thread's may be there
         array, shape = self.arrays[owner], self.shape(layer, index)
         if array.shape == shape:
             return array
