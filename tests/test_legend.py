@@ -99,6 +99,44 @@ def test_long_names_end_before_what_is_said_of_the_cells() -> None:
         assert end < words.at[0] - scene.fonts.length(words.words, words.size)
 
 
+@pytest.mark.parametrize("width", [184, 292, 600])
+@pytest.mark.parametrize("label", ["m" * 900, "cat", ""])
+def test_what_is_said_of_the_cells_stands_beside_the_name_or_not_at_all(
+    label: str, width: float
+) -> None:
+    """A score in many letters would begin in the name."""
+    legend = Legend([Entry(n, label, 0, 9, "highest 0.000975") for n in range(12)])
+    scene = Scene(700)
+    legend.draw(scene, (0, 0), width, 300)
+    texts = [item for item in scene.items if isinstance(item, Text) and item.at[1] > 20]
+    for text in texts:
+        length = scene.fonts.length(text.words, text.size)
+        left = text.at[0] - (length if text.anchor == "ra" else 0)
+        for other in texts:
+            if other.anchor == "la" and abs(other.at[1] - text.at[1]) < 12 and other is not text:
+                other_end = other.at[0] + scene.fonts.length(other.words, other.size)
+                assert other_end <= left or left + length <= other.at[0]
+    names = [text.words for text in texts if text.words[:2] == label[:2] != ""]
+    assert bool(names) == bool(label)
+    assert "..." not in names
+
+
+def test_the_classes_left_out_have_the_color_that_they_share() -> None:
+    """Rare classes share one: it is not that of the last class listed alone."""
+    rare = CLASS_COLORS[-1]
+
+    def swatches(colors: list[tuple[int, int, int]]) -> list[object]:
+        entries = [Entry(n, "", 1, 99, "best 1", color) for n, color in enumerate(colors)]
+        scene = Scene(600)
+        Legend(entries).draw(scene, (0, 0), 292, 26 + 22 * 13)
+        assert any(isinstance(item, Text) and item.words == "and 18 more" for item in scene.items)
+        return [item.fill for item in scene.items if isinstance(item, Rect)]
+
+    ranked = [CLASS_COLORS[min(n, 11)] for n in range(30)]
+    assert swatches(ranked) == [*CLASS_COLORS, rare]
+    assert swatches([*ranked[:12], CLASS_COLORS[0], *ranked[13:]]) == [*CLASS_COLORS]
+
+
 def test_a_band_is_behind_the_class_drawn() -> None:
     lines = [Entry(0, "m" * 900, 1, 9, "best 1", drawn=True), Entry(1, "b", 0, 1, "")]
     scene = Scene(600)

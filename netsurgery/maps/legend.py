@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from netsurgery.drawing.colors import FRAME, INK, PALE, Color
-from netsurgery.drawing.scene import Line, Rect, Scene
+from netsurgery.drawing.scene import Box, Line, Rect, Scene
 from netsurgery.io.wording import counted
 from netsurgery.maps.classmap import ClassCount, ClassMap
 
@@ -16,8 +16,9 @@ __all__ = ["COLUMN", "Entry", "Legend", "class_name", "entries"]
 #: Pixels: the heading, an entry of one line and of two, the least width of a column, between two.
 _HEAD, _LINE, _LINES, COLUMN, _GAP = 26, 22, 38, 240, 24
 _SWATCH, _NUMBER, _LABEL = 16, 54, 64
-#: Of an entry of one line, for what is said of its cells.
-_SHARE = 114
+#: Of an entry of one line: between its name and what is said of its cells, and from there to the
+#: column's end; a name that has less room than this stands alone.
+_APART, _END, _NAMED = 8, 5, 48
 BAND: Color = (232, 234, 238)
 
 
@@ -142,9 +143,17 @@ class Legend:
             _entry(scene, place, line, pitch - _GAP, height == _LINES)
         bottom = top + min(rows, len(shown)) * height
         if len(shown) < count:
-            scene.text((left + _LABEL, bottom), f"and {count - len(shown)} more", 12, PALE)
+            self._left_out(scene, (left, bottom), self.lines[len(shown) :])
             bottom += _LINE
         return bottom
+
+    def _left_out(self, scene: Scene, at: tuple[float, float], lines: Sequence[Entry]) -> None:
+        """How many classes are not listed, and their colour where it is one that they share."""
+        x, y = at
+        colors = {line.color for line in lines}
+        if len(colors) == 1:
+            _swatch(scene, at, colors.pop())
+        scene.text((x + _LABEL, y), f"and {len(lines)} more", 12, PALE)
 
 
 def _entry(
@@ -154,22 +163,34 @@ def _entry(
     if line.drawn:
         height = _LINES if two_lines else _LINE
         scene.add(Rect((x - 6, y - 3, x + room, y + height - 4), fill=BAND, radius=3))
-    box = (x, y + 1, x + _SWATCH, y + 1 + _SWATCH)
-    if line.color is not None:
-        scene.add(Rect(box, fill=line.color, radius=3))
-    elif line.background:
-        scene.add(Rect(box, line=FRAME, radius=3))
+    _swatch(scene, at, line.color)
+    if line.background:
+        scene.add(Rect(_swatch_box(at), line=FRAME, radius=3))
         scene.add(Line((x + 4, y + _SWATCH - 3), (x + _SWATCH - 4, y + 5), FRAME))
     scene.text((x + _NUMBER, y), str(line.number), 13, INK, "ra")
     said = line.words(short=not two_lines)
     if not two_lines:
-        scene.text((x + _LABEL, y), line.label, 13, INK, room=room - _LABEL - _SHARE)
-        scene.text((x + room - 5, y + 1), said, 11, PALE, "ra")
+        beside = room - _LABEL - _END - _APART - scene.fonts.length(said, 11)
+        if beside < min(_NAMED, scene.fonts.length(line.label, 13)):
+            said, beside = "", room - _LABEL
+        scene.text((x + _LABEL, y), line.label, 13, INK, room=beside)
+        scene.text((x + room - _END, y + 1), said, 11, PALE, "ra", room - _LABEL - _END)
     elif line.label:
         scene.text((x + _LABEL, y), line.label, 13, INK, room=room - _LABEL)
         scene.text((x + _LABEL, y + 17), said, 11, PALE, room=room - _LABEL)
     else:
         scene.text((x + _LABEL, y + 2), said, 11, PALE, room=room - _LABEL)
+
+
+def _swatch_box(at: tuple[float, float]) -> Box:
+    x, y = at
+    return (x, y + 1, x + _SWATCH, y + 1 + _SWATCH)
+
+
+def _swatch(scene: Scene, at: tuple[float, float], color: Color | None) -> None:
+    """The colour of a class before its entry, where it has one."""
+    if color is not None:
+        scene.add(Rect(_swatch_box(at), fill=color, radius=3))
 
 
 #: Classes that are listed of a map of one cell.
