@@ -143,6 +143,32 @@ def test_the_background_is_left_free(visit: Any) -> None:
     assert all(shown.painted())
 
 
+def test_the_background_has_no_color_and_is_named(visit: Any) -> None:
+    """As in the legend of its picture: what has a color there is painted in it."""
+    shown = visit(GROUND)
+
+    def has_color(number: int) -> bool:
+        shown.settled()
+        line = shown.page.locator("#classes label", has_text=f"class {number}")
+        color = line.locator(".chip").evaluate("chip => getComputedStyle(chip).backgroundColor")
+        return bool(color != "rgba(0, 0, 0, 0)")
+
+    assert [has_color(number) for number in range(3)] == [True, True, False]
+    assert shown.text("#shown") == "likeliest class of each cell; not painted: class 2"
+    shown.press("ArrowDown")
+    row = shown.page.locator("#cell-classes .score:visible", has_text="class 2")
+    assert row.locator(".chip").evaluate("chip => chip.classList.contains('open')")
+    shown.element("#background").select_option(label="class 1")
+    assert [has_color(number) for number in range(3)] == [True, False, True]
+    assert shown.text("#shown").endswith("; not painted: class 1")
+    shown.element("#background").select_option(label="none")
+    assert all(has_color(number) for number in range(3))
+    assert shown.text("#shown") == "likeliest class of each cell"
+    shown.element("#background").select_option(label="class 2")
+    shown.element("#classes input").nth(1).check(force=True)
+    assert all(has_color(number) for number in range(3))  # those of the scale of its color
+
+
 def test_classes_have_the_colors_of_the_picture(visit: Any) -> None:
     """The background takes none of them: with it the first class would have the second color."""
     shown = visit(GROUND)

@@ -93,7 +93,7 @@ function fillRow({ row, chip, name, value, fill }, index, code) {
   const { rank } = map.classes[index];
   name.textContent = map.named(index);
   value.textContent = code < 0 ? "not kept" : map.text(code);
-  chip.style.background = css(classColor(rank));
+  paintChip(chip, index);
   fill.style.background = hasOwnColor(rank) ? css(classColor(rank)) : "";
   // What speaks against a class is as blue as on the map.
   if (map.explained && map.value(code) < 0) fill.style.background = css(settings.signed[AGAINST]);

@@ -44,7 +44,7 @@ function classLine(index) {
   }
   const each = map.classes[index];
   const chip = element("span", { className: "chip" });
-  chip.style.background = css(classColor(each.rank));
+  paintChip(chip, index);
   const name = element("bdi", { textContent: map.named(index), className: "name" });
   const best = each.best === null ? "" : map.text(map.codeNear(each.best));
   const cells = each.cells ? `${each.cells} ${each.cells > 1 ? "cells" : "cell"}` : `best ${best}`;
@@ -74,9 +74,10 @@ function watchClasses() {
   });
 }
 
-/** The choice, where it was made elsewhere, and its line in sight. */
+/** The colors, and the choice, where it was made elsewhere, with its line in sight. */
 function drawClasses() {
   for (const input of byId("classes").querySelectorAll("input")) {
+    if (input.value !== "") paintChip(input.nextElementSibling, Number(input.value));
     input.checked = input.value === String(state.shown ?? "");
     if (input.checked) showLine(input.closest("label"), byId("classes").parentElement);
   }

@@ -34,6 +34,13 @@ const hasOwnColor = (rank) => rank >= 0 && rank < settings.classColors.length - 
 /** A class's color: the commonest gets the first. */
 const classColor = (rank) => settings.classColors.at(hasOwnColor(rank) ? rank : -1);
 
+/** Give a chip its class's color. The background is not painted, and its chip is open. */
+function paintChip(chip, index) {
+  const open = state.shown === null && index === state.background;
+  chip.classList.toggle("open", open);
+  chip.style.background = open ? "" : css(classColor(state.map.classes[index].rank));
+}
+
 /** The color at a share, 0 to 1, of a scale. */
 function between(colors, share) {
   const place = share * (colors.length - 1);

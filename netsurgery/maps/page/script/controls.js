@@ -59,10 +59,12 @@ function drawControls() {
 
 /** What is on the picture now. */
 function shownText() {
-  const { map, shown } = state;
+  const { map, shown, background } = state;
   const { scored } = map.record;
-  const what = shown === null ? `likeliest class of each cell` : `${scored} of ${map.named(shown)}`;
-  return state.threshold ? `${what}, from ${thresholdText()}` : what;
+  const what = shown === null ? "likeliest class of each cell" : `${scored} of ${map.named(shown)}`;
+  const text = state.threshold ? `${what}, from ${thresholdText()}` : what;
+  const hidden = shown === null && background !== null;
+  return hidden ? `${text}; not painted: ${map.named(background)}` : text;
 }
 
 /** A list of what else is known of the map. */

@@ -59,8 +59,8 @@ function draw() {
     byId("heat").classList.toggle("smooth", smooth);
   });
   drawIf("controls", [...look, opacity, smooth], drawControls);
-  drawIf("classes", [place, shown], drawClasses);
-  drawIf("cell", [place, shown, cell, pinned], drawCell);
+  drawIf("classes", [place, shown, background], drawClasses);
+  drawIf("cell", [place, shown, background, cell, pinned], drawCell);
   drawIf("view", [place, ...Object.values(view)], drawView);
   drawIf("fragment", [fragment()], () => {
     clearTimeout(saving);
