@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 from drawn_maps import class_map, drawn, one_hot
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, features
 
 from netsurgery.drawing import fonts
-from netsurgery.drawing.fonts import Fonts, Glyphs, ascii_form, open_font
+from netsurgery.drawing.fonts import Fonts, Glyphs, ascii_form, before_number, open_font
 from netsurgery.drawing.pixels import to_pixels
-from netsurgery.drawing.scene import Scene
+from netsurgery.drawing.scene import ItemGroup, Scene
 from netsurgery.errors import SettingsError
 from netsurgery.formats.labels import Labels
+from netsurgery.maps.boxes import MapBox, with_boxes
+from netsurgery.maps.heatmap import map_scene
 
 SCRIPTS = {
     "chinese": ("虎斑猫", "HuBanMao"),
@@ -160,6 +162,42 @@ def test_a_picture_has_the_number_and_the_ascii_name_where_no_font_has_the_label
     assert all(words.isascii() for words in picture.words)
     monkeypatch.setattr(fonts, "FONTS", Fonts(FakeGlyphs(text), folders=[]))
     assert text in drawn(mapped).words
+
+
+@pytest.mark.parametrize("name", ["\u05db\u05dc\u05d1", "\u0642\u0637\u0629", "cat"])
+def test_a_number_stays_to_the_right_of_a_name(name: str) -> None:
+    """Also where the name runs to the left, and where it begins the line."""
+    if not features.check_feature("raqm"):
+        pytest.skip("no Raqm, without which such names are spelled in ASCII")
+    own = Fonts(Glyphs(str(dejavu())))
+
+    def ink(text: str) -> Any:
+        image = Image.new("L", (400, 60))
+        ImageDraw.Draw(image).text((10, 10), own.readable(text), 255, own.font(text, 30))
+        return image.crop(image.getbbox())
+
+    number = ink("15")
+    for start in ("", "class 3: "):
+        line = ink(f"{start}{before_number(name)}, 15")
+        end = line.crop((line.width - number.width, 0, line.width, line.height))
+        same = end.crop(end.getbbox()).resize(number.size)
+        assert np.abs(np.subtract(same, number, dtype=float)).mean() < 25
+
+
+def test_pictures_keep_counts_and_scores_after_the_names_of_classes() -> None:
+    name = "\u05db\u05dc\u05d1"
+    numbers = np.zeros((5, 5), int)
+    numbers[0, 0] = 1
+    own = str(dejavu())
+    mapped = class_map(one_hot(numbers, 2), labels=Labels("w", (name, name)))
+    found = with_boxes(mapped, [MapBox(1, 0.93, (20.0, 20.0, 60.0, 60.0))])
+    words = [*drawn(found, font=own).words, *drawn(mapped, "each", font=own).words]
+    if features.check_feature("raqm"):
+        background = before_number(f"class 0: {name}")
+        assert f"not painted: the background, {background}, 24 of 25 cells" in words
+        assert f"{before_number(f'class 1: {name}')}, 1 cell" in words
+    titles = [item.title for item in map_scene(found).items if isinstance(item, ItemGroup)]
+    assert titles == [f"{before_number(f'class 1: {name}')}, 0.93"]
 
 
 def test_cut_and_wrapped() -> None:

@@ -23,7 +23,17 @@ from PIL import Image, ImageDraw, ImageFont, features
 from netsurgery.errors import SettingsError
 from netsurgery.io.unreadable import check_file
 
-__all__ = ["FONTS", "JOINERS", "Font", "Fonts", "Glyphs", "Lettering", "ascii_form", "open_font"]
+__all__ = [
+    "FONTS",
+    "UNSEEN",
+    "Font",
+    "Fonts",
+    "Glyphs",
+    "Lettering",
+    "ascii_form",
+    "before_number",
+    "open_font",
+]
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -40,8 +50,10 @@ _LONGEST = 1000
 #: Lines whose length is known, and lines that are known to be drawn: those of one picture stand on
 #: the next one, too. Lines as drawn are kept up to a height, for the memory that they take.
 _KEPT, _KEPT_DRAWN, _SMALL = 4096, 1024, 48
-#: What says whether letters join; nothing is drawn for it.
-JOINERS = "\u200c\u200d"
+#: What says whether letters join, and after what a text goes on to the right; nothing is drawn for
+#: them.
+JOINERS, ONWARD = "\u200c\u200d", "\u200e"
+UNSEEN = JOINERS + ONWARD
 
 
 def ascii_form(text: str) -> str:
@@ -54,6 +66,17 @@ def ascii_form(text: str) -> str:
 
     plain = anyascii.anyascii(text.encode("utf-16", "replace").decode("utf-16", "replace"))
     return "".join(c if " " <= c <= "~" else "?" for c in plain)
+
+
+def before_number(text: str) -> str:
+    """The text as it stands before a number, which keeps its place to the right of it.
+
+    A text from right to left would have the number on its other side.
+
+    >>> before_number("cat"), ascii(before_number("\u05d0"))
+    ('cat', "'\\\\u200e\\\\u05d0\\\\u200e'")
+    """
+    return f"{ONWARD}{text}{ONWARD}" if any(map(_is_leftward, text)) else text
 
 
 def _font_folders() -> list[Path]:
@@ -113,7 +136,7 @@ class Glyphs:
             # which characters a font has.
             drawn = self._drawn(character)
             self._known[character] = drawn != self._missing and (
-                any(drawn[1]) or character.isspace() or character in JOINERS
+                any(drawn[1]) or character.isspace() or character in UNSEEN
             )
         return self._known[character]
 
@@ -253,14 +276,18 @@ def _one_line(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text[:_LONGEST]
     composed = unicodedata.normalize("NFC", text[:_LONGEST])
-    return "".join(c if c.isprintable() or c in JOINERS else "?" for c in composed)
+    return "".join(c if c.isprintable() or c in UNSEEN else "?" for c in composed)
+
+
+def _is_leftward(char: str) -> bool:
+    return unicodedata.bidirectional(char) in ("R", "AL")
 
 
 def _is_complex(text: str) -> bool:
     """Whether letters join, carry marks or run from right to left."""
     return any(
         unicodedata.combining(c)
-        or unicodedata.bidirectional(c) in ("R", "AL")
+        or _is_leftward(c)
         or unicodedata.category(c) in ("Mn", "Mc")
         or c in JOINERS
         for c in text

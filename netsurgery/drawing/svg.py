@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.drawing.arrow import DASH, STROKE, Arrow, Point
 from netsurgery.drawing.colors import Color, Tone, hex_color
-from netsurgery.drawing.fonts import JOINERS
+from netsurgery.drawing.fonts import UNSEEN
 from netsurgery.drawing.scene import Bitmap, Box, CellGrid, Item, ItemGroup, Line, Rect, Scene, Text
 from netsurgery.io.terminal import printable
 
@@ -236,5 +236,5 @@ def _n(number: float) -> str:
 
 def _text(text: str) -> str:
     """Never markup, and nothing that XML cannot hold."""
-    plain = re.sub(f"[^{JOINERS}]+", lambda part: printable(part[0]), text)
+    plain = re.sub(f"[^{UNSEEN}]+", lambda part: printable(part[0]), text)
     return escape(plain).replace("\n", "&#10;")

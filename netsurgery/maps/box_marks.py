@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from netsurgery.drawing.colors import INK, PAPER, Color
+from netsurgery.drawing.fonts import before_number
 from netsurgery.drawing.scene import Box, ItemGroup, Rect, Scene, Text
 from netsurgery.io.wording import counted
 from netsurgery.maps.legend import class_name
@@ -76,8 +77,8 @@ class BoxMarks:
         """In the colour of its class, with paper about it, so that it is seen on any ground."""
         box, color = self._placed(each), self.colors.get(each.number, INK)
         lines = [Rect(box, line=PAPER, thick=4), Rect(_grown(box, -1), line=color, thick=2)]
-        title = f"{class_name(self.class_map, each.number)}, {_score(self.class_map, each)}"
-        return ItemGroup("box", lines, title)
+        name = before_number(class_name(self.class_map, each.number))
+        return ItemGroup("box", lines, f"{name}, {_score(self.class_map, each)}")
 
     def _placed(self, each: MapBox) -> Box:
         """A box's place on the sheet."""
@@ -92,7 +93,7 @@ class BoxMarks:
         labels, fonts = self.class_map.labels, scene.fonts
         name = str(each.number)
         if labels is not None and fonts.is_native(labels.short(each.number)):
-            name = fonts.cut(labels.short(each.number), _TEXT, _NAME)
+            name = before_number(fonts.cut(labels.short(each.number), _TEXT, _NAME))
         return f"{name} {_score(self.class_map, each)}"
 
     def _tag(self, scene: Scene, each: MapBox, taken: Sequence[Box]) -> Box | None:

@@ -14,6 +14,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from netsurgery.drawing.colors import PALE
+from netsurgery.drawing.fonts import before_number
 from netsurgery.drawing.pixels import to_pixels
 from netsurgery.drawing.scene import Bitmap, Box, Scene
 from netsurgery.io.shape_text import shape_text
@@ -215,7 +216,10 @@ class _MapPicture:
         marked = [drawn_boxes(class_map, [row.number]) for row in rows]
         counts = found_words(class_map, sum(map(len, marked)))
         top = self._head(scene, [title + more, *self._background("drawn"), *counts], sheet)
-        titles = [f"{class_name(class_map, row.number)}, {_said(class_map, row)}" for row in rows]
+        titles = [
+            f"{before_number(class_name(class_map, row.number))}, {_said(class_map, row)}"
+            for row in rows
+        ]
         boxes = self._grid(scene, sheet, top, titles, most=3)
         for box, row, own in zip(boxes, rows, marked, strict=True):
             content = map_colors.heat(self.shown, row.number, self.look, scale)
@@ -290,7 +294,7 @@ class _MapPicture:
         number = self.class_map.background
         if number is None:
             return []
-        name = class_name(self.class_map, number)
+        name = before_number(class_name(self.class_map, number))
         cells = sum(row.cells for row in self.class_map.summary() if row.number == number)
         total = self.class_map.shape[0] * self.class_map.shape[1]
         return [f"not {painted}: the background, {name}, {cells} of {counted(total, 'cell')}"]
