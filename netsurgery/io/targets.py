@@ -19,6 +19,7 @@ __all__ = [
     "STDOUT",
     "FileSet",
     "WrongOutput",
+    "check_ending",
     "check_links",
     "check_outputs",
     "one_line",
@@ -39,6 +40,16 @@ class WrongOutput(OutputError):
 def wrong_ending(name: str | Path, endings: Iterable[str]) -> WrongOutput:
     """The error of an output whose name has none of the endings."""
     return WrongOutput(f"{name}: expected a name ending in {listed(endings)}")
+
+
+def check_ending(name: str | Path, ending: str) -> None:
+    """Raise WrongOutput for an output whose name says that it is of another kind.
+
+    >>> check_ending("curves.SVG", ".svg"), check_ending("-", ".svg")
+    (None, None)
+    """
+    if str(name) != STDOUT and not str(name).lower().endswith(ending):
+        raise wrong_ending(name, [ending])
 
 
 def wrote(files: Iterable[str]) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 from netsurgery.errors import TrainingError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import Outputs
+from netsurgery.io.targets import check_ending
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.training.plan import PLAN, read_plan
 from netsurgery.training.run_log import LOG, read_log
@@ -44,8 +46,10 @@ def train_report(
     [0.98, 0.999]
 
     Raises FormatError for a folder without a plan or with a log that is none, TrainingError for a
-    plan that was never run, OutputError.
+    plan that was never run, OutputError; WrongOutput for a name of another ending than .svg.
     """
+    if curves is not None:
+        check_ending(os.fspath(curves), ".svg")
     path = Path(folder)
     plan, history = read_plan(path), read_log(path)
     if not (history.steps or history.evaluations):

@@ -12,6 +12,9 @@ import pytest
 
 import netsurgery as ns
 from netsurgery.cli import run
+from netsurgery.drawing.colors import PAPER
+from netsurgery.maps.palette import contrast
+from netsurgery.training import curves
 from netsurgery.training.evaluation import Evaluation
 from netsurgery.training.run_log import LOG, LoggedStep, RunLog
 
@@ -76,6 +79,36 @@ def test_the_curves_are_the_logs_means(learnt: Path) -> None:
     assert heights == sorted(heights)  # it falls, so it goes down the page
     words = {text.text for text in drawn.iter() if text.tag.endswith("text")}
     assert {"0", "step 999", "plan"} <= words
+    assert "logarithmic scale; of the steps the means of 5" in words
+
+
+@pytest.mark.parametrize(
+    ("counts", "ends"), [([[4, 0], [0, 6]], (99, 100)), ([[0, 4], [6, 0]], (0, 1))]
+)
+def test_no_more_than_all_cells_are_right(
+    planned: Path, counts: list[list[int]], ends: tuple[int, int]
+) -> None:
+    """Nor fewer than none, where each evaluation says so and the axis needs two ends."""
+    with RunLog(Path("plan"), 0) as log:
+        for step in (0, 5):
+            log.add_evaluation(Evaluation(step, np.array(counts), 2.0, {"a": 2.0}))
+    assert run(["train", "report", "plan", "--curves", "curves.svg", "-q"]) == 0
+    drawn = ET.parse("curves.svg").getroot()
+    words = [text.text for text in drawn.iter() if text.tag.endswith("text")]
+    second = words[words.index("held-out cells that are right, %") + 1 :]
+    assert second[:2] == [str(ends[1]), str(ends[0])]
+    assert "logarithmic scale" in words
+
+
+def test_its_words_can_be_read() -> None:
+    """WCAG 1.4.3, on the paper."""
+    assert all(contrast(curve, PAPER) >= 4.5 for curve in (curves._STEPS, curves._HELD_OUT))
+
+
+def test_curves_are_drawn_as_svg_alone(learnt: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "report", "plan", "--curves", "curves.png"]) == 2
+    assert capsys.readouterr().err == "error: curves.png: expected a name ending in .svg\n"
+    assert not Path("curves.png").exists()
 
 
 def test_a_plan_that_was_never_run_and_a_broken_log_are_refused(
