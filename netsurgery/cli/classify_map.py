@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from netsurgery.cli.colors import Color, bold, color_count, paint
+from netsurgery.cli.colors import Color, bold, color_count, kept_apart, paint
 from netsurgery.cli.command import Command, useless
 from netsurgery.cli.engine_options import engine_hint, engine_options
 from netsurgery.cli.explain_options import explain_options, useless_when_explaining
@@ -380,7 +380,9 @@ def _painter(count: int) -> Callable[[str, int | None, int | None], str]:
     """Paints text in the colours of classes by their ranks; rare classes have none."""
     from netsurgery.maps.palette import CLASS_COLORS
 
+    colors = kept_apart(CLASS_COLORS, count)
+
     def color(rank: int | None) -> Color | None:
-        return None if rank is None or rank >= len(CLASS_COLORS) else CLASS_COLORS[rank]
+        return None if rank is None or rank >= len(colors) else colors[rank]
 
     return lambda text, rank, behind: paint(text, color(rank), count, color(behind))

@@ -8,10 +8,22 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from functools import cache
 from typing import TextIO
 
-__all__ = ["BAD", "DOUBTFUL", "GOOD", "PLACE", "Color", "bold", "color_count", "mark", "paint"]
+__all__ = [
+    "BAD",
+    "DOUBTFUL",
+    "GOOD",
+    "PLACE",
+    "Color",
+    "bold",
+    "color_count",
+    "kept_apart",
+    "mark",
+    "paint",
+]
 
 #: Red, green, blue, each 0..255.
 Color = tuple[int, int, int]
@@ -27,6 +39,9 @@ _BASIC: tuple[Color, ...] = (
 )  # fmt: skip
 #: What messages are marked with; shown as the terminal's own red, green, yellow and cyan.
 BAD, GOOD, DOUBTFUL, PLACE = _BASIC[1], _BASIC[2], _BASIC[3], _BASIC[6]
+
+#: Those of them that may be the colour of the terminal itself.
+_GROUNDS = (0, 7, 15)
 
 #: Where the codes of colours begin, of text and behind it.
 _FRONT, _BACK = 30, 40
@@ -50,6 +65,29 @@ def paint(text: str, color: Color | None, count: int, behind: Color | None = Non
     layers = ((color, _FRONT), (behind, _BACK)) if count else ()
     codes = [_code(layer, count, base) for layer, base in layers if layer is not None]
     return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if codes else text
+
+
+def kept_apart(colors: Sequence[Color], count: int) -> list[Color]:
+    """The colours as a terminal of `count` has them, no two alike, and none that is its ground.
+
+    Of sixteen each gets one of its own, those that are nearest first; where none is left, the
+    nearest.
+
+    >>> kept_apart([(0, 114, 178), (0, 158, 115)], 16)
+    [(0, 205, 205), (0, 205, 0)]
+    """
+    if count != _FEW:
+        return list(colors)
+    fit = [color for number, color in enumerate(_BASIC) if number not in _GROUNDS]
+    chosen = [min(fit, key=lambda each: _distance(color, each)) for color in colors]
+    pairs = [
+        (_distance(color, each), place, each) for place, color in enumerate(colors) for each in fit
+    ]
+    own: dict[int, Color] = {}
+    for _, place, each in sorted(pairs):
+        if place not in own and each not in own.values():
+            own[place] = each
+    return [own.get(place, each) for place, each in enumerate(chosen)]
 
 
 def mark(text: str, color: Color | None, stream: TextIO | None = None) -> str:

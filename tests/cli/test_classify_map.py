@@ -557,6 +557,15 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch, args: list[str]) -> tuple[str
     return out.getvalue(), err.getvalue()
 
 
+def test_no_two_classes_share_a_color_of_sixteen() -> None:
+    """The nearest of sixteen is one for several of the palette: the map could not be read."""
+    from netsurgery.cli.classify_map import _painter
+
+    paint = _painter(16)
+    assert len({paint("", rank, None) for rank in range(12)}) == 12
+    assert paint("x", 12, None) == "x"
+
+
 def test_colour_on_a_terminal_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, err = on_a_terminal(monkeypatch, ["cat.png"])
     assert "\x1b[38;2;" in out

@@ -10,7 +10,8 @@ import pytest
 from fakes import Terminal
 
 from netsurgery.cli import run
-from netsurgery.cli.colors import BAD, GOOD, bold, color_count, mark, paint
+from netsurgery.cli.colors import BAD, GOOD, bold, color_count, kept_apart, mark, paint
+from netsurgery.maps.palette import CLASS_COLORS
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,22 @@ def test_paint(count: int, front: str, both: str) -> None:
     assert paint("x", (250, 0, 0), count) == front
     assert paint("x", (250, 0, 0), count, (0, 0, 0)) == both
     assert paint("x", None, count) == "x"
+
+
+@pytest.mark.parametrize("count", [16, 256, 1 << 24])
+def test_classes_have_different_colors_on_every_terminal(count: int) -> None:
+    """And none that may be the terminal's own, in which nothing would be seen."""
+    codes = [paint("", color, count) for color in kept_apart(CLASS_COLORS, count)]
+    assert len(set(codes)) == len(CLASS_COLORS)
+    grounds = [(0, 0, 0), (229, 229, 229), (255, 255, 255)]
+    assert not set(codes) & {paint("", ground, count) for ground in grounds}
+
+
+def test_more_colors_than_a_terminal_has_are_the_nearest() -> None:
+    greens = [(0, step, 0) for step in range(100, 240, 7)]
+    shown = kept_apart(greens, 16)
+    assert len(set(shown)) == 13
+    assert set(shown).issuperset({(0, 205, 0), (0, 255, 0), (127, 127, 127)})
 
 
 def test_greys_of_256() -> None:
