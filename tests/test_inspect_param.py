@@ -13,8 +13,9 @@ from small_models import model_layer, write_hdf5, write_model
 
 import netsurgery as ns
 from netsurgery.cli import run
+from netsurgery.drawing.scene import Bitmap, Text
 from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.maps.param_picture import draw_param
+from netsurgery.maps.param_picture import draw_param, param_scene
 
 NET, MODEL = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
 
@@ -181,6 +182,20 @@ def test_every_shape_is_drawn(shape: tuple[int, ...]) -> None:
     picture = draw_param(values, "title")
     assert 100 < min(picture.size) <= max(picture.size) < 2500
     assert draw_param(values * 0, "zeros").size == picture.size
+
+
+@pytest.mark.parametrize("shape", [(50, 20, 5, 5), (8, 4, 3, 3), (10,), (4, 3, 7, 7)])
+def test_all_that_is_said_of_a_param_stands_over_it(shape: tuple[int, ...]) -> None:
+    """Also on a narrow sheet: in several lines, above the numbers."""
+    values = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    scene = param_scene(values, "title")
+    (top,) = {item.box[1] for item in scene.items if isinstance(item, Bitmap)}
+    texts = [item for item in scene.items if isinstance(item, Text) and item.at[1] < top - 8]
+    said = " ".join(text.words for text in texts)
+    assert said.endswith(f"mean {values.mean():.3g}, deviation {values.std():.3g}")
+    assert (
+        max(text.at[0] + scene.fonts.length(text.words, text.size) for text in texts) < scene.width
+    )
 
 
 def test_nan_is_grey() -> None:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["blob_scene", "grid_scene"]
 
 _MARGIN, _HEAD, _BAR_SPACE = 32, 76, 76
+#: A line of what is said under the title, and what is between the last of them and the grid.
+_LINE_HEIGHT, _UNDER = 18, 11
 _SIDE = 960  # pixels of the grid's longer side, about
 _LEAST = 320  # the sheet is wide enough for its title
 #: What a pixel of the grid takes: its number in float64, brought to 0..1, its colours.
@@ -80,6 +82,7 @@ def grid_scene(
     title: str,
     subtitle: str = "",
     *,
+    facts: str = "",
     signed: bool = False,
     grey: bool = False,
     columns: int | None = None,
@@ -89,11 +92,12 @@ def grid_scene(
     """Channels, C x H x W (or C numbers), in the colours of heat, with a bar.
 
     Filters over three channels, O x 3 x H x W, are drawn in these as red, green and blue. NaN is
-    grey. Of more than 65,536 channels the first are drawn. signed: 0 is the middle of the scale,
-    white between blue for what is below and red for what is above it, grey in filters over three
-    channels. grey: from black to white. columns: how many tiles a row has, None for what makes the
-    grid nearly square. numbers: of the channels, to be written at them. bar: whether the scale is
-    beside them. Raises NetError for any other shape, or one without numbers.
+    grey. Of more than 65,536 channels the first are drawn. facts: said under the subtitle. signed:
+    0 is the middle of the scale, white between blue for what is below and red for what is above it,
+    grey in filters over three channels. grey: from black to white. columns: how many tiles a row
+    has, None for what makes the grid nearly square. numbers: of the channels, to be written at
+    them. bar: whether the scale is beside them. Raises NetError for any other shape, or one without
+    numbers.
     """
     tiles = _as_tiles(values)
     if len(tiles) > _MOST:
@@ -105,7 +109,11 @@ def grid_scene(
         scale = _TileScale.of(tiles, signed, grey)
         scale = replace(scale, bar=scale.bar and bar)
         return _laid(
-            np.ascontiguousarray(tiles, np.float32), layout, scale, (title, subtitle), numbers
+            np.ascontiguousarray(tiles, np.float32),
+            layout,
+            scale,
+            (title, subtitle, facts),
+            numbers,
         )
 
 
@@ -135,26 +143,30 @@ def _laid(
     tiles: Array,
     layout: _Layout,
     scale: _TileScale,
-    head: tuple[str, str],
+    head: tuple[str, str, str],
     numbers: Sequence[int] | None,
 ) -> Scene:
     grid = layout.grid(_colored(layout.shrunk(tiles), scale), scale.gap)
     bar = scale.bar and not scale.values.is_flat
     left = _MARGIN + layout.left
     width = max(_LEAST, layout.left + grid.width + (_BAR_SPACE if bar else 0)) + 2 * _MARGIN
-    scene = Scene(width, _HEAD + grid.height + _MARGIN)
+    scene = Scene(width)
     room = width - 2 * _MARGIN
     scene.text((_MARGIN, 18), head[0], 22, room=room)
-    scene.text((_MARGIN, 47), head[1], 13, PALE, room=room)
-    box = (left, _HEAD, left + grid.width, _HEAD + grid.height)
+    top: float = _HEAD - _UNDER - _LINE_HEIGHT
+    for words in filter(None, head[1:]):
+        top = scene.paragraph((_MARGIN, top), words, 13, PALE, room=room)
+    top = max(_HEAD, top + _UNDER)
+    scene.height = top + grid.height + _MARGIN
+    box = (left, top, left + grid.width, top + grid.height)
     scene.add(Bitmap(box, _sized(grid), (grid.height, grid.width)))
     if layout.strip == 0:
         scene.framed(box)
     if numbers is not None:
-        _write_numbers(scene, layout, numbers[: len(tiles)], (left, _HEAD))
+        _write_numbers(scene, layout, numbers[: len(tiles)], (left, top))
     if bar:
-        foot = max(box[3], _HEAD + 40)
-        color_bar(scene, (box[2] + 12, _HEAD, box[2] + _BAR_SPACE, foot), scale.values)
+        foot = max(box[3], top + 40)
+        color_bar(scene, (box[2] + 12, top, box[2] + _BAR_SPACE, foot), scale.values)
     return scene
 
 

@@ -37,11 +37,11 @@ def param_scene(values: NDArray[np.float32], title: str) -> Scene:
     """
     shape = shape_text(values.shape)
     if values.ndim == 4 and values.shape[1] == 3 and values.shape[2:] != (1, 1):
-        subtitle = f"{shape}: channels 0, 1, 2 as blue, green, red; 0 is grey{_spread(values)}"
-        return grid_scene(values[:, ::-1], title, subtitle, signed=True)
+        subtitle = f"{shape}: channels 0, 1, 2 as blue, green, red; 0 is grey"
+        return grid_scene(values[:, ::-1], title, subtitle, facts=_spread(values), signed=True)
     tiles, columns, what = _tiles(values)
-    subtitle = f"{shape}{what}{_spread(values)}"
-    return grid_scene(tiles, title, subtitle, signed=True, columns=columns)
+    subtitle = f"{shape}{what}"
+    return grid_scene(tiles, title, subtitle, facts=_spread(values), signed=True, columns=columns)
 
 
 def _spread(values: NDArray[np.float32]) -> str:
@@ -50,7 +50,7 @@ def _spread(values: NDArray[np.float32]) -> str:
     finite = values[np.isfinite(values)].astype(np.float64)
     if not finite.size:
         return ""
-    return f"; mean {finite.mean():.3g}, deviation {finite.std():.3g}"
+    return f"mean {finite.mean():.3g}, deviation {finite.std():.3g}"
 
 
 def _tiles(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], int | None, str]:
