@@ -203,6 +203,24 @@ def test_scores_with_a_sign_diverge_about_zero() -> None:
     assert ticks == ["0", "5"]
 
 
+@pytest.mark.parametrize("base", [0.0, 100_000.0, 2_000_000.0])
+def test_the_numbers_beside_a_scale_are_where_they_say(base: float) -> None:
+    """Also where they differ in late digits alone: they are never all the same."""
+    values = (base + np.arange(25).reshape(1, 5, 5)).astype(np.float32)
+    picture = drawn(class_map(values, is_probability=False), "0")
+    x1, y0, y1 = picture.frames[0][2], picture.frames[0][1], picture.frames[0][3]
+    beside = [
+        item
+        for item in picture.scene.items
+        if isinstance(item, Text) and item.anchor == "lm" and x1 < item.at[0] < x1 + 70
+    ]
+    assert len(beside) >= 3
+    for text in beside:
+        assert float(text.words) == pytest.approx(
+            base + 24 * (y1 - text.at[1]) / (y1 - y0), abs=0.1
+        )
+
+
 def test_a_range_is_for_comparing_pictures() -> None:
     values = np.full((2, 5, 5), 3.0)
     values[0, 0, 0] = 6

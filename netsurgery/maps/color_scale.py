@@ -23,6 +23,7 @@ __all__ = [
     "heat_colors",
     "normalized",
     "signed_colors",
+    "tick_words",
     "ticks",
 ]
 
@@ -127,6 +128,17 @@ def ticks(low: float, high: float, most: int) -> list[float]:
         if step > 0 and last - first + 1 <= most:
             return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
     return [low]
+
+
+def tick_words(ticks: Sequence[float]) -> list[str]:
+    """The ticks of a scale as they are written: in six digits, or more where six are not all.
+
+    >>> tick_words([-0.5, 0.0, 0.5]), tick_words([100000.2, 100000.4])
+    (['-0.5', '0', '0.5'], ['100000.2', '100000.4'])
+    """
+    short = [f"{tick:.6g}" for tick in ticks]
+    exact = all(float(words) == tick for words, tick in zip(short, ticks, strict=True))
+    return short if exact else [f"{tick:.12g}" for tick in ticks]
 
 
 def normalized(values: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:

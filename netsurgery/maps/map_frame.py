@@ -13,7 +13,7 @@ from netsurgery.drawing.colors import FRAME, PALE, PAPER
 from netsurgery.drawing.scene import Bitmap, Box, CellGrid, Line, Rect, Scene
 from netsurgery.maps.box_marks import BoxMarks
 from netsurgery.maps.cell_places import cell_places
-from netsurgery.maps.color_scale import ColorScale
+from netsurgery.maps.color_scale import ColorScale, tick_words
 from netsurgery.maps.palette import ink_on
 from netsurgery.maps.regions import place_tags
 
@@ -165,10 +165,11 @@ def color_bar(scene: Scene, box: Box, scale: ColorScale) -> None:
 
     scene.add(Bitmap((x0, y0, right, y1), stripes))
     scene.framed((x0, y0, right, y1))
-    for tick in scale.ticks(6 if y1 - y0 >= 90 else 3):
+    marked = scale.ticks(6 if y1 - y0 >= 90 else 3)
+    for tick, words in zip(marked, tick_words(marked), strict=True):
         y = y1 - (y1 - y0) * (tick - scale.low) / (scale.high - scale.low)
         scene.add(Line((right + 1, y), (right + 5, y)))
-        scene.text((right + 8, y), f"{tick:.6g}", 12, PALE, "lm")
+        scene.text((right + 8, y), words, 12, PALE, "lm")
 
 
 def fed_picture(class_map: ClassMap, size: tuple[int, int]) -> Image.Image:
