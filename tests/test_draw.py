@@ -31,6 +31,7 @@ from PIL import Image, ImageFont
 
 import netsurgery as ns
 from netsurgery.cli import run
+from netsurgery.diagram.faces import frame_lines
 from netsurgery.diagram.graph import Mark
 from netsurgery.diagram.kinds import Kind
 from netsurgery.diagram.palette import DARK, LIGHT, mark_tone, tint
@@ -269,6 +270,18 @@ def test_blocks_of_other_windows_do_not_repeat(draw: Path) -> None:
     # A blob that somebody reads past the next block is not lost in it.
     skipped = same + layer("e", "Eltwise", "a c", "e")
     assert drawing_of(skipped, fold=True).graph.frames == ()
+
+
+def test_a_frame_says_that_its_costs_are_of_all_blocks(draw: Path) -> None:
+    """However narrow it is: beside "3 x" a sum would be taken for the cost of each."""
+    same = INPUT + convolution("a", "x") + convolution("b", "a") + convolution("c", "b")
+    (frame,) = drawing_of(same, fold=True).graph.frames
+    costs = set()
+    for width in range(20, 400):
+        _, *rest = frame_lines(frame, width)
+        costs |= {span.text for line in rest for span in line.spans}
+    assert len(costs) == 3
+    assert all(text.startswith(("together ", "in all ")) for text in costs)
 
 
 def test_the_last_block_leads_on(draw: Path) -> None:

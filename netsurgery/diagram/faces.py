@@ -167,7 +167,8 @@ def frame_lines(frame: Frame, width: float) -> tuple[FaceLine, ...]:
     lines = [FaceLine((times, which) if which.text else (times,))]
     costs = cost_text(frame.params, frame.multiply_adds)
     short = cost_text(frame.params, 0)
-    together = _fitting([f"together {costs}", f"together {short}", short], _SMALL, width)
+    sums = [f"together {costs}", f"together {short}", f"in all {short}"]
+    together = _fitting(sums, _SMALL, width)
     return (*lines, FaceLine((together,))) if costs and together.text else tuple(lines)
 
 
