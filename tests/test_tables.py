@@ -10,11 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn_maps import class_map
 from fakes import Terminal
 
 import netsurgery as ns
 from netsurgery.cli import run
-from netsurgery.io.table import CellPaint, Column, Table
+from netsurgery.cli.printing import echo_table
+from netsurgery.formats.labels import Labels
+from netsurgery.io.table import CellPaint, Column, Table, rule_under
+from netsurgery.maps.map_text import TextStyle, table_text
 from netsurgery.training.evaluation import Evaluation
 from netsurgery.training.run_log import LoggedStep, RunLog
 from netsurgery.verbs.train_result import Training
@@ -198,6 +202,36 @@ def test_wide_letters_count_twice() -> None:
     table.add("猫", "1")
     table.add("cat", "2")
     assert table.lines() == ["class  n", "猫     1", "cat    2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [("猫", 2), ("e\u0301", 1), ("\u0e41\u0e21\u0e31\u0e27", 3), ("\u26a0\ufe0f", 1)],
+)
+def test_marks_take_no_column(name: str, width: int) -> None:
+    """Those of Latin letters, and of scripts whose signs have no class as combining ones."""
+    table = Table((Column("name"), Column("n", number=True)))
+    table.add(name, "1")
+    table.add("cat", "2")
+    lines = table.lines()
+    assert lines == ["name  n", f"{name}{' ' * (4 - width)}  1", "cat   2"]
+    assert rule_under(lines) == "-------"
+
+
+def test_the_line_under_a_header_is_as_wide_as_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every command's table, and of the classes of a map: letters may take two columns."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    name = "\u732b" * 10
+    table = Table((Column("name"),))
+    table.add(name)
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stdout", stream)
+    echo_table(table)
+    mapped = class_map(np.ones((1, 2, 2)), labels=Labels("w", (name,)))
+    classes = table_text(mapped, TextStyle(columns=80)).splitlines()
+    assert stream.getvalue().splitlines() == ["name", "-" * 20, name]
+    assert classes[2].endswith(name)
+    assert classes[1] == "-" * (len(classes[2]) + 10)
 
 
 def test_html_has_every_column_and_escapes() -> None:

@@ -166,11 +166,13 @@ def echo_table(table: Table, *, colors: Sequence[Color | None] = (), err: bool =
 
     colors: those of the rows, where they mean something.
     """
+    from netsurgery.io.table import rule_under
+
     stream = _stream(err)
     head, *lines = table.lines(terminal_width() if on_terminal(stream) else None)
     # `colors` may be empty.
     painted = [mark(line, color, stream) for line, color in zip_longest(lines, colors)]
-    rule = ["-" * max(map(len, (head, *lines)))] if on_terminal(stream) else []
+    rule = [rule_under((head, *lines))] if on_terminal(stream) else []
     _write("".join(f"{line}\n" for line in (bold(head, stream), *rule, *painted)), err)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from netsurgery.io.terminal import cell, printable, shortened
 
-__all__ = ["CellPaint", "Column", "Table"]
+__all__ = ["CellPaint", "Column", "Table", "rule_under"]
 
 #: How many characters a cell has at most, before escapes.
 WIDEST = 80
@@ -136,6 +136,15 @@ def _escaped(text: str) -> str:
     return html.escape(printable(text))
 
 
+def rule_under(lines: Iterable[str]) -> str:
+    """The line between a table's header and its rows, as wide as the widest line.
+
+    >>> rule_under(["class", "猫 cat"])
+    '------'
+    """
+    return "-" * max(map(_width, lines))
+
+
 def _width(text: str) -> int:
     """How many columns of a terminal the text takes; ideographs and the like take two."""
     if text.isascii():
@@ -143,7 +152,11 @@ def _width(text: str) -> int:
     import unicodedata
 
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
-    marks = sum(unicodedata.combining(char) > 0 for char in text)
+    # Vowel signs, as of Thai, have no class as combining ones, and no column either.
+    marks = sum(
+        unicodedata.combining(char) > 0 or unicodedata.category(char) in ("Mn", "Me")
+        for char in text
+    )
     return len(text) + wide - marks
 
 

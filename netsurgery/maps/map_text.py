@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netsurgery.io.shape_text import shape_text
-from netsurgery.io.table import Column, Table
+from netsurgery.io.table import Column, Table, rule_under
 from netsurgery.io.wording import counted
 from netsurgery.maps.row_blocks import claim_more, thinning_step
 
@@ -176,7 +176,7 @@ def table_text(class_map: ClassMap, style: TextStyle = PLAIN, most: int | None =
     table = class_table(class_map, rows[:most], style.clean)
     head, *lines = table.lines(style.columns)
     ranks = _color_ranks(class_map)
-    rule = ["-" * max(map(len, (head, *lines)))] if style.columns is not None else []
+    rule = [rule_under((head, *lines))] if style.columns is not None else []
     _, *painted = table.lines(
         style.columns,
         lambda text, row, column: (
