@@ -121,6 +121,18 @@ def test_what_is_said_of_the_cells_stands_beside_the_name_or_not_at_all(
     assert "..." not in names
 
 
+@pytest.mark.parametrize("width", [184, 292, 1100])
+def test_every_color_of_the_picture_is_listed(width: float) -> None:
+    """Also beside a low picture: a colour without a name says nothing."""
+    colors = [None, *(CLASS_COLORS[min(n, 11)] for n in range(200))]
+    lines = [Entry(n, "cat", 1, 300, "best 1", color) for n, color in enumerate(colors)]
+    scene = Scene(1200)
+    bottom = Legend(lines).draw(scene, (20, 50), width, 100)
+    fills = [item for item in scene.items if isinstance(item, Rect)]
+    assert {item.fill for item in fills} == {*CLASS_COLORS}
+    assert all(item.box[3] <= bottom for item in fills)
+
+
 def test_the_classes_left_out_have_the_color_that_they_share() -> None:
     """Rare classes share one: it is not that of the last class listed alone."""
     rare = CLASS_COLORS[-1]

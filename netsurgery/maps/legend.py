@@ -117,11 +117,20 @@ class Legend:
         some = any(line.drawn for line in self.lines)
         return "class drawn, and the map's classes" if some else "classes"
 
+    @property
+    def _painted(self) -> int:
+        """How many entries there are up to the last that has a colour of its own."""
+        firsts: dict[Color, int] = {}
+        for count, line in enumerate(self.lines, 1):
+            if line.color is not None:
+                firsts.setdefault(line.color, count)
+        return max(firsts.values(), default=0)
+
     def draw(self, scene: Scene, at: tuple[float, float], width: float, most: float) -> float:
         """Draw it from the corner `at`, as wide as `width` and about `most` high at most.
 
-        Columns are read downwards; entries are of one line where those of two have no room.
-        Returns the y under it.
+        It is higher where it would leave out a colour that the picture has. Columns are read
+        downwards; entries are of one line where those of two have no room. Returns the y under it.
         """
         left, top = at
         scene.text(at, self._head, 13, INK, room=width)
@@ -134,7 +143,7 @@ class Legend:
         rows = max(3, int((most - _HEAD) / height))
         if need > rows:
             rows = max(2, rows - 1)  # the last line says how many are left out
-        rows = min(need, rows)
+        rows = min(need, max(rows, math.ceil(self._painted / columns)))
         pitch = (width + _GAP) / columns
         shown = self.lines[: columns * rows]
         for index, line in enumerate(shown):
