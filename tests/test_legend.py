@@ -121,6 +121,16 @@ def test_what_is_said_of_the_cells_stands_beside_the_name_or_not_at_all(
     assert "..." not in names
 
 
+def test_of_very_many_cells_their_share_is_left_out_before_the_score() -> None:
+    cells = 10_083_786, 12_000_000
+    ground = Entry(0, "sky", *cells, "best 0.6", background=True)
+    scene = Scene(400)
+    Legend([ground, Entry(1, "a", *cells, "best 0.6")]).draw(scene, (0, 0), 292, 400)
+    words = [item.words for item in scene.items if isinstance(item, Text)]
+    assert "not painted: 10083786 cells, best 0.6" in words
+    assert "10083786 of 12000000 cells, best 0.6" in words
+
+
 @pytest.mark.parametrize("width", [184, 292, 1100])
 def test_every_color_of_the_picture_is_listed(width: float) -> None:
     """Also beside a low picture: a colour without a name says nothing."""

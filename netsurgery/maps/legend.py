@@ -184,11 +184,12 @@ def _entry(
             said, beside = "", room - _LABEL
         scene.text((x + _LABEL, y), line.label, 13, INK, room=beside)
         scene.text((x + room - _END, y + 1), said, 11, PALE, "ra", room - _LABEL - _END)
-    elif line.label:
-        scene.text((x + _LABEL, y), line.label, 13, INK, room=room - _LABEL)
-        scene.text((x + _LABEL, y + 17), said, 11, PALE, room=room - _LABEL)
-    else:
-        scene.text((x + _LABEL, y + 2), said, 11, PALE, room=room - _LABEL)
+        return
+    if scene.fonts.length(said, 11) > room - _LABEL and not line.explained:
+        said = f"{'not painted: ' if line.background else ''}{line.words(short=True)}"
+    scene.text((x + _LABEL, y), line.label, 13, INK, room=room - _LABEL)
+    under = y + 17 if line.label else y + 2
+    scene.text((x + _LABEL, under), said, 11, PALE, room=room - _LABEL)
 
 
 def _swatch_box(at: tuple[float, float]) -> Box:
