@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 from itertools import groupby
+from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+from drawn_maps import class_map
 from PIL import Image
 
+import netsurgery as ns
 from netsurgery.drawing.arrow import Arrow
 from netsurgery.drawing.colors import PAPER, Tone
 from netsurgery.drawing.fonts import FONTS
@@ -16,6 +20,13 @@ from netsurgery.drawing.picture_file import encoded
 from netsurgery.drawing.pixels import to_pixels
 from netsurgery.drawing.scene import Item, ItemGroup, Line, Rect, Scene, Text
 from netsurgery.drawing.svg import to_svg
+from netsurgery.maps.channel_view import ChannelView
+from netsurgery.maps.grid import blob_scene
+from netsurgery.maps.heatmap import map_scene
+from netsurgery.maps.param_picture import param_scene
+from netsurgery.maps.picture_look import PictureLook
+from netsurgery.training.curves import curves
+from netsurgery.training.run_log import History
 
 SVG = "{http://www.w3.org/2000/svg}"
 RED, BLUE = Tone("red", "#c80a1e", "#ff8080"), (10, 20, 200)
@@ -107,3 +118,28 @@ def test_a_png_says_how_many_pixels_an_inch_has() -> None:
             stored = picture.info.get("dpi", (None,))[0]
             assert stored is None if dpi is None else abs(stored - dpi) < 0.1
             picture.verify()
+
+
+def test_an_svg_says_what_it_shows(tmp_path: Path) -> None:
+    """WCAG 1.1.1: to who cannot see an image nothing in it is text, but for its title."""
+    mapped = class_map(np.eye(3)[:, :, None] * np.ones(4))
+    values = np.ones((2, 3, 4), np.float32)
+    net = tmp_path / "net.prototxt"
+    net.write_text('layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 } } }')
+    scenes = {
+        "grey.png: likeliest class of each cell, drawn": map_scene(mapped),
+        "grey.png: likeliest class of each cell,": map_scene(
+            mapped, look=PictureLook(layout="panels")
+        ),
+        "grey.png: probability of class 1": map_scene(mapped, "1"),
+        "grey.png: probability of 2 classes,": map_scene(mapped, "1,2"),
+        "grey.png: probability of each class found,": map_scene(mapped, "each"),
+        "conv: cat: 2x3x4 (": blob_scene(values, "conv", "cat", ChannelView()),
+        "fc[0] of m: 2x12: a row for each": param_scene(values.reshape(2, 12), "fc[0] of m"),
+        "plan: losses by step": curves(History(), "plan"),
+    }
+    texts = {title: to_svg(scene) for title, scene in scenes.items()}
+    for title, text in {**texts, "net": ns.draw(net).svg()}.items():
+        root = ElementTree.fromstring(text)
+        assert root.get("role") == "img"
+        assert (root[0].tag, (root[0].text or "")[: len(title)]) == (SVG + "title", title)

@@ -25,7 +25,7 @@ _HELP = (
 def page_text(graph: NetGraph, scene: Scene) -> str:
     """The page of the drawing `scene` of `graph`."""
     fields = {
-        "title": _text(scene.title or "net"),
+        "title": _text(scene.title),
         "net": to_svg(scene),
         "help": _text(_HELP),
         "lines": "\n".join(_lines(graph)),

@@ -56,7 +56,7 @@ def scene_of(graph: NetGraph) -> Scene:
         round(max(rights) + 2 * _MARGIN),
         round(layout.height + height + 2 * _MARGIN),
         items=[head, *frames, *edges, *boxes],
-        title=shown(graph.name, 60),
+        title=shown(graph.name, 60) or "net",
         tones=list(TONES.values()),
         paper=TONES["paper"],
     )

@@ -147,7 +147,8 @@ def pixel_box(box: Box, scale: float) -> tuple[int, int, int, int]:
 class Scene:
     """A sheet of `width` x `height`, and what is on it, from back to front.
 
-    scale: pixels of an image, for each of its units. title: of the SVG. tones: those of its colours
+    scale: pixels of an image, for each of its units. title: what it shows, for those who do not see
+    an SVG. tones: those of its colours
     that have another one in the dark.
     """
 

@@ -150,7 +150,7 @@ def _laid(
     bar = scale.bar and not scale.values.is_flat
     left = _MARGIN + layout.left
     width = max(_LEAST, layout.left + grid.width + (_BAR_SPACE if bar else 0)) + 2 * _MARGIN
-    scene = Scene(width)
+    scene = Scene(width, title=": ".join(filter(None, head[:2])))
     room = width - 2 * _MARGIN
     scene.text((_MARGIN, 18), head[0], 22, room=room)
     top: float = _HEAD - _UNDER - _LINE_HEIGHT

@@ -113,7 +113,7 @@ class _MapPicture:
             return self._panels(content, drawn)
         bar = content.scale is not None
         sheet = one_sheet(self.image, self.look.width, bar)
-        scene = self._scene(sheet)
+        scene = self._scene(sheet, content.title)
         hidden = self._background("painted") if content.is_likeliest else []
         boxes = self._boxes(content, drawn)
         counts = found_words(self.class_map, len(boxes))
@@ -179,7 +179,7 @@ class _MapPicture:
             heat = map_colors.highest(self.shown, self.look)
         bar = heat.scale is not None
         sheet = grid_sheet(self.image, 3, self.look.width, bar)
-        scene = self._scene(sheet)
+        scene = self._scene(sheet, content.title)
         hidden = self._background("painted") if content.is_likeliest else []
         marked = self._boxes(content, drawn)
         top = self._head(scene, [*hidden, *found_words(self.class_map, len(marked))], sheet)
@@ -210,9 +210,9 @@ class _MapPicture:
         values = fewer.values[[row.number for row in rows]]
         scale = ColorScale.of(values, probability=class_map.is_probability, ends=self.look.range)
         sheet = grid_sheet(self.image, len(rows), self.look.width, not scale.is_flat)
-        scene = self._scene(sheet)
         title = f"{class_map.scored} of each class {class_map.listed_as}, all on one scale"
         more = f"; not drawn: {counted(left_out, 'more class')}" if left_out > 0 else ""
+        scene = self._scene(sheet, title + more)
         marked = [drawn_boxes(class_map, [row.number]) for row in rows]
         counts = found_words(class_map, sum(map(len, marked)))
         top = self._head(scene, [title + more, *self._background("drawn"), *counts], sheet)
@@ -260,8 +260,9 @@ class _MapPicture:
             return drawn_boxes(self.class_map, but=self.class_map.background)
         return drawn_boxes(self.class_map, [drawn] if drawn is not None else [*content.by_class])
 
-    def _scene(self, sheet: Sheet) -> Scene:
-        return Scene(sheet.width, fonts=self.look.fonts, scale=sheet.scale)
+    def _scene(self, sheet: Sheet, what: str) -> Scene:
+        title = f"{self.class_map.picture.title}: {what}"
+        return Scene(sheet.width, fonts=self.look.fonts, scale=sheet.scale, title=title)
 
     def _head(self, scene: Scene, lines: Sequence[str], sheet: Sheet) -> float:
         """The image's name, what is shown, and of what; the y under it."""

@@ -41,7 +41,7 @@ def curves(history: History, title: str) -> Scene:
         _Curve("loss of what is held out", _HELD_OUT, evaluated, dots=True),
     ]
     right = [(each.step, 100 * each.accuracy) for each in history.evaluations]
-    scene = Scene(WIDTH, TOP + 2 * (PANEL + GAP), title=title)
+    scene = Scene(WIDTH, TOP + 2 * (PANEL + GAP), title=f"{title}: losses by step")
     scene.text((LEFT, 8), title, 15, room=WIDTH - LEFT - 8)
     means = f"; of the steps the means of {size}" if size > 1 else ""
     _panel(scene, TOP + 20, losses, last, tenfold=True, note=f"logarithmic scale{means}")
