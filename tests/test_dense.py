@@ -442,6 +442,15 @@ def test_a_stride_that_a_map_cannot_have(converted: ns.Net, repo_root: Path) -> 
         ns.classify_map(repo_root / CANVAS, net=converted, stride=3, engine="embedded")
 
 
+def test_the_maps_are_whole_on_a_narrow_terminal(converted: ns.Net) -> None:
+    """A cell that is cut in its middle would lose the new size."""
+    with ns.dense(converted, stride=2) as result:
+        *_, last = result.table().lines(80)
+        assert last.split(None, 1) == [
+            "prob", "map of 8x12 becomes 29x45, stride 8 x 8 becomes 2 x 2",
+        ]  # fmt: skip
+
+
 def test_a_conversion_with_a_finer_map(repo_root: Path) -> None:
     pair = repo_root / NET, repo_root / MODEL
     with ns.convert(*pair, stride=2) as result:

@@ -154,11 +154,10 @@ class Densification(OpenResult):
         for each in self.plan.layers:
             table.add(each.name, each.what)
         for map_ in self.plan.maps:
-            old, new = (
-                f"{shape_text(shape[2:])} every {stride_text(stride)} pixels"
-                for shape, stride in ((map_.old, map_.old_stride), (map_.new, map_.new_stride))
-            )
-            table.add(map_.blob, f"map of {old} becomes {new}")
+            # Short, for a terminal of 80 columns, which cuts the middle out of a cell.
+            shapes = " becomes ".join(shape_text(shape[2:]) for shape in (map_.old, map_.new))
+            strides = " becomes ".join(map(stride_text, (map_.old_stride, map_.new_stride)))
+            table.add(map_.blob, f"map of {shapes}, stride {strides}")
         return table
 
 
