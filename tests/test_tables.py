@@ -204,6 +204,17 @@ def test_wide_letters_count_twice() -> None:
     assert table.lines() == ["class  n", "猫     1", "cat    2"]
 
 
+def test_parts_of_a_hundred_say_so() -> None:
+    """Before and after a training: what stands beside cells, which are counted."""
+    counts = np.array([[1, 3], [0, 6]]), np.array([[4, 0], [1, 5]])
+    before, after = (Evaluation(step, each, 1.0, {}) for step, each in enumerate(counts))
+    trained = Training("plan", 1, 1, ("a", "b"), before, after, (), "Caffe")
+    assert trained.table().rows == [
+        ("a", "4", "25.00%", "100.00%", "100.00%", "80.00%"),
+        ("b", "6", "100.00%", "83.33%", "66.67%", "100.00%"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "width"),
     [("猫", 2), ("e\u0301", 1), ("\u0e41\u0e21\u0e31\u0e27", 3), ("\u26a0\ufe0f", 1)],

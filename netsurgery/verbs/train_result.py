@@ -109,7 +109,7 @@ class Training(ShortRepr):
 
 
 def _percent(part: float | None) -> str:
-    return "-" if part is None else f"{100 * part:.2f}"
+    return "-" if part is None else f"{part:.2%}"
 
 
 def _figures(figures: ClassFigures | None) -> dict[str, Any] | None:
