@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -11,24 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from netsurgery.engines.contract import AnyEngine, as_engine_options
-from netsurgery.errors import JobError, NetsurgeryError
+from netsurgery.errors import JobError
 from netsurgery.io.argument_types import checks_arguments
-from netsurgery.io.files import OutputFile, Outputs
-from netsurgery.io.memory import Claim, allowed
+from netsurgery.io.memory import allowed
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.short_repr import ShortRepr
-from netsurgery.io.targets import FileSet, check_outputs, one_line
+from netsurgery.io.targets import check_outputs
 from netsurgery.io.wording import argument, counted, names_options
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.jobs.crew import run_crew
 from netsurgery.verbs.jobs.folder import JobFolder, Tally, check_places
+from netsurgery.verbs.jobs.merge import Merge, records_of
 from netsurgery.verbs.jobs.merging import Merging
 from netsurgery.verbs.jobs.net_files import with_files
 from netsurgery.verbs.jobs.notes import first_notes
-from netsurgery.verbs.jobs.plan import RECORD, places_of
+from netsurgery.verbs.jobs.plan import places_of
 from netsurgery.verbs.jobs.store import UrlStore
 from netsurgery.verbs.jobs.worker import JobAssignment, net_folder
-from netsurgery.verbs.outputs import OUTPUTS
 from netsurgery.verbs.outputs.files import MapFiles
 
 __all__ = ["Job", "JobMerge", "JobStatus"]
@@ -275,9 +273,7 @@ class Job(ShortRepr):
         Raises JobError while pictures are left.
         """
         self._check_over()
-        for parts in self._folder.fetched([RECORD]):
-            for index in parts.indices:
-                yield parts.record(index).decode("utf-8", "surrogateescape")
+        yield from records_of(self._folder)
 
     @checks_arguments()
     def merge(
@@ -305,39 +301,11 @@ class Job(ShortRepr):
         merging = Merging(self._folder.store, every)
         again = merging.again
         files = MapFiles.plan(images, places, inputs=inputs, force=force, repeatable=again)
-        known = files.inputs
-        check_outputs(listed, inputs=known, force=force or again)
-        files = replace(files, inputs=FileSet())  # which are not asked again for each picture
-        written: list[str] = []
-        parts: dict[str, list[bytes]] = {kind: [] for kind in files.joined}
-        with merging, ExitStack() as stack:
-            claim = stack.enter_context(
-                Claim(0, f"{self.folder}: what is to be written of all images")
-            )
-            # Where every picture failed no table appears, either.
-            tables = stack.enter_context(files.tables()) if tally.done else {}
-            for done in self._folder.fetched(places):
-                for index in done.indices:
-                    contents = done.contents(index)
-                    with done.errors(index):
-                        rows = {kind: contents.pop(kind) for kind in tables if contents}
-                        for kind, table in tables.items():
-                            table.add(
-                                rows[kind] if rows else _row_of_error(done.record(index), kind)
-                            )
-                    for kind, each in parts.items():
-                        if kind in contents:
-                            claim.add(2 * len(contents[kind]))  # the file is as large again
-                            each.append(contents.pop(kind))
-                    written += files.write(index, contents)[0]
-            for path in listed:
-                with Outputs([path], inputs=known, force=force, repeatable=again) as file:
-                    self._write_records(file[path])
-                written.append(path)
-            joined = {kind: self._joined(kind, each) for kind, each in parts.items() if each}
-            written += files.write(0, joined)[0] if joined else ()
-        written += [files.paths[kind][0] for kind in tables]
-        return JobMerge(self.folder, len(images), tally.failed, tuple(written))
+        check_outputs(listed, inputs=files.inputs, force=force or again)
+        merge = Merge(self._folder, files, listed)
+        with merging:
+            merge.run(with_tables=tally.done > 0)
+        return JobMerge(self.folder, len(images), tally.failed, tuple(merge.written))
 
     def _places(self, asked: dict[str, str], records: AnyPath | None) -> dict[str, str]:
         """Where the outputs go: those that are asked for, else all where the plan has them."""
@@ -357,22 +325,6 @@ class Job(ShortRepr):
         folder = self._plan.folder
         return {kind: _from_here(folder, place) for kind, place in self._plan.outputs.items()}
 
-    def _joined(self, kind: str, parts: list[bytes]) -> bytes:
-        join = OUTPUTS[kind].join
-        assert join is not None
-        try:
-            return join(parts)
-        except (KeyError, TypeError, ValueError) as error:
-            suffix = self._plan.suffix(kind)
-            raise JobError(
-                f"{self.folder}: a {suffix} of its pictures is not as a worker has written it "
-                f"({' '.join(str(error).split())})"
-            ) from error
-
-    def _write_records(self, output: OutputFile) -> None:
-        with one_line(output.path), os.fdopen(os.dup(output.fd), "wb", 1 << 20) as file:
-            file.writelines(record.encode("utf-8", "surrogateescape") for record in self.records())
-
     def _check_over(self) -> Tally:
         tally = Tally(self._folder).count()
         if tally.left:
@@ -386,13 +338,6 @@ class Job(ShortRepr):
 
     def __str__(self) -> str:
         return str(self.status())
-
-
-def _row_of_error(record: bytes, kind: str) -> bytes:
-    """The part of a table of a picture that failed."""
-    error, of_error = json.loads(record), OUTPUTS[kind].of_error
-    assert of_error is not None
-    return of_error(error["image"], NetsurgeryError(error["error"]))
 
 
 def _from_here(folder: str, place: str) -> str:
