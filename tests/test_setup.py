@@ -14,6 +14,7 @@ from PIL import Image
 
 import netsurgery as ns
 from netsurgery.cli import run
+from netsurgery.formats.labels import Labels
 from netsurgery.maps.preset_trials import Answer, Trial, class_probabilities
 from netsurgery.verbs import setup as setup_verb
 
@@ -390,3 +391,10 @@ def test_a_real_net(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "bvlc fits" in capsys.readouterr().out
     assert run(["classify-map", str(bvlc / "cat.jpg"), "--engine", "embedded"]) == 0
     assert "kit fox" in capsys.readouterr().out
+
+
+def test_a_class_that_is_called_by_its_number_is_named_once() -> None:
+    answers = tuple(Answer("a.png", 0, 2, 0.1, first, 0.8) for first in range(3))
+    trial, labels = Trial("bvlc", answers, 3), Labels("w", ("0", "n02 ground", "2"))
+    result = setup_verb.Setup((trial,), None, "", None, None, labels, "an engine")
+    assert [row[-1] for row in result.table().rows] == ["0", "1 n02 ground", "2"]

@@ -121,7 +121,8 @@ class Setup(ShortRepr):
         )
         for trial in self.trials:
             for answer in trial.answers:
-                first = f"{answer.first} {self.label(answer.first)}".rstrip()
+                number, label = str(answer.first), self.label(answer.first)
+                first = number if label in ("", number) else f"{number} {label}"
                 name = answer.image.rsplit("/", 1)[-1]
                 place, score = str(answer.rank), f"{answer.probability:.2g}"
                 table.add(trial.preset, name, place, score, first)
