@@ -190,13 +190,13 @@ def test_pictures_keep_counts_and_scores_after_the_names_of_classes() -> None:
     numbers[0, 0] = 1
     own = str(dejavu())
     mapped = class_map(one_hot(numbers, 2), labels=Labels("w", (name, name)))
-    found = with_boxes(mapped, [MapBox(1, 0.93, (20.0, 20.0, 60.0, 60.0))])
-    words = [*drawn(found, font=own).words, *drawn(mapped, "each", font=own).words]
+    boxed = with_boxes(mapped, [MapBox(1, 0.93, (20.0, 20.0, 60.0, 60.0))])
+    words = [*drawn(boxed, font=own).words, *drawn(mapped, "each", font=own).words]
     if features.check_feature("raqm"):
         background = before_number(f"class 0: {name}")
         assert f"not painted: the background, {background}, 24 of 25 cells" in words
         assert f"{before_number(f'class 1: {name}')}, 1 cell" in words
-    titles = [item.title for item in map_scene(found).items if isinstance(item, ItemGroup)]
+    titles = [item.title for item in map_scene(boxed).items if isinstance(item, ItemGroup)]
     assert titles == [f"{before_number(f'class 1: {name}')}, 0.93"]
 
 

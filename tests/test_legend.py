@@ -112,10 +112,10 @@ def test_what_is_said_of_the_cells_stands_beside_the_name_or_not_at_all(
     for text in texts:
         length = scene.fonts.length(text.words, text.size)
         left = text.at[0] - (length if text.anchor == "ra" else 0)
-        for other in texts:
-            if other.anchor == "la" and abs(other.at[1] - text.at[1]) < 12 and other is not text:
-                other_end = other.at[0] + scene.fonts.length(other.words, other.size)
-                assert other_end <= left or left + length <= other.at[0]
+        for beside in texts:
+            if beside.anchor == "la" and abs(beside.at[1] - text.at[1]) < 12 and beside is not text:
+                end = beside.at[0] + scene.fonts.length(beside.words, beside.size)
+                assert end <= left or left + length <= beside.at[0]
     names = [text.words for text in texts if text.words[:2] == label[:2] != ""]
     assert bool(names) == bool(label)
     assert "..." not in names
