@@ -26,6 +26,7 @@ from netsurgery.io import kept_file
 from netsurgery.maps.tile_journal import TileJournal
 from netsurgery.maps.tile_store import TileStore
 from netsurgery.net import staging
+from netsurgery.verbs.outputs import files, parquet
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no kill -9")
 
@@ -254,6 +255,29 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(EmbeddedNet, "forward", logged)
     return log
+
+
+@pytest.mark.parametrize("output", ["page.html", "cells.parquet"])
+def test_a_file_of_all_pictures_that_is_not_written_loses_nothing(
+    output: str, folder: Path, runs: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is made when the map of the last picture is done, and the disk may be full by then."""
+    command = [word for word in CLASSIFY if word not in ("--npy", "map.npy", "--npz", "top.npz")]
+    command += [f"--{Path(output).suffix[1:]}", output]
+
+    def full(*args: object) -> None:
+        raise OutputError(f"{output}: no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parquet.ParquetTable, "close", full)
+        patch.setattr(files, "put", full)
+        assert run(command) == 1
+    assert not Path(output).exists()
+    assert len(left()) == 2
+    count = len(runs)
+    assert run(command) == 0
+    assert Path(output).exists()
+    assert (len(runs), left()) == (count, [])
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> list[str]:

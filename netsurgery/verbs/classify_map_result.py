@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -164,7 +164,12 @@ class MapJob:
     def __iter__(self) -> Generator[MapResult, None, None]:
         """The results, in order; pictures are read and drawn while the net runs on others."""
         self.mapper.step_to = self.step_to
-        with self.opened, suppress(_NothingMapped), self.files.tables() as self._tables:
+        with (
+            self.opened,
+            suppress(_NothingMapped),
+            self._settled(),
+            self.files.tables() as self._tables,
+        ):
             if len(self.pictures) > 1:
                 self.mapper.load()  # what is wrong with the model is not each picture's fault
             results = results_of(
@@ -176,8 +181,7 @@ class MapJob:
                 held=True,
                 worth_a_thread=bool(self.files.paths or self.render),
             )
-            with closing(results), ExitStack() as left:
-                left.callback(self._close_stores)
+            with closing(results):
                 for index in range(len(self.pictures)):
                     # Of no name: the map would be there beside the next one.
                     yield self._written(index, *next(results))
@@ -205,10 +209,17 @@ class MapJob:
         if store is not None:
             store.settle(error)
 
-    def _close_stores(self) -> None:
-        """Where this is left early, what the tiles have given is kept."""
-        for store in self._stores.values():
-            store.close()
+    @contextmanager
+    def _settled(self) -> Iterator[None]:
+        """At the end no tiles are left; where that does not come, what they have given is kept."""
+        try:
+            yield
+        except BaseException:
+            for store in self._stores.values():
+                store.close()
+            raise
+        for number in list(self._stores):
+            self._settle(number, None)
 
     def _with_outputs(self, result: MapResult) -> _MapOutputs:
         """The outputs of a picture, by kind."""
@@ -236,7 +247,9 @@ class MapJob:
             result = replace(result, written=written, printed=printed)
             for kind, part in parts.items():
                 self._parts[kind].append(part)
-        self._settle(index, result.error)
+        is_whole = self.files.count > 1 or not (self._parts or self._tables)
+        if is_whole or result.error is not None:  # else a file that is written at the end is of it
+            self._settle(index, result.error)
         self._good += result.error is None
         for kind, table in self._tables.items():
             of_error = OUTPUTS[kind].of_error
