@@ -114,6 +114,8 @@ WHERE = "expected H x W, or H x W x 1, 3 or 4"
         (io.StringIO("x"), "file: a text file; open it in binary mode, as in open(name, 'rb')"),
         (np.zeros((4, 6, 3), int), "array: an array of int64; expected uint8, or floats of 0..1"),
         (np.zeros((4, 6), bool), "array: an array of bool; expected uint8, or floats of 0..1"),
+        (np.zeros((4, 6), np.dtype(np.uint16).newbyteorder()), "array: an array of >u2; expected "
+         "uint8, or floats of 0..1; .astype(np.uint16) gives its bytes the order of this machine"),
         (np.zeros((4, 6, 2), "u1"), f"array: an array of shape 4x6x2; {WHERE}"),
         (np.zeros((2, 4, 6, 3), "u1"), f"array: an array of shape 2x4x6x3; {WHERE}"),
         (np.zeros(4, "u1"), f"array: an array of shape 4; {WHERE}"),

@@ -191,7 +191,9 @@ def _pixels(array: NDArray[Any], name: str) -> NDArray[Any]:
     if kind in (np.uint8, np.uint16):
         return pixels
     if kind.kind != "f":
-        raise NotAPicture(f"{name}: an array of {kind}; expected uint8, or floats of 0..1")
+        swapped = kind.newbyteorder("=") == np.uint16
+        hint = "; .astype(np.uint16) gives its bytes the order of this machine" if swapped else ""
+        raise NotAPicture(f"{name}: an array of {kind}; expected uint8, or floats of 0..1{hint}")
     return _floats(pixels, name)
 
 
