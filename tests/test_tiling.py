@@ -294,6 +294,9 @@ C1 = conv("c1", "x", "kernel_size: 3 stride: 2")
         (C1 + layer("DummyData", "like", "", "dummy_data_param { shape { dim: [1, 1, 5, 5] } }")
          + layer("Crop", "y", "c1 like", "crop_param { offset: 1 }"),
          "layer 'y' (Crop) gives a map that does not grow with the input"),
+        (conv("c1", "x", "kernel_size: 1")
+         + layer("DummyData", "of", "", "dummy_data_param { shape { dim: [1, 2, 24, 24] } }")
+         + layer("Eltwise", "y", "c1 of"), "layer 'y' (Eltwise) takes no input of 25x24"),
         (C1 + layer("DummyData", "y", "", "dummy_data_param { shape { dim: [1, 1, 5, 5] } }"),
          "layer 'y' (DummyData) gives cells whose places in the input are not known"),
     ],

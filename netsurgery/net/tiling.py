@@ -19,6 +19,7 @@ from fractions import Fraction
 from math import ceil, floor, lcm
 
 from netsurgery.errors import PrototxtError
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.field import ReceptiveField, layer_fields
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.needed import needed
@@ -77,7 +78,7 @@ def find_tiling(
         sides = [
             (side, shape[3]) if axis == 0 else (shape[2], side) for side in (probe.size, probe.more)
         ]
-        seen, larger = walk.at(sides[0]), walk.at(sides[1])
+        seen, larger = map(walk.tried, sides)
         if isinstance(seen, Untileable):
             return seen
         if isinstance(larger, Untileable):
@@ -139,6 +140,17 @@ class _BlobWalk:
                     maker.name, maker.type, "gives cells whose places in the input are not known"
                 )
         return seen
+
+    def tried(self, size: Size) -> list[_WalkedBlob] | Untileable:
+        """`at` a size of the remainder of the whole's, which has to be as good as that."""
+        try:
+            return self.at(size)
+        except PrototxtError as error:
+            before = [each for each in self.net.layers if each.error("").line <= error.line]
+            if not before:
+                raise
+            layer = before[-1]
+            return Untileable(layer.name, layer.type, f"takes no input of {shape_text(size)}")
 
 
 def _forbids(field: ReceptiveField | None, shape: Shape) -> str:
