@@ -51,8 +51,8 @@ _SAMPLES, _SAMPLE_FORMAT, _SIGNED = 277, 339, 2
 #: Whether bands lie apart; and how the numbers are packed.
 _PLANES, _APART, _COMPRESSION = 284, 2, 259
 
-#: Bytes of each strip and of each tile, as they are in the file.
-_PACKED_BYTES = 279, 325
+#: Where each strip lies in the file, and each tile.
+_PLACES = 273, 324
 
 #: Bytes that Pillow needs for a row, however short.
 _ROW = 16
@@ -104,7 +104,7 @@ def is_misread(image: Image.Image) -> bool:
     of_bands = image.mode not in ("P", "PA") and len(image.getbands()) < 3 <= tags.get(_SAMPLES, 1)
     plain = tags.get(_PLANES) == _APART and tags.get(_COMPRESSION, 1) == 1
     signed = image.mode == "L" and _SIGNED in tags.get(_SAMPLE_FORMAT, ())
-    left_out = any(0 in tags.get(tag, ()) for tag in _PACKED_BYTES)
+    left_out = any(0 in tags.get(tag, ()) for tag in _PLACES)
     return of_bands or signed or left_out or (plain and image.mode.startswith("I;16"))
 
 
