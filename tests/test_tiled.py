@@ -349,10 +349,10 @@ def test_a_net_that_interpolates(folder: Path, monkeypatch: pytest.MonkeyPatch) 
         whole = mapper.blobs(picture, None, ["y"], tile="none").values["y"][0]
         np.testing.assert_allclose(tiles, whole, atol=1e-4)
         assert plan_bands(mapper, picture) is None
-    found = ns.inspect(net, fields=True).tiles
-    assert found is not None
-    assert found.to_json()["smallest_exact"] is None
-    assert "and they give the numbers of the whole to rounding" in str(found)
+    report = ns.inspect(net, fields=True).tiles
+    assert report is not None
+    assert report.to_json()["smallest_exact"] is None
+    assert "and they give the numbers of the whole to rounding" in str(report)
 
 
 #: What `verify` needs of the converted net.
