@@ -135,6 +135,21 @@ def test_a_geotiff_lends_its_coordinates(
             assert at(file, *(transform @ ((x0 + x1) / 2, (y0 + y1) / 2))) == digit["digit"]
 
 
+def test_a_geotiff_that_is_turned_upright_has_other_places(folder: Path) -> None:
+    write_geotiff("place.tif", Affine(0.5, 0, 430_000, 0, -0.5, 5_400_000), "EPSG:32632")
+    with Image.open("place.tif") as image:
+        image.load()  # which turns it upright, if it is not
+        tags = image.tag_v2
+        tags[274] = 3  # its orientation: upside down
+        image.save("turned.tif", tiffinfo=tags)
+    with rasterio.open("turned.tif") as turned:
+        assert turned.crs is not None
+    assert run("classify-map turned.tif --engine embedded -q --geotiff m.tif".split()) == 0
+    with rasterio.open("m.tif") as written:
+        assert written.crs is None
+        assert written.transform[:2] == (8, 0)
+
+
 def test_a_geotiff_of_a_picture_whose_name_is_not_utf8(folder: Path) -> None:
     """Its coordinates are found, and its name is in the file by escapes."""
     transform = Affine(0.5, 0, 430_000, 0, -0.5, 5_400_000)

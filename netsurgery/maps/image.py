@@ -50,6 +50,7 @@ __all__ = [
     "NotDecoded",
     "Picture",
     "Streaming",
+    "bombs_allowed",
     "decode_picture",
     "open_file",
     "out_of_memory_named",
@@ -323,7 +324,7 @@ def _header(file: BinaryIO, metered: Metered) -> Image.Image:
     _register(file)
     kinds = [kind for kind in _FORMATS if kind in Image.OPEN]
     try:
-        with _bombs_allowed():
+        with bombs_allowed():
             image = Image.open(cast(BinaryIO, metered), formats=kinds)
     except UnidentifiedImageError as error:
         file.seek(0)
@@ -338,7 +339,7 @@ def _header(file: BinaryIO, metered: Metered) -> Image.Image:
 
 
 @contextmanager
-def _bombs_allowed() -> Iterator[None]:
+def bombs_allowed() -> Iterator[None]:
     """Have Pillow open pictures of any size; there is a limit of our own."""
     with _pillow:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None

@@ -154,7 +154,8 @@ def _georeference(picture: Picture) -> tuple[Any, Any]:
     from netsurgery.maps.image import picture_file
 
     pixels = rasterio.Affine.identity()
-    if Path(picture_file(picture)).suffix.lower() not in (".tif", ".tiff"):
+    name = Path(picture_file(picture))
+    if name.suffix.lower() not in (".tif", ".tiff") or _is_turned(name):
         return pixels, None
     try:
         with warnings.catch_warnings():
@@ -163,12 +164,26 @@ def _georeference(picture: Picture) -> tuple[Any, Any]:
                 utf8_path(picture_file(picture)) as path,
                 rasterio.open(path, driver="GTiff") as file,
             ):
-                # A picture that was turned upright, or another one of that name, has other pixels.
+                # Another picture of that name, which is no file, has other pixels.
                 if (file.height, file.width) == picture.size:
                     return file.transform, file.crs
     except OSError:  # rasterio's own are such
         pass
     return pixels, None
+
+
+def _is_turned(path: Path) -> bool:
+    """Whether the picture was turned upright when it was read: the file's places are of others."""
+    from PIL import Image
+
+    from netsurgery.maps.image import bombs_allowed
+    from netsurgery.maps.pillow_pixels import orientation
+
+    try:
+        with no_warnings, bombs_allowed(), Image.open(path) as image:
+            return orientation(image) != 1
+    except OSError:  # rasterio reads it, as it is
+        return False
 
 
 OUTPUT = Output(
