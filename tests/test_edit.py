@@ -171,8 +171,8 @@ def test_filters_are_outputs_however_a_weight_is_kept(
     name, weight, bias = "a/b-c=d[0]:e", *(values("a/b-c=d[0]:e", index) for index in (0, 1))
     text = NET.replace("num_output: 2 }", "num_output: 2 transpose: true }")
     path = saved(tmp_path / "turned", {name: [np.ascontiguousarray(weight.T), bias]})
-    with NetWithWeights(net(text), path) as other:
-        columns = written(edit(other, f"{name}[0]{turned}=normalize"), name)
+    with NetWithWeights(net(text), path) as turned_model:
+        columns = written(edit(turned_model, f"{name}[0]{turned}=normalize"), name)
     rows = after(edit(model, f"{name}[0]{part}=normalize"), name)
     assert not np.array_equal(rows, weight)
     np.testing.assert_array_equal(np.frombuffer(columns, "<f4").reshape(100, 2).T, rows)

@@ -262,8 +262,10 @@ def test_a_shared_param_is_frozen_in_all_layers_or_none() -> None:
         'param { name: "v" } convolution_param { num_output: 4 kernel_size: 3 } }',
     ).replace('"InnerProduct" bottom: "conv2"', '"InnerProduct" bottom: "conv3"')
     net = NetDefinition.of(Prototxt.parse(text, "net.prototxt")).at(SHAPES)
-    for name, other in (("conv2", "conv3"), ("conv3", "conv2")):
-        with pytest.raises(SurgeryError, match=f"'{name}' shares its param 0 with layer '{other}'"):
+    for name, sharer in (("conv2", "conv3"), ("conv3", "conv2")):
+        with pytest.raises(
+            SurgeryError, match=f"'{name}' shares its param 0 with layer '{sharer}'"
+        ):
             training_net(net, size=(32, 24), freeze=[name])
     both = training_net(net, size=(32, 24), freeze=["conv2", "conv3"]).net
     assert [both.layer(name).param_names for name in ("conv2", "conv3")] == [("v", "")] * 2

@@ -68,11 +68,11 @@ def freeze_layers(
 def _check_shared(net: NetDefinition, name: str, count: int, frozen: Container[str]) -> None:
     """Refuse two rates of one param: Caffe takes none, or a rate of 0 for all who share it."""
     for index in range(count):
-        for other, _ in net.sharing.sharers((name, index)):
-            if other not in frozen:
+        for sharer, _ in net.sharing.sharers((name, index)):
+            if sharer not in frozen:
                 raise SurgeryError(
                     f"{net.prototxt.path}: layer {name!r} shares its param {index} with layer "
-                    f"{other!r}; freeze both or neither ({argument('--freeze')})"
+                    f"{sharer!r}; freeze both or neither ({argument('--freeze')})"
                 )
 
 
