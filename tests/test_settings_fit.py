@@ -65,3 +65,5 @@ def test_a_scale_of_0_is_no_files_where_none_says_it() -> None:
     net = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
     with pytest.raises(ns.SettingsError, match=r"^a scale of 0 leaves nothing of a picture$"):
         ns.export_onnx(*net, preprocess=ns.Settings(raw_scale=0))
+    errors = brought_to_a_net(ns.Settings(*net, input_scale=0))
+    assert set(errors) == {"a scale of 0 leaves nothing of a picture"}

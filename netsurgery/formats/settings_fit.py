@@ -30,8 +30,9 @@ def loaded_mean(settings: Settings) -> NDArray[np.float32] | None:
 def check_pixels(settings: Settings, channels: int, mean: Sized | None = None) -> None:
     """Raise MeanError or SettingsError where the settings are not for an input of so many channels.
 
-    mean: its values, where they are loaded.
+    And for what `check_scales` refuses. mean: its values, where they are loaded.
     """
+    check_scales(settings)
     settings.check_preset(channels)
     if settings.mean is not None:
         from netsurgery.formats.mean import check_mean

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from netsurgery.errors import OutputError, PrototxtError
 from netsurgery.formats.settings import PIXEL_KEYS, Settings, as_settings
-from netsurgery.formats.settings_fit import check_pixels, check_scales, loaded_mean
+from netsurgery.formats.settings_fit import check_pixels, loaded_mean
 from netsurgery.io.argument_types import as_names, checks_arguments
 from netsurgery.io.files import Outputs
 from netsurgery.io.shape_text import shape_text
@@ -237,7 +237,6 @@ def _preprocess(settings: Settings, notes: list[str]) -> Preprocess:
     from netsurgery.export.onnx import Preprocess
 
     mean = loaded_mean(settings)
-    check_scales(settings)
     # A picture of means has one size; the model's inputs have any.
     pixels = mean.shape[1:] if mean is not None and mean.ndim == 3 else ()
     values = (
