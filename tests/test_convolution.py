@@ -759,6 +759,14 @@ def test_a_net_that_compares_with_labels_keeps_its_inputs() -> None:
         plan(text, map_size=(3, 3))
 
 
+def test_a_layer_that_another_phase_names_can_be_left() -> None:
+    text = SMALL + fc("fc", "data") + in_training(fc("fc", "data")) + fc("fd", "data")
+    converted = plan(text, skip_refused=True)
+    assert [move.layer for move in converted.moves] == ["fd"]
+    note = "left as it is: layer 'fc': a layer of another phase or stage has its name"
+    assert note in converted.notes
+
+
 TRAIN_VAL = """
 layer { name: "d" type: "Data" top: "data" top: "label" }
 layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc"

@@ -98,5 +98,10 @@ class Analysis:
     @property
     def changed(self) -> list[Layer]:
         """The layers that get a kernel."""
-        with_kernel = [each.layer for each in (*self.converted, *self.windows)]
-        return [*with_kernel, *(split.layer for split in self.splits)]
+        return [*self.renamed, *(each.layer for each in self.windows)]
+
+    @property
+    def renamed(self) -> list[Layer]:
+        """The layers that get another name, and whose params do."""
+        whole = (each.layer for each in self.converted)
+        return [*whole, *(split.layer for split in self.splits)]

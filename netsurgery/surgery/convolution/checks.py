@@ -14,7 +14,7 @@ from netsurgery.net.shapes import Shapes, ShapesAt, has_rule
 from netsurgery.net.types import keeps_turned
 from netsurgery.surgery.convolution.analysis import Analysis
 from netsurgery.surgery.convolution.text import branch_names
-from netsurgery.surgery.plan import Refusal, namesake, refuse
+from netsurgery.surgery.plan import Refusal, refuse
 
 __all__ = ["check_names", "ensure_same", "fork_layers", "unknown_types"]
 
@@ -35,8 +35,6 @@ def check_names(net: NetDefinition, analysis: Analysis, suffix: str) -> None:
         # Caffe loads params into the first layer of their name (net.cpp, CopyTrainedLayersFrom).
         if len(net.named(layer.name)) > 1:
             refusals.append(Refusal(layer.name, "another layer has the same name"))
-        if shared := namesake(net, layer.name):
-            refusals.append(shared)
         for name in names:
             taken = "layer" if name in layers else "blob" if name in blobs else ""
             if taken:
@@ -102,8 +100,7 @@ def ensure_same(
             writer = net.last_writer(blob)
             refuse(path, [] if writer is None else [Refusal(writer.name, why)])
             raise SurgeryError(f"{path}: {why}")
-    renamed = {each.layer.name for each in analysis.converted}
-    renamed |= {split.layer.name for split in analysis.splits}
+    renamed = {layer.name for layer in analysis.renamed}
     changed = [
         Refusal(layer, "its params would change their shape")
         for layer, shapes in old.params.items()

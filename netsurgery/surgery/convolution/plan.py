@@ -46,7 +46,7 @@ from netsurgery.surgery.convolution.positions import is_map, whole_map_layers
 from netsurgery.surgery.convolution.size import Resize, TargetSize, resize
 from netsurgery.surgery.convolution.text import branch_names, rewrite
 from netsurgery.surgery.convolution.walk import analyze
-from netsurgery.surgery.plan import Refusal, refuse
+from netsurgery.surgery.plan import Refusal, namesake, refuse
 
 if TYPE_CHECKING:
     from netsurgery.surgery.dense.interpolation import Upsampling
@@ -204,15 +204,13 @@ def _analyzed(
 ) -> tuple[Analysis, list[str]]:
     """The analysis and notes; a refused layer is skipped with a note, or all is refused."""
     notes: list[str] = []
-    analysis = _analyze(net, chosen, shapes, poolings, suffix)
-    while analysis.refusals:
+    while (analysis := _analyze(net, chosen, shapes, poolings, suffix)).refusals:
         rest = _without_refused(net, chosen, analysis) if skip_refused else chosen
         # Nothing left to convert, or nobody to blame: another round would change nothing.
         if len(rest) in (0, len(chosen)):
             refuse(net.prototxt.path, analysis.refusals)
         notes += [f"left as it is: {refusal}" for refusal in analysis.refusals]
         chosen = rest
-        analysis = _analyze(net, chosen, shapes, poolings, suffix)
     return analysis, notes
 
 
@@ -221,6 +219,8 @@ def _analyze(
 ) -> Analysis:
     """The analysis, with the strides of the branches of every split InnerProduct."""
     analysis = analyze(net, chosen, shapes, poolings)
+    names = [layer.name for layer in analysis.renamed]
+    analysis.refusals += [why for name in names if (why := namesake(net, name))]
     # Written again for each: a split brought to its grid changes the strides of those behind it.
     for index, split in enumerate(analysis.splits if not analysis.refusals else ()):
         check_names(net, analysis, suffix)
@@ -252,7 +252,7 @@ def _opened(windows: list[ConvertedLayer]) -> list[str]:
     """The global poolings that become windows."""
     become = "global pooling {!r} becomes a window of {}"
     notes = [become.format(each.layer.name, shape_text(each.kernel)) for each in windows]
-    return notes + _poolings_of(each.layer for each in windows)
+    return [*notes, *_poolings_of(each.layer for each in windows)]
 
 
 def _poolings_of(layers: Iterable[Layer]) -> list[str]:
@@ -392,9 +392,8 @@ def _moves(analysis: Analysis, suffix: str, shapes: Shapes) -> Iterator[ParamMov
 
 
 def _move(each: ConvertedLayer, suffix: str, shapes: Shapes) -> ParamMove:
-    old = shapes.params[each.layer.name]
-    transpose = types.keeps_turned(each.layer)
+    name, transpose = each.layer.name, types.keeps_turned(each.layer)
+    old = shapes.params[name]
     inputs, outputs = old[0] if transpose else old[0][::-1]
     weight = (outputs, inputs // (each.kernel[0] * each.kernel[1]), *each.kernel)
-    name = each.layer.name
     return ParamMove(name, name + suffix, old, (weight, *old[1:]), transpose, each.columns)
