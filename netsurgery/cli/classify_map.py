@@ -247,7 +247,7 @@ def command(
             echo_model(flags, settings)
             echo_notes(maps.notes, err=True)
         if printed:
-            check_no_terminal("what is written")
+            check_no_terminal()
         _MapPrinter(map_job, as_json, quiet).all()
     if not quiet and not (explain is not None and explain.needs_caffe):
         echo_notes(engine_hint(maps.engine, "classify-map"), err=True)

@@ -27,7 +27,7 @@ def _window(ctx: LayerContext) -> Window:
     if len(ctx.shape) != 4 or axis != 1:
         # Caffe has no DepthwiseConvolution.
         stock = ctx.layer.type != "DepthwiseConvolution"
-        alternative = f"; {only_caffe('takes others')}" if stock else ""
+        alternative = f"; {only_caffe()}" if stock else ""
         raise ctx.layer.error(
             f"{counted(len(ctx.shape) - axis - 1, 'spatial axis')} after axis "
             f"{axis} of a blob with {counted(len(ctx.shape), 'axis')}; expected "

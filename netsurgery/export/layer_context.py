@@ -104,9 +104,9 @@ class LayerContext:
         return value if factor == 1 else self.op("Mul", value, self.floats(factor))
 
 
-def only_caffe(does: str) -> str:
-    """The way out of what Caffe's own layer does and an ONNX graph cannot; an export has none."""
-    return f"only real Caffe {does} ({argument('--engine caffe')}, where a net is run)"
+def only_caffe() -> str:
+    """The way out of what Caffe's own layer takes and an ONNX graph cannot; an export has none."""
+    return f"only real Caffe takes others ({argument('--engine caffe')}, where a net is run)"
 
 
 #: Writes one layer; returns the value of each of its tops.

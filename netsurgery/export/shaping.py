@@ -187,7 +187,7 @@ def _constant(layer: Layer, filler: Message) -> float:
     if kind not in _FILLERS:
         raise layer.error(f"filler {kind!r}; Caffe has {', '.join(_FILLERS)}")
     if kind != "constant":
-        raise layer.error(f"filler {kind!r}, expected constant; {only_caffe('takes others')}")
+        raise layer.error(f"filler {kind!r}, expected constant; {only_caffe()}")
     return filler.number("value", 0.0)
 
 

@@ -285,11 +285,11 @@ def _span(reader: WireReader, entry: WireField, width: int, where: str) -> Span:
 RAW_FIELDS = (RAW_DATA_TYPE, RAW_DIFF_TYPE, RAW_DATA, RAW_DIFF)
 
 
-def raw_blob(reader: WireReader, start: int, end: int, where: str) -> StoredBlob | None:
+def raw_blob(reader: WireReader, start: int, end: int) -> StoredBlob | None:
     """The blob of those bytes where its numbers are raw, else None. Raises CaffemodelError."""
     if not any(entry.number == RAW_DATA for entry in blob_fields(reader, start, end)):
         return None
-    blob = read_blob(reader, start, end, where)
+    blob = read_blob(reader, start, end, "a blob")
     return blob if blob.raw else None
 
 

@@ -149,7 +149,7 @@ class Outputs:
         if len(printed) > 1:
             raise OutputError("-: two outputs cannot both go to standard output")
         if printed:
-            check_no_terminal("what is written")
+            check_no_terminal()
         to_check = [path for path in paths if path not in printed]
         self._targets = check_outputs(to_check, inputs=inputs, force=force or repeatable)
         self._made: dict[str, OutputFile] = {}

@@ -114,12 +114,12 @@ def write_error(content: Buffer) -> int:
         return os.write(_away.error, content)
 
 
-def check_no_terminal(what: str) -> None:
-    """Refuse a terminal as standard output for `what`, which is not text. Raises OutputError."""
+def check_no_terminal() -> None:
+    """Refuse a terminal as standard output for what is not text. Raises OutputError."""
     if _on_terminal():
         raise OutputError(
-            f"standard output is a terminal, and {what} is not text: name a file, or redirect it "
-            "(> FILE, | PROGRAM)"
+            "standard output is a terminal, and what is written is not text: name a file, or "
+            "redirect it (> FILE, | PROGRAM)"
         )
 
 

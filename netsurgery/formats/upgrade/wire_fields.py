@@ -92,7 +92,7 @@ def part(reader: WireReader, field: WireField, name: str) -> WirePart:
     reader.claim.add(FIELD_MEMORY)
     if name == "blobs":
         # The name of its layer may come later in the file.
-        raw = raw_blob(reader, field.body, field.end, "a blob")
+        raw = raw_blob(reader, field.body, field.end)
         plain = None if raw is None else tuple(plain_blob(raw))
         return WirePart(name, field.wire, None, field.body, field.end, plain)
     data = reader.read(field.body, field.end)

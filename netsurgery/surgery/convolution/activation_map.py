@@ -199,9 +199,7 @@ def _is_linear(layer: Layer, shapes: Shapes, reads: list[str]) -> bool:
         return True
     if types.is_a(layer, types.SCALING_DROPOUT):  # one factor for all
         return True
-    return (
-        types.is_a(layer, types.ELTWISE) and types.adds(layer) and is_pointwise(layer, joining=True)
-    )
+    return types.is_a(layer, types.ELTWISE) and types.adds(layer) and is_pointwise(layer)
 
 
 def _inputs(

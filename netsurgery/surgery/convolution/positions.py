@@ -72,9 +72,9 @@ def compares_with_labels(layer: Layer) -> bool:
     return types.space(layer) is Space.JOINING and Role.LABEL in types.roles(layer)
 
 
-def is_pointwise(layer: Layer, *, joining: bool = False) -> bool:
-    """Whether it does the same to every number (`joining`: or to every pair, or puts in a row)."""
-    if joining and _joins(layer):
+def is_pointwise(layer: Layer) -> bool:
+    """Whether it does the same to every number, or to every pair, or puts in a row."""
+    if _joins(layer):
         return True
     alike = types.channels(layer) is Channels.ALIKE
     return types.space(layer) is Space.POINTWISE and alike and not types.is_for_training(layer)

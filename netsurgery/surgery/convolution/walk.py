@@ -330,9 +330,9 @@ class _Walk:
                 return None
             reason = "it joins maps of different sizes"
         reason = reason or self.why_not_permuted(layer)
-        if not reason and kernels != {(1, 1)} and not is_pointwise(layer, joining=True):
+        if not reason and kernels != {(1, 1)} and not is_pointwise(layer):
             reason = "it works along the channels of what was flattened"
-        if not reason and self.picks(layer) and not is_pointwise(layer, joining=True):
+        if not reason and self.picks(layer) and not is_pointwise(layer):
             reason = "it reads what an ArgMax made that has to be given axis 1, in another shape"
         if reason:
             refusal = Refusal(layer.name, reason)
@@ -356,7 +356,7 @@ class _Walk:
             for bottom, order in zip(flat, orders, strict=True)
         )
         moves = types.values(layer) is Values.MOVED
-        if four and (moves or not is_pointwise(layer, joining=True)):
+        if four and (moves or not is_pointwise(layer)):
             return "it works along axes that a Permute has moved"
         joins = types.space(layer) is Space.JOINING and not moves
         if joins and len(set(orders)) > 1:
