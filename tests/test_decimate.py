@@ -248,6 +248,10 @@ SHARED = 'param { name: "w" } '
         # One more row than it had: what looks at the whole map cannot.
         ((FC6, layer("InnerProduct", "ip", "fc6", "inner_product_param { num_output: 4 }")),
          "fc6:kernel=4x5", "layer 'fc6': the shapes of layer 'ip''s params would depend on it"),
+        ((FC6, layer("InnerProduct", "ip", "fc6",
+                     "inner_product_param { num_output: 4 } include { phase: TRAIN }")),
+         "fc6:kernel=4x5",
+         "layer 'fc6': layer 'ip' of another phase or stage names 'fc6', whose map would grow"),
         ((FC6, conv("o", "x", "kernel_size: 7", 8), layer("Eltwise", "e", "fc6 o")),
          "fc6:kernel=5", "layer 'fc6': the net would not fit together any more"),
     ],

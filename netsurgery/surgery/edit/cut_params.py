@@ -38,7 +38,7 @@ from netsurgery.surgery.edit.cuts import (
     whole_groups,
 )
 from netsurgery.surgery.edit.follow import Follower
-from netsurgery.surgery.edit.layer_text import own_message
+from netsurgery.surgery.edit.layer_text import other_phases_read, own_message
 from netsurgery.surgery.edit.session import EditSession, refusal
 
 if TYPE_CHECKING:
@@ -300,7 +300,8 @@ def edit_as_expected(
 
     blobs: the new shape of each blob whose shape changes. Every other blob keeps its shape, and
     every param has the shape that it has in the session. maps_grow: maps may have more rows and
-    columns than that. Raises SurgeryError where that is not so.
+    columns than that, if no layer of another phase or stage names them. Raises SurgeryError where
+    that is not so.
     """
     # Before the edit, while `work.shapes` are the old net's.
     expected = {**work.shapes.blobs, **blobs}
@@ -318,6 +319,10 @@ def edit_as_expected(
         if new != shape and not (maps_grow and _grown(shape, new)):
             what = "of no known shape" if new is None else shape_text(new)
             raise SurgeryError(f"blob {name!r} would be {what}, expected {shape_text(shape)}")
+        if new != shape and (reader := other_phases_read(work.net, name)):
+            raise SurgeryError(
+                f"layer {reader!r} of another phase or stage names {name!r}, whose map would grow"
+            )
     for name, its in params.items():
         if shapes.params.get(name) != its:
             raise SurgeryError(f"the shapes of layer {name!r}'s params would depend on it")
