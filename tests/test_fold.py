@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from caffe_schema import caffe_messages
 
+import netsurgery as ns
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net.net import NetDefinition
@@ -258,3 +259,33 @@ def test_all_folds_what_it_can_and_notes_the_rest(tmp_path: Path) -> None:
         "not folded: layer 'lone': its bottom 'x' is of layer 'x' (Input); it folds into a "
         "Convolution or InnerProduct",
     )
+
+
+SHARING_SCALES = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: [1, 2, 6, 6] } } }
+layer { name: "c" type: "Convolution" bottom: "x" top: "c"
+  convolution_param { num_output: 2 kernel_size: 1 weight_filler { type: "xavier" } } }
+layer { name: "s" type: "Scale" bottom: "c" top: "c" param { name: "g" }
+  scale_param { filler { type: "constant" value: 3 } } }
+layer { name: "r" type: "ReLU" bottom: "c" top: "r" }
+layer { name: "t" type: "Scale" bottom: "r" top: "t" param { name: "g" } }
+"""
+
+
+@pytest.mark.parametrize("model", ["m.caffemodel", "m.caffemodel.h5"])
+@pytest.mark.parametrize("words", [["t[0]=5"], ["s[0]=5"], []])
+@pytest.mark.parametrize("fold", ["fold:s", "fold"])
+def test_a_shared_param_outlives_the_layer_that_is_folded(
+    tmp_path: Path, words: list[str], fold: str, model: str
+) -> None:
+    """As it was set before, under the name of either layer."""
+    net, weights = tmp_path / "n.prototxt", tmp_path / model
+    net.write_text(SHARING_SCALES)
+    ns.init(net, weights)
+    picture = np.random.default_rng(0).normal(size=(1, 2, 6, 6))
+    with ns.edit(net, weights, words or ["s[0]*=1"]) as set_first, set_first.net as opened:
+        expected = opened.forward(x=picture)["t"]
+    with ns.edit(net, weights, [*words, fold]) as result, result.net as opened:
+        assert [layer.name for layer in opened.layers] == ["x", "c", "r", "t"]
+        assert opened.params["t"][0].tolist() == [5.0 if words else 3.0] * 2
+        np.testing.assert_allclose(opened.forward(x=picture)["t"], expected, rtol=1e-5)

@@ -6,7 +6,7 @@ written. Nothing here writes a file, so an edit that is refused leaves no trace.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.param_fit import other_shape
 from netsurgery.net.shapes import Shapes, infer
+from netsurgery.net.shared_params import Sharing
 from netsurgery.surgery.difference.fields import FieldChange
 from netsurgery.surgery.edit.changes import (
     LayerEvent,
@@ -310,19 +311,29 @@ class EditSession:
 
     def read(self, text: str) -> None:
         """The net becomes what `text` says. Raises PrototxtError, NetError."""
-        prototxt = Prototxt.parse(text, self.net.prototxt.path)
+        prototxt, before = Prototxt.parse(text, self.net.prototxt.path), self.net.sharing
         self.net = NetDefinition.of(prototxt, self.net.state)
         self._shapes = None
         # The new text may share other params.
         self._copies = {}
+        self.arrays = dict(self._inherited(before))
+
+    def _inherited(self, before: Sharing) -> Iterator[tuple[ParamKey, Array]]:
+        """The changed params as the new text has them: of what it shares no more, those left."""
+        for param, array in self.arrays.items():
+            left = [each for each in before.sharers(param) if self.net.named(each[0])]
+            if left:
+                yield self.net.sharing.owner(left[0]), array
 
     def remove(self, layer: str) -> None:
-        """Forget a layer that has left the net, and its params."""
+        """Forget a layer that is to leave the net, and the params that no other one has."""
         self.removed[layer] = None
         self.added.pop(layer, None)
         stored = max((len(each.blobs) for each in self.model.copies.get(layer, ())), default=0)
         for index in range(self._behind(layer, stored)):
-            self.arrays.pop((layer, index), None)
+            sharers = self.net.sharing.sharers((layer, index))
+            if all(name in self.removed for name, _ in sharers):
+                self.arrays.pop(sharers[0], None)
 
     def add(self, layer: str, *params: NDArray[np.floating]) -> None:
         """Give the net's layer `layer`, which the model no longer has, params of its own."""
