@@ -48,6 +48,93 @@ WRONG: dict[str, list[Any]] = {
     "MapView": ["max", 1, {}],
     "PictureLook": ["panels", 1, {}],
 }
+NO_PATHS: list[Any] = [5, True, b"net.prototxt", ["net.prototxt"], {}, object(), np.zeros(2)]
+NO_TEXT: list[Any] = [True, 1, b"data", ["data"], {}, np.array(["a", "b"]), np.array(None)]
+NO_MAPPINGS: list[Any] = [5, "data", [("data", 1)], {5: "data"}, {None: "data"}, np.eye(2)]
+NO_NUMBERS: list[Any] = [5, "12", ["1", "2"], [True, 1], [[1], [2]], np.array(None), np.eye(2)]
+NO_FUNCTIONS: list[Any] = [5, True, "print", [print], np.eye(2)]
+NO_RULES: list[Any] = [True, 5, "rules", [], {}, np.eye(2)]
+WRONG |= {
+    **dict.fromkeys(("AnyPath", "Path", "Path | str", "str | Path"), NO_PATHS),
+    **dict.fromkeys(
+        ("Net | AnyPath", "Settings | AnyPath", "Settings | str | Path", "Path | NetDefinition"),
+        NO_PATHS,
+    ),
+    "AnyEngine": NO_TEXT,
+    **dict.fromkeys(
+        (
+            "ChannelScale", "EngineChoice", "Fit", "FormatName", "Layout", "Literal['RGB', 'L']",
+            "Literal['pixels']", "MaskRule", "Phase", "PresetName", "ValueColors",
+            "WeightsStorage",
+        ),
+        NO_TEXT,
+    ),
+    **dict.fromkeys(
+        ("Mapping[str, Shape]", "Mapping[str, tuple[int, ...]]"),
+        NO_MAPPINGS,
+    ),
+    "Mapping[str, AnyPath]": [*NO_MAPPINGS, {"npy": 5}, {"npy": b"a.npy"}],
+    "Mapping[str, str]": [*NO_MAPPINGS, {"ip1": 3}, {"ip1": None}],
+    "Iterable[float]": NO_NUMBERS,
+    "tuple[float, float]": [*NO_NUMBERS, (1, 2, 3), []],
+    "tuple[int, ...]": [*NO_NUMBERS, (1.0,)],
+    **dict.fromkeys(
+        (
+            "Augmentation", "BoxRules", "ChannelView", "Explain", "NetWithWeights",
+            "SolverSettings", "TextStyle", "TruthRules",
+        ),
+        NO_RULES,
+    ),
+    **dict.fromkeys(
+        (
+            "Callable[[TrainingProgress], object]", "Callable[[int, int], None]", "OnBytes",
+            "OnProgress", "Report",
+        ),
+        NO_FUNCTIONS,
+    ),
+}  # fmt: skip
+#: Checked where they are used, since more is said of them there; in the tests of each.
+USED = {
+    "AnyEngine | tuple[AnyEngine, AnyEngine]",
+    "AnyMean",
+    "AnyModel",
+    "AnyPath | Iterable[AnyPath]",
+    "AnyPicture",
+    "AnyPicture | Iterable[AnyPicture]",
+    "AnyPictureOptions",
+    "AnyScales",
+    "AnySide",
+    "AnySize",
+    "Array",
+    "ArrayLike",
+    "InputSize",
+    "Iterable[Message]",
+    "Iterable[str]",
+    "Layer",
+    "Mapping[str, ArrayLike]",
+    "Mapping[str, Array]",
+    "Mapping[str, Shape | AnySize] | Sequence[NewInputSize]",
+    "Message",
+    "NDArray[np.float32]",
+    "Picture",
+    "Placement",
+    "Sequence[AnyPath]",
+    "Sequence[NetWithWeights]",
+    "Sequence[int]",
+    "Sequence[str]",
+    "SettingsOutcome",
+    "Size",
+    "TileSize",
+    "TileStore",
+    "frozenset[str]",
+    "int | str | Sequence[int | str]",
+    "str | Iterable[str]",
+    "str | Path | Iterable[str]",
+    "str | Sequence[int]",
+    "tuple[int, int]",
+    "tuple[str, ...]",
+    "tuple[tuple[str, tuple[int, ...]], ...]",
+}
 #: One of these among others that are none of `WRONG` would go untried.
 CHECKED = {"bool", "int", "float"}
 RIGHT: dict[str, list[Any]] = {
@@ -55,6 +142,14 @@ RIGHT: dict[str, list[Any]] = {
     "int": [3, np.int64(3), np.uint8(3)],
     "float": [0.5, 2, np.float32(0.5), np.int64(2)],
     "int | str": [3, "kit fox", np.int16(3)],
+}
+#: What stands for arguments that are needed, and checked before the one that is tried.
+NEEDED: dict[str, Any] = {
+    **dict.fromkeys(("str", "AnyPath", "Path | str", "str | Path"), ""),
+    **dict.fromkeys(("Net | AnyPath", "Settings | str | Path", "Path | NetDefinition"), ""),
+    "AnyEngine": "auto",
+    "int": 1,
+    "Mapping[str, Shape]": {},
 }
 
 
@@ -101,21 +196,29 @@ def test_a_value_of_the_wrong_type_is_refused_by_name(name: str) -> None:
         with pytest.raises(TypeError) as caught:
             call(function, key, value)
         error = str(caught.value)
-        assert re.fullmatch(rf"{key}: found .*, expected [A-Za-z ]+(, text)?( or .*)?", error), (
-            error
-        )
+        assert re.fullmatch(
+            rf"{key}: found .*, expected [A-Za-z' ]+(, [A-Za-z ]+)?( or [A-Za-z' ]+)?", error
+        ), error
 
 
 def call(function: Callable[..., Any], key: str, value: Any) -> None:
     """Call it with this argument, and for all others with what none gets to see."""
     parameters = inspect.signature(function).parameters
     needed = {
-        name: "" if each.annotation == "str" else None
+        name: NEEDED.get(str(each.annotation))
         for name, each in parameters.items()
         if each.default is inspect.Parameter.empty
-        and (str(each.annotation) not in WRONG or each.annotation == "str")
     }
     function(**{**needed, key: value})
+
+
+def test_every_annotation_is_checked_here_or_where_it_is_used() -> None:
+    others = {
+        kind_of(str(parameter.annotation))
+        for _, function in functions()
+        for parameter in inspect.signature(function).parameters.values()
+    }
+    assert others - WRONG.keys() - {str(inspect.Parameter.empty)} == USED
 
 
 def test_all_of_the_public_functions_are_looked_at() -> None:
@@ -262,3 +365,60 @@ def test_too_many_of_any_decorated_function() -> None:
         untyped()
     with pytest.raises(TypeError, match="unexpected keyword argument 'three'"):
         untyped(True, three=3)
+
+
+#: What takes values of several forms, and says itself what they are.
+SEVERAL_FORMS: dict[str, Callable[[Any], Any]] = {
+    "allow": lambda value: ns.EngineOptions(allow=value),
+    "channel_swap": lambda value: ns.Settings(channel_swap=value),
+    "classes": lambda value: ns.setup(*DIGITS, np.zeros((32, 32)), value, engine="embedded"),
+    "diff": lambda value: ns.diff((value, DIGITS[1]), DIGITS),
+    "engines": lambda value: ns.verify(DIGITS, DIGITS, engine=(value, "embedded")),
+    "input_shapes": lambda value: ns.inspect(DIGITS[0], input_shapes={"data": value}),
+    "jobs": lambda value: ns.plan_job(value, None, "new.job"),
+    "labels": lambda value: ns.Settings(labels=value),
+    "mean": lambda value: ns.Settings(mean=value),
+    "net": lambda value: ns.Net(value),
+    "scales": lambda value: ns.Scales(value),
+    "sizes": lambda value: ns.inspect(DIGITS[0], sizes=value),
+    "stages": lambda value: ns.NetState(stages=value),
+    "state": lambda value: ns.NetState(shapes=value),
+    "transplant": lambda value: ns.transplant((value, DIGITS[1]), DIGITS),
+    "verify": lambda value: ns.verify(DIGITS, (value, None)),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL_FORMS)
+def test_values_of_no_form_are_refused_in_words_of_our_own(
+    name: str, repo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repo_root)
+    for value in (object(), [None], {5j: 5}, np.array(None), [[1], [2, 3]], b"ab", [True]):
+        with pytest.raises((TypeError, ns.NetsurgeryError)) as caught:
+            SEVERAL_FORMS[name](value)
+        assert re.fullmatch(r".*(expected|must|has \d|iterat).*", str(caught.value)), value
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_a_name_that_no_file_can_have(name: str) -> None:
+    takers: list[Callable[[Any], Any]] = [
+        ns.Net, ns.upgrade, ns.check, ns.open_job, ns.read_picture, ns.read_settings, ns.Settings,
+        lambda name: ns.convert(*DIGITS, name), lambda name: ns.edit(*DIGITS, "ip1[1]=0", name),
+    ]  # fmt: skip
+    for take in takers:
+        with pytest.raises(
+            ns.FormatError, match=r"^[a-z_]+: found '.*', expected a.* file's name$"
+        ):
+            take(name)
+
+
+def test_a_path_of_another_package(tmp_path: Path) -> None:
+    class Other:
+        def __fspath__(self) -> str:
+            return DIGITS[0]
+
+    path: Any = Other()
+    assert ns.inspect(path).name == ns.Net(path).name == "Digits"
+    bytes_too: Any = type("", (), {"__fspath__": lambda self: b"net.prototxt"})()
+    with pytest.raises(TypeError, match="expected a prototxt or an open net"):
+        ns.inspect(bytes_too)

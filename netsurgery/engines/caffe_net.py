@@ -75,6 +75,7 @@ class CaffeNet(Closeable):
         """(name, type) of every layer Caffe made, in the order it runs them."""
         return list(self._layers)
 
+    @checks_arguments()
     def reshape(self, shapes: Mapping[str, Shape]) -> None:
         """Give inputs new shapes; every other blob follows.
 
@@ -92,6 +93,7 @@ class CaffeNet(Closeable):
         with self._worker.sense(doing):
             self._blobs.update(shapes_by_name(result["blobs"]))
 
+    @checks_arguments()
     def memory(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
         """Bytes that running the net at these inputs takes at most, handing `blobs` back."""
         return self._claim.running({**self.inputs, **self._checked(inputs)}, blobs)

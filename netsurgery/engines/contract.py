@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, get_args
 
 from netsurgery.errors import EngineError
 from netsurgery.formats.engine_choice import EngineChoice
-from netsurgery.io.argument_types import checks_arguments, whole_numbers
+from netsurgery.io.argument_types import as_names, checked_argument, checks_arguments, whole_numbers
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument
@@ -85,6 +85,7 @@ class EngineOptions:
             raise EngineError(f"engine {self.choice!r}: expected {', '.join(choices)}")
         if isinstance(self.allow, str):  # a set of letters
             raise EngineError(f"allow is {self.allow!r}, expected a set: {{{self.allow!r}}}")
+        object.__setattr__(self, "allow", frozenset(as_names(self.allow, "allow")))
         for word in self.allow:
             if word not in EFFECTS:
                 raise EngineError(f"allow has {word!r}, expected any of {', '.join(EFFECTS)}")
@@ -102,6 +103,7 @@ def as_engine_options(engine: AnyEngine, default: EngineChoice | None = None) ->
     >>> as_engine_options("auto", "embedded").choice
     'embedded'
     """
+    engine = checked_argument("engine", engine, "AnyEngine")
     options = engine if isinstance(engine, EngineOptions) else EngineOptions(engine)
     return replace(options, choice=default) if default and options.choice == "auto" else options
 

@@ -116,6 +116,7 @@ def installed_suite(prefix: Path | None = None) -> str | None:
     return str(_stamp(prefix).get("suite")) if installed_python(prefix) else None
 
 
+@checks_arguments()
 def caffe_documentation(prefix: Path | None = None) -> Path | None:
     """caffe-doc's folder (BVLC's examples and models; some files gzipped), or None.
 

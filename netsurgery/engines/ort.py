@@ -151,6 +151,7 @@ class EmbeddedNet(Closeable):
         """Every layer with params, and the shape of each."""
         return dict(self._shapes.params)
 
+    @checks_arguments()
     def reshape(self, shapes: Mapping[str, Shape]) -> None:
         """Give inputs new shapes; every other blob follows.
 
@@ -176,6 +177,7 @@ class EmbeddedNet(Closeable):
             present[name] = check_shape(name, shape)
         return tuple((name, shape) for name, shape in present.items() if shape is not None)
 
+    @checks_arguments()
     def memory(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
         """Bytes that running the net at these inputs takes at most, handing `blobs` back."""
         if self._engine.options.gpu is not None:

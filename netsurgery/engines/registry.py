@@ -15,6 +15,7 @@ from netsurgery.errors import (
     EngineTimeout,
     PrototxtError,
 )
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 
@@ -26,6 +27,7 @@ __all__ = ["fall_back", "open_caffe", "open_engine"]
 _INSTEAD = ": the embedded engine was used"
 
 
+@checks_arguments()
 def open_engine(engine: AnyEngine, models: Sequence[NetWithWeights] = ()) -> Engine:
     """Start an engine: "auto", "caffe", "embedded", or EngineOptions.
 

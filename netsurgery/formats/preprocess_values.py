@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from netsurgery.errors import SettingsError
+from netsurgery.io.argument_types import as_list, shown, whole_numbers
 from netsurgery.io.wording import counted
 
 if TYPE_CHECKING:
@@ -52,12 +53,13 @@ def as_mean(mean: AnyMean | None) -> Path | tuple[float, ...] | MeanPicture | No
         return _numbers(mean.split(",")) or Path(mean)
     if hasattr(mean, "__array__"):
         return _mean_of_array(mean)
-    values = _numbers([mean] if isinstance(mean, numbers.Real) else mean)
-    if not values:
+    values = as_list(mean)
+    real = all(isinstance(each, numbers.Real) and not isinstance(each, bool) for each in values)
+    if isinstance(mean, bytes) or not real or not (each := _numbers(values)):
         raise SettingsError(
-            f"mean {_shown(mean)}: expected a file, a number, one number a channel, or an array"
+            f"mean {shown(mean)}: expected a file, a number, one number a channel, or an array"
         )
-    return values
+    return each
 
 
 def _mean_of_array(mean: Any) -> tuple[float, ...] | MeanPicture:
@@ -118,11 +120,13 @@ def as_channel_swap(swap: str | Iterable[int] | None) -> tuple[int, ...] | None:
     try:
         if isinstance(swap, str):
             return parse_channel_swap(swap)
-        order = tuple(int(channel) for channel in swap)
+        order = whole_numbers(swap)
     except (TypeError, ValueError) as error:
         raise SettingsError(f"channel_swap: {error}") from None
     if not order or sorted(order) != list(range(len(order))):
-        raise SettingsError(f"channel_swap {order}: expected each channel once, as in (2, 1, 0)")
+        raise SettingsError(
+            f"channel_swap {shown(swap)}: expected each channel once, as in (2, 1, 0)"
+        )
     return order
 
 
@@ -130,11 +134,7 @@ def as_labels(labels: str | Path | Iterable[str] | None) -> Path | tuple[str, ..
     """A file of labels, or the labels themselves. Raises SettingsError for anything else."""
     if labels is None or isinstance(labels, (str, Path)):
         return labels if labels is None else Path(labels)
-    names = tuple(labels) if isinstance(labels, Iterable) else ()
+    names = tuple(as_list(labels))
     if not names or not all(isinstance(name, str) for name in names):
-        raise SettingsError(f"labels {_shown(labels)}: expected a file, or one text a class")
+        raise SettingsError(f"labels {shown(labels)}: expected a file, or one text a class")
     return names
-
-
-def _shown(value: object) -> str:
-    return " ".join(repr(value).split())[:60]

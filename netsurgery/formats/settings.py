@@ -172,6 +172,7 @@ class Settings:
         named = (self.path, self.mean, self.labels)
         return tuple(str(each) for each in named if isinstance(each, Path))
 
+    @checks_arguments()
     def to_toml(self, folder: Path | str) -> str:
         """The text of a settings file in `folder`, paths relative to it.
 
@@ -252,6 +253,7 @@ def find_settings(start: Path | str) -> Path | None:
     return None
 
 
+@checks_arguments()
 def read_settings(path: Path | str) -> Settings:
     """Read a settings file, whoever it belongs to: the caller names it.
 

@@ -34,8 +34,8 @@ def as_size(size: Any, name: str = "size", words: str = "") -> tuple[int, int]:
         exact = False
     if not exact or not (0 < height <= _MOST and 0 < width <= _MOST):
         raise SettingsError(
-            f"{name} {size!r}: expected {words}(height, width) or one number for a square, from 1 "
-            f"to {_MOST}"
+            f"{name} {shown(size)}: expected {words}(height, width) or one number for a square, "
+            f"from 1 to {_MOST}"
         )
     return height, width
 

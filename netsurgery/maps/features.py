@@ -101,6 +101,7 @@ class Features:
         cells = zip(self.values.shape[-2:], field.stride, strict=True)
         return any(count > 1 and stride for count, stride in cells)
 
+    @checks_arguments()
     def to_picture(self, view: ChannelView = _ALL) -> Image.Image:
         """The channels side by side, with their numbers; a Pillow image.
 
@@ -111,6 +112,7 @@ class Features:
 
         return to_pixels(self._scene(view))
 
+    @checks_arguments()
     def to_png(self, view: ChannelView = _ALL) -> bytes:
         """`to_picture` as the bytes of a PNG file."""
         return self.picture_file(view)

@@ -133,6 +133,7 @@ class Picture:
             return claim_for(grey, claim), peak
         return as_channels(self.pixels, count)
 
+    @checks_arguments()
     def thumbnail(self, size: tuple[int, int], mode: Literal["RGB", "L"] = "RGB") -> Image.Image:
         """The picture in color or grey (L), of this height and width; alpha is dropped."""
         pixels = _means(self.pixels[:, :, :3], size)
@@ -174,6 +175,7 @@ def out_of_memory_named(name: str) -> Iterator[None]:
         raise ImageError(f"{_shown(name)}: not enough memory for this picture") from error
 
 
+@checks_arguments()
 def read_picture(path: str | Path) -> Picture:
     """Read a picture, or one from standard input for ``-``; of several frames the first.
 

@@ -232,8 +232,8 @@ class Mapper(NetRunner):
             self._cells[size] = cells and cells.every(self.stride) if self.stride else cells
         return self._cells[size]
 
-    @in_turn
     @checks_arguments()
+    @in_turn
     def blobs(
         self,
         picture: Picture,

@@ -7,7 +7,7 @@ from numbers import Integral
 from typing import Literal, TypeAlias, cast, get_args
 
 from netsurgery.errors import SettingsError
-from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.argument_types import checks_arguments, shown
 from netsurgery.io.size import AnySize, as_size
 
 __all__ = [
@@ -91,4 +91,6 @@ def _tile_size(tile: object) -> TileSize:
     # numpy's whole numbers are Integral, and True is an int.
     if isinstance(tile, Integral) and not isinstance(tile, bool) and int(tile) > 0:
         return int(tile)
-    raise SettingsError(f"tile {tile!r}: expected 'auto', 'none' or a number of pixels from 1 up")
+    raise SettingsError(
+        f"tile {shown(tile)}: expected 'auto', 'none' or a number of pixels from 1 up"
+    )

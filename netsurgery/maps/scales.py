@@ -10,7 +10,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from netsurgery.errors import MemoryLimitError, NetError, SettingsError
-from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.argument_types import as_list, checks_arguments
 from netsurgery.io.wording import argument, counted
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Scales:
             raise SettingsError(
                 f"combine {self.combine!r}: expected {' or '.join(get_args(Combine))}"
             )
-        scales = tuple(self.scales)
+        scales = tuple(as_list(self.scales))
         for scale in scales:
             number = isinstance(scale, Real) and not isinstance(scale, bool)
             if not number or not 0 < scale <= _LARGEST:
@@ -146,7 +146,7 @@ def as_scales(scales: AnyScales | None) -> Scales | None:
     """The scales that a caller means. Raises SettingsError."""
     if scales is None or isinstance(scales, Scales):
         return scales
-    if not isinstance(scales, Iterable):
+    if not isinstance(scales, Iterable) or getattr(scales, "shape", None) == ():
         raise SettingsError(f"scales {scales!r}: expected numbers, as in (0.7, 1, 1.4)")
     return Scales(tuple(scales))
 

@@ -19,7 +19,7 @@ from netsurgery.formats.weights import (
     WeightsLayer,
     open_weights,
 )
-from netsurgery.io.argument_types import shown
+from netsurgery.io.argument_types import checked_argument
 from netsurgery.io.closeable import Closeable
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_fields
@@ -68,8 +68,8 @@ class NetWithWeights(Closeable):
         Raises what `Net.read` raises, and TypeError for weights that are no file's name; what is
         wrong with the file shows when it is read.
         """
-        if weights is not None and not isinstance(weights, (str, Path)):
-            raise TypeError(f"weights: found {shown(weights)}, expected a file's name")
+        prototxt = checked_argument("prototxt", prototxt, "AnyPath")
+        weights = checked_argument("weights", weights, "AnyPath | None")
         return cls(NetDefinition.read(prototxt, state), weights)
 
     @property

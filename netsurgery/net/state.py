@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from netsurgery.errors import NetError
-from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.argument_types import as_names, checks_arguments, shown
 from netsurgery.io.size import as_shape
 from netsurgery.io.wording import argument
 
@@ -55,9 +55,17 @@ class NetState:
         if not _INT32[0] <= self.level <= _INT32[1]:
             raise NetError(f"found the level {self.level}, expected one from -2^31 to 2^31 - 1")
 
-        shapes = tuple((name, as_shape(each, f"blob {name!r}")) for name, each in self.shapes)
+        object.__setattr__(self, "stages", tuple(as_names(self.stages, "stages")))
+        try:
+            given = dict(self.shapes)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"shapes: found {shown(self.shapes)}, expected pairs of a blob and a shape"
+            ) from None
+        shapes = tuple((name, as_shape(each, f"blob {name!r}")) for name, each in given.items())
         object.__setattr__(self, "shapes", shapes)
 
+    @checks_arguments()
     def at(self, shapes: Mapping[str, tuple[int, ...]] | None) -> NetState:
         """The same state with these shapes of blobs besides those given before."""
         merged = {**dict(self.shapes), **(shapes or {})}

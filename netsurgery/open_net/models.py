@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from netsurgery.io.argument_types import shown
+from netsurgery.io.argument_types import checked_argument, shown
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import NetState
 from netsurgery.open_net.arguments import AnyPath
@@ -51,6 +51,9 @@ def check_model(model: object) -> None:
     """Raise TypeError for what is no `AnyModel`."""
     if not (isinstance(model, tuple) and len(model) == 2) and not is_net(model):
         raise TypeError(f"found {shown(model)}, expected (prototxt, weights) or an open net")
+    if isinstance(model, tuple):
+        checked_argument("prototxt", model[0], "AnyPath")
+        checked_argument("weights", model[1], "AnyPath | None")
 
 
 def open_model(stack: ExitStack, model: AnyModel, state: NetState) -> NetWithWeights:

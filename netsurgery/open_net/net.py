@@ -143,6 +143,7 @@ class Net(Closeable):
         """
         return Blobs(self._blobs)
 
+    @checks_arguments()
     @in_turn
     def forward(
         self,
@@ -220,6 +221,7 @@ class Net(Closeable):
         """What `forward` runs the net in, as it was asked for."""
         return self._options
 
+    @checks_arguments()
     def shapes(self, inputs: Mapping[str, Shape] | None = None) -> Shapes:
         """The shapes of blobs and params, by Caffe's own arithmetic.
 
@@ -233,6 +235,7 @@ class Net(Closeable):
         """
         return self._blobs.shapes(self._known(inputs))
 
+    @checks_arguments()
     def fields(self, inputs: Mapping[str, Shape] | None = None) -> dict[str, ReceptiveField]:
         """Blob -> what one of its cells sees of the input: size, stride and offset in pixels.
 

@@ -210,6 +210,7 @@ class Conversion(OpenResult):
         self._output_notes = (*filter(None, [self._outcome.note]),)
         return written.files
 
+    @checks_arguments()
     def plan_outputs(
         self,
         folder: AnyPath | None = None,

@@ -101,6 +101,7 @@ class Densification(OpenResult):
         self.output, self.written, self._output_notes = Path(output), (str(output),), ()
         return self.written
 
+    @checks_arguments()
     def plan_output(self, output: AnyPath | None) -> None:
         """Set `output` to where `save` would write, and say in `notes` if it exists already.
 

@@ -15,7 +15,7 @@ from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.prototxt import Prototxt, is_prototxt, quoted
 from netsurgery.formats.upgrade.text import to_v1
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, open_weights
-from netsurgery.io.argument_types import checks_arguments, shown
+from netsurgery.io.argument_types import checked_argument, checks_arguments, shown
 from netsurgery.io.targets import check_outputs
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import TEST, NetState
@@ -125,6 +125,8 @@ def _kind(side: AnySide) -> tuple[bool, bool]:
     if is_net(side):
         return True, side.has_weights
     if isinstance(side, tuple) and len(side) == 2 and None not in side:
+        for name, path in zip(("prototxt", "weights"), side, strict=True):
+            checked_argument(name, path, "AnyPath")
         return True, True
     if not isinstance(side, (str, Path)):
         what = "a prototxt, a file of weights, (prototxt, weights) or an open net"

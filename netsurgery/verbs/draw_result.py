@@ -90,6 +90,7 @@ class NetDrawing(ShortRepr):
 
         return format_named(name)
 
+    @checks_arguments()
     def rendered_for(self, output: AnyPath, format: FormatName | None = None) -> bytes:
         """What `save` would write. Raises OutputError for an ending of no form."""
         from netsurgery.diagram.formats import format_of

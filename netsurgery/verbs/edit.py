@@ -103,6 +103,7 @@ class Edit(OpenResult):
         self.paths, self.written, self._output_notes = paths, written, ()
         return self.written
 
+    @checks_arguments()
     def plan_outputs(
         self, weights_out: AnyPath | None = None, prototxt_out: AnyPath | None = None
     ) -> None:

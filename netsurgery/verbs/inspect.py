@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from netsurgery.errors import NetError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.weights import WeightsFile, WeightsLayer, open_weights
-from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.argument_types import as_list, checks_arguments, shown
 from netsurgery.io.shape_text import shape_text
-from netsurgery.io.size import AnySize, as_size
+from netsurgery.io.size import AnySize, as_shape, as_size
 from netsurgery.io.wording import counted
 from netsurgery.net.cost import NUMBER_BYTES, Total, total
 from netsurgery.net.field import fields
@@ -85,7 +85,11 @@ def inspect(
             return inspect_weights(alone, with_statistics=statistics)
     if isinstance(sizes, Mapping):
         sizes = [NewInputSize(name, _dims(name, dims)) for name, dims in sizes.items()]
-    whole = {blob: tuple(shape) for blob, shape in (input_shapes or {}).items()}
+    if not all(isinstance(size, NewInputSize) for size in as_list(sizes)):
+        raise TypeError(f"sizes: found {shown(sizes)}, expected a mapping of inputs to sizes")
+    whole = {
+        blob: as_shape(shape, f"blob {blob!r}") for blob, shape in (input_shapes or {}).items()
+    }
     with ExitStack() as stack:
         model = open_net_and_weights(stack, net, weights, state)
         return inspect_net(

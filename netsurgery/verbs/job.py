@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
-from typing import cast
 
 from netsurgery.engines.contract import AnyEngine
 from netsurgery.errors import JobError, OutputError
 from netsurgery.formats.presets import PresetName
 from netsurgery.formats.settings import Settings, as_settings
-from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.argument_types import as_list, checked_argument, checks_arguments
 from netsurgery.io.targets import STDOUT
 from netsurgery.maps.box_rules import BoxRules, box_search
 from netsurgery.maps.picture_options import AnyPictureOptions, as_picture_options
@@ -81,9 +79,7 @@ def plan_job(
     >>> job.merge().written
     ('maps/digits_canvas.npy',)
     """
-    alone = isinstance(images, (str, os.PathLike))
-    paths = [images] if alone else images
-    names = [os.fspath(path) for path in cast("Iterable[AnyPath]", paths)]
+    names = [str(checked_argument("images", path, "AnyPath")) for path in as_list(images)]
     for name in names:
         if name == STDOUT or is_read_once(name):
             raise JobError(f"{name}: the pictures of a job are files, which every worker can read")

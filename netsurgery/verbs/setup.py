@@ -17,7 +17,7 @@ from netsurgery.formats.labels import Labels, load_labels
 from netsurgery.formats.preprocess_values import as_mean
 from netsurgery.formats.presets import PRESETS, PresetName, find_preset
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
-from netsurgery.io.argument_types import checked_argument, checks_arguments
+from netsurgery.io.argument_types import as_list, checked_argument, checks_arguments
 from netsurgery.io.files import Outputs
 from netsurgery.io.folders import check_output_folder, output_folders
 from netsurgery.io.short_repr import ShortRepr
@@ -256,7 +256,7 @@ def _numbers(
     if labels is not None and source.classes is not None:
         labels.check(source.classes, source.blob)
     numbers = []
-    for each in [classes] if isinstance(classes, (int, str)) else classes:
+    for each in as_list(classes):
         text = str(checked_argument("classes", each, "int | str"))
         number = class_number(text)
         if number is None:

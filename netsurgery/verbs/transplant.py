@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netsurgery.io.argument_types import as_names, checks_arguments, shown
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import Outputs
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
@@ -115,6 +115,7 @@ class Transplantation(OpenResult):
         self.weights, self.written, self._output_notes = weights, (str(weights),), ()
         return self.written
 
+    @checks_arguments()
     def plan_outputs(self, weights_out: AnyPath | None = None) -> None:
         """Set `weights` to where `save` would write, and say in `notes` if it exists already.
 
@@ -214,7 +215,7 @@ def transplant(
     Raises SurgeryError with every refusal, FormatError, NetError, OutputError, and TypeError for
     what is neither a pair nor an open net.
     """
-    rule = NameRule(_pairs(names), prefix, suffix)
+    rule = NameRule(dict(names or {}), prefix, suffix)
     with ExitStack() as stack:
         models = _opened(stack, source, target, state)
         plan = plan_transplant(*models, rule, cut=cut, strict=strict)
@@ -224,15 +225,6 @@ def transplant(
     elif weights_out is not None:
         result.save(weights_out, force=force, progress=progress)
     return result
-
-
-def _pairs(names: Mapping[str, str] | None) -> dict[str, str]:
-    """The names, where they are layer -> target layer. Raises TypeError."""
-    if not isinstance(names or {}, Mapping):
-        raise TypeError(f"names: found {shown(names)}, expected layer -> target layer")
-    pairs = dict(names or {})
-    as_names([*pairs, *pairs.values()], "names")
-    return pairs
 
 
 def _opened(
