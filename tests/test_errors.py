@@ -20,7 +20,7 @@ def kinds(root: type[ns.NetsurgeryError] = ns.NetsurgeryError) -> Iterator[type[
         yield from kinds(kind)
 
 
-def made(kind: type[Exception]) -> Exception:
+def example(kind: type[Exception]) -> Exception:
     """An error of that kind, with a value for each of its own arguments."""
     own = {
         name: 7 if each.annotation.startswith("int") else f"some {name}"
@@ -40,13 +40,17 @@ def test_the_kinds() -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_an_error_is_pickled_and_copied_whole(name: str) -> None:
-    error = made(ALL[name])
+    error = example(ALL[name])
     copiers: list[Callable[[Any], Any]] = [
         lambda each: pickle.loads(pickle.dumps(each)),
         copy.copy,
         copy.deepcopy,
     ]
     for copied in copiers:
-        other = copied(error)
-        assert type(other) is type(error)
-        assert (str(other), other.args, vars(other)) == (str(error), error.args, vars(error))
+        copy_of_it = copied(error)
+        assert type(copy_of_it) is type(error)
+        assert (str(copy_of_it), copy_of_it.args, vars(copy_of_it)) == (
+            str(error),
+            error.args,
+            vars(error),
+        )

@@ -159,9 +159,9 @@ def _path_of(value: Any) -> str:
     return name
 
 
-def _one_of(own: str, other: Callable[[Any], Any] = _as_path) -> Callable[[Any], Any]:
-    """Takes instances of a class of that name, and what `other` takes."""
-    return lambda value: value if own in _class_names(value) else other(value)
+def _one_of(own: str, take: Callable[[Any], Any] = _as_path) -> Callable[[Any], Any]:
+    """Takes instances of a class of that name, and what `take` does."""
+    return lambda value: value if own in _class_names(value) else take(value)
 
 
 def _text(value: Any) -> str:
@@ -208,7 +208,7 @@ def _several(word: str, count: int | None = None) -> Callable[[Any], Any]:
     """Takes what can be iterated over, of so many values of a word of `_EXPECTED`."""
 
     def several(value: Any) -> Any:
-        taken = tuple(_each(lambda one: _checked("", one, (word,)), each) for each in value)
+        taken = tuple(_each(lambda value: _checked("", value, (word,)), each) for each in value)
         if isinstance(value, str) or len(taken) != (count or len(taken)):
             raise TypeError
         return taken
@@ -216,7 +216,7 @@ def _several(word: str, count: int | None = None) -> Callable[[Any], Any]:
     return several
 
 
-class _Kind(NamedTuple):
+class _Form(NamedTuple):
     """What a parameter takes besides None: how a message calls it, and the value as it is passed
     on. `take` raises TypeError for what it is not, and ValueError for a value that none can be.
     """
@@ -225,28 +225,28 @@ class _Kind(NamedTuple):
     take: Callable[[Any], Any]
 
 
-_PATH = _Kind("a file's name", _as_path)
-_SETTINGS = _Kind("Settings or a file's name", _one_of("Settings"))
-_SHAPES = _Kind("a mapping of names to shapes", _mapping())
-_PROGRESS = _Kind("a function", _function)
+_PATH = _Form("a file's name", _as_path)
+_SETTINGS = _Form("Settings or a file's name", _one_of("Settings"))
+_SHAPES = _Form("a mapping of names to shapes", _mapping())
+_PROGRESS = _Form("a function", _function)
 #: Annotations, without None, that are checked as a whole.
 _KINDS = {
     "AnyPath": _PATH,
-    "Path": _Kind("a file's name", lambda value: Path(_as_path(value))),
+    "Path": _Form("a file's name", lambda value: Path(_as_path(value))),
     "Path | str": _PATH,
     "str | Path": _PATH,
-    "Net | AnyPath": _Kind("a prototxt or an open net", _one_of("Net")),
+    "Net | AnyPath": _Form("a prototxt or an open net", _one_of("Net")),
     "Settings | AnyPath": _SETTINGS,
     "Settings | str | Path": _SETTINGS,
-    "Path | NetDefinition": _Kind("a prototxt or a NetDefinition", _one_of("NetDefinition")),
-    "AnyEngine": _Kind("an engine's name or EngineOptions", _one_of("EngineOptions", _text)),
+    "Path | NetDefinition": _Form("a prototxt or a NetDefinition", _one_of("NetDefinition")),
+    "AnyEngine": _Form("an engine's name or EngineOptions", _one_of("EngineOptions", _text)),
     "Mapping[str, Shape]": _SHAPES,
     "Mapping[str, tuple[int, ...]]": _SHAPES,
-    "Mapping[str, AnyPath]": _Kind("a mapping of names to files' names", _mapping(_as_path)),
-    "Mapping[str, str]": _Kind("a mapping of names to names", _mapping(_text)),
-    "Iterable[float]": _Kind("numbers", _several("float")),
-    "tuple[float, float]": _Kind("two numbers", _several("float", 2)),
-    "tuple[int, ...]": _Kind("whole numbers", _several("int")),
+    "Mapping[str, AnyPath]": _Form("a mapping of names to files' names", _mapping(_as_path)),
+    "Mapping[str, str]": _Form("a mapping of names to names", _mapping(_text)),
+    "Iterable[float]": _Form("numbers", _several("float")),
+    "tuple[float, float]": _Form("two numbers", _several("float", 2)),
+    "tuple[int, ...]": _Form("whole numbers", _several("int")),
     "Callable[[TrainingProgress], object]": _PROGRESS,
     "Callable[[int, int], None]": _PROGRESS,
     "OnBytes": _PROGRESS,
@@ -255,14 +255,14 @@ _KINDS = {
 }
 
 
-def _taken(name: str, value: Any, kind: _Kind, none: bool) -> Any:
+def _taken(name: str, value: Any, kind: _Form, none: bool) -> Any:
     if value is None and none:
         return None
     try:
         return kind.take(value)
     except (TypeError, ValueError) as error:
-        found = error.value if isinstance(error, _Wrong) else value
-        message = f"{name}: found {shown(found)}, expected {kind.expected}"
+        wrong = error.value if isinstance(error, _Wrong) else value
+        message = f"{name}: found {shown(wrong)}, expected {kind.expected}"
         raise (TypeError if isinstance(error, TypeError) else FormatError)(message) from None
 
 

@@ -57,12 +57,12 @@ class NetState:
 
         object.__setattr__(self, "stages", tuple(as_names(self.stages, "stages")))
         try:
-            given = dict(self.shapes)
+            pairs = dict(self.shapes)
         except (TypeError, ValueError):
             raise TypeError(
                 f"shapes: found {shown(self.shapes)}, expected pairs of a blob and a shape"
             ) from None
-        shapes = tuple((name, as_shape(each, f"blob {name!r}")) for name, each in given.items())
+        shapes = tuple((name, as_shape(each, f"blob {name!r}")) for name, each in pairs.items())
         object.__setattr__(self, "shapes", shapes)
 
     @checks_arguments()
