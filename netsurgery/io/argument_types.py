@@ -216,7 +216,7 @@ def _several(word: str, count: int | None = None) -> Callable[[Any], Any]:
     return several
 
 
-class _Form(NamedTuple):
+class _TypeCheck(NamedTuple):
     """What a parameter takes besides None: how a message calls it, and the value as it is passed
     on. `take` raises TypeError for what it is not, and ValueError for a value that none can be.
     """
@@ -225,28 +225,28 @@ class _Form(NamedTuple):
     take: Callable[[Any], Any]
 
 
-_PATH = _Form("a file's name", _as_path)
-_SETTINGS = _Form("Settings or a file's name", _one_of("Settings"))
-_SHAPES = _Form("a mapping of names to shapes", _mapping())
-_PROGRESS = _Form("a function", _function)
+_PATH = _TypeCheck("a file's name", _as_path)
+_SETTINGS = _TypeCheck("Settings or a file's name", _one_of("Settings"))
+_SHAPES = _TypeCheck("a mapping of names to shapes", _mapping())
+_PROGRESS = _TypeCheck("a function", _function)
 #: Annotations, without None, that are checked as a whole.
 _KINDS = {
     "AnyPath": _PATH,
-    "Path": _Form("a file's name", lambda value: Path(_as_path(value))),
+    "Path": _TypeCheck("a file's name", lambda value: Path(_as_path(value))),
     "Path | str": _PATH,
     "str | Path": _PATH,
-    "Net | AnyPath": _Form("a prototxt or an open net", _one_of("Net")),
+    "Net | AnyPath": _TypeCheck("a prototxt or an open net", _one_of("Net")),
     "Settings | AnyPath": _SETTINGS,
     "Settings | str | Path": _SETTINGS,
-    "Path | NetDefinition": _Form("a prototxt or a NetDefinition", _one_of("NetDefinition")),
-    "AnyEngine": _Form("an engine's name or EngineOptions", _one_of("EngineOptions", _text)),
+    "Path | NetDefinition": _TypeCheck("a prototxt or a NetDefinition", _one_of("NetDefinition")),
+    "AnyEngine": _TypeCheck("an engine's name or EngineOptions", _one_of("EngineOptions", _text)),
     "Mapping[str, Shape]": _SHAPES,
     "Mapping[str, tuple[int, ...]]": _SHAPES,
-    "Mapping[str, AnyPath]": _Form("a mapping of names to files' names", _mapping(_as_path)),
-    "Mapping[str, str]": _Form("a mapping of names to names", _mapping(_text)),
-    "Iterable[float]": _Form("numbers", _several("float")),
-    "tuple[float, float]": _Form("two numbers", _several("float", 2)),
-    "tuple[int, ...]": _Form("whole numbers", _several("int")),
+    "Mapping[str, AnyPath]": _TypeCheck("a mapping of names to files' names", _mapping(_as_path)),
+    "Mapping[str, str]": _TypeCheck("a mapping of names to names", _mapping(_text)),
+    "Iterable[float]": _TypeCheck("numbers", _several("float")),
+    "tuple[float, float]": _TypeCheck("two numbers", _several("float", 2)),
+    "tuple[int, ...]": _TypeCheck("whole numbers", _several("int")),
     "Callable[[TrainingProgress], object]": _PROGRESS,
     "Callable[[int, int], None]": _PROGRESS,
     "OnBytes": _PROGRESS,
@@ -255,7 +255,7 @@ _KINDS = {
 }
 
 
-def _taken(name: str, value: Any, kind: _Form, none: bool) -> Any:
+def _taken(name: str, value: Any, kind: _TypeCheck, none: bool) -> Any:
     if value is None and none:
         return None
     try:
