@@ -190,6 +190,8 @@ def test_where_it_goes(
     assert plan(["cat.jpg"], f"m{suffix}") == [f"m{suffix}"]
     with pytest.raises(WrongOutput, match=f"expected a name ending in {suffix}"):
         plan(["cat.jpg"], "m.txt")
+    with pytest.raises(WrongOutput, match="there are no images, expected one or more"):
+        plan([], f"m{suffix}")
     if output.is_one_file:
         assert plan(["cat.jpg", "dog.jpg"], f"m{suffix}") == [f"m{suffix}"]
         if output.join:

@@ -245,6 +245,8 @@ def is_folder(
             f"{file}: is a file; {why if count > 1 else f'{option} {name} needs a folder'}"
         )
     if fits and not folder:
+        if not count:
+            raise WrongOutput(f"{option} {name}: there are no {what}, expected one or more")
         raise WrongOutput(
             f"{option} {name}: several {what} need a folder; {name}/ for one of this name"
         )
