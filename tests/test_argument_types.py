@@ -422,3 +422,22 @@ def test_a_path_of_another_package(tmp_path: Path) -> None:
     bytes_too: Any = type("", (), {"__fspath__": lambda self: b"net.prototxt"})()
     with pytest.raises(TypeError, match="expected a prototxt or an open net"):
         ns.inspect(bytes_too)
+
+
+def test_a_name_that_is_too_long(repo_root: Path, tmp_path: Path) -> None:
+    """The system refuses to look for it, as it does in a folder that may not be looked into."""
+    net, model = (repo_root / name for name in DIGITS)
+    long, picture = str(tmp_path / ("x" * 300)), np.eye(32)
+    with ns.convert(net, model).net as full_conv:
+        takers: list[Callable[[], Any]] = [
+            lambda: ns.check(net, long),
+            lambda: ns.classify_map(picture, ns.Settings(long, model)),
+            lambda: ns.convert(net, model, long, engine="embedded"),
+            lambda: ns.evaluate(long, annotations=net, net=full_conv),
+            lambda: ns.evaluate(tmp_path, annotations=long, net=full_conv),
+            lambda: ns.train_plan(net, model, "plan", annotations=long, images=tmp_path),
+            lambda: ns.train_plan(net, model, "plan", annotations=net, images=long),
+        ]
+        for take in takers:
+            with pytest.raises(ns.NetsurgeryError, match=r"x{300}: [^\n]*$"):
+                take()

@@ -12,6 +12,7 @@ that holds no net is named for what it is: a solver, a label map, another progra
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections import Counter
@@ -139,7 +140,7 @@ def _standard_input() -> bytes:
 def _content(path: Path) -> bytes:
     size = path.stat().st_size
     # Before it is read: a caffemodel given by mistake has hundreds of MiB.
-    if path.is_file() and size > MAX_PROTOTXT:
+    if os.path.isfile(path) and size > MAX_PROTOTXT:
         what = refusal(read_head(path, HEAD), _EXPECTED)
         too_long = (
             f"{counted(size, 'byte')}, expected a prototxt of at most {MAX_PROTOTXT}; {_EXCHANGED}"

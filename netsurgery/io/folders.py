@@ -18,7 +18,7 @@ def check_output_folder(folder: Path, hint: str = "") -> None:
     """Raise OutputError for what is no folder for outputs: standard output, or a file."""
     if str(folder) == STDOUT:
         raise OutputError(f"{STDOUT}: is standard output, expected a folder for the outputs{hint}")
-    if folder.is_file():
+    if os.path.isfile(folder):
         raise OutputError(f"{folder}: is a file, expected a folder for the outputs{hint}")
 
 
@@ -40,7 +40,7 @@ def output_folders(paths: Iterable[Path]) -> Iterator[None]:
     undos = []
     try:
         for folder in {path.parent for path in paths}:
-            if not folder.exists():
+            if not os.path.exists(folder):
                 check_links(folder)
                 try:
                     with step:

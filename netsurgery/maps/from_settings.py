@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +49,7 @@ def check_model(settings: Settings) -> tuple[Path, Path]:
             f"no {' and no '.join(missing)} to use: give {options}, or run where there is a "
             f"{SETTINGS_NAME} (`netsurgery convert` writes one)"
         )
-    if settings.prototxt.is_file():  # else that is said when it is read
+    if os.path.isfile(settings.prototxt):  # else that is said when it is read
         check_file(settings.weights, "a caffemodel", SettingsError)
     return settings.prototxt, settings.weights
 

@@ -72,7 +72,7 @@ folder for each class
     """
     check_folder(images, "that of the annotated pictures", FormatError)
     names = None if classes is None else _checked_classes(classes)
-    read = _of_folder if source.is_dir() else _of_file
+    read = _of_folder if os.path.isdir(source) else _of_file
     annotations = read(source, images, names)
     _check(annotations, source)
     count = sum(len(picture.objects) + len(picture.ignored) for picture in annotations.pictures)
@@ -124,9 +124,9 @@ def annotation_files(folder: Path) -> list[Path]:
     read. Raises FormatError for others.
     """
     inner = folder / "Annotations"
-    folder = inner if inner.is_dir() else folder
+    folder = inner if os.path.isdir(inner) else folder
     try:
-        files = sorted(path for path in folder.iterdir() if path.is_file())
+        files = sorted(path for path in folder.iterdir() if os.path.isfile(path))
     except OSError as error:
         raise FormatError(": ".join(unreadable(folder, error, "annotations"))) from error
     read = [path for path in files if path.suffix.lower() in _ENDINGS]
@@ -171,7 +171,7 @@ def _of_folder(source: Path, images: Path, classes: tuple[str, ...] | None) -> A
 def _beside(folder: Path) -> tuple[str, ...]:
     """The names in the folder's own file of them, () where it has none."""
     path = folder / _CLASSES
-    if not path.is_file():
+    if not os.path.isfile(path):
         return ()
     lines = read_labels(path).lines
     return checked_names(lines, lambda number: f"{path}:{number + 1}")

@@ -6,6 +6,7 @@ stands for what does not count, as VOC draws the outlines of objects, unless the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,7 @@ def _pictures(images: Path) -> dict[str, list[Path]]:
     """The pictures of a folder by their names without endings."""
     named: dict[str, list[Path]] = {}
     for path in sorted(images.iterdir()):
-        if path.suffix.lower() in PICTURE_ENDINGS and path.is_file():
+        if path.suffix.lower() in PICTURE_ENDINGS and os.path.isfile(path):
             named.setdefault(path.stem, []).append(path)
     return named
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -256,7 +257,7 @@ def checksums(paths: Mapping[str, str] | Sequence[str], annotations: str) -> dic
 
 def _checksum(path: str, annotations: str) -> str:
     try:
-        if path != annotations or not Path(path).is_dir():
+        if path != annotations or not os.path.isdir(path):
             return sha256_of(path)
         return annotations_checksum(Path(path))
     except OSError as error:

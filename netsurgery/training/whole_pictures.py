@@ -28,7 +28,7 @@ _MOST = 1_000_000
 def class_folders(folder: Path) -> list[Path]:
     """The folders in a folder, each that of a class, in the order of the alphabet."""
     return sorted(
-        each for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")
+        each for each in folder.iterdir() if os.path.isdir(each) and not each.name.startswith(".")
     )
 
 

@@ -5,6 +5,7 @@ The net is held against the netsurgery.toml that names it, too: preprocessing an
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -96,7 +97,7 @@ def check(
 
 
 def _existing(weights: Path, settings: Settings, findings: list[Finding]) -> Path | None:
-    if weights.exists():
+    if os.path.exists(weights):
         return weights
     # A finding, since the net can be checked without its weights.
     findings.append(Finding("settings", "error", f"{settings.path}: no file {weights}"))

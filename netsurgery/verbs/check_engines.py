@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -106,7 +107,7 @@ def _sources(net: NetDefinition) -> Iterator[str]:
             continue
         source = layer.param(own).scalar("source")
         # Caffe, too, looks from the current folder, wherever the prototxt is.
-        if source is not None and not Path(source.as_string()).exists():
+        if source is not None and not os.path.exists(source.as_string()):
             yield str(layer.error(f"there is no {source.as_string()!r}, which it reads"))
 
 

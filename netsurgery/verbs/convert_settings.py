@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -71,7 +72,7 @@ def plan_settings(
 
     One that is there already is kept. Names that TOML cannot hold (not UTF-8) leave it out.
     """
-    if path.exists():
+    if os.path.exists(path):
         return _left_alone(path, settings, prototxt)
     # The key `window` has one size, and does not say for which input. Cells of an activation map
     # lie by what they see.

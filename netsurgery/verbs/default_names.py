@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def existing_notes(files: Iterable[str | Path]) -> tuple[str, ...]:
     return tuple(
         f"{path} exists already; {argument('--force')} replaces it"
         for path in files
-        if Path(path).exists()
+        if os.path.exists(path)
     )
 
 

@@ -154,7 +154,7 @@ def evaluate(
 
 def _mask_names(source: Path, mapping: Mapping[str, str]) -> tuple[str, ...] | None:
     """The names of masks' numbers that the caller gives, where their folder has none."""
-    if not mapping or not source.is_dir():
+    if not mapping or not os.path.isdir(source):
         return None
     files = annotation_files(source)
     named = not files or files[0].suffix == ".txt" or files[-1].suffix.lower() != ".png"
@@ -181,7 +181,7 @@ def _outputs(file: str, files: Sequence[str], annotations: Annotations, force: b
     """
     inputs = [*files, *(each.path for each in annotations.pictures)]
     source = Path(annotations.source)
-    inputs += [annotations.source] if source.is_file() else map(str, annotation_files(source))
+    inputs += [annotations.source] if os.path.isfile(source) else map(str, annotation_files(source))
     return Outputs([file], inputs=inputs, force=force)
 
 

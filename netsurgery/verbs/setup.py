@@ -187,7 +187,7 @@ def setup(
     base = merged(stated, _earlier(path, Path(prototxt)))
     base = replace(base, prototxt=Path(prototxt), weights=Path(weights))
     named = list(each_picture(images))
-    if path.exists():
+    if os.path.exists(path):
         files = [os.fspath(image) for image, _ in named if isinstance(image, (str, os.PathLike))]
         inputs = [prototxt, weights, *replace(base, mean=as_mean(mean)).files, *files]
         Outputs([path], inputs=inputs, force=force)  # refuses before anything runs
@@ -345,7 +345,7 @@ def _standing(trial: Trial) -> str:
 
 def _earlier(path: Path, prototxt: Path) -> Settings:
     """What is kept of the file that is replaced: all but the preprocessing, of the same net."""
-    if not path.exists():
+    if not os.path.exists(path):
         return Settings()
     keys = ["prototxt", "window", "stages", "level", "labels", "background", "engine"]
     try:

@@ -256,7 +256,9 @@ def is_folder(
 def _in_the_way(folder: str) -> Path | None:
     """The file in the place of a folder, or of one above it; None where it can be made."""
     places = [Path(folder), *Path(folder).parents]
-    return next((each for each in places if os.path.lexists(each) and not each.is_dir()), None)
+    return next(
+        (each for each in places if os.path.lexists(each) and not os.path.isdir(each)), None
+    )
 
 
 def stems(images: Sequence[str]) -> list[str]:
