@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,3 +130,33 @@ def test_open_nets_are_verified_and_compared(temporary: Path) -> None:
             ns.verify(net, "net.prototxt")  # type: ignore[arg-type]
     with edited("net.caffemodel", "outputs:conv:drop=0") as cut:
         assert "num_output" in str(ns.diff(files, cut, text=True).text)
+
+
+#: What numpy would convert: text is read, imaginary parts are dropped, objects are asked.
+NO_REAL_NUMBERS: list[Any] = [
+    ["1"] * 16, np.ones(16, complex), [object()] * 16, [[1], [2, 3]], None, np.zeros(16, "M8[s]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("values", NO_REAL_NUMBERS, ids=str)
+def test_params_and_inputs_take_real_numbers_alone(values: Any, repo_root: Path) -> None:
+    with ns.Net(
+        repo_root / "prototxt/digits_deploy.prototxt", repo_root / "models/digits/digits.caffemodel"
+    ) as net:
+        before = net.params["conv1"][1].copy()
+        for take in (
+            lambda: net.params["conv1"].__setitem__(1, values),
+            lambda: setattr(net.params["conv1"][1], "flat", values),
+            lambda: net.forward(data=values),
+        ):
+            with pytest.raises(ns.NetsurgeryError, match=r"expected numbers|inhomogeneous"):
+                take()
+        assert net.params["conv1"][1].tobytes() == before.tobytes()
+        unknown: Any = 5
+        for look in (
+            lambda: net.blobs[unknown],
+            lambda: net.params[unknown],
+            lambda: net.forward({unknown: 1}),
+        ):
+            with pytest.raises(ns.NetError, match=r"(no|for) (blob|layer|input) 5"):
+                look()

@@ -14,7 +14,7 @@ _LONGEST = 120
 _SEEN, _COMPARED, _LISTED = 50_000, 1_000, 6
 
 
-def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
+def nearest(name: object, known: Iterable[str]) -> tuple[str, ...]:
     """Those of `known` that are most like `name`, at most three; () where none is like it.
 
     Neither case nor ``-`` for ``_`` counts; else names that begin with it are like it.
@@ -24,7 +24,7 @@ def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
     """
     import difflib  # only where something is wrong
 
-    if not 0 < len(name) <= _LONGEST:
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST:
         return ()
     folded: dict[str, str] = {}
     for each in known:
@@ -45,7 +45,7 @@ def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
     return tuple((close or longer)[:3])
 
 
-def did_you_mean(name: str, known: Iterable[str], what: str = "") -> str:
+def did_you_mean(name: object, known: Iterable[str], what: str = "") -> str:
     """The end of a message about an unknown `name`: which of `known` may have been meant.
 
     "" where none is like it, or it is one of them. With `what`, a plural, the first of `known` are

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netsurgery.errors import SurgeryError
+from netsurgery.errors import NetsurgeryError, SurgeryError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.hdf5 import Hdf5Weights
 from netsurgery.io.segments import FileSource
@@ -18,11 +18,25 @@ from netsurgery.net.net_with_weights import NetWithWeights
 if TYPE_CHECKING:
     import mmap
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[np.float32]
 
-__all__ = ["ParamArray", "bytes_differ", "open_privately"]
+__all__ = ["ParamArray", "bytes_differ", "number_array", "open_privately"]
+
+
+def number_array(values: ArrayLike, where: str, error: type[NetsurgeryError]) -> NDArray[Any]:
+    """The values as an array of real numbers; `error`, which begins with `where`, for others.
+
+    numpy would drop imaginary parts with a mere warning, and read numbers out of text.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError as raised:  # lists of several lengths
+        raise error(f"{where}: {raised}") from None
+    if array.dtype.kind not in "biuf":
+        raise error(f"{where}: found an array of {array.dtype}, expected numbers")
+    return array
 
 
 class ParamArray(np.ndarray[tuple[int, ...], np.dtype[np.float32]]):
@@ -44,7 +58,7 @@ class ParamArray(np.ndarray[tuple[int, ...], np.dtype[np.float32]]):
 
     @flat.setter
     def flat(self, values: Any) -> None:
-        array = np.asarray(values)
+        array = number_array(values, f"a param of {shape_text(self.shape)}", SurgeryError)
         if array.ndim and array.size != self.size:
             raise SurgeryError(
                 f"{counted(array.size, 'number')} for a param of {self.size} "

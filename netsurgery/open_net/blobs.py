@@ -175,18 +175,10 @@ class BlobStore:
 
     def _converted(self, name: str, values: ArrayLike) -> NDArray[Any]:
         """The values as an array of numbers, and of a shape that the input can have."""
-        import numpy as np
+        from netsurgery.open_net.arrays import number_array
 
         self.check_input(name)
-        try:
-            array = np.asarray(values)
-        except ValueError as error:  # lists of several lengths
-            raise NetError(f"{self.path}: input {name!r}: {error}") from None
-        # numpy would drop imaginary parts with a mere warning, and read numbers out of strings.
-        if array.dtype.kind not in "biuf":
-            raise NetError(
-                f"{self.path}: input {name!r}: found an array of {array.dtype}, expected numbers"
-            )
+        array = number_array(values, f"{self.path}: input {name!r}", NetError)
         self._check_shape(name, array.shape)
         return array
 

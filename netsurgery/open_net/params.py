@@ -164,17 +164,18 @@ class LayerParams(Sequence["ParamArray"]):
         return self._store.array(self._layer, self._number(index))
 
     def __setitem__(self, index: int, values: ArrayLike) -> None:
-        import numpy as np
+        from netsurgery.open_net.arrays import number_array
 
         array = self[index]
         if values is array:  # what `params[0] += 1` ends with
             return
-        new = np.asarray(values)
+        where = f"layer {self._layer!r}, param {self._number(index)}"
+        new = number_array(values, where, SurgeryError)
         if new.shape != array.shape:
             hint = "; reshape it first" if new.size == array.size else ""
             raise SurgeryError(
-                f"layer {self._layer!r}, param {self._number(index)}: found an array of shape "
-                f"{shape_text(new.shape)}, expected {shape_text(array.shape)}{hint}"
+                f"{where}: found an array of shape {shape_text(new.shape)}, "
+                f"expected {shape_text(array.shape)}{hint}"
             )
         array[...] = new
 
