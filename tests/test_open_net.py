@@ -138,7 +138,7 @@ NO_REAL_NUMBERS: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("values", NO_REAL_NUMBERS, ids=str)
+@pytest.mark.parametrize("values", NO_REAL_NUMBERS)
 def test_params_and_inputs_take_real_numbers_alone(values: Any, repo_root: Path) -> None:
     with ns.Net(
         repo_root / "prototxt/digits_deploy.prototxt", repo_root / "models/digits/digits.caffemodel"

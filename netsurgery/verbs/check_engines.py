@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from netsurgery.engines.model_file import lost_by_caffe
 from netsurgery.errors import NetsurgeryError
