@@ -73,9 +73,9 @@ WRONG |= {
         ("Mapping[str, Shape]", "Mapping[str, tuple[int, ...]]"),
         NO_MAPPINGS,
     ),
+    "Iterable[AnyPath]": [5, "a.txt", b"a.txt", ["a.txt", 5], [b"a.txt"], [None]],
     "Mapping[str, AnyPath]": [*NO_MAPPINGS, {"npy": 5}, {"npy": b"a.npy"}],
     "Mapping[str, str]": [*NO_MAPPINGS, {"ip1": 3}, {"ip1": None}],
-    "Iterable[float]": NO_NUMBERS,
     "tuple[float, float]": [*NO_NUMBERS, (1, 2, 3), []],
     "tuple[int, ...]": [*NO_NUMBERS, (1.0,)],
     **dict.fromkeys(
@@ -109,6 +109,7 @@ USED = {
     "ArrayLike",
     "InputSize",
     "Iterable[Message]",
+    "Iterable[float]",
     "Iterable[str]",
     "Layer",
     "Mapping[str, ArrayLike]",

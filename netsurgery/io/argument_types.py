@@ -204,6 +204,12 @@ def _mapping(take: Callable[[Any], Any] | None = None) -> Callable[[Any], Any]:
     return mapping
 
 
+def _paths(value: Any) -> list[str | Path]:
+    if isinstance(value, str):
+        raise TypeError
+    return [_each(_as_path, each) for each in value]
+
+
 def _several(word: str, count: int | None = None) -> Callable[[Any], Any]:
     """Takes what can be iterated over, of so many values of a word of `_EXPECTED`."""
 
@@ -242,9 +248,9 @@ _KINDS = {
     "AnyEngine": _TypeCheck("an engine's name or EngineOptions", _one_of("EngineOptions", _text)),
     "Mapping[str, Shape]": _SHAPES,
     "Mapping[str, tuple[int, ...]]": _SHAPES,
+    "Iterable[AnyPath]": _TypeCheck("names of files", _paths),
     "Mapping[str, AnyPath]": _TypeCheck("a mapping of names to files' names", _mapping(_as_path)),
     "Mapping[str, str]": _TypeCheck("a mapping of names to names", _mapping(_text)),
-    "Iterable[float]": _TypeCheck("numbers", _several("float")),
     "tuple[float, float]": _TypeCheck("two numbers", _several("float", 2)),
     "tuple[int, ...]": _TypeCheck("whole numbers", _several("int")),
     "Callable[[TrainingProgress], object]": _PROGRESS,
