@@ -176,9 +176,8 @@ class Settings:
     def to_toml(self, folder: Path | str) -> str:
         """The text of a settings file in `folder`, paths relative to it.
 
-        The path of a file elsewhere that other users can change is absolute.
-        Raises SettingsError for a path that TOML cannot hold, and for a mean picture or labels
-        that are in no file.
+        The path of a file elsewhere that other users can change is absolute. Raises SettingsError
+        for a path that TOML cannot hold, and for a mean picture or labels that are in no file.
 
         >>> print(Settings(raw_scale=255).to_toml("."))
         [preprocess]
@@ -247,8 +246,7 @@ def find_settings(start: Path | str) -> Path | None:
     except OSError:  # the current folder was removed
         return None
     for place in (folder, *folder.parents):
-        # Not Path.is_file, which raises where a folder may not be looked into.
-        if os.path.isfile(place / SETTINGS_NAME):
+        if os.path.isfile(place / SETTINGS_NAME):  # Path.is_file raises where one may not look
             return place / SETTINGS_NAME
     return None
 

@@ -35,7 +35,13 @@ from netsurgery.maps.picture_limits import (
     check_file,
     check_pixels,
 )
-from netsurgery.maps.pillow_pixels import decoding_memory, is_misread, known_mode, upright
+from netsurgery.maps.pillow_pixels import (
+    decoding_memory,
+    is_misread,
+    known_mode,
+    orientation,
+    upright,
+)
 from netsurgery.maps.rows import ArrayRows, PixelRows
 
 if TYPE_CHECKING:
@@ -50,8 +56,8 @@ __all__ = [
     "NotDecoded",
     "Picture",
     "Streaming",
-    "bombs_allowed",
     "decode_picture",
+    "is_turned",
     "open_file",
     "out_of_memory_named",
     "picture_file",
@@ -267,6 +273,15 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def is_turned(path: Path) -> bool:
+    """Whether a picture is turned upright when it is read; not one that Pillow does not know."""
+    try:
+        with no_warnings, _bombs_allowed(), Image.open(path) as image:
+            return orientation(image) != 1
+    except OSError:
+        return False
+
+
 def _opened(path: str) -> BinaryIO:
     if path == "-":
         if sys.stdin is None:  # it was closed before we began
@@ -326,7 +341,7 @@ def _header(file: BinaryIO, metered: Metered) -> Image.Image:
     _register(file)
     kinds = [kind for kind in _FORMATS if kind in Image.OPEN]
     try:
-        with bombs_allowed():
+        with _bombs_allowed():
             image = Image.open(cast(BinaryIO, metered), formats=kinds)
     except UnidentifiedImageError as error:
         file.seek(0)
@@ -341,7 +356,7 @@ def _header(file: BinaryIO, metered: Metered) -> Image.Image:
 
 
 @contextmanager
-def bombs_allowed() -> Iterator[None]:
+def _bombs_allowed() -> Iterator[None]:
     """Have Pillow open pictures of any size; there is a limit of our own."""
     with _pillow:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None

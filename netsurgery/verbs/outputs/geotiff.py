@@ -151,11 +151,12 @@ def _georeference(picture: Picture) -> tuple[Any, Any]:
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
 
-    from netsurgery.maps.image import picture_file
+    from netsurgery.maps.image import is_turned, picture_file
 
     pixels = rasterio.Affine.identity()
     name = Path(picture_file(picture))
-    if name.suffix.lower() not in (".tif", ".tiff") or _is_turned(name):
+    # The places of a file are not those of a picture that was turned upright.
+    if name.suffix.lower() not in (".tif", ".tiff") or is_turned(name):
         return pixels, None
     try:
         with warnings.catch_warnings():
@@ -170,20 +171,6 @@ def _georeference(picture: Picture) -> tuple[Any, Any]:
     except OSError:  # rasterio's own are such
         pass
     return pixels, None
-
-
-def _is_turned(path: Path) -> bool:
-    """Whether the picture was turned upright when it was read: the file's places are of others."""
-    from PIL import Image
-
-    from netsurgery.maps.image import bombs_allowed
-    from netsurgery.maps.pillow_pixels import orientation
-
-    try:
-        with no_warnings, bombs_allowed(), Image.open(path) as image:
-            return orientation(image) != 1
-    except OSError:  # rasterio reads it, as it is
-        return False
 
 
 OUTPUT = Output(
