@@ -94,7 +94,7 @@ def test_names_are_text_not_markup() -> None:
     )
     root = parsed(mapped)
     assert {each.tag.removeprefix(NS) for each in root.iter()} == {
-        "svg", "rect", "text", "image", "g", "path",
+        "svg", "title", "rect", "text", "image", "g", "path",
     }  # fmt: skip
     words = [each.text for each in root.iter(f"{NS}text")]
     assert "<svg onload='x()'>&.png" in words

@@ -76,14 +76,14 @@ class Merge:
                 parts.append(contents.pop(kind))
 
     def _joined(self, kind: str, parts: list[bytes]) -> bytes:
-        join = OUTPUTS[kind].join
+        join, suffix = OUTPUTS[kind].join, self.folder.plan.suffix(kind)
         assert join is not None
         try:
             return join(parts)
         except (KeyError, TypeError, ValueError) as error:
             raise JobError(
-                f"{self.folder.store.name}: a {self.folder.plan.suffix(kind)} of its pictures is "
-                f"not as a worker has written it ({' '.join(str(error).split())})"
+                f"{self.folder.store.name}: a {suffix} of its pictures is not as a worker has "
+                f"written it ({' '.join(str(error).split())})"
             ) from error
 
     def _write_records(self, path: str) -> None:
