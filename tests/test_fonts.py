@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from drawn_maps import class_map, drawn, one_hot
-from PIL import Image, ImageDraw, features
+from PIL import Image, ImageDraw
 
 from netsurgery.drawing import fonts
 from netsurgery.drawing.fonts import Fonts, Glyphs, ascii_form, before_number, open_font
@@ -167,8 +167,6 @@ def test_a_picture_has_the_number_and_the_ascii_name_where_no_font_has_the_label
 @pytest.mark.parametrize("name", ["\u05db\u05dc\u05d1", "\u0642\u0637\u0629", "cat"])
 def test_a_number_stays_to_the_right_of_a_name(name: str) -> None:
     """Also where the name runs to the left, and where it begins the line."""
-    if not features.check_feature("raqm"):
-        pytest.skip("no Raqm, without which such names are spelled in ASCII")
     own = Fonts(Glyphs(str(dejavu())))
 
     def ink(text: str) -> Any:
@@ -184,7 +182,10 @@ def test_a_number_stays_to_the_right_of_a_name(name: str) -> None:
         assert np.abs(np.subtract(same, number, dtype=float)).mean() < 25
 
 
-def test_pictures_keep_counts_and_scores_after_the_names_of_classes() -> None:
+def test_pictures_keep_counts_and_scores_after_the_names_of_classes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("PIL.features.check_feature", lambda feature: True)
     name = "\u05db\u05dc\u05d1"
     numbers = np.zeros((5, 5), int)
     numbers[0, 0] = 1
@@ -192,10 +193,10 @@ def test_pictures_keep_counts_and_scores_after_the_names_of_classes() -> None:
     mapped = class_map(one_hot(numbers, 2), labels=Labels("w", (name, name)))
     boxed = with_boxes(mapped, [MapBox(1, 0.93, (20.0, 20.0, 60.0, 60.0))])
     words = [*drawn(boxed, font=own).words, *drawn(mapped, "each", font=own).words]
-    if features.check_feature("raqm"):
-        background = before_number(f"class 0: {name}")
-        assert f"not painted: the background, {background}, 24 of 25 cells" in words
-        assert f"{before_number(f'class 1: {name}')}, 1 cell" in words
+    background = before_number(f"class 0: {name}")
+    assert f"not painted: the background, {background}, 24 of 25 cells" in words
+    assert f"{before_number(f'class 1: {name}')}, 1 cell" in words
+    assert f"{before_number(name)} 0.93" in words
     titles = [item.title for item in map_scene(boxed).items if isinstance(item, ItemGroup)]
     assert titles == [f"{before_number(f'class 1: {name}')}, 0.93"]
 
