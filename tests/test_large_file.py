@@ -154,6 +154,20 @@ def write_with_gdal(path: Path, pixels: NDArray[np.uint8], **options: Any) -> No
             file.write(pixels.transpose(2, 0, 1))
 
 
+def test_nothing_is_decoded_that_there_is_no_memory_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a strip that is all of the picture, not even a pixel, to see whether it can be read."""
+    path = tmp_path / "p.tif"
+    Image.fromarray(smooth(3)).save(path, compression="tiff_lzw", strip_size=1 << 20)
+    fetched: list[object] = []
+    monkeypatch.setattr(vips_rows, "_fetched", lambda *part: fetched.append(part))
+    set_max_memory(20 << 10)
+    with pytest.raises(MemoryLimitError, match=r"p\.tif: decoding a TIFF, which has to be kept,"):
+        open_picture(path)
+    assert fetched == []
+
+
 def test_tiles_that_libvips_may_be_built_without(tmp_path: Path) -> None:
     """It gave them as black; what it does not read is decoded as a whole."""
     path, pixels = tmp_path / "p.tif", smooth(3)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "array_memory",
+    "bands_apart",
     "channels_of",
     "decoding_memory",
     "is_misread",
@@ -93,6 +94,12 @@ def orientation(image: Image.Image, *, decode: bool = True) -> int:
     return value if isinstance(value, int) else 1
 
 
+def bands_apart(image: Image.Image) -> int:
+    """How many numbers a pixel of a TIFF has of which each kind lies for itself; else 0."""
+    tags = getattr(image, "tag_v2", {})
+    return int(tags.get(_SAMPLES, 1)) if tags.get(_PLANES) == _APART else 0
+
+
 def is_misread(image: Image.Image) -> bool:
     """Whether Pillow, which has read the header of a TIFF, would give other pixels than it has.
 
@@ -102,10 +109,10 @@ def is_misread(image: Image.Image) -> bool:
     """
     tags = getattr(image, "tag_v2", {})
     of_bands = image.mode not in ("P", "PA") and len(image.getbands()) < 3 <= tags.get(_SAMPLES, 1)
-    plain = tags.get(_PLANES) == _APART and tags.get(_COMPRESSION, 1) == 1
+    plain = bands_apart(image) and tags.get(_COMPRESSION, 1) == 1
     signed = image.mode == "L" and _SIGNED in tags.get(_SAMPLE_FORMAT, ())
     left_out = any(0 in tags.get(tag, ()) for tag in _PLACES)
-    return of_bands or signed or left_out or (plain and image.mode.startswith("I;16"))
+    return of_bands or signed or left_out or bool(plain and image.mode.startswith("I;16"))
 
 
 def known_mode(image: Image.Image) -> str:

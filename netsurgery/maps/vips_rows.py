@@ -21,7 +21,7 @@ from netsurgery.io.memory import Claim
 from netsurgery.io.names import utf8_path
 from netsurgery.io.wording import with_article
 from netsurgery.maps.picture_limits import READ_LIMIT
-from netsurgery.maps.pillow_pixels import channels_of, orientation
+from netsurgery.maps.pillow_pixels import bands_apart, channels_of, orientation
 from netsurgery.maps.rows import StripRows
 
 if TYPE_CHECKING:
@@ -52,8 +52,6 @@ _STRIP, _KEPT = 4 << 20, 2304
 
 #: Tags of a TIFF: whether white is 0, and what is beside the colors; an alpha they are times of.
 _PHOTOMETRIC, _EXTRA, _ASSOCIATED = 262, 338, 1
-#: How many numbers a pixel has, and whether those of a kind lie together, each kind for itself.
-_SAMPLES, _PLANES, _APART = 277, 284, 2
 #: How many rows a tile has, and how many bytes strips and tiles have in the file.
 _TILE_ROWS, _STRIP_BYTES, _TILE_BYTES = 323, 279, 325
 
@@ -83,17 +81,17 @@ def why_not_in_strips(image: Image.Image, path: str) -> str:
     if not known or inverted or _ASSOCIATED in tags.get(_EXTRA, ()):
         return f"pixels of its kind ({image.mode}) are not read in strips; save it as RGB"
     # libvips takes two greys that lie apart for others.
-    if tags.get(_PLANES) == _APART and tags.get(_SAMPLES) == 2:
+    if bands_apart(image) == 2:
         return "its two bands lie apart; save it with those of a pixel together, or one alone"
     try:
         import pyvips  # noqa: F401
     except (ImportError, OSError):  # its library may be missing, too
         return MISSING
-    return _refusal(path) if image.format == "TIFF" else ""
+    return _refusal(image, path) if image.format == "TIFF" else ""
 
 
-def _refusal(path: str) -> str:
-    """Why libvips does not read a TIFF; "" where it does.
+def _refusal(image: Image.Image, path: str) -> str:
+    """Why libvips does not read a TIFF; "" where it does. Raises MemoryLimitError as `vips_rows`.
 
     There are many kinds, and it may be built without some that Pillow reads: the first pixel shows.
     """
@@ -101,7 +99,9 @@ def _refusal(path: str) -> str:
 
     try:
         with utf8_path(path) as name:
-            _fetched(pyvips.Region.new(_opened(name, "TIFF")), 0, 0, 1, 1)
+            opened = _opened(name, "TIFF")
+            with _holding(path, _held_of_tiff(image, _pixel_bytes(opened)), "a TIFF"):
+                _fetched(pyvips.Region.new(opened), 0, 0, 1, 1)
     except (pyvips.Error, OSError) as error:
         return f"libvips does not read it ({_words(error)}); save it again, as PNG or with LZW"
     return ""
@@ -131,7 +131,7 @@ def vips_rows(image: Image.Image, path: str, mode: str) -> StripRows:
     """
     decoder = _Decoder(image, path, mode)
     held = decoder.held
-    with Claim(held, f"{path}: decoding {decoder.what}, which has to be kept,"):
+    with _holding(path, held, decoder.what):
         pass  # it is claimed for as long as the decoder runs; here to say why
     kind = np.dtype("u2" if mode.startswith("I") else "u1")
     channels = channels_of(mode)
@@ -159,15 +159,15 @@ class _Decoder:
             opened = _opened(name, self.format)
             self._check(opened)
             interlaced = bool(opened.get_typeof("interlaced"))
-            bands, sample = opened.bands, 2 if opened.format == "ushort" else 1
+            pixel = _pixel_bytes(opened)
         width, height = self.size
-        row = width * bands * sample
+        row = width * pixel
         self.step = min(height, max(16, _STRIP // row // 16 * 16))
         self.kept = 2 * self.step * row + min(height, _KEPT) * row
-        self.held, self.what = _held_of_tiff(image, bands * sample), with_article(self.format)
+        self.held, self.what = _held_of_tiff(image, pixel), with_article(self.format)
         if interlaced:
             jpeg = self.format in ("JPEG", "MPO")
-            self.held = width * height * (_coefficients(image) if jpeg else bands * sample)
+            self.held = width * height * (_coefficients(image) if jpeg else pixel)
             self.what = "a progressive JPEG" if jpeg else "an interlaced PNG"
 
     def _check(self, opened: Any) -> None:
@@ -208,6 +208,16 @@ class _Decoder:
         if pixels.shape[2] < channels:  # a palette of greys
             return np.repeat(pixels[:, :, :1], channels, axis=2)
         return pixels[:, :, :channels]
+
+
+def _holding(path: str, held: int, what: str) -> Claim:
+    """The claim of what a decoder keeps all the time, of that kind. MemoryLimitError."""
+    return Claim(held, f"{path}: decoding {what}, which has to be kept,")
+
+
+def _pixel_bytes(opened: Any) -> int:
+    """Bytes of a pixel of libvips's image."""
+    return int(opened.bands * (2 if opened.format == "ushort" else 1))
 
 
 def _coefficients(image: Image.Image) -> int:
