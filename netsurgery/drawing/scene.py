@@ -148,8 +148,7 @@ class Scene:
     """A sheet of `width` x `height`, and what is on it, from back to front.
 
     scale: pixels of an image, for each of its units. title: what it shows, for those who do not see
-    an SVG. tones: those of its colours
-    that have another one in the dark.
+    an SVG. tones: those of its colours that have another one in the dark.
     """
 
     width: float

@@ -55,11 +55,12 @@ def as_mean(mean: AnyMean | None) -> Path | tuple[float, ...] | MeanPicture | No
         return _mean_of_array(mean)
     values = as_list(mean)
     real = all(isinstance(each, numbers.Real) and not isinstance(each, bool) for each in values)
-    if isinstance(mean, bytes) or not real or not (each := _numbers(values)):
+    channels = _numbers(values) if real and not isinstance(mean, bytes) else ()
+    if not channels:
         raise SettingsError(
             f"mean {shown(mean)}: expected a file, a number, one number a channel, or an array"
         )
-    return each
+    return channels
 
 
 def _mean_of_array(mean: Any) -> tuple[float, ...] | MeanPicture:

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from netsurgery.errors import JobError, NetsurgeryError
-from netsurgery.io.files import Outputs
 from netsurgery.io.memory import Claim
 from netsurgery.io.targets import FileSet, one_line
 from netsurgery.verbs.jobs.folder import DoneParts, JobFolder
@@ -87,10 +86,7 @@ class Merge:
             ) from error
 
     def _write_records(self, path: str) -> None:
-        files = self.files
-        outputs = Outputs(
-            [path], inputs=files.inputs, force=files.force, repeatable=files.repeatable
-        )
+        outputs = self.files.outputs([path])
         with outputs, one_line(path), os.fdopen(os.dup(outputs[path].fd), "wb", 1 << 20) as file:
             for record in records_of(self.folder):
                 file.write(record.encode("utf-8", "surrogateescape"))

@@ -113,8 +113,8 @@ class MapFiles:
                 files += places
         check_outputs(files, inputs=self.inputs, force=self.force or self.repeatable)
 
-    def _outputs(self, paths: Sequence[str]) -> Outputs:
-        """Those files, which appear together."""
+    def outputs(self, paths: Sequence[str]) -> Outputs:
+        """Those files, which appear together and replace what these may. Raises OutputError."""
         return Outputs(paths, inputs=self.inputs, force=self.force, repeatable=self.repeatable)
 
     @contextmanager
@@ -123,7 +123,7 @@ class MapFiles:
         tables = [] if self.in_parts else [kind for kind in self.paths if OUTPUTS[kind].table]
         paths = {kind: self.paths[kind][0] for kind in tables}
         with ExitStack() as stack:
-            outputs = stack.enter_context(self._outputs(list(paths.values())))
+            outputs = stack.enter_context(self.outputs(list(paths.values())))
             yield {
                 kind: stack.enter_context(table(outputs[path]))
                 for kind, path in paths.items()
@@ -172,7 +172,7 @@ class MapFiles:
         printed = content.pop(STDOUT, None)
         with ExitStack() as stack:
             files = [path for path, each in content.items() if not isinstance(each, FolderContent)]
-            outputs = stack.enter_context(self._outputs(files))
+            outputs = stack.enter_context(self.outputs(files))
             for path, each in content.items():
                 if isinstance(each, FolderContent):
                     self._fill(stack, path, each)
