@@ -12,6 +12,7 @@ from typing import Any
 from netsurgery.engines.contract import AnyEngine, as_engine_options
 from netsurgery.errors import JobError
 from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.cores import cores
 from netsurgery.io.memory import allowed
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.short_repr import ShortRepr
@@ -252,11 +253,10 @@ class Job(ShortRepr):
             with_files(self._plan, store, net_folder(scratch))
         if on is not None:
             return [JobAssignment(folder, options, run, None, command, on, workers, scratch)]
-        cores = len(os.sched_getaffinity(0))
         # More than there are pictures share large ones, where somebody asks for them.
-        workers = workers or min(cores, left)
+        workers = workers or min(cores(), left)
         if options.threads is None:
-            options = replace(options, threads=max(1, cores // workers))
+            options = replace(options, threads=max(1, cores() // workers))
         memory = allowed() // workers
         assignment = JobAssignment(
             folder, options, run, memory, command, workers=workers, scratch=scratch
