@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,11 @@ class FakeNet(Closeable):
         self.log.append(("forward", {name: array.copy() for name, array in inputs.items()}))
         computed = self.run(dict(inputs))
         return {name: np.asarray(computed[name], np.float32) for name in blobs}
+
+    def at_once(
+        self, blobs: Sequence[str], most: int
+    ) -> tuple[int, Callable[[Mapping[str, Any]], dict[str, Any]]]:
+        return 1, partial(self.forward, blobs=blobs)
 
     def backward(self, top: str, gradient: Any, blob: str) -> Any:
         raise NotImplementedError

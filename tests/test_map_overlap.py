@@ -27,7 +27,10 @@ class FakeMapper:
     """Maps each picture as `run` says."""
 
     def __init__(self, run: Callable[[str], ClassMap]) -> None:
-        self.run = run
+        self.run, self.ahead = run, None
+
+    def expect(self, pictures: int | None) -> None:
+        pass
 
     def load(self) -> None:
         pass

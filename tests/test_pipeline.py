@@ -338,3 +338,32 @@ def test_errors_may_be_of_each_other() -> None:
         raise first
 
     assert list(stages(run=run).results(range(2))) == [(0, "too large"), (1, "too large")]
+
+
+def test_more_threads_prepare_once_it_is_widened() -> None:
+    """Three at once, where each waits for two others."""
+    together = threading.Barrier(3)
+
+    def prepare(item: int) -> int:
+        if item >= 12:
+            together.wait(WAIT)
+        return item
+
+    def run(item: int, alone: bool) -> int:
+        pipe.widen(3)
+        return item
+
+    pipe = stages(prepare, run)
+    assert list(pipe.results(range(30))) == list(range(30))
+
+
+def test_nothing_is_prepared_ahead_again_that_lacked_memory() -> None:
+    def run(item: int, alone: bool) -> int:
+        pipe.widen(3)
+        if item == 3 and not alone:
+            raise lacking()
+        return item
+
+    pipe = stages(run=run)
+    assert list(pipe.results(range(9))) == list(range(9))
+    assert pipe.ahead == 0

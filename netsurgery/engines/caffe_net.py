@@ -6,7 +6,8 @@ not abort.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,6 +105,13 @@ class CaffeNet(Closeable):
     ) -> None:
         """Raise MemoryLimitError where that, and `more` bytes, is more than may be used."""
         self._claim.check({**self.inputs, **self._checked(inputs)}, blobs, more)
+
+    @checks_arguments()
+    def at_once(
+        self, blobs: Sequence[str], most: int
+    ) -> tuple[int, Callable[[Mapping[str, Array]], dict[str, Array]]]:
+        """One thread, and `forward`: Caffe's worker does one thing at a time."""
+        return 1, partial(self.forward, blobs=blobs)
 
     def forward(self, inputs: Mapping[str, Array], blobs: Sequence[str]) -> dict[str, Array]:
         """Run the net once and return the blobs asked for by name, float32, the caller's own.

@@ -7,7 +7,7 @@ float32 numpy arrays; shapes are tuples of ints, N x C x H x W for images.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, get_args
@@ -164,6 +164,27 @@ class LoadedNet(Closeable, Protocol):
 
         Inputs must have the present input shapes exactly (nothing is broadcast). An input not
         given keeps what it had last (zeros at first).
+        """
+
+    def at_once(
+        self, blobs: Sequence[str], most: int
+    ) -> tuple[int, Callable[[Mapping[str, Array]], dict[str, Array]]]:
+        """How many threads, `most` or fewer, may run the net at its present shapes at once; and
+        what they call for it, with inputs of their own.
+
+        1 where runs take turns. Each thread has its share of those that `forward` works with, so
+        that sums may be added up in another order. What is called raises EngineError where the
+        memory it takes was needed for something else since.
+
+        >>> import netsurgery as ns
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> files = Path("prototxt/digits_deploy.prototxt"), Path("models/digits/digits.caffemodel")
+        >>> with ns.open_engine(ns.EngineOptions("embedded", threads=2)) as engine:
+        ...     with engine.load(*files) as net:
+        ...         count, forward = net.at_once(["prob"], most=8)
+        ...         count, forward({"data": np.zeros((1, 1, 32, 32), np.float32)})["prob"].shape
+        (2, (1, 11))
         """
 
     def backward(self, top: str, gradient: Array, blob: str) -> Array:

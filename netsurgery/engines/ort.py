@@ -8,7 +8,8 @@ caffemodel, which ONNX Runtime maps.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from math import prod
 from pathlib import Path
@@ -22,7 +23,7 @@ from netsurgery.errors import EngineError, MemoryLimitError, PrototxtError
 from netsurgery.export.layers import NetParams, check_types, write_net
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.closeable import Closeable
-from netsurgery.io.memory import Claim
+from netsurgery.io.memory import Claim, left
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.shape_text import shape_text
 from netsurgery.net.memory import embedded_memory
@@ -234,6 +235,42 @@ class EmbeddedNet(Closeable):
         return dict(zip(names, arrays, strict=True))
 
     @checks_arguments()
+    def at_once(
+        self, blobs: Sequence[str], most: int
+    ) -> tuple[int, Callable[[Mapping[str, Array]], dict[str, Array]]]:
+        """How many threads, `most` or fewer, may run the net at its present shapes at once; and
+        what they call for it, with inputs of their own.
+
+        They take at most half of the memory that is left, and what `forward` took; it takes that
+        again when it is called again. One thread, and `forward`, where memory or the options allow
+        no more.
+        """
+        from netsurgery.io.cores import cores
+
+        options, names = self._engine.options, tuple(dict.fromkeys(blobs))
+        threads, key = options.threads or cores(), (tuple(self.inputs.items()), names)
+        needed = self.memory(self.inputs, names)
+        count = min(threads, most, left() // max(1, 2 * needed))
+        if options.gpu is not None or count < 2:
+            return 1, partial(self.forward, blobs=names)
+        self._sessions.pop(key, None)
+        claim = Claim(count * needed, f"{self._net.prototxt.path}: running the net {count} times")
+        session = self._make_session(names, replace(options, threads=threads // count))
+        self._sessions[key, count] = session, claim
+        return count, partial(self._run_at_once, (key, count), names)
+
+    def _run_at_once(
+        self, key: object, names: Sequence[str], inputs: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        """Run the session that is kept by `key`; several threads may."""
+        session, _ = self._sessions.get(key, (None, None))
+        if session is None:
+            raise EngineError(f"{self._net.prototxt.path}: it is run by one thread at a time again")
+        self._model.check_unchanged()
+        feed = {n: inputs[n] if n in inputs else self._input(n) for n in session.inputs}
+        return dict(zip(names, session.run(feed), strict=True))
+
+    @checks_arguments()
     def backward(self, top: str, gradient: Array, blob: str) -> Array:
         """Raises EngineError: this engine has no backward pass."""
         raise EngineError(no_backward(self._engine.note))
@@ -264,16 +301,16 @@ class EmbeddedNet(Closeable):
         key = (tuple(self.inputs.items()), blobs)
         if key not in self._sessions:
             claim = self._claimed(self.inputs, blobs)
-            self._sessions[key] = self._make_session(blobs), claim
+            self._sessions[key] = self._make_session(blobs, self._engine.options), claim
             if len(self._sessions) > SESSIONS:
                 self._sessions.popitem(last=False)
         self._sessions.move_to_end(key)
         return self._sessions[key][0]
 
-    def _make_session(self, blobs: tuple[str, ...]) -> Session:
+    def _make_session(self, blobs: tuple[str, ...], options: EngineOptions) -> Session:
         graph = write_net(self._net, self._shapes, blobs, self._weights.of)
         weights = self._model.weights if self._model.has_weights else None
-        return Session(graph, weights, self._engine.options)
+        return Session(graph, weights, options)
 
     def _check_input(self, name: str) -> None:
         if name not in self._names:

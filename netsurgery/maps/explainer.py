@@ -103,7 +103,6 @@ class Explainer(Mapper):
             self.check_size(picture, exact)
             self._check_one_score(self.source.map_shape(self.source.blob, exact), exact)
             data, placement = self._input(picture, exact)
-            self._whole.add(exact)
             blobs = self.run(data, [*dict.fromkeys((self.source.blob, *self._beside))])
             scores = self._scores(blobs, data)[0]
             numbers = self._chosen or (int(scores.argmax()),)

@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from netsurgery.engines.contract import Engine, EngineOptions
 from netsurgery.errors import MemoryLimitError, NetError, NetsurgeryError
 from netsurgery.formats.labels import Labels
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.closeable import in_turn
-from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument
 from netsurgery.maps.cell_geometry import Geometry
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from netsurgery.maps.ahead import Ahead
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.box_rules import BoxSearch
     from netsurgery.maps.scales import Scales
@@ -101,9 +100,8 @@ class Mapper(NetRunner):
         if boxes is not None:
             boxes.check(source)
         self._cells: dict[Size, Cells | None] = {}
-        #: Inputs made ahead, by picture, and the sizes at which the net was run over the whole.
-        self._ahead: WeakKeyDictionary[Picture, tuple[Array, Placement]] = WeakKeyDictionary()
-        self._whole: set[Size] = set()
+        #: What was made of pictures before their turn; None where there is one alone.
+        self.ahead: Ahead | None = None
         #: How the last picture was run in tiles, moved, or at which scales; "" where it was not.
         self.tiled = self.stitched = self.scaled = ""
         #: Whether there is no other picture in memory. Tiles are chosen by what memory there is:
@@ -252,16 +250,21 @@ class Mapper(NetRunner):
         memory than may be used, with a size that fits.
         """
         exact = self._input_size(picture, size)
+        self.tiled = self.resumed = ""
+        ready = None if self.ahead is None else self.ahead.blobs(picture, exact, names)
+        if ready is not None:
+            return PictureBlobs(*ready, exact)
 
         def cutting(size: Size, tile: Size) -> int:
             return self.transformer.cutter(picture, size).memory(tile)
 
         plan, store = plan_tiles(self, picture, exact, names, cutting, as_map, tile, store)
-        self.tiled = self.resumed = ""
         if plan is None or store is None:
             data, placement = self._input(picture, exact)
-            self._whole.add(exact)
-            return PictureBlobs(self.run(data, names), placement, exact)
+            result = PictureBlobs(self.run(data, names), placement, exact)
+            if self.ahead is not None:
+                self.ahead.ran(exact, data, result.values)
+            return result
         from netsurgery.maps.tile_identity import identify
         from netsurgery.maps.tile_runs import run_in_tiles
 
@@ -281,20 +284,21 @@ class Mapper(NetRunner):
     def make_input(self, picture: Picture) -> None:
         """Make a picture's input ahead, for `blobs` to take; another thread may run the net.
 
-        Only at a size at which it was run over a whole input before: nothing is made that may be
-        refused, or cut into tiles. Raises MemoryLimitError.
+        See `Ahead.make`. Raises MemoryLimitError.
         """
-        exact = self._input_size(picture, None)
-        if exact in self._whole:
-            data, placement = self.transformer.blob(picture, exact)
-            claim = Claim(data.nbytes, f"{picture.shown}: the input made of it")
-            self._ahead[picture] = claim_for(data, claim), placement
+        ahead = self.ahead or self.expect(None)
+        ahead.make(picture, self._input_size(picture, None), self.transformer)
+
+    def expect(self, pictures: int | None) -> Ahead:
+        """So many pictures are to come; None where that is not known."""
+        from netsurgery.maps.ahead import Ahead
+
+        self.ahead = Ahead(self, pictures)
+        return self.ahead
 
     def _input(self, picture: Picture, size: Size) -> tuple[Array, Placement]:
-        ahead = self._ahead.pop(picture, None)
-        if ahead is not None and ahead[1].input == size:
-            return ahead
-        return self.transformer.blob(picture, size)
+        ready = None if self.ahead is None else self.ahead.input(picture, size)
+        return ready or self.transformer.blob(picture, size)
 
     def _finer(self, picture: Picture, size: InputSize | None, stride: int) -> PictureBlobs:
         """The map with a cell every `stride` pixels, of runs over the input moved by less."""

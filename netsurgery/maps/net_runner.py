@@ -59,6 +59,14 @@ class NetRunner(Closeable):
                 loaded.reshape({name: blob.shape})
             return loaded.forward({name: blob}, names)
 
+    def at_once(
+        self, names: Sequence[str], most: int
+    ) -> tuple[int, Callable[[Array], dict[str, Array]]]:
+        """`LoadedNet.at_once`, at the input's present shape."""
+        count, forward = self.load().at_once(names, most)
+        name = self.source.input.name
+        return count, lambda blob: forward({name: blob})
+
     def _backward(self, top: str, gradient: Array, blob: str) -> Array:
         """`LoadedNet.backward`, at what `run` ran on last."""
         loaded = self.load()

@@ -6,7 +6,7 @@ All verbs of many pictures take them through one pipeline (`results_of`).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
@@ -128,7 +128,8 @@ def results_of(
         number, named = item
         with out_of_memory_named(picture_name(*named)):
             picture = open_picture(*named)
-            mapper.make_input(picture)
+            if mapper.ahead is not None:
+                mapper.make_input(picture)
             return number, picture
 
     def run_over(numbered: tuple[int, Picture], alone: bool) -> tuple[str, Ran]:
@@ -139,6 +140,8 @@ def results_of(
                 return name, run(*numbered)
         finally:
             mapper.alone = True
+            if mapper.ahead is not None:
+                pipeline.widen(mapper.ahead.at_once)
 
     def finish_named(ran: tuple[str, Ran]) -> T:
         with out_of_memory_named(ran[0]):
@@ -153,6 +156,9 @@ def results_of(
         worth_a_thread=worth_a_thread,
         make_room=mapper.unload,
     )
+    count = len(pictures) if isinstance(pictures, Sized) else None
+    if count != 1:
+        mapper.expect(count)
     return pipeline.results(enumerate(pictures))
 
 
@@ -185,7 +191,14 @@ def _each_result(
         return result
 
     held = isinstance(images, (list, tuple)) or hasattr(images, "__array__")
+    pictures = each_picture(images)
     with opened:
         yield from results_of(
-            mapper, each_picture(images), run, as_made, failed, held=held, worth_a_thread=False
+            mapper,
+            [*pictures] if held else pictures,
+            run,
+            as_made,
+            failed,
+            held=held,
+            worth_a_thread=False,
         )

@@ -80,6 +80,7 @@ class Pipeline(Generic[PipeItem, Ready, Ran, PipeResult]):
     worth_a_thread: bool = True
     make_room: Callable[[], None] = lambda: None
     ahead: int = AHEAD
+    _width: int = field(default=_THREADS, init=False)
     _waiting: deque[_Waiting[PipeItem, Ready]] = field(default_factory=deque, init=False)
     _behind: deque[_Behind[PipeItem, Ran, PipeResult]] = field(default_factory=deque, init=False)
     _opened: ExitStack = field(default_factory=ExitStack, init=False)
@@ -98,6 +99,12 @@ class Pipeline(Generic[PipeItem, Ready, Ran, PipeResult]):
                 yield from self._results(self._is_due)
                 yield from self._through(self._waiting.popleft())
             yield from self._results(lambda: True)
+
+    def widen(self, count: int) -> None:
+        """Prepare `count` items at once from now on, where any are prepared ahead."""
+        if self.ahead and count > self._width:
+            self._width, self.ahead = count, max(self.ahead, count + 1)
+            self._ahead_pool = self._pool(count)
 
     def _read_ahead(self, source: Iterator[PipeItem]) -> bool:
         """Have the next items prepared; whether there are any."""
@@ -199,16 +206,16 @@ class Pipeline(Generic[PipeItem, Ready, Ran, PipeResult]):
 
     @cached_property
     def _ahead_pool(self) -> Executor:
-        return self._pool()
+        return self._pool(self._width)
 
     @cached_property
     def _behind_pool(self) -> Executor:
-        return self._pool()
+        return self._pool(_THREADS)
 
-    def _pool(self) -> Executor:
+    def _pool(self, threads: int) -> Executor:
         from concurrent.futures import ThreadPoolExecutor
 
-        pool = ThreadPoolExecutor(_THREADS)
+        pool = ThreadPoolExecutor(threads)
         self._opened.callback(pool.shutdown, cancel_futures=True)
         return pool
 
