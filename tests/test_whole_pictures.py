@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +72,33 @@ def test_the_accuracy_is_the_classifiers(source: str, folder: Path, repo_root: P
     assert result.accuracy == pytest.approx(right / 30)
     assert str(result) == f"30 pictures: {right} of 30 cells right"
     assert not result.notes
+
+
+@pytest.fixture
+def many_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ns.Settings:
+    """A net of 400 classes, by its fillers, and in the current folder a list of 20 pictures."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NETSURGERY_ENGINE", "embedded")
+    Path("net.prototxt").write_text(
+        'input: "data" input_shape { dim: [1, 3, 8, 8] }\n'
+        'layer { name: "fc" type: "Convolution" bottom: "data" top: "fc" convolution_param '
+        '{ num_output: 400 kernel_size: 8 weight_filler { type: "xavier" } } }\n'
+        'layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }\n'
+    )
+    ns.init("net.prototxt", "net.caffemodel", seed=3)
+    rng = np.random.default_rng(0)
+    Path("many").mkdir()
+    for number in range(20):
+        Image.fromarray(rng.integers(0, 255, (8, 8, 3), np.uint8)).save(f"many/{number}.png")
+    Path("many.txt").write_text("".join(f"{each}.png {each * 20}\n" for each in range(20)))
+    return ns.Settings("net.prototxt", "net.caffemodel", raw_scale=255)
+
+
+def test_a_picture_takes_no_more_memory_for_more_classes(many_classes: ns.Settings) -> None:
+    """Its counts by two classes would be megabytes for a net of ImageNet's classes."""
+    result = ns.evaluate("many", many_classes, annotations="many.txt")
+    assert sum(row.cells.counted for row in result.pictures if row.cells) == 20
+    assert len(pickle.dumps(result.pictures)) < 20 * 1000 < result.cells.counts.nbytes / 10
 
 
 def test_windows_that_are_too_small_are_told(folder: Path) -> None:

@@ -17,10 +17,34 @@ if TYPE_CHECKING:
 
     Counts = NDArray[np.int64]
 
-__all__ = ["ClassFigures", "Confusion", "confusion", "nearest_cells", "pixel_confusion"]
+__all__ = [
+    "CellCounts",
+    "ClassFigures",
+    "Confusion",
+    "confusion",
+    "nearest_cells",
+    "pixel_confusion",
+]
 
 #: Bytes a cell while it is counted, and pixels that are counted at once.
 _CELL, _BLOCK = 40, 1 << 20
+
+
+class CellCounts(NamedTuple):
+    """Of all classes together: how many count, how many of these are right, how many do not count.
+
+    >>> CellCounts(counted=4, right=3, ignored=2).accuracy
+    0.75
+    """
+
+    counted: int
+    right: int
+    ignored: int
+
+    @property
+    def accuracy(self) -> float | None:
+        """The part of those that count that got what they are; None where none counts."""
+        return self.right / self.counted if self.counted else None
 
 
 class ClassFigures(NamedTuple):
@@ -95,9 +119,14 @@ class Confusion:
         return int(self.counts.sum())
 
     @property
+    def totals(self) -> CellCounts:
+        """What is left where classes do not matter, in a few bytes for any number of them."""
+        return CellCounts(self.counted, int(np.trace(self.counts)), self.ignored)
+
+    @property
     def accuracy(self) -> float | None:
         """The part of those that count that got what they are; None where none counts."""
-        return int(np.trace(self.counts)) / self.counted if self.counted else None
+        return self.totals.accuracy
 
     @cached_property
     def figures(self) -> list[ClassFigures]:

@@ -256,7 +256,7 @@ class _Run:
                 image = self.ids.images[picture.name]
                 self.coco.append(CocoBox(image, category, hit.box, hit.score))
         outcomes = [each.outcome for each in score.boxes] if self.boxes is not None else None
-        self.rows.append(PictureRow(picture.path, score.cells, false, outcomes))
+        self.rows.append(PictureRow(picture.path, score.cells.totals, false, outcomes))
 
     def _wrong_background(self, cells: Confusion) -> int | None:
         """How many cells of the background got another class; None where there is no background."""

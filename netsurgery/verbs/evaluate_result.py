@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from netsurgery.errors import NetsurgeryError
     from netsurgery.maps.box_rules import BoxRules
     from netsurgery.training.box_score import BoxCounts, Outcome
-    from netsurgery.training.score import ClassFigures, Confusion
+    from netsurgery.training.score import CellCounts, ClassFigures, Confusion
 
 __all__ = ["ClassScore", "NetEvaluation", "PictureRow"]
 
@@ -32,7 +32,7 @@ class PictureRow:
     """
 
     image: str
-    cells: Confusion | None = None
+    cells: CellCounts | None = None
     wrong_background: int | None = None
     boxes: Sequence[Outcome] | None = None
     error: NetsurgeryError | None = None
