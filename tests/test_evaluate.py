@@ -130,6 +130,39 @@ def test_all_figures_are_those_of_the_maps() -> None:
     assert not all(right for _, _, right in scored)
 
 
+def test_a_class_among_the_k_that_score_most_counts() -> None:
+    """Cell by cell, by the order of the map's scores; with background and masks alike."""
+    masks(Path("masks"), ["paper", "4"])
+    for source, classes in (("coco.json", {}), ("masks", {"paper": "10"})):
+        more: dict[str, Any] = {"annotations": source, "classes": classes, "rules": RULES}
+        result = ns.evaluate(".", settings(), top_k=2, **more)
+        true, hits = [0] * 11, [0] * 11
+        for picture, row in zip(
+            read_annotations(Path(source), Path()).pictures, result.pictures, strict=True
+        ):
+            mapped = ns.classify_map(picture.path, settings())
+            numbers = {**{str(number): number for number in range(10)}, "paper": 10}
+            labels = label_map(picture, mapped.geometry, mapped.shape, numbers, 10, RULES)
+            own = [0, 0]
+            for at, label in np.ndenumerate(labels):
+                if label != IGNORED:
+                    order = np.sort(mapped.values[:, at[0], at[1]])[::-1]
+                    hit = bool(mapped.values[label, at[0], at[1]] > order[2])
+                    true[label], hits[label] = true[label] + 1, hits[label] + hit
+                    own = [own[0] + 1, own[1] + hit]
+            assert row.to_json()["top_k_accuracy"] == own[1] / own[0]
+        record = result.to_json()
+        assert (record["top_k"], record["top_k_accuracy"]) == (2, sum(hits) / sum(true))
+        assert record["accuracy"] < record["top_k_accuracy"] < 1
+        assert {each["class"]: each["in_top_k"] for each in record["classes"]} == {
+            each["class"]: hits[each["class"]] for each in record["classes"]
+        }
+        assert f", top-2 accuracy {sum(hits) / sum(true):.3g}; " in next(result.lines())
+        assert "top 2" in next(iter(result.table().lines())).split("  ")
+        plain = ns.evaluate(".", settings(), **more).to_json()
+        assert plain["top_k"] is plain["top_k_accuracy"] is plain["classes"][0]["in_top_k"] is None
+
+
 def by_loop(mapped: ns.ClassMap, threshold: float, overlap: float) -> list[tuple[int, float, Box]]:
     windows = mapped.windows()
     assert windows is not None
@@ -396,6 +429,14 @@ def test_scores_need_a_threshold() -> None:
         (
             lambda: ns.evaluate(".", annotations="coco.json", coco_results="x.json"),
             "coco_results: a file of boxes, but none are asked for (boxes)",
+        ),
+        (
+            lambda: ns.evaluate(".", settings(), annotations="coco.json", top_k=12),
+            "top_k 12: expected 1 to 11, as the net has 11 classes",
+        ),
+        (
+            lambda: ns.evaluate(".", settings(), annotations="coco.json", top_k=0),
+            "top_k 0: expected 1 to 11, as the net has 11 classes",
         ),
         (
             lambda: ns.evaluate(".", annotations="coco.json", box_scales=[1, 0]),

@@ -74,7 +74,7 @@ RUNS: dict[str, list[str]] = {
         ". --annotations some.json --classes a=10 --background 0 --boxes --threshold -100 "
         "--coco-results results.json --force --size image --labels names --engine embedded "
         "--prototxt NET_full_conv.prototxt --weights MODEL_full_conv.caffemodel",
-        ". --annotations masks --classes a=10 --classes b=1 "
+        ". --annotations masks --classes a=10 --classes b=1 --top-k 2 "
         "--engine embedded "
         "--prototxt NET_full_conv.prototxt --weights MODEL_full_conv.caffemodel",
     ],

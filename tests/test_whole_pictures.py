@@ -72,6 +72,11 @@ def test_the_accuracy_is_the_classifiers(source: str, folder: Path, repo_root: P
     assert result.accuracy == pytest.approx(right / 30)
     assert str(result) == f"30 pictures: {right} of 30 cells right"
     assert not result.notes
+    # Of one class each: the first five count unasked.
+    assert result.top_k == 5
+    assert right / 30 < (result.top_k_accuracy or 0) < 1
+    asked = ns.evaluate("by", "netsurgery.toml", annotations=source, size=(32, 32), top_k=5)
+    assert asked.to_json() == result.to_json()
 
 
 @pytest.fixture

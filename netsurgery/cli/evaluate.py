@@ -98,6 +98,13 @@ def _named_class(text: str) -> tuple[str, str]:
 )
 @box_options
 @truth_options
+@click.option(
+    "--top-k",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Count how many cells have their class among the K that score most, too, as Caffe's "
+    "Accuracy layer does (default: 5 for images of one class each, if the net has more classes).",
+)
 @model_options
 @window_option
 @click.option(
@@ -133,6 +140,7 @@ def command(
     overlap: float,
     box_scales: tuple[float, ...],
     rules: TruthRules,
+    top_k: int | None,
     prototxt: Path | None,
     weights: Path | None,
     window: tuple[int, int] | None,
@@ -186,6 +194,7 @@ def command(
             size=size,
             stride=stride,
             blob=blob,
+            top_k=top_k,
             # those of the settings file are for its own blob
             drop_labels=blob is not None and flags.labels is None,
             engine=engine,

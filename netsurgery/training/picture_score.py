@@ -17,6 +17,7 @@ from netsurgery.maps.classmap import ClassMap
 from netsurgery.training.box_score import Outcome, outcomes
 from netsurgery.training.objects import AnnotatedPicture
 from netsurgery.training.score import Confusion, pixel_confusion
+from netsurgery.training.top_k import in_top_k
 from netsurgery.training.truth import (
     IGNORED,
     TruthRules,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Numbers = NDArray[np.intp]
+    Counts = NDArray[np.int64]
 
 __all__ = ["FoundBox", "PictureScore", "Scorer"]
 
@@ -46,10 +48,12 @@ class PictureScore(NamedTuple):
 
     pixels: None where there is no mask. objects: how many there are of each of the net's classes.
     missed: of how many, by the annotations' class and why, no cell is.
-    boxes: those found, of annotated classes, those of higher scores first.
+    in_top_k: how many cells of each have their class among the K that score most, None where that
+    is not counted. boxes: those found, of annotated classes, those of higher scores first.
     """
 
     cells: Confusion
+    in_top_k: Counts | None
     pixels: Confusion | None
     objects: Mapping[int, int]
     missed: Mapping[tuple[str, str], int]
@@ -62,12 +66,13 @@ class Scorer:
 
     numbers: the net's class of each class of the annotations, IGNORED for what does not count.
     background: the net's class of what is none of them; where there is None, cells in which nothing
-    is annotated do not count.
+    is annotated do not count. top_k: the K of top-k accuracy, None where that is not counted.
     """
 
     numbers: Mapping[str, int]
     background: int | None
     rules: TruthRules
+    top_k: int | None = None
 
     @cached_property
     def annotated(self) -> frozenset[int]:
@@ -106,8 +111,14 @@ class Scorer:
             mask = _placed(truth.mask, places)
             pixels = pixel_confusion(mask, assigned, class_map.geometry, count)
         boxes = [box for box in class_map.boxes or () if box.number in self.annotated]
+        placed = _placed(labels, places)
+        in_k = None
+        if self.top_k is not None:
+            hits = placed[in_top_k(class_map.values, labels, self.top_k)]
+            in_k = np.bincount(hits, minlength=count)
         return PictureScore(
-            Confusion.of(_placed(labels, places), assigned, count),
+            Confusion.of(placed, assigned, count),
+            in_k,
             pixels,
             Counter(number for number in truth.numbers if number != IGNORED),
             Counter(

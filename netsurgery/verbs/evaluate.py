@@ -34,11 +34,14 @@ from netsurgery.training.missed_objects import missed_by_reason
 from netsurgery.training.objects import AnnotatedPicture, Annotations, CocoIds
 from netsurgery.training.picture_score import PictureScore, Scorer
 from netsurgery.training.score import Confusion
+from netsurgery.training.top_k import checked_top_k
 from netsurgery.training.truth import TruthRules
 from netsurgery.verbs.evaluate_result import ClassScore, NetEvaluation, PictureRow
 from netsurgery.verbs.picture_results import opened_model, results_of
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from netsurgery.formats.presets import PresetName
     from netsurgery.formats.settings import Settings
     from netsurgery.maps.image import Picture
@@ -67,6 +70,7 @@ def evaluate(
     size: AnyPictureOptions = "net",
     stride: int | None = None,
     blob: str | None = None,
+    top_k: int | None = None,
     drop_labels: bool | None = None,
     preprocess: PresetName | None = None,
     engine: AnyEngine = "auto",
@@ -86,11 +90,14 @@ def evaluate(
     `classes.txt` its keys are the names of the masks' numbers, from 0 on. rules: which cells are of
     an object, see TruthRules. boxes: how boxes are made of the map, see BoxRules, to be compared
     with those annotated. box_scales: factors of the input's size at which boxes are looked for,
-    together. coco_results: a file for all boxes, in COCO's format of results. force: replace it.
-    progress: called with the pictures done and their number.
+    together. top_k: count how many cells have their class among the K that score most, too, as
+    Caffe's Accuracy layer does; None for 5 where the annotations are classes of whole pictures and
+    the net has more, and else not. coco_results: a file for all boxes, in COCO's format of results.
+    force: replace it. progress: called with the pictures done and their number.
 
     A picture that fails is a row with its error. Raises FormatError for broken annotations, and for
-    classes that are none of the net's; what `classify_maps` raises of the net or the settings;
+    classes that are none of the net's; SettingsError for a top_k above the number of the net's
+    classes; what `classify_maps` raises of the net or the settings;
     OutputError; MemoryLimitError.
 
     >>> import json
@@ -134,7 +141,8 @@ def evaluate(
         if read.numbered:
             mapping = {**{each: each for each in read.classes}, **mapping}
         numbers = match_classes(read.classes, names, mapping, read.source)
-        scorer = Scorer(numbers, background, rules or TruthRules())
+        k = checked_top_k(top_k, names.classes, of_wholes=read.of_wholes)
+        scorer = Scorer(numbers, background, rules or TruthRules(), k)
         file = None if coco_results is None else os.fspath(coco_results)
         ids = None if file is None else coco_ids(read)
         outputs = (
@@ -202,7 +210,11 @@ class _Run:
     missed: Counter[tuple[str, str]] = field(default_factory=Counter)
     coco: list[CocoBox] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
+    in_top_k: NDArray[np.int64] = field(init=False)
     _claim: Claim = field(default_factory=lambda: Claim(0, "the boxes to be written"), init=False)
+
+    def __post_init__(self) -> None:
+        self.in_top_k = np.zeros(len(self.scorer.classes) + 1, np.int64)
 
     @property
     def good(self) -> int:
@@ -243,6 +255,10 @@ class _Run:
             return
         false = self._wrong_background(score.cells)
         self.cells = score.cells if self.cells is None else self.cells + score.cells
+        in_k = None
+        if score.in_top_k is not None:
+            self.in_top_k += score.in_top_k
+            in_k = int(score.in_top_k.sum())
         if score.pixels is not None:
             self.pixels = score.pixels if self.pixels is None else self.pixels + score.pixels
         self.missed.update(score.missed)
@@ -256,7 +272,7 @@ class _Run:
                 image = self.ids.images[picture.name]
                 self.coco.append(CocoBox(image, category, hit.box, hit.score))
         outcomes = [each.outcome for each in score.boxes] if self.boxes is not None else None
-        self.rows.append(PictureRow(picture.path, score.cells.totals, false, outcomes))
+        self.rows.append(PictureRow(picture.path, score.cells.totals, in_k, false, outcomes))
 
     def _wrong_background(self, cells: Confusion) -> int | None:
         """How many cells of the background got another class; None where there is no background."""
@@ -280,6 +296,7 @@ class _Run:
                 tuple(name for name, own in scorer.numbers.items() if own == number),
                 None if names.labels is None else names.labels[number],
                 cells.figures[place],
+                None if scorer.top_k is None else int(self.in_top_k[place]),
                 None if self.pixels is None else self.pixels.figures[place],
                 self.counts.get(number, BoxCounts()) if self._has_boxes(number) else None,
             )
@@ -293,6 +310,7 @@ class _Run:
             background=scorer.background,
             classes=classes,
             cells=cells,
+            top_k=scorer.top_k,
             pixels=self.pixels,
             missed=self.missed,
             boxes=self.boxes,

@@ -27,12 +27,14 @@ __all__ = ["ClassScore", "NetEvaluation", "PictureRow"]
 class PictureRow:
     """A picture, and how right the net is about it, or the error that it failed with.
 
-    wrong_background: how many cells of the background got another class, None where no class is
-    the background. boxes: what became of each box, None where none were asked for.
+    in_top_k: how many cells have their class among the K that score most, None where that was not
+    counted. wrong_background: how many cells of the background got another class, None where no
+    class is the background. boxes: what became of each box, None where none were asked for.
     """
 
     image: str
     cells: CellCounts | None = None
+    in_top_k: int | None = None
     wrong_background: int | None = None
     boxes: Sequence[Outcome] | None = None
     error: NetsurgeryError | None = None
@@ -49,6 +51,7 @@ class PictureRow:
             "counted": self.cells.counted,
             "ignored": self.cells.ignored,
             "accuracy": self.cells.accuracy,
+            "top_k_accuracy": _part(self.in_top_k, self.cells.counted),
             "false_finds": self.wrong_background,
             "boxes": boxes,
         }
@@ -59,13 +62,16 @@ class ClassScore:
     """A class of the net, by its number, and how right it is.
 
     names: the annotations' classes that it is, () for a background that is not annotated. label:
-    the net's, None without labels. boxes: None where none were asked for, or it is not annotated.
+    the net's, None without labels. in_top_k: how many of its cells have it among the K classes that
+    score most, None where that was not counted. boxes: None where none were asked for, or it is not
+    annotated.
     """
 
     number: int
     names: tuple[str, ...]
     label: str | None
     cells: ClassFigures
+    in_top_k: int | None
     pixels: ClassFigures | None
     boxes: BoxCounts | None
 
@@ -86,6 +92,7 @@ class ClassScore:
             "names": list(self.names),
             "label": self.label,
             "cells": self.cells.to_json(),
+            "in_top_k": self.in_top_k,
             "pixels": self.pixels and self.pixels.to_json(),
             "boxes": self.boxes and self.boxes.to_json(),
         }
@@ -98,7 +105,8 @@ class NetEvaluation(ShortRepr):
     source: the annotations. background: the net's class of what is none of the annotated, None
     where there is none. classes: those that something may be of, in the net's order. cells, pixels:
     counts by what they are and what they got, in the order of `classes`, the last for all other
-    classes of the net; pixels: of masks, None without. missed: of how many objects no cell is, by
+    classes of the net; top_k: the K of `top_k_accuracy`, None where it was not counted; pixels: of
+    masks, None without. missed: of how many objects no cell is, by
     the annotations' class and why; `cells` says nothing of these. boxes: how they were made, None
     where none were asked for; box_scales: at which factors of the input's size. pictures: a row for
     each. written: files. notes: what the user should know.
@@ -129,6 +137,7 @@ class NetEvaluation(ShortRepr):
     background: int | None
     classes: tuple[ClassScore, ...]
     cells: Confusion
+    top_k: int | None
     pixels: Confusion | None
     missed: Mapping[tuple[str, str], int]
     boxes: BoxRules | None
@@ -146,6 +155,17 @@ class NetEvaluation(ShortRepr):
     def accuracy(self) -> float | None:
         """The part of the cells that count that got their class; None where none counts."""
         return self.cells.accuracy
+
+    @property
+    def top_k_accuracy(self) -> float | None:
+        """The part of the cells that count whose class is among the `top_k` that score most.
+
+        A class that scores as much as theirs stands before it, as in Caffe's Accuracy layer. None
+        where no cell counts, or it was not counted.
+        """
+        if self.top_k is None:
+            return None
+        return _part(sum(each.in_top_k or 0 for each in self.classes), self.cells.counted)
 
     @property
     def mean_iou(self) -> float | None:
@@ -186,6 +206,8 @@ class NetEvaluation(ShortRepr):
             "failed": len(self.failed),
             "background": self.background,
             "accuracy": self.accuracy,
+            "top_k": self.top_k,
+            "top_k_accuracy": self.top_k_accuracy,
             "mean_iou": self.mean_iou,
             "mean_average_precision": self.mean_average_precision,
             "false_finds": self.false_finds,
@@ -217,6 +239,7 @@ class NetEvaluation(ShortRepr):
             Column("class"),
             Column("cells", number=True),
             Column("right", 3, number=True),
+            *([] if self.top_k is None else [Column(f"top {self.top_k}", 1, number=True)]),
             Column("precision", 1, number=True),
             Column("recall", 1, number=True),
             Column("IoU", 2, number=True),
@@ -227,6 +250,7 @@ class NetEvaluation(ShortRepr):
         for each, figures in zip(self.classes, self._figures, strict=True):
             cells = each.cells
             row = [each.name, str(cells.true), str(cells.right)]
+            row += [] if each.in_top_k is None else [str(each.in_top_k)]
             row += map(_text, (cells.precision, cells.recall, figures.iou))
             if self.boxes is not None:
                 objects = "" if each.boxes is None else str(each.boxes.objects)
@@ -236,7 +260,10 @@ class NetEvaluation(ShortRepr):
 
     def lines(self) -> Iterator[str]:
         """What there is to say besides the table."""
-        yield f"accuracy {_text(self.accuracy) or 'of no cell'}; {self._counted()}"
+        accuracy = _text(self.accuracy) or "of no cell"
+        if self.top_k_accuracy is not None:
+            accuracy += f", top-{self.top_k} accuracy {_text(self.top_k_accuracy)}"
+        yield f"accuracy {accuracy}; {self._counted()}"
         yield from missed_lines(self.missed)
         over = "the masks' pixels" if self.pixels is not None else "cells"
         if self.mean_iou is not None:
@@ -267,6 +294,10 @@ class NetEvaluation(ShortRepr):
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
+
+
+def _part(count: int | None, whole: int) -> float | None:
+    return count / whole if whole and count is not None else None
 
 
 def _text(value: float | None) -> str:

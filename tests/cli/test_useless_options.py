@@ -278,6 +278,7 @@ ALWAYS = """
     resume:--allow resume:--caffe-python resume:--on resume:--retry resume:--workers
     evaluate:--annotations evaluate:--classes evaluate:--background evaluate:--boxes
     evaluate:--near evaluate:--far evaluate:--scale evaluate:--mask evaluate:--window
+    evaluate:--top-k
     plan:--annotations plan:--images plan:--classes plan:--background-class plan:--near
     plan:--far plan:--scale plan:--mask plan:--background plan:--flip plan:--scales plan:--color
     plan:--around plan:--fit plan:--window plan:--hold-out plan:--batch plan:--balance
