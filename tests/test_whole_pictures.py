@@ -107,10 +107,83 @@ def test_a_picture_takes_no_more_memory_for_more_classes(many_classes: ns.Settin
 
 
 def test_windows_that_are_too_small_are_told(folder: Path) -> None:
-    result = ns.evaluate("by", "netsurgery.toml", annotations="by")
+    result = ns.evaluate("by", "netsurgery.toml", annotations="by", size="net")
     assert result.accuracy is None
     (note,) = result.notes
     assert note.endswith("; size=(32, 32) makes each as large as one"), note
+
+
+def test_a_picture_is_as_large_as_a_window_where_nobody_says(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked, unasked, cropped = (
+        ns.evaluate("by", "netsurgery.toml", annotations="by", size=size)
+        for size in ((32, 32), None, ns.PictureOptions(fit="crop"))
+    )
+    assert unasked.to_json() == asked.to_json()
+    assert cropped.size == unasked.size == (32, 32)
+    words = ["evaluate", "by", "--annotations", "by"]
+    assert run(words) == 0
+    assert "each picture is an input of 32x32\n" in capsys.readouterr().out
+    monkeypatch.setenv("NETSURGERY_SIZE", "image")
+    assert run([*words, "--json", "-q"]) == 0
+    assert json.loads(capsys.readouterr().out)["size"] == "image"
+
+
+def test_pictures_of_objects_are_as_large_as_ever(folder: Path, repo_root: Path) -> None:
+    boxes = {"classes": ["3"], "pictures": [{"file": "3/0 of it.png"}]}
+    Path("boxes.json").write_text(json.dumps(boxes))
+    more = {"annotations": "boxes.json", "images": "by", "pictures": 0}
+    assert ns.evaluate("by", "netsurgery.toml", annotations="boxes.json").size == (88, 88)
+    plan = ns.train_plan(repo_root / NET, repo_root / MODEL, "plan", **more)  # type: ignore[arg-type]
+    assert (plan.size, plan.input_size) == ("image", (88, 88))
+
+
+@pytest.mark.parametrize("window", [None, (12, 12), (4, 4)])
+def test_a_net_that_always_had_a_map_sees_its_own_input(
+    window: tuple[int, int] | None, many_classes: ns.Settings
+) -> None:
+    """A window that gives several cells is not its input, and what may be inferred is no window."""
+    text = Path("net.prototxt").read_text().replace("dim: [1, 3, 8, 8]", "dim: [1, 3, 12, 12]")
+    Path("net.prototxt").write_text(text.replace("kernel_size: 8", "kernel_size: 8 pad: 2"))
+    settings = replace(many_classes, window=window)
+    result = ns.evaluate("many", settings, annotations="many.txt")
+    assert result.size == ((4, 4) if window == (4, 4) else (12, 12))
+    if window is None:
+        assert result.notes[-1].startswith("pictures are larger than the windows of their map")
+
+
+@pytest.mark.parametrize(
+    ("net", "more", "expected"),
+    [
+        ("deploy", {}, ((32, 32), (32, 32))),
+        ("full_conv", {}, ((88, 88), (88, 88))),
+        ("full_conv", {"settings": True}, ((32, 32), (32, 32))),
+        ("deploy", {"input_size": 64}, ((32, 32), (64, 64))),
+        ("full_conv", {"settings": True, "size": "net"}, ((32, 32), (32, 32))),
+        ("full_conv", {"size": "net", "input_size": 64}, ((64, 64), (64, 64))),
+        ("deploy", {"size": "image"}, ("image", (32, 32))),
+    ],
+)
+def test_a_plan_trains_one_cell_of_each(
+    net: str, more: dict[str, object], expected: object, folder: Path, repo_root: Path
+) -> None:
+    """Of a classifier, and of what `convert` made of it where its settings say the window."""
+    files = (repo_root / NET, repo_root / MODEL)
+    if net == "full_conv":
+        files = (Path("digits_deploy_full_conv.prototxt"), Path("digits_full_conv.caffemodel"))
+    if more.pop("settings", False):
+        more["settings"] = ns.Settings(window=(32, 32))
+    more |= {"annotations": "by", "images": "by", "pictures": 0}
+    plan = ns.train_plan(*files, "plan", **more)  # type: ignore[arg-type]
+    assert (plan.size, plan.input_size) == expected
+    size = plan.to_json()["size"]
+    assert size == (expected[0] if expected[0] == "image" else list(expected[0]))
+    words = "its own size" if plan.size == "image" else f"{plan.size[0]}x{plan.size[1]}"
+    assert f"each picture is an input of {words}" in plan.summary
+    if plan.size == plan.input_size == (32, 32):
+        assert sum(plan.tally.cells.values()) == plan.tally.pictures
+        assert not plan.tally.missed
 
 
 def test_the_numbers_of_a_list_are_the_nets_whatever_its_labels(folder: Path) -> None:

@@ -23,9 +23,9 @@ from netsurgery.cli.options import (
     window_option,
 )
 from netsurgery.cli.preprocess_options import (
+    annotated_picture_options,
     echo_model,
     model_options,
-    picture_options,
     preprocess_options,
     settings_of_options,
     with_settings_file,
@@ -116,7 +116,7 @@ def _named_class(text: str) -> tuple[str, str]:
 @map_blob_option
 @state_options
 @preprocess_options
-@picture_options
+@annotated_picture_options
 @trust_option
 @engine_options
 @useless_without_boxes(

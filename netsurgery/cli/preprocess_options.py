@@ -33,6 +33,7 @@ __all__ = [
     "PRESET",
     "TILE",
     "MeanType",
+    "annotated_picture_options",
     "echo_model",
     "model_options",
     "picture_options",
@@ -276,12 +277,35 @@ def model_options(command: F) -> F:
     return prototxt(weights(command))
 
 
+def _size_option(words: str, **more: Any) -> Callable[[Any], Any]:
+    """--size; words: the end of its help. more: click's own options."""
+    return click.option(
+        "--size",
+        type=MAP_SIZE,
+        envvar="NETSURGERY_SIZE",
+        help="Size of the net's input: net (from the prototxt), image (the image's own), or "
+        f"HEIGHTxWIDTH{words}.",
+        **more,
+    )
+
+
 @headed(PREPROCESSING)
 def picture_options(command: F) -> F:
     """--fit, --antialias, --size and --tile: `size` of the command, PictureOptions.
 
     And --max-pixels, which holds while the command runs.
     """
+    return _add_picture_options(command, _size_option("", default="net", show_default=True))
+
+
+@headed(PREPROCESSING)
+def annotated_picture_options(command: F) -> F:
+    """The same for annotated pictures: without --size PictureOptions have none."""
+    default = " (default: net; for images of one class each that of a cell's window)"
+    return _add_picture_options(command, _size_option(default))
+
+
+def _add_picture_options(command: F, size: Callable[[Any], Any]) -> F:
     for_resizing = useless(
         "with --size image, which resizes nothing", lambda values: values["size"] == "image"
     )
@@ -307,16 +331,6 @@ def picture_options(command: F) -> F:
             "of Caffe's time it did not.",
         )
     )
-    size = click.option(
-        "--size",
-        type=MAP_SIZE,
-        default="net",
-        show_default=True,
-        envvar="NETSURGERY_SIZE",
-        help="Size of the net's input: net (from the prototxt), image (the image's own), or "
-        "HEIGHTxWIDTH.",
-    )
-
     tile = headed(LARGE)(
         click.option(
             "--tile",
@@ -365,4 +379,4 @@ def picture_options(command: F) -> F:
             set_max_pixels(None)
 
     # click lists the outermost decorator's option first.
-    return fit(antialias(size(tile(most(wrapped)))))  # type: ignore[return-value]
+    return fit(antialias(size(tile(most(wrapped)))))  # type: ignore[no-any-return]

@@ -89,15 +89,15 @@ def command() -> None:
 @click.option(
     "--input-size",
     type=SIZE,
-    help="Size of the input to train  [default: for a map of 8x8, of one cell for whole images]",
+    help="Size of the input to train  [default: for a map of 8x8; for images of one class each of "
+    "one cell]",
 )
 @click.option(
     "--size",
     type=MAP_SIZE,
-    default="image",
-    show_default=True,
     help="Size of the input for a whole image: image (its own), net (that of --input-size), or "
-    "HEIGHTxWIDTH. What is learnt is to be used at the same scale.",
+    "HEIGHTxWIDTH; what is learnt is to be used at the same scale (default: image; for images of "
+    "one class each that of a cell's window).",
 )
 @headed(PREPROCESSING)(
     click.option(

@@ -112,7 +112,7 @@ class MapSource:
 
         Raises NetError where that is to be the declared size, and it only holds a place.
         """
-        unset = options.size == "net" and self.size == (1, 1)
+        unset = options.size in (None, "net") and self.size == (1, 1)
         if unset and placeholder(self.net, self._shapes(self.size)) is not None:
             raise NetError(
                 f"{self.net.prototxt.path}: input {self.input.name!r} is 1x1, which stands for a "
@@ -182,6 +182,17 @@ class MapSource:
         window: the size of a box, as the classifier's old input was; None to work it out.
         """
         return place_cells(self.net, self.blob, self.shape, size, window)
+
+    def gives_one_cell(self, size: Size) -> bool:
+        """Whether the map of an input of `size` is a single cell, as for a classifier's own input.
+
+        A window that is only inferred may be that of a net that always had a map, whose cells see
+        more than their window: no picture is to be made as small.
+        """
+        try:
+            return self.map_shape(self.blob, size)[1:] == (1, 1)
+        except NetsurgeryError:
+            return False
 
     def _check_blob(self, whole: NetDefinition) -> None:
         shape = self._shapes(self.size).blobs.get(self.blob)

@@ -12,6 +12,7 @@ from netsurgery.formats.labels import Labels, load_labels
 from netsurgery.formats.settings import Settings
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument
+from netsurgery.maps.picture_options import InputSize
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import infer
@@ -66,7 +67,13 @@ def make_plan(
     own = training_net(net, size=declared, keep_auxiliary=options.keep_auxiliary)
     window = _window(own, settings.window)
     maps = TrainedMaps(own, window, options.size, declared)
-    size = input_size or (declared if annotations.of_wholes else _enlarged(maps, declared))
+    if annotations.of_wholes:
+        one_cell = window if window and maps.source.gives_one_cell(window) else declared
+        size = input_size or one_cell
+        of_picture: InputSize = "net" if size == one_cell else one_cell
+    else:
+        size, of_picture = input_size or _enlarged(maps, declared), "image"
+    options = replace(options, size=options.size.or_size(of_picture))
     labels = None if settings.labels is None else load_labels(settings.labels)
     background = options.background_class or _background(settings, labels)
     if annotations.numbered:

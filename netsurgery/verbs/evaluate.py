@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from netsurgery.io.wording import argument
 from netsurgery.maps.box_rules import BoxRules, checked_box_scales
 from netsurgery.maps.class_names import ClassNames
 from netsurgery.maps.from_settings import open_mapper
+from netsurgery.maps.picture_options import as_picture_options
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.training.annotations import annotation_files, read_annotations
@@ -67,7 +68,7 @@ def evaluate(
     box_scales: Iterable[float] = (1.0,),
     coco_results: AnyPath | None = None,
     net: Net | None = None,
-    size: AnyPictureOptions = "net",
+    size: AnyPictureOptions | None = None,
     stride: int | None = None,
     blob: str | None = None,
     top_k: int | None = None,
@@ -85,6 +86,8 @@ def evaluate(
     or of a folder of pictures for each class. settings, net, size, stride, blob, drop_labels,
     preprocess, engine, state: as in `classify_maps`; the settings' background is the class of what
     is none of the annotated, and without one cells in which nothing is annotated do not count.
+    Without a size the input is the window of one cell where the annotations are classes of whole
+    pictures, and else the prototxt's.
     classes: which of the net's classes, by number or label, a class of the annotations is, "none"
     where it is not to count; the others are the net's of exactly the same name. For masks without a
     `classes.txt` its keys are the names of the masks' numbers, from 0 on. rules: which cells are of
@@ -97,8 +100,7 @@ def evaluate(
 
     A picture that fails is a row with its error. Raises FormatError for broken annotations, and for
     classes that are none of the net's; SettingsError for a top_k above the number of the net's
-    classes; what `classify_maps` raises of the net or the settings;
-    OutputError; MemoryLimitError.
+    classes; what `classify_maps` raises of the net or the settings; OutputError; MemoryLimitError.
 
     >>> import json
     >>> import netsurgery as ns
@@ -130,9 +132,12 @@ def evaluate(
         model, engine = opened_model(stack, net, engine)
         settings = as_settings(settings, preprocess)
         mapper = stack.enter_context(open_mapper(
-            settings, engine, blob=blob, size=size, stride=stride, boxes=boxes, box_scales=scales,
-            drop_labels=drop, state=state, model=model,
+            settings, engine, blob=blob, size=as_picture_options(size), stride=stride, boxes=boxes,
+            box_scales=scales, drop_labels=drop, state=state, model=model,
         ))  # fmt: skip
+        if read.of_wholes:
+            options = mapper.transformer.options.or_size(_one_window(mapper) or "net")
+            mapper.transformer = replace(mapper.transformer, options=options)
         if mapper.source.classes is None:
             mapper.load()  # which says what of the net is not known
         names = ClassNames(mapper.source.classes, mapper.labels, mapper.source.blob)
@@ -158,6 +163,12 @@ def evaluate(
                 outputs[file].write(as_coco_results(run.coco))
             written = (file,)
         return run.result(names, written)
+
+
+def _one_window(mapper: Mapper) -> tuple[int, int] | None:
+    """The input of which the map is one cell, as known of a classifier; None for other nets."""
+    window = mapper.window
+    return window if window and mapper.source.gives_one_cell(window) else None
 
 
 def _mask_names(source: Path, mapping: Mapping[str, str]) -> tuple[str, ...] | None:
@@ -307,6 +318,7 @@ class _Run:
             source=self.annotations.source,
             engine=self.mapper.engine,
             engine_note=self.mapper.note,
+            size=self.mapper.transformer.options.exact_size(self.mapper.source.size),
             background=scorer.background,
             classes=classes,
             cells=cells,
@@ -323,7 +335,8 @@ class _Run:
     def _notes_on_truth(self) -> Iterator[str]:
         if self.annotations.of_wholes:
             if missed_by_reason(self.missed)["too large"]:
-                size = "HxW" if self.mapper.window is None else shape_text(self.mapper.window)
+                window = _one_window(self.mapper)
+                size = "HxW" if window is None else shape_text(window)
                 yield (
                     "pictures are larger than the windows of their map; "
                     f"{argument(f'--size {size}')} makes each as large as one"

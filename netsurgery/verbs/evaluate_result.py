@@ -12,6 +12,7 @@ from netsurgery.engines.contract import engine_record
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
 from netsurgery.io.wording import counted
+from netsurgery.maps.picture_options import ExactSize, size_line
 from netsurgery.training.missed_objects import missed_lines, missed_records
 
 if TYPE_CHECKING:
@@ -102,8 +103,9 @@ class ClassScore:
 class NetEvaluation(ShortRepr):
     """How right a net is about annotated pictures.
 
-    source: the annotations. background: the net's class of what is none of the annotated, None
-    where there is none. classes: those that something may be of, in the net's order. cells, pixels:
+    source: the annotations. size: (height, width) of the input that each picture was, "image" for
+    its own. background: the net's class of what is none of the annotated, None where there is none.
+    classes: those that something may be of, in the net's order. cells, pixels:
     counts by what they are and what they got, in the order of `classes`, the last for all other
     classes of the net; top_k: the K of `top_k_accuracy`, None where it was not counted; pixels: of
     masks, None without. missed: of how many objects no cell is, by
@@ -134,6 +136,7 @@ class NetEvaluation(ShortRepr):
     source: str
     engine: str
     engine_note: str
+    size: ExactSize
     background: int | None
     classes: tuple[ClassScore, ...]
     cells: Confusion
@@ -204,6 +207,7 @@ class NetEvaluation(ShortRepr):
             "engine": engine_record(self.engine, self.engine_note),
             "images": len(self.pictures),
             "failed": len(self.failed),
+            "size": self.size if self.size == "image" else list(self.size),
             "background": self.background,
             "accuracy": self.accuracy,
             "top_k": self.top_k,
@@ -264,6 +268,7 @@ class NetEvaluation(ShortRepr):
         if self.top_k_accuracy is not None:
             accuracy += f", top-{self.top_k} accuracy {_text(self.top_k_accuracy)}"
         yield f"accuracy {accuracy}; {self._counted()}"
+        yield size_line(self.size)
         yield from missed_lines(self.missed)
         over = "the masks' pixels" if self.pixels is not None else "cells"
         if self.mean_iou is not None:

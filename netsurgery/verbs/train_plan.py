@@ -47,7 +47,7 @@ def train_plan(
     augmentation: Augmentation | None = None,
     background: float = 0.15,
     input_size: AnySize | None = None,
-    size: AnyPictureOptions = "image",
+    size: AnyPictureOptions | None = None,
     batch: int = 8,
     hold_out: float = 0.1,
     balance: bool = False,
@@ -74,14 +74,16 @@ def train_plan(
     pictures are changed at random. background: the share of background cells that counts in each
     step. input_size: (height, width) that is trained; None for what gives a map of 8 x 8, or of one
     cell where the annotations are classes of whole pictures. size: how large the input of a whole
-    picture is, as in `classify_map`. batch: pictures a step. hold_out: the share of pictures that
-    are not learnt from. balance: weigh classes by how rare their cells are, by an InfogainLoss.
-    background_weight: how many times as much as another's a background cell's loss counts, by an
-    InfogainLoss: more for fewer false finds and more misses. keep_outputs: keep those that the net
-    has, with their weights, and add one for each class that its labels do not have. keep_auxiliary:
-    train the classifiers on the way, too. freeze: layers that stay as they are. train_batch_norm:
-    take the statistics of each batch. solver: how weights change; its seed is that of all chance.
-    settings: preprocessing, labels and the window of a net that is fully convolutional already.
+    picture is, as in `classify_map`; None for the window of one cell where the annotations are
+    classes of whole pictures, and else "image". batch: pictures a step. hold_out: the share of
+    pictures that are not learnt from. balance: weigh classes by how rare their cells are, by an
+    InfogainLoss. background_weight: how many times as much as another's a background cell's loss
+    counts, by an InfogainLoss: more for fewer false finds and more misses. keep_outputs: keep those
+    that the net has, with their weights, and add one for each class that its labels do not have.
+    keep_auxiliary: train the classifiers on the way, too. freeze: layers that stay as they are.
+    train_batch_norm: take the statistics of each batch. solver: how weights change; its seed is
+    that of all chance. settings: preprocessing, labels and the window of a net that is fully
+    convolutional already.
     state: in which the prototxt is read.
     pictures: how many are drawn. progress: called with the pictures done and their number.
 

@@ -10,6 +10,7 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
 from netsurgery.io.wording import argument, counted
+from netsurgery.maps.picture_options import ExactSize, size_line
 from netsurgery.training.added_rows import added_rows
 from netsurgery.training.missed_objects import missed_lines
 from netsurgery.training.plan import PLAN, TRAIN, TrainingPlan
@@ -66,6 +67,11 @@ class PlannedTraining(ShortRepr):
         return self.plan.input_size
 
     @property
+    def size(self) -> ExactSize:
+        """(height, width) of the input that a whole picture is, "image" for its own."""
+        return self.plan.options.size.exact_size(self.plan.input_size)
+
+    @property
     def files(self) -> tuple[str, ...]:
         """What is in the folder."""
         names = [PLAN, TRAIN, SOLVER, TRUTH, *([f"{PICTURES}/"] if self.drawn else [])]
@@ -84,6 +90,7 @@ class PlannedTraining(ShortRepr):
             "net": self.plan.net,
             "model": self.plan.model,
             "data": {"blob": data, "shape": list(shape)},
+            "size": self.size if self.size == "image" else list(self.size),
             "labels": {name: list(shape) for name, shape in self.net.labels.items()},
             "classes": list(self.plan.names),
             "background": self.plan.background,
@@ -136,7 +143,8 @@ class PlannedTraining(ShortRepr):
         ((data, shape),) = self.net.data.items()
         lines = [
             f"trains {data} {shape_text(shape)}; {counted(tally.ignored, 'cell')} of no class "
-            "do not count"
+            "do not count",
+            size_line(self.size),
         ]
         lines += missed_lines(tally.missed)
         for names, words in (
