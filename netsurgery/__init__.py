@@ -110,10 +110,10 @@ _MODULES = {
     "maps.picture_limits": "set_max_pixels",
     # errors, all under NetsurgeryError
     "errors": (
-        "BlobMissing CaffemodelError EffectRefused EngineError EngineFailed EngineMissing "
-        "EngineTimeout FormatError ImageError InstallError JobError MeanError MemoryLimitError "
-        "NetError NetsurgeryError OutputError ParamMissing PrototxtError SettingsError "
-        "SurgeryError TrainingError UntrustedError"
+        "BlobMissing BrokenImages CaffemodelError EffectRefused EngineError EngineFailed "
+        "EngineMissing EngineTimeout FormatError ImageError InstallError JobError MeanError "
+        "MemoryLimitError NetError NetsurgeryError OutputError ParamMissing PrototxtError "
+        "SettingsError SurgeryError TrainingError UntrustedError"
     ),
 }
 

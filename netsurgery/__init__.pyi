@@ -22,6 +22,9 @@ from netsurgery.errors import (
     BlobMissing as BlobMissing,
 )
 from netsurgery.errors import (
+    BrokenImages as BrokenImages,
+)
+from netsurgery.errors import (
     CaffemodelError as CaffemodelError,
 )
 from netsurgery.errors import (

@@ -6,6 +6,7 @@ NetsurgeryError
 │   ├── CaffemodelError  binary: file, byte offset
 │   ├── MeanError        a mean file or mean values
 │   ├── ImageError       a picture that cannot be read
+│   │   └── BrokenImages    some of many annotated pictures, each with its own error
 │   └── SettingsError    netsurgery.toml: file:line
 │       └── UntrustedError  one that others than the user can change
 ├── NetError           a net that contradicts itself (unknown bottom, shapes that cannot be)
@@ -31,10 +32,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "BlobMissing",
+    "BrokenImages",
     "CaffemodelError",
     "EffectRefused",
     "EngineError",
@@ -111,6 +113,17 @@ class MeanError(FormatError):
 
 class ImageError(FormatError):
     """A picture that cannot be read."""
+
+
+class BrokenImages(ImageError):
+    """Annotated pictures that cannot be used; ``errors`` has the error of each.
+
+    ``summary`` is how many of all these are, and what to try.
+    """
+
+    def __init__(self, message: str, *, errors: Sequence[NetsurgeryError], summary: str) -> None:
+        super().__init__(message)
+        self.errors, self.summary = errors, summary
 
 
 class SettingsError(FormatError):

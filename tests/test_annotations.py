@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from netsurgery.errors import FormatError
+from netsurgery.errors import BrokenImages, FormatError
 from netsurgery.training.annotations import read_annotations
 from netsurgery.training.objects import AnnotatedPicture, TrueMask, TrueObject
 
@@ -251,6 +251,88 @@ def test_broken_json_annotations_are_one_line(
 )
 def test_what_is_no_json_of_annotations_is_one_line(images: Path, text: str, words: str) -> None:
     assert words in refused(written(text), images)
+
+
+#: Of each kind annotations of a.png, b.png and c.png, and the places that name the last two.
+NAMING: dict[str, tuple[Callable[[], Path], list[str]]] = {
+    "coco": (
+        lambda: written(with_missing(COCO, "images", "file_name")),
+        [f"truth.json: images[{number}].file_name" for number in (1, 2)],
+    ),
+    "points": (
+        lambda: written(with_missing(POINTS, "pictures", "file")),
+        [f"truth.json: pictures[{number}].file" for number in (1, 2)],
+    ),
+    "voc": (
+        lambda: {
+            voc(VOC.replace("a.png", f"{name}.png"), f"VOC/Annotations/{name}.xml")
+            for name in "abc"
+        }.pop(),
+        [f"VOC/Annotations/{name}.xml:1" for name in "bc"],
+    ),
+    "list": (lambda: listed("/a.png 0\nb.png 1\nc.png 1\n"), ["list.txt:2", "list.txt:3"]),
+}
+
+
+def with_missing(value: dict[str, Any], key: str, name: str) -> dict[str, Any]:
+    """The same of three pictures, the second and the third of which are not there."""
+    result: dict[str, Any] = json.loads(json.dumps(value))
+    first = result[key][0]
+    result[key] = [first, *({**first, name: f"{each}.png", "id": 70} for each in "bc")]
+    result[key][2]["id"] = 71
+    if "annotations" in result:
+        result["annotations"] = [each for each in result["annotations"] if each["image_id"] == 7]
+    return result
+
+
+def listed(text: str) -> Path:
+    Path("list.txt").write_text(text)
+    return Path("list.txt")
+
+
+@pytest.mark.parametrize("kind", NAMING)
+def test_all_pictures_that_are_not_there_are_named(images: Path, kind: str) -> None:
+    make, places = NAMING[kind]
+    source = make()
+    lines = [
+        f"{place}: images/{name}.png: No such" for place, name in zip(places, "bc", strict=True)
+    ]
+    with pytest.raises(BrokenImages) as raised:
+        read_annotations(source, images)
+    errors = list(map(str, raised.value.errors))
+    assert len(errors) == 2
+    assert all(map(str.startswith, errors, lines))
+    assert str(raised.value) == f"{errors[0]}; 2 of 3 pictures cannot be used"
+    read = read_annotations(source, images, allow_missing=True)
+    assert len(read.pictures) == 3
+    assert list(map(str, read.missing.values())) == errors
+    assert list(read.missing) == ["images/b.png", "images/c.png"]
+
+
+def test_where_no_picture_is_there_the_folder_is_doubted(images: Path, tmp_path: Path) -> None:
+    """In one line, however many there are."""
+    source = listed("".join(f"{number}.jpg 0\n" for number in range(1000)))
+    for allow_missing in (False, True):
+        with pytest.raises(FormatError) as raised:
+            read_annotations(source, images, allow_missing=allow_missing)
+        assert str(raised.value).startswith("list.txt:1: images/0.jpg: No such file or directory")
+        assert str(raised.value).endswith("; none of the 1000 annotated pictures lies below images")
+
+
+def test_similar_names_are_not_looked_for_without_end(
+    images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of ten thousands takes long to look through."""
+    looks: list[str] = []
+    monkeypatch.setattr(
+        "netsurgery.training.annotations.check_file", lambda path, *_: looks.append(path)
+    )
+    (images / "folder.jpg").mkdir()
+    lines = "".join(f"{number}.jpg 0\n" for number in range(500))
+    source = listed(f"a.png 0\n{lines}folder.jpg 0\n")
+    assert len(read_annotations(source, images, allow_missing=True).missing) == 501
+    assert len(looks) == 21
+    assert looks[-1] == "images/folder.jpg"
 
 
 BOMB = '<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]>' + VOC

@@ -373,6 +373,31 @@ def test_a_broken_picture_is_a_row_with_its_error(capsys: pytest.CaptureFixture[
     assert record["pictures"][1] == alone["pictures"][0]
 
 
+def test_a_picture_that_is_not_there_is_a_row_with_its_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    truth = {"classes": ["4"], "pictures": [
+        {"file": "gone.png"}, {"file": "a.png"}, {"file": "away.png"}, {"file": "b.png"},
+    ]}  # fmt: skip
+    Path("gone.json").write_text(json.dumps(truth))
+    assert run(["evaluate", ".", "--annotations", "gone.json", "--background", "10"]) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if "failed" not in line]
+    assert [line.partition("No such")[0] for line in errors[-2:]] == [
+        "error: gone.json: pictures[0].file: gone.png: ",
+        "error: gone.json: pictures[2].file: away.png: ",
+    ]
+    record = ns.evaluate(".", settings(), annotations="gone.json").to_json()
+    assert [each["image"] for each in record["pictures"]] == [
+        "gone.png", "a.png", "away.png", "b.png",
+    ]  # fmt: skip
+    assert record["failed"] == 2
+    present = {"classes": ["4"], "pictures": [{"file": "a.png"}, {"file": "b.png"}]}
+    Path("present.json").write_text(json.dumps(present))
+    alone = ns.evaluate(".", settings(), annotations="present.json").to_json()
+    assert record["pictures"][1::2] == alone["pictures"]
+    assert record["confusion"] == alone["confusion"]
+
+
 def test_where_all_fail_nothing_is_written(capsys: pytest.CaptureFixture[str]) -> None:
     Path("broken.png").write_bytes(b"no picture")
     truth = {"classes": ["4"], "pictures": [{"file": "broken.png"}]}

@@ -121,7 +121,8 @@ RUNS: dict[str, list[str]] = {
         "--engine embedded",
     ],
     "train-plan": [
-        "NET MODEL --annotations truth.json --images . -o plan --force --balance --hold-out 0.4",
+        "NET MODEL --annotations truth.json --images . -o plan --force --balance --hold-out 0.4 "
+        "--skip-broken",
         "NET MODEL --annotations few.json --images . -o plan --force --keep-outputs --labels names "
         "--hold-out 0.5",
     ],
@@ -253,6 +254,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "classes": ["a"],
             "pictures": [
                 {"file": "grey.png", "boxes": boxes}, {"file": "empty.png"}, {"file": "tiny.png"},
+                {"file": "nowhere.png"},
             ],
         }  # fmt: skip
         Path("truth.json").write_text(json.dumps(truth))

@@ -518,6 +518,117 @@ def test_a_broken_picture_leaves_nothing(digits: dict[str, Any]) -> None:
     assert not [name for name in os.listdir(".") if "plan" in name]
 
 
+@pytest.fixture
+def broken(digits: dict[str, Any]) -> list[str]:
+    """The same with pictures that cannot be used, each for a reason of its own; the errors."""
+    boxes = digits["pictures"][0]["boxes"]
+    digits["pictures"] += [
+        {"file": name, "boxes": boxes, "width": 288, "height": 192}
+        for name in ("cut.png", "gone.png", "small.png", "text.png")
+    ]
+    Path("truth.json").write_text(json.dumps(digits))
+    Path("images/cut.png").write_bytes(Path("images/c.png").read_bytes()[:500])
+    Image.new("L", (288, 190)).save("images/small.png")
+    Path("images/text.png").write_text("no picture")
+    return [
+        "images/cut.png: broken picture",
+        "truth.json: pictures[5].file: images/gone.png: No such file or directory",
+        "images/small.png: 190x288 pixels, but its annotations are of a picture of 192x288",
+        "images/text.png: not a picture of a kind that can be read",
+    ]
+
+
+def test_all_broken_pictures_are_named_in_one_run(
+    broken: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(os.listdir("."))
+    with pytest.raises(ns.BrokenImages) as raised:
+        plan()
+    assert all(map(str.startswith, map(str, raised.value.errors), broken))
+    assert str(raised.value).startswith(broken[0])
+    for error in raised.value.errors:  # whose calls would keep the pictures
+        assert error.__traceback__ is None
+    words = f"train plan {NET} {MODEL} --annotations truth.json --images images -o plan"
+    for more in ("", "--json", "-q"):
+        assert run([*words.split(), *more.split()]) == 1
+        printed = capsys.readouterr()
+        *lines, last = printed.err.splitlines()
+        assert len(lines) == len(broken)
+        assert all(map(str.startswith, lines, (f"error: {each}" for each in broken)))
+        assert last == "error: 4 of 8 pictures cannot be used; --skip-broken leaves them out"
+        if more == "--json":
+            error = json.loads(printed.out)["error"]
+            assert (error["type"], error["file"]) == ("BrokenImages", "images/cut.png")
+        else:
+            assert printed.out == ""
+    assert sorted(os.listdir(".")) == before
+
+
+def test_broken_pictures_are_left_out_where_they_are_to_be(
+    broken: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All else is as if they were not annotated, and the plan says which they are."""
+    names = ["cut.png", "gone.png", "small.png", "text.png"]
+    words = f"train plan {NET} {MODEL} --annotations truth.json --images images --hold-out 0"
+    words += " --background-class 10 --scale 0.5-1.2 --batch 2 --skip-broken -o plan"
+    assert run(words.split()) == 0
+    printed = capsys.readouterr()
+    assert "\n4 pictures left out, such as cut.png\n" in printed.out
+    lines = [line for line in printed.err.splitlines() if line.startswith("warning: ")]
+    assert all(map(str.startswith, lines, (f"warning: left out: {each}" for each in broken)))
+    assert list(read_plan(Path("plan")).left_out) == names
+    feed = open_plan(Path("plan"))
+    assert [each.name for each in feed.batches.pictures] == [
+        "a.png", "b.png", "c.png", "empty.png",
+    ]  # fmt: skip
+    assert sorted(os.listdir("plan/pictures")) == ["a.png", "b.png", "c.png", "empty.png"]
+    assert run([*words.split(), "--force", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert [each["image"] for each in record["left_out"]] == names
+    assert all(map(str.startswith, [each["error"] for each in record["left_out"]], broken))
+    truth = json.loads(Path("truth.json").read_text())
+    del truth["pictures"][4:]
+    Path("truth.json").write_text(json.dumps(truth))
+    whole = plan("whole", hold_out=0, batch=2)
+    assert {**whole.to_json(), "folder": "plan", "left_out": record["left_out"]} == {
+        **record,
+        "next": whole.next,
+    }
+    expected = open_plan(Path("whole")).inputs(3)
+    assert all(np.array_equal(expected[name], each) for name, each in feed.inputs(3).items())
+
+
+def test_held_out_pictures_that_are_broken_are_none(broken: list[str]) -> None:
+    for seed in range(4):
+        result = plan(
+            f"plan{seed}", hold_out=0.5, skip_broken=True, pictures=0,
+            solver=ns.SolverSettings(seed=seed),
+        )  # fmt: skip
+        assert not set(result.plan.held_out) & set(result.plan.left_out)
+        held_out = [each.name for each in open_plan(Path(f"plan{seed}")).held_out()]
+        assert held_out == list(result.plan.held_out)
+
+
+def test_something_has_to_be_left_to_learn_from(digits: dict[str, Any]) -> None:
+    Path("images/a.png").write_text("no picture")
+    del digits["pictures"][1:]
+    Path("truth.json").write_text(json.dumps(digits))
+    for skip_broken in (False, True):
+        with pytest.raises(ns.BrokenImages, match=r"1 of 1 picture cannot be used; nothing would"):
+            plan(skip_broken=skip_broken)
+    assert not Path("plan").exists()
+
+
+def test_pictures_that_went_away_since_are_named_by_a_run(digits: dict[str, Any]) -> None:
+    plan(pictures=0)
+    Path("images/b.png").unlink()
+    Path("images/c.png").unlink()
+    with pytest.raises(ns.BrokenImages, match=r"images/b.png: No such file") as raised:
+        open_plan(Path("plan"))
+    assert len(raised.value.errors) == 2
+    assert raised.value.summary == "2 of 4 pictures cannot be used; plan again"
+
+
 def test_a_plan_is_replaced_with_force_alone(digits: dict[str, Any]) -> None:
     plan(pictures=1)
     with pytest.raises(ns.OutputError, match=r"plan: exists already; force=True replaces it"):
@@ -561,9 +672,9 @@ def test_a_plan_whose_files_changed_is_refused(digits: dict[str, Any]) -> None:
         ('{"netsurgery": "0.0.1", "format": 1}', "of netsurgery 0.0.1"),
         (
             f'{{"netsurgery": "{ns.__version__}", "format": 1}}',
-            "of format 1, expected 2; plan again",
+            "of format 1, expected 3; plan again",
         ),
-        (f'{{"netsurgery": "{ns.__version__}", "format": 2}}', "is not a training plan"),
+        (f'{{"netsurgery": "{ns.__version__}", "format": 3}}', "is not a training plan"),
     ):
         Path("plan/plan.json").write_text(text)
         with pytest.raises(ns.FormatError, match=words):

@@ -13,7 +13,7 @@ import click
 from netsurgery import errors
 from netsurgery.cli.printing import echo_json_text, echo_labelled, echo_text, on_terminal
 from netsurgery.cli.usage import usage_help, usage_line, usage_message
-from netsurgery.errors import NetsurgeryError, PrototxtError
+from netsurgery.errors import BrokenImages, NetsurgeryError, PrototxtError
 
 __all__ = ["error_record", "report", "report_usage"]
 
@@ -25,9 +25,14 @@ _LAYER = re.compile(r"\blayer ('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")")
 def report(error: NetsurgeryError, words: Sequence[str]) -> int:
     """Show an error of the command line `words`, and return its exit code.
 
-    One line on stderr, and for text a caret under the place on a terminal.
+    One line on stderr, and for text a caret under the place on a terminal; where several pictures
+    are broken, a line for each and one for all.
     """
-    echo_labelled("error", str(error), err=True)
+    several = error.errors if isinstance(error, BrokenImages) and len(error.errors) > 1 else ()
+    for each in several:
+        echo_labelled("error", str(each), err=True)
+    summary = error.summary if isinstance(error, BrokenImages) and several else str(error)
+    echo_labelled("error", summary, err=True)
     if isinstance(error, PrototxtError) and error.caret and on_terminal(sys.stderr):
         echo_text(error.caret, err=True)
     if _as_json(words):

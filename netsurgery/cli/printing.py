@@ -157,7 +157,7 @@ def echo_failed(image: str, error: NetsurgeryError, *, alone: bool = False) -> N
     With the image's name where the error does not say it, unless it is the one image there is.
     """
     name = STDIN if image == "-" else image
-    named = alone or str(error).startswith(f"{name}:")
+    named = alone or f" {name}: " in f" {error}"
     echo_labelled("error", str(error) if named else f"{name}: {error}", err=True)
 
 

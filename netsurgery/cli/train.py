@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netsurgery.cli.command import PREPROCESSING, Group, headed
+from netsurgery.cli.command import LARGE, PREPROCESSING, Group, headed
 from netsurgery.cli.files import (
     FILE_PATH,
     FOLDER_PATH,
@@ -26,7 +26,7 @@ from netsurgery.cli.options import (
     trust_option,
 )
 from netsurgery.cli.preprocess_options import MAP_SIZE, preprocess_options, with_settings_file
-from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
+from netsurgery.cli.printing import echo, echo_json, echo_labelled, echo_notes, echo_table
 from netsurgery.cli.progress import LateProgress
 from netsurgery.cli.train_options import (
     augmentation_options,
@@ -121,6 +121,14 @@ def command() -> None:
     metavar="X",
     help="Share of the images that are not learnt from.",
 )
+@headed(LARGE)(
+    click.option(
+        "--skip-broken",
+        is_flag=True,
+        help="Leave out images that are missing, cannot be read or are not as annotated, and name "
+        "them in the plan (default: name them all, and write nothing).",
+    )
+)
 @net_options
 @solver_options
 @click.option(
@@ -185,6 +193,9 @@ def plan(
             progress=bar.step_to,
             **options,
         )
+    if not quiet:
+        for error in result.plan.left_out.values():
+            echo_labelled("warning", f"left out: {error}", err=True)
     if as_json:
         echo_json(result.to_json())
     elif not quiet:

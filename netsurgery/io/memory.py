@@ -24,7 +24,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from netsurgery.errors import MemoryLimitError
+from netsurgery.errors import MemoryLimitError, NetsurgeryError
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.wording import argument
@@ -42,9 +42,11 @@ __all__ = [
     "parse_memory",
     "set_max_memory",
     "size_text",
+    "without_frames",
 ]
 
 T = TypeVar("T")
+AnyError = TypeVar("AnyError", bound=Exception)
 
 #: Less than this is given without asking the system what is free, which takes time.
 _SMALL = 16 << 20
@@ -240,3 +242,22 @@ def size_text(count: int) -> str:
     while size >= 1024 and len(units) > 1:
         size, units = size / 1024, units[1:]
     return f"{size:.0f} B" if units[0] == "B" else f"{size:.1f} {units[0]}"
+
+
+def without_frames(error: AnyError) -> AnyError:
+    """An error that is kept; one of ours without the calls that it came through, whose arrays it
+    would keep, too.
+
+    >>> try:
+    ...     raise MemoryLimitError("a.png: too large", what="", needed=0, allowed=0, left=0)
+    ... except MemoryLimitError as error:
+    ...     without_frames(error).__traceback__ is None
+    True
+    """
+    chain: list[BaseException | None] = [error if isinstance(error, NetsurgeryError) else None]
+    for each in chain:  # which grows, and may lead back to where it began
+        if each is not None:
+            each.__traceback__ = None
+            before = each.__cause__, each.__context__
+            chain += [link for link in before if link not in chain]
+    return error

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from netsurgery.errors import FormatError
+from netsurgery.errors import BrokenImages, FormatError
 from netsurgery.formats.labels import read_labels
 from netsurgery.io.checksum import sha256_of
 from netsurgery.io.memory import Claim, claim_for
-from netsurgery.io.unreadable import check_folder, unreadable
+from netsurgery.io.unreadable import check_file, check_folder, unreadable
 from netsurgery.io.wording import counted
 from netsurgery.training.objects import AnnotatedPicture, Annotations, Box, TrueMask, TrueObject
 from netsurgery.training.records import checked_names, read_record
@@ -32,6 +33,7 @@ __all__ = [
     "TrueObject",
     "annotation_files",
     "annotations_checksum",
+    "broken_images",
     "read_annotations",
 ]
 
@@ -45,23 +47,31 @@ _CLASSES = "classes.txt"
 _ENDINGS = (".xml", ".png")
 #: The ending of Caffe's lists.
 _LIST = ".txt"
+#: Of so many pictures that are not there files of similar names are offered.
+_HINTED = 20
 #: Bytes that a picture and an object take, at most.
 _PICTURE, _OBJECT = 2000, 600
 
 
 def read_annotations(
-    source: Path, images: Path, classes: Iterable[str] | None = None
+    source: Path,
+    images: Path,
+    classes: Iterable[str] | None = None,
+    *,
+    allow_missing: bool = False,
 ) -> Annotations:
     """The annotations in a file or a folder, and the files of their pictures below `images`.
 
     source: a COCO file, a file of points and boxes (`training/points.py` has its form), Caffe's
     list, a folder of Pascal VOC's files, of masks, or of a folder for each class. classes: the
     names of the classes, for a folder; else they are those of its `classes.txt`, or but for masks
-    those found. No picture and no mask is opened; `AnnotatedPicture.check_size` and `open_mask`
-    check that they are as the annotations say.
+    those found. allow_missing: return annotations of which some pictures are not there, in their
+    `missing`. No picture and no mask is opened; `AnnotatedPicture.check_size` and `open_mask` check
+    that they are as the annotations say.
 
     Raises FormatError, in one line, for what is none of these, is broken, or names a picture that
-    is not there or not below `images`; MemoryLimitError.
+    is not below `images`; BrokenImages, with all of them, for pictures that are not there;
+    MemoryLimitError.
 
     >>> read_annotations(Path("examples/digits_canvas.json"), Path("examples"))
     Traceback (most recent call last):
@@ -75,10 +85,49 @@ folder for each class
     read = _of_folder if os.path.isdir(source) else _of_file
     annotations = read(source, images, names)
     _check(annotations, source)
+    missing = _missing(annotations, images)
+    if missing and not allow_missing:
+        raise broken_images(list(missing.values()), len(annotations.pictures))
     count = sum(len(picture.objects) + len(picture.ignored) for picture in annotations.pictures)
     memory = _PICTURE * len(annotations.pictures) + _OBJECT * count
     claim = Claim(memory, f"{source}: its annotations")
-    return claim_for(replace(annotations, source=str(source)), claim)
+    return claim_for(replace(annotations, source=str(source), missing=missing), claim)
+
+
+def broken_images(errors: Sequence[FormatError], total: int, hint: str = "") -> BrokenImages:
+    """The error of some of so many pictures, by that of each; hint: what to try.
+
+    >>> str(broken_images([FormatError("a.png: is empty"), FormatError("b.png: is empty")], 9))
+    'a.png: is empty; 2 of 9 pictures cannot be used'
+    """
+    summary = f"{len(errors)} of {counted(total, 'picture')} cannot be used"
+    summary += f"; {hint}" if hint else ""
+    return BrokenImages(f"{errors[0]}; {summary}", errors=tuple(errors), summary=summary)
+
+
+def _missing(annotations: Annotations, images: Path) -> dict[str, FormatError]:
+    """By their paths, why pictures are not there. Raises FormatError where none of several is."""
+    missing: dict[str, FormatError] = {}
+    for picture in annotations.pictures:
+        if picture.place and not os.path.isfile(picture.path):
+            missing[picture.path] = _why_missing(picture, hint=len(missing) < _HINTED)
+    if len(missing) == len(annotations.pictures) > 1:
+        first = next(iter(missing.values()))
+        raise FormatError(
+            f"{first}; none of the {len(missing)} annotated pictures lies below {images}"
+        )
+    return missing
+
+
+def _why_missing(picture: AnnotatedPicture, *, hint: bool) -> FormatError:
+    """hint: whether to look for files with similar names, which takes long in a large folder."""
+    error: Exception = FormatError(f"{picture.path}: {os.strerror(errno.ENOENT)}")
+    try:
+        if hint or os.path.exists(picture.path):
+            check_file(picture.path, "a picture", FormatError)
+    except (FormatError, ValueError) as raised:  # a null character is a ValueError
+        error = raised
+    return FormatError(f"{picture.place}: {error}")
 
 
 def _checked_classes(classes: Iterable[str]) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ def read_coco(record: Record, images: Path) -> Annotations:
                 ignored=tuple(ignored.get(number, ())),
                 size=each.size(),
                 name=each.text("file_name"),
+                place=each.at("file_name"),
             )
             for number, each in pictures.items()
         ),

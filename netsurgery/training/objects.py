@@ -5,7 +5,8 @@ Places are in pixels of the picture as a viewer shows it; pixel i covers [i, i +
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from netsurgery.errors import FormatError
@@ -64,7 +65,8 @@ class AnnotatedPicture:
 
     ignored: boxes that hold objects which were not marked one by one, or that do not count; what
     lies in them is neither an object nor background. size: height and width that the annotations
-    say the picture has, if they do. name: what they call it.
+    say the picture has, if they do. name: what they call it. place: where they name its file, ""
+    where it was looked for in a folder.
     """
 
     path: str
@@ -74,6 +76,7 @@ class AnnotatedPicture:
     size: tuple[int, int] | None = None
     name: str = ""
     whole: str | None = None
+    place: str = field(default="", compare=False)
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Raise FormatError where a picture of this height and width is not the one annotated.
@@ -110,7 +113,8 @@ class Annotations:
 
     The class of every object is one of `classes`, and so is each name of a mask. ids: those of
     COCO's annotations, None for others. numbered: whether the classes are called by the net's own
-    numbers, whatever its labels.
+    numbers, whatever its labels. missing: of the pictures whose file is not there, by its path,
+    the error that says so.
     """
 
     classes: tuple[str, ...]
@@ -118,6 +122,7 @@ class Annotations:
     source: str = ""
     ids: CocoIds | None = None
     numbered: bool = False
+    missing: Mapping[str, FormatError] = field(default_factory=dict)
 
     @property
     def of_wholes(self) -> bool:

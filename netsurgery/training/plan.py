@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,11 @@ from netsurgery.maps.picture_options import PictureOptions
 from netsurgery.maps.transformer import Transformer
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import NetState
-from netsurgery.training.annotations import annotations_checksum, read_annotations
+from netsurgery.training.annotations import (
+    annotations_checksum,
+    broken_images,
+    read_annotations,
+)
 from netsurgery.training.augment import Augmentation
 from netsurgery.training.batches import Batches
 from netsurgery.training.objects import AnnotatedPicture, Annotations
@@ -46,7 +50,7 @@ __all__ = [
 #: The plan's file in its folder, and the net's.
 PLAN, TRAIN = "plan.json", "train.prototxt"
 
-_FORMAT = 2
+_FORMAT = 3
 
 Size = tuple[int, int]
 
@@ -94,8 +98,8 @@ class TrainingPlan:
     outputs, the first, keep the weights that the net has for them. input_size: height and width
     that are trained. window: the classifier's, None for a net that always had a map. weights: of
     the classes, () where all count alike. held_out: the names of the pictures that are not learnt
-    from.
-    files: path -> SHA-256, for a folder of annotations of all that is read of it.
+    from. left_out: those of pictures that could not be used, and why; they are as if they were not
+    annotated. files: path -> SHA-256, for a folder of annotations of all that is read of it.
     """
 
     net: str
@@ -114,6 +118,7 @@ class TrainingPlan:
     window: Size | None
     weights: tuple[float, ...]
     held_out: tuple[str, ...]
+    left_out: Mapping[str, str]
     files: Mapping[str, str]
 
     @property
@@ -192,8 +197,15 @@ class TrainingPlan:
         return make_transformer(Settings(**self.settings), channels, self.options.size)
 
     def read_annotations(self) -> Annotations:
-        """All annotations. Raises FormatError."""
-        return read_annotations(Path(self.annotations), Path(self.images), self.options.classes)
+        """All annotations but those of pictures that are left out. Raises FormatError."""
+        read = read_annotations(
+            Path(self.annotations), Path(self.images), self.options.classes, allow_missing=True
+        )
+        pictures = tuple(each for each in read.pictures if each.name not in self.left_out)
+        missing = [read.missing[each.path] for each in pictures if each.path in read.missing]
+        if missing:
+            raise broken_images(missing, len(pictures), "plan again")
+        return replace(read, pictures=pictures, missing={})
 
     def learnt(self, annotations: Annotations) -> tuple[AnnotatedPicture, ...]:
         """The pictures that are learnt from."""

@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netsurgery.errors import NetsurgeryError
+from netsurgery.errors import FormatError, NetsurgeryError
 from netsurgery.io.folders import make_folder
+from netsurgery.io.memory import without_frames
 from netsurgery.io.output_folder import OutputFolder
 from netsurgery.io.targets import one_line
+from netsurgery.io.wording import argument
 from netsurgery.maps.image import read_picture
+from netsurgery.training.annotations import broken_images
 from netsurgery.training.objects import AnnotatedPicture, Annotations
 from netsurgery.training.plan import PLAN, TRAIN, TrainingPlan
 from netsurgery.training.solver_text import solver_text
@@ -49,10 +52,16 @@ Size = tuple[int, int]
 class PlanWriter:
     """Works out the truth of every picture, and writes it and the plan."""
 
-    def __init__(self, plan: TrainingPlan, maps: TrainedMaps, drawn: int) -> None:
-        """drawn: how many pictures of the truth are made, of the first pictures."""
+    def __init__(
+        self, plan: TrainingPlan, maps: TrainedMaps, drawn: int, *, skip_broken: bool
+    ) -> None:
+        """drawn: how many pictures of the truth are made, of the first pictures.
+
+        skip_broken: leave out the pictures that cannot be used, which the plan then names.
+        """
         self._plan, self._maps, self._most = plan, maps, drawn
-        self.drawn = 0
+        self.drawn, self._skip_broken = 0, skip_broken
+        self._broken: dict[str, FormatError] = {}
         self._held_out = frozenset(plan.held_out)
         self.tally = TruthTally(plan.names)
 
@@ -65,7 +74,8 @@ class PlanWriter:
         """Fill the folder; the plan that is in it, with the weights of its classes.
 
         A picture that is too small for the net has no map to be judged by, so none is held out.
-        Raises what reading a picture and its truth raises, OutputError.
+        Raises BrokenImages, with all of them, for pictures that cannot be used and are not to be
+        left out, and where nothing would be left to learn from; MemoryLimitError, OutputError.
         """
         place, count = Path(folder.temporary), len(annotations.pictures)
         files = picture_files([picture.name for picture in annotations.pictures[: self._most]])
@@ -75,12 +85,19 @@ class PlanWriter:
         ):
             for number, picture in enumerate(annotations.pictures):
                 png = place / PICTURES / files[number] if number < self._most else None
-                self._add(picture, archive, png)
+                opened = self._opened(picture, annotations)
+                if opened is not None and (self._skip_broken or not self._broken):
+                    self._add(picture, *opened, archive, png)
                 if progress is not None:
                     progress(number + 1, count)
-        small = set(self.tally.small)
-        held_out = tuple(name for name in self._plan.held_out if name not in small)
-        plan, options = replace(self._plan, held_out=held_out), self._plan.options
+        self._refuse_broken(annotations)
+        unused = {*self.tally.small, *self._broken}
+        held_out = tuple(name for name in self._plan.held_out if name not in unused)
+        left_out = {name: str(error) for name, error in self._broken.items()}
+        plan, options = (
+            replace(self._plan, held_out=held_out, left_out=left_out),
+            self._plan.options,
+        )
         if options.weighs_classes:
             weights = self.tally.weights(
                 plan.background,
@@ -99,10 +116,39 @@ class PlanWriter:
                 (place / name).write_bytes(text.encode())
         return plan
 
-    def _add(self, annotated: AnnotatedPicture, archive: zipfile.ZipFile, png: Path | None) -> None:
-        plan, tally = self._plan, self.tally
-        picture = read_picture(annotated.path)
-        truth = open_truth(annotated, picture.size, plan.numbers)
+    def _opened(
+        self, annotated: AnnotatedPicture, annotations: Annotations
+    ) -> tuple[Picture, Truth] | None:
+        """A picture and its truth; None, and its error is kept, where it cannot be used."""
+        try:
+            if annotated.path in annotations.missing:
+                raise annotations.missing[annotated.path]
+            picture = read_picture(annotated.path)
+            return picture, open_truth(annotated, picture.size, self._plan.numbers)
+        except FormatError as error:
+            self._broken[annotated.name] = without_frames(error)
+            return None
+
+    def _refuse_broken(self, annotations: Annotations) -> None:
+        """Raise BrokenImages for pictures that cannot be used, unless they are to be left out."""
+        names = {picture.name for picture in annotations.pictures}
+        learnt = names - self._held_out - self._broken.keys()
+        if not self._broken or (self._skip_broken and learnt):
+            return
+        hint = "nothing would be left to learn from"
+        if learnt:
+            hint = f"{argument('--skip-broken')} leaves them out"
+        raise broken_images(list(self._broken.values()), len(names), hint)
+
+    def _add(
+        self,
+        annotated: AnnotatedPicture,
+        picture: Picture,
+        truth: Truth,
+        archive: zipfile.ZipFile,
+        png: Path | None,
+    ) -> None:
+        tally = self.tally
         try:
             geometry, shape = self._maps.of_picture(picture.size)
         except NetsurgeryError:

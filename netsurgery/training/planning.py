@@ -103,6 +103,7 @@ def make_plan(
         window=window,
         weights=(),  # which are known when the cells are counted
         held_out=held_out(annotations.pictures, options.hold_out, solver.seed),
+        left_out={},  # which are known when the pictures are opened
         files=_checksums(paths, pixels),
     )
     trained = plan.training_net(net)

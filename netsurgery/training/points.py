@@ -45,6 +45,7 @@ def read_points(record: Record, images: Path) -> Annotations:
                 ),
                 size=picture.size(),
                 name=picture.text("file"),
+                place=picture.at("file"),
             )
             for picture in map(_checked, record.records("pictures"))
         ),

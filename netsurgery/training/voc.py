@@ -101,6 +101,7 @@ def _picture(path: Path, images: Path, classes: tuple[str, ...]) -> AnnotatedPic
         ignored=tuple(ignored),
         size=_size(root),
         name=name,
+        place=root.place,
     )
 
 

@@ -78,9 +78,10 @@ def read_list(path: Path, images: Path) -> Annotations:
     for row, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
-        name, number = _parsed(line, f"{path}:{row}")
-        file = picture_below(images, name, f"{path}:{row}")
-        pictures.append(AnnotatedPicture(str(file), whole=str(number), name=name))
+        place = f"{path}:{row}"
+        name, number = _parsed(line, place)
+        file = picture_below(images, name, place)
+        pictures.append(AnnotatedPicture(str(file), whole=str(number), name=name, place=place))
         most = max(most, number)
     if not pictures:
         raise FormatError(f"{path}: is empty, expected {expected}, a line each")

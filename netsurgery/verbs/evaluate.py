@@ -98,9 +98,10 @@ def evaluate(
     the net has more, and else not. coco_results: a file for all boxes, in COCO's format of results.
     force: replace it. progress: called with the pictures done and their number.
 
-    A picture that fails is a row with its error. Raises FormatError for broken annotations, and for
-    classes that are none of the net's; SettingsError for a top_k above the number of the net's
-    classes; what `classify_maps` raises of the net or the settings; OutputError; MemoryLimitError.
+    A picture that fails, or is not there, is a row with its error. Raises FormatError for broken
+    annotations, where none of several pictures is there, and for classes that are none of the
+    net's; SettingsError for a top_k above the number of the net's classes; what `classify_maps`
+    raises of the net or the settings; OutputError; MemoryLimitError.
 
     >>> import json
     >>> import netsurgery as ns
@@ -124,7 +125,7 @@ def evaluate(
         )
     scales = checked_box_scales(box_scales)
     source, mapping = Path(annotations), dict(classes or {})
-    read = read_annotations(source, Path(images), _mask_names(source, mapping))
+    read = read_annotations(source, Path(images), _mask_names(source, mapping), allow_missing=True)
     if boxes is not None:
         _check_have_boxes(read)
     drop = blob is not None if drop_labels is None else drop_labels
@@ -222,6 +223,7 @@ class _Run:
     coco: list[CocoBox] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
     in_top_k: NDArray[np.int64] = field(init=False)
+    _present: Sequence[AnnotatedPicture] = field(default=(), init=False)
     _claim: Claim = field(default_factory=lambda: Claim(0, "the boxes to be written"), init=False)
 
     def __post_init__(self) -> None:
@@ -234,11 +236,12 @@ class _Run:
 
     def all(self, progress: Callable[[int, int], None] | None) -> None:
         """Score every picture; one that fails is a row with its error."""
-        pictures = self.annotations.pictures
+        pictures, missing = self.annotations.pictures, self.annotations.missing
+        self._present = [picture for picture in pictures if picture.path not in missing]
         self.mapper.load()  # what is wrong with the model is not each picture's fault
         results = results_of(
             self.mapper,
-            [(picture.path, picture.path) for picture in pictures],
+            [(picture.path, picture.path) for picture in self._present],
             self._scored,
             lambda score: score,
             lambda _, error: error,
@@ -249,10 +252,10 @@ class _Run:
             for done, picture in enumerate(pictures):
                 if progress is not None:
                     progress(done, len(pictures))
-                self._enter(picture, next(results))
+                self._enter(picture, missing.get(picture.path) or next(results))
 
     def _scored(self, number: int, picture: Picture) -> PictureScore | NetsurgeryError:
-        annotated, mapper = self.annotations.pictures[number], self.mapper
+        annotated, mapper = self._present[number], self.mapper
         annotated.check_size(picture.size)
         class_map = mapper.map(picture)
         for kind, note in class_map.notes.items():

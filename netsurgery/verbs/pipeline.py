@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from netsurgery.errors import MemoryLimitError, NetsurgeryError
+from netsurgery.io.memory import without_frames
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -156,7 +157,7 @@ class Pipeline(Generic[PipeItem, Ready, Ran, PipeResult]):
         except Exception as error:
             if not alone and _lacks_memory(error):
                 return None
-            return _Behind(entry.item, error=_without_frames(error))
+            return _Behind(entry.item, error=without_frames(error))
 
     def _is_anything_else(self) -> bool:
         """Whether there is something of other items in memory."""
@@ -184,14 +185,14 @@ class Pipeline(Generic[PipeItem, Ready, Ran, PipeResult]):
             try:
                 return self.finish(entry.ran) if entry.future is None else entry.future.result()
             except NetsurgeryError as error:
-                entry.error = _without_frames(error)
+                entry.error = without_frames(error)
             if _lacks_memory(entry.error):
                 self._wait_for_others()
                 self.make_room()
                 try:
                     return self.finish(entry.ran)
                 except NetsurgeryError as error:
-                    entry.error = _without_frames(error)
+                    entry.error = without_frames(error)
         assert entry.error is not None
         if entry.item is None or not isinstance(entry.error, NetsurgeryError):
             raise entry.error
@@ -226,18 +227,6 @@ def _submitted(pool: Executor, work: Callable[[From], To], item: From) -> Future
         return pool.submit(work, item)
     except RuntimeError:
         return None
-
-
-def _without_frames(error: Exception) -> Exception:
-    """An error that is kept; one of ours without the calls that it came through, whose arrays it
-    would keep, too."""
-    chain: list[BaseException | None] = [error if isinstance(error, NetsurgeryError) else None]
-    for each in chain:  # which grows, and may lead back to where it began
-        if each is not None:
-            each.__traceback__ = None
-            before = each.__cause__, each.__context__
-            chain += [link for link in before if link not in chain]
-    return error
 
 
 def _lacks_memory(error: Exception) -> bool:

@@ -59,6 +59,7 @@ def train_plan(
     solver: SolverSettings | None = None,
     settings: Settings | AnyPath | None = None,
     state: NetState = TEST,
+    skip_broken: bool = False,
     pictures: int = 100,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -84,8 +85,9 @@ def train_plan(
     train_batch_norm: take the statistics of each batch. solver: how weights change; its seed is
     that of all chance. settings: preprocessing, labels and the window of a net that is fully
     convolutional already.
-    state: in which the prototxt is read.
-    pictures: how many are drawn. progress: called with the pictures done and their number.
+    state: in which the prototxt is read. skip_broken: leave out pictures that are not there, cannot
+    be read or are not as annotated; the plan names them. pictures: how many are drawn. progress:
+    called with the pictures done and their number.
 
     >>> import json
     >>> import netsurgery as ns
@@ -102,10 +104,10 @@ def train_plan(
     >>> plan.outputs, plan.input_size
     (11, (88, 88))
 
-    Raises FormatError for broken annotations and pictures that are not as they say, SurgeryError
-    for a net that cannot be trained so, SettingsError, NetError, PrototxtError, OutputError,
-    MemoryLimitError; TrainingError where the plan to be replaced is being run. Nothing is written
-    then.
+    Raises FormatError for broken annotations, BrokenImages, with all of them, for pictures that
+    cannot be used, SurgeryError for a net that cannot be trained so, SettingsError, NetError,
+    PrototxtError, OutputError, MemoryLimitError; TrainingError where the plan to be replaced is
+    being run. Nothing is written then.
     """
     _check_numbers(background, hold_out, background_weight, batch, pictures)
     files = PlanFiles(*map(Path, (net, weights, annotations, images)))
@@ -131,7 +133,7 @@ def train_plan(
     )
     trained_size = None if input_size is None else as_size(input_size, "input_size")
     definition = NetDefinition.read(files.net, state)
-    read = read_annotations(files.annotations, files.images, options.classes)
+    read = read_annotations(files.annotations, files.images, options.classes, allow_missing=True)
     plan, maps, notes = make_plan(
         definition,
         files,
@@ -141,7 +143,7 @@ def train_plan(
         solver or SolverSettings(),
         trained_size,
     )
-    writer = PlanWriter(plan, maps, pictures)
+    writer = PlanWriter(plan, maps, pictures, skip_broken=skip_broken)
     with alone_with(Path(folder)), OutputFolder(os.fspath(folder), force=force) as output:
         plan = writer.write(output, read, progress)
     notes = (*notes, *writer.tally.notes(plan.numbers, plan.background))

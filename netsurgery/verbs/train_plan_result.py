@@ -101,6 +101,9 @@ class PlannedTraining(ShortRepr):
             "weights": list(self.plan.weights),
             **self.tally.to_json(),
             "held_out": list(self.plan.held_out),
+            "left_out": [
+                {"image": name, "error": error} for name, error in self.plan.left_out.items()
+            ],
             "drawn": self.drawn,
             "notes": list(self.notes),
             "next": self.next,
@@ -153,6 +156,9 @@ class PlannedTraining(ShortRepr):
         ):
             if names:
                 lines.append(f"{counted(len(names), 'picture')} {words}, such as {names[0]}")
+        if self.plan.left_out:
+            name = next(iter(self.plan.left_out))
+            lines.append(f"{counted(len(self.plan.left_out), 'picture')} left out, such as {name}")
         share = self.plan.options.hold_out
         if self.plan.held_out:
             lines.append(f"{counted(len(self.plan.held_out), 'picture')} held out")

@@ -283,7 +283,7 @@ ALWAYS = """
     plan:--far plan:--scale plan:--mask plan:--background plan:--flip plan:--scales plan:--color
     plan:--around plan:--fit plan:--window plan:--hold-out plan:--batch plan:--balance
     plan:--background-weight plan:--keep-outputs plan:--keep-auxiliary plan:--freeze
-    plan:--train-batch-norm plan:--rate plan:--steps
+    plan:--skip-broken plan:--train-batch-norm plan:--rate plan:--steps
     plan:--drop plan:--momentum plan:--decay plan:--seed plan:--pictures plan:--force
     run:--resume run:--evaluate run:--snapshot run:--loss-map run:--caffe-python run:--allow
     run:--force report:--curves report:--force
