@@ -106,6 +106,24 @@ def test_a_picture_takes_no_more_memory_for_more_classes(many_classes: ns.Settin
     assert len(pickle.dumps(result.pictures)) < 20 * 1000 < result.cells.counts.nbytes / 10
 
 
+def test_the_table_has_the_classes_that_say_something(many_classes: ns.Settings) -> None:
+    """Of a thousand most may be of no picture, and no picture's."""
+    result = ns.evaluate("many", many_classes, annotations="many.txt")
+    counts = result.cells.counts
+    true, assigned = (np.flatnonzero(counts.sum(axis=axis)).tolist() for axis in (1, 0))
+    shown = [row[0] for row in result.table().rows]
+    assert shown == [str(number) for number in sorted({*true, *assigned} - {len(counts) - 1})]
+    assert set(map(str, true)) <= set(shown)
+    assert 20 <= len(shown) <= 40
+    line = f"not in the table: {381 - len(shown)} classes that nothing is or got"
+    assert line in result.lines()
+    assert len(result.to_json()["classes"]) == 381
+    # Those that are missed say that they are.
+    missed = ns.evaluate("many", many_classes, annotations="many.txt", size=32)
+    assert missed.cells.counted == 0
+    assert [row[0] for row in missed.table().rows] == [str(each * 20) for each in range(20)]
+
+
 def test_windows_that_are_too_small_are_told(folder: Path) -> None:
     result = ns.evaluate("by", "netsurgery.toml", annotations="by", size="net")
     assert result.accuracy is None

@@ -6,6 +6,7 @@ import html
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.contract import engine_record
@@ -238,7 +239,7 @@ class NetEvaluation(ShortRepr):
         }
 
     def table(self) -> Table:
-        """The classes."""
+        """The classes, but for those of which nothing is and that nothing got."""
         columns = [
             Column("class"),
             Column("cells", number=True),
@@ -253,6 +254,8 @@ class NetEvaluation(ShortRepr):
         table = Table(columns)
         for each, figures in zip(self.classes, self._figures, strict=True):
             cells = each.cells
+            if each.number in self._silent:
+                continue
             row = [each.name, str(cells.true), str(cells.right)]
             row += [] if each.in_top_k is None else [str(each.in_top_k)]
             row += map(_text, (cells.precision, cells.recall, figures.iou))
@@ -262,6 +265,19 @@ class NetEvaluation(ShortRepr):
             table.add(*row)
         return table
 
+    @cached_property
+    def _silent(self) -> frozenset[int]:
+        """The classes that nothing is of and nothing got: of a thousand often most."""
+        missed = {name for name, _ in self.missed}
+
+        def says_something(each: ClassScore) -> bool:
+            counts = [(part.true, part.given) for part in (each.cells, each.pixels) if part]
+            if each.boxes is not None:
+                counts.append((each.boxes.objects, each.boxes.total))
+            return any(map(any, counts)) or not missed.isdisjoint(each.names)
+
+        return frozenset(each.number for each in self.classes if not says_something(each))
+
     def lines(self) -> Iterator[str]:
         """What there is to say besides the table."""
         accuracy = _text(self.accuracy) or "of no cell"
@@ -269,6 +285,8 @@ class NetEvaluation(ShortRepr):
             accuracy += f", top-{self.top_k} accuracy {_text(self.top_k_accuracy)}"
         yield f"accuracy {accuracy}; {self._counted()}"
         yield size_line(self.size)
+        if self._silent:
+            yield f"not in the table: {counted(len(self._silent), 'class')} that nothing is or got"
         yield from missed_lines(self.missed)
         over = "the masks' pixels" if self.pixels is not None else "cells"
         if self.mean_iou is not None:
