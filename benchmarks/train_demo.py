@@ -10,8 +10,8 @@ before and after is judged besides by sheets and windows of digits that neither 
 of 60 sheets show how much of the false digits is chance. Needs real Caffe and scikit-learn. CPU
 seconds are those of `train run`, with Caffe's process, on one thread.
 
-A digit cell is one whose window's centre is at most 5 pixels off a digit's, across and down; it is
-right where its largest score is that digit's. A false digit is a cell with no digit's centre within
+A digit cell is one whose window's center is at most 5 pixels off a digit's, across and down; it is
+right where its largest score is that digit's. A false digit is a cell with no digit's center within
 10 pixels that is given a digit.
 """
 
@@ -43,7 +43,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples/06_train_digits"
 NET, MODEL = ROOT / "prototxt/digits_deploy.prototxt", ROOT / "models/digits/digits.caffemodel"
 BACKGROUND, WINDOW = 10, 32
-#: Pixels from a window's centre: a digit's is within the first, or there is none within the other.
+#: Pixels from a window's center: a digit's is within the first, or there is none within the other.
 NEAR, FAR = 5, 10
 #: The seed of the sheets that are learnt from.
 LEARNT = 1003

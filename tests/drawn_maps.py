@@ -27,7 +27,7 @@ def grey_picture(height: int = 120, width: int = 120) -> Picture:
 
 
 def class_map(values: Any, picture: Picture | None = None, **changed: Any) -> ClassMap:
-    """Probabilities; each cell is 20 pixels wide about the centre of a window of 40.
+    """Probabilities; each cell is 20 pixels wide about the center of a window of 40.
 
     Of 5 x 5 cells on a picture of 120 x 120 those from 10 to 110 are covered.
     """
@@ -78,7 +78,7 @@ class Drawn:
         return [item.words for item in self.scene.items if isinstance(item, Text)]
 
     def tags(self, frame: int = 0) -> dict[str, tuple[Rect, tuple[float, float]]]:
-        """Name -> the box behind it, and its centre in shares of the frame."""
+        """Name -> the box behind it, and its center in shares of the frame."""
         x0, y0, x1, y1 = self.frames[frame]
         tags = {}
         items = self.scene.items

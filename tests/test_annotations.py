@@ -108,7 +108,7 @@ def test_points_and_boxes(images: Path) -> None:
     assert annotations.classes == ("cat", "dog")
     objects = TrueObject("dog", (3, 4.5, 3, 4.5)), TrueObject("cat", (1, 2, 11, 12))
     assert objects[0].is_point
-    assert objects[1].centre == (6, 7)
+    assert objects[1].center == (6, 7)
     assert annotations.pictures == (
         AnnotatedPicture(
             "images/a.png", objects, ignored=((0, 30, 60, 40),), size=(40, 60), name="a.png"

@@ -98,13 +98,13 @@ def test_windows_with_the_aspect_ratio_kept(fit: Fit) -> None:
         assert (first, last) == ([0, -50], [400, 350])
 
 
-def test_tiles_share_the_windows_centres_and_do_not_overlap() -> None:
+def test_tiles_share_the_windows_centers_and_do_not_overlap() -> None:
     geometry = Geometry((4.0, 8.0), (28.0, 20.0), place((100, 90), (100, 90)))
     tiles, windows = geometry.tiles(3, 4), geometry.windows(3, 4)
     assert tiles is not None
     assert windows is not None
-    centres = [(boxes[:, :, :2] + boxes[:, :, 2:]) / 2 for boxes in (tiles, windows)]
-    assert np.allclose(centres[0], centres[1])
+    centers = [(boxes[:, :, :2] + boxes[:, :, 2:]) / 2 for boxes in (tiles, windows)]
+    assert np.allclose(centers[0], centers[1])
     assert np.allclose(tiles[:, :-1, 2], tiles[:, 1:, 0])
     assert np.allclose(tiles[:-1, :, 3], tiles[1:, :, 1])
 

@@ -51,7 +51,7 @@ def test_sobel_of_other_sizes_is_smoothing_times_difference() -> None:
     assert kernel_of("sobel-y", 4, 3)[:, 1].tolist() == [-2, -2, 2, 2]
 
 
-def test_even_sizes_are_centred() -> None:
+def test_even_sizes_are_centered() -> None:
     """Sample positions of k = 4 are -1.5, -0.5, 0.5, 1.5."""
     filled = kernel_of("gaussian", 4, 4, sigma=1.0)
     ratio = math.exp(-(1.5**2 - 0.5**2) / 2)

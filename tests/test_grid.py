@@ -53,12 +53,12 @@ def test_tiles_in_reading_order_with_gaps() -> None:
     """Four channels of one number: two rows of two, 64 pixels each, two between."""
     values = np.array([0.0, 1.0, 2.0, 4.0], np.float32).reshape(4, 1, 1)
     pixels = np.asarray(draw_grid(values, "blob"))
-    centres = [
+    centers = [
         pixels[HEAD + 2 + 66 * row + 32, MARGIN + 2 + 66 * column + 32].tolist()
         for row in range(2)
         for column in range(2)
     ]
-    assert centres == colors([0, 0.25, 0.5, 1])
+    assert centers == colors([0, 0.25, 0.5, 1])
     gap = pixels[HEAD + 32, MARGIN + 2 + 64 : MARGIN + 2 + 66]
     assert gap.tolist() == [[250, 250, 248]] * 2
 

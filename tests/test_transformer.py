@@ -133,7 +133,7 @@ def test_place(
 @pytest.mark.parametrize("fit", ["warp", "crop", "pad"])
 @pytest.mark.parametrize("size", [(97, 55), (300, 301)])
 def test_a_dot_lands_where_the_placement_says(fit: Fit, size: tuple[int, int]) -> None:
-    """A bright disc's centre of mass in the blob, mapped back, is the disc's centre."""
+    """A bright disc's center of mass in the blob, mapped back, is the disc's center."""
     at = np.array([70.0, 100.0])
     y, x = np.mgrid[0:150, 0:210]
     disc = (np.hypot(y + 0.5 - at[0], x + 0.5 - at[1]) < 9) * np.uint8(255)

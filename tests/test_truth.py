@@ -204,7 +204,7 @@ def mask_by_hand(window: Box, mask: list[list[int]], most: bool) -> int:
     return min(counts, key=lambda number: (-counts[number], number), default=IGNORED)
 
 
-@pytest.mark.parametrize("rule", ["centre", "majority"])
+@pytest.mark.parametrize("rule", ["center", "majority"])
 def test_masks_are_as_a_loop_over_pixels_says(rule: str) -> None:
     rng = random.Random(3)
     for _ in range(60):
@@ -217,7 +217,7 @@ def test_masks_are_as_a_loop_over_pixels_says(rule: str) -> None:
         ]
         windows = geometry.windows(*shape)
         assert windows is not None
-        rules = TruthRules(mask="majority" if rule == "majority" else "centre")
+        rules = TruthRules(mask="majority" if rule == "majority" else "center")
         labels = true_cells(Truth(mask=np.array(mask, np.int32)), windows, BACKGROUND, rules).labels
         assert labels.tolist() == masked(geometry, shape, mask, rule == "majority")
 
@@ -331,7 +331,7 @@ def test_of_equally_near_objects_the_smaller_counts() -> None:
         ({"near": float("nan")}, "expected 0 <= near <= far"),
         ({"scale": (2.0, 1.0)}, "scale 2-1: expected"),
         ({"scale": (0.0, 0.0)}, "scale 0-0: expected"),
-        ({"mask": "median"}, "mask 'median': expected centre, majority"),
+        ({"mask": "median"}, "mask 'median': expected center, majority"),
     ],
 )
 def test_rules_that_are_none_are_refused(rules: dict[str, float], words: str) -> None:

@@ -20,6 +20,7 @@ PHRASES = {
     r"\bon the wire\b": "at the protobuf level",
     r"\banew\b": "again, from scratch",
     r"\breckon(s|ed|ing)?\b": "estimate, count",
+    r"\bcentr(es?|ed|ing)\b": "center, spelt as color is",
     # "a file that is no net"; "there is no net" and "no longer" are fine.
     r"(?<!there )\b(is|are) no (?=net|layer|map|picture|number|caffemodel|blob|text)": "is not a",
 }

@@ -36,9 +36,9 @@ Grey = NDArray[np.uint8]
 
 WINDOW = 32
 BACKGROUND = 10
-#: A digit whose centre is at most this many pixels from the window's, down and across, counts.
+#: A digit whose center is at most this many pixels from the window's, down and across, counts.
 NEAR = 5
-#: One whose centre is at least this far off, as the crow flies, is background. Nothing in between
+#: One whose center is at least this far off, as the crow flies, is background. Nothing in between
 #: is trained on.
 FAR = 10
 #: Widths of a drawn digit.
@@ -137,7 +137,7 @@ def to_grey(sheet: Floats) -> Grey:
 
 
 def _draw_digit(sheet: Floats, image: Floats, dy: int, dx: int, rng: np.random.Generator) -> None:
-    """Draw a digit with its centre (dy, dx) pixels from the window's."""
+    """Draw a digit with its center (dy, dx) pixels from the window's."""
     size = int(rng.choice(TILES))
     ink = tile(image, size, rng.uniform(-7, 7))
     corner = (WINDOW - size) // 2

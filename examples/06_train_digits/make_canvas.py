@@ -3,7 +3,7 @@
     python examples/06_train_digits/make_canvas.py [FOLDER]
 
 Writes digits_canvas.png and digits_canvas.json into FOLDER (default: the folder above this one).
-Each digit stands where the window of one cell of the map is centred on it.
+Each digit stands where the window of one cell of the map is centered on it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HEIGHT, WIDTH = 192, 288
 #: The demo net's total stride: cell (row, column) sees the window at (8 * row, 8 * column).
 STRIDE = 8
 SEED = 20
-#: (row, column) of the cell centred on each digit, 0 to 9 in a shuffled order.
+#: (row, column) of the cell centered on each digit, 0 to 9 in a shuffled order.
 CELLS = ((1, 2), (0, 9), (2, 17), (1, 27), (8, 5), (9, 13), (8, 23), (15, 1), (16, 18), (17, 29))
 ORDER = (3, 1, 4, 7, 5, 9, 2, 6, 8, 0)
 

@@ -44,7 +44,7 @@ def truth_options(command: F) -> F:
         default=0.15,
         show_default=True,
         metavar="X",
-        help="A cell is of an object's class where the object's centre is at most so far from its "
+        help="A cell is of an object's class where the object's center is at most so far from its "
         "window's, as a part of the window's size.",
     )
     @click.option(
@@ -53,7 +53,7 @@ def truth_options(command: F) -> F:
         default=0.3,
         show_default=True,
         metavar="X",
-        help="A cell is background where no object's centre is as near as this; those in between "
+        help="A cell is background where no object's center is as near as this; those in between "
         "do not count.",
     )
     @click.option(
@@ -65,10 +65,10 @@ def truth_options(command: F) -> F:
     )
     @click.option(
         "--mask",
-        type=click.Choice(["centre", "majority"]),
-        default="centre",
+        type=click.Choice(["center", "majority"]),
+        default="center",
         show_default=True,
-        help="With masks: the class of a cell is that of the pixel at its window's centre, or of "
+        help="With masks: the class of a cell is that of the pixel at its window's center, or of "
         "most of the window's pixels.",
     )
     @functools.wraps(command)

@@ -83,7 +83,7 @@ def _line_sides(
 def _smoothed(
     cells: CellGrid, columns: NDArray[np.intp], rows: NDArray[np.intp], size: tuple[int, int]
 ) -> Image.Image:
-    """Bilinear between the centres of the cells, which end where they would without it."""
+    """Bilinear between the centers of the cells, which end where they would without it."""
     cover = Image.new("RGBA", (size[1], size[0]), (0, 0, 0, 0))
     left, right = int(columns[:, 0].min()), int(columns[:, 1].max())
     top, bottom = int(rows[:, 0].min()), int(rows[:, 1].max())

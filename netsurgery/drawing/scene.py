@@ -97,7 +97,7 @@ class CellGrid:
     columns, rows: where the cells begin and end along each side, N x 2, from the box's corner.
     colors: uint8, rows x columns x 4, the last how opaque they are. regions: rows x columns, the
     cells that are one thing have one number, -1 for none; lines are drawn within the edges of each.
-    None for no lines. smooth: the colours go over into each other between the cells' centres.
+    None for no lines. smooth: the colours go over into each other between the cells' centers.
     """
 
     box: Box

@@ -68,8 +68,8 @@ def _batch_norm(ctx: LayerContext) -> list[str]:
     factor = np.float32(0 if total == 0 else 1 / total)
     mean, variance = (ctx.array(i).ravel() * factor for i in range(2))
     if len(ctx.shape) == 1:
-        centred = ctx.op("Sub", ctx.bottom, ctx.floats(mean))
-        return [ctx.op("Div", centred, ctx.floats(np.sqrt(variance + np.float32(eps))))]
+        centered = ctx.op("Sub", ctx.bottom, ctx.floats(mean))
+        return [ctx.op("Div", centered, ctx.floats(np.sqrt(variance + np.float32(eps))))]
     ones, zeros = np.ones_like(mean), np.zeros_like(mean)
     constants = [ctx.floats(values) for values in (ones, zeros, mean, variance)]
     return [ctx.op("BatchNormalization", ctx.bottom, *constants, epsilon=eps)]
@@ -86,12 +86,12 @@ def _standardized(
 ) -> str:
     """`value` less its mean over `axes`, divided by its deviation there."""
     over = ctx.ints(axes)
-    centred = ctx.op("Sub", value, ctx.op("ReduceMean", value, over))
-    variance = ctx.op("ReduceMean", ctx.op("Mul", centred, centred), over)
+    centered = ctx.op("Sub", value, ctx.op("ReduceMean", value, over))
+    variance = ctx.op("ReduceMean", ctx.op("Mul", centered, centered), over)
     # BatchNorm adds eps to the variance, MVN to its root.
     if within_root:
-        return ctx.op("Div", centred, ctx.op("Sqrt", ctx.op("Add", variance, ctx.floats(eps))))
-    return ctx.op("Div", centred, ctx.op("Add", ctx.op("Sqrt", variance), ctx.floats(eps)))
+        return ctx.op("Div", centered, ctx.op("Sqrt", ctx.op("Add", variance, ctx.floats(eps))))
+    return ctx.op("Div", centered, ctx.op("Add", ctx.op("Sqrt", variance), ctx.floats(eps)))
 
 
 def _mvn(ctx: LayerContext) -> list[str]:

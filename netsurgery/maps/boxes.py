@@ -198,7 +198,7 @@ def _greedy(boxes: Array, order: NDArray[np.intp], overlap: float) -> Iterator[i
 
 
 class _Neighbours:
-    """Boxes, N x 4, by the squares of a grid that their centres are in.
+    """Boxes, N x 4, by the squares of a grid that their centers are in.
 
     No box is larger than a square, so that those that meet it are in its own and the eight about.
     """

@@ -70,7 +70,7 @@ class Geometry:
     @checks_arguments()
     def tiles(self, rows: int, columns: int) -> Boxes | None:
         """Like `windows`, but each cell's share of the picture: a stride wide, about the window's
-        centre. Tiles do not overlap."""
+        center. Tiles do not overlap."""
         if self.stride is None or self.window is None:
             return None
         # Cells that do not move (a stride of 0) share all of their window.

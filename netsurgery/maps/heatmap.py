@@ -1,6 +1,6 @@
 """A picture of a class map: what is where in an image.
 
-One large picture, the image in grey with the map on it, each cell about the centre of its window;
+One large picture, the image in grey with the map on it, each cell about the center of its window;
 beside it the image as it is fed to the net, and the classes. Or the image, the map and both in a
 row; or the map alone; or a picture for each class.
 """

@@ -42,7 +42,7 @@ LEAST_WIDTH, MOST_WIDTH = 240, 8000
 class PictureLook:
     """layout: "overlay", "panels" or "map". width: of the picture in pixels, None for what suits
     the image. alpha: how opaque a cell is at most, 0..1. smooth: colours go over into each other
-    between the cells' centres. range: the lowest and the highest value of the scale, None for
+    between the cells' centers. range: the lowest and the highest value of the scale, None for
     0..1 of probabilities and the map's own of scores. font: a file, before the fonts found.
     upsample: "pixels" for scores interpolated to the image's pixels, or to every few where the
     classes are many, and the classes that these give; None for those of the cells.

@@ -164,7 +164,7 @@ def crop_of(
     for axis in range(2):
         image = placement.image[axis]
         factor = placement.resized[axis] / image * (low + (high - low) * draw.scale)
-        at = None if chosen is None else chosen.centre[1 - axis] * factor
+        at = None if chosen is None else chosen.center[1 - axis] * factor
         start = _start(draw.place[axis], round(image * factor), size[axis], at, window[axis])
         sides.append(_side(start, image, factor, size[axis]))
     (rows, down, top), (columns, across, left) = sides

@@ -200,8 +200,8 @@ class Batches:
         windows = crop.to_picture(boxes)
         labels = true_cells(truth, windows, self.background, self.rules).labels
         # What lies in the middle of these windows is not in the crop.
-        centres = (windows[..., :2] + windows[..., 2:]) / 2
-        seen = crop.holds(centres[..., 1], picture, 0) & crop.holds(centres[..., 0], picture, 1)
+        centers = (windows[..., :2] + windows[..., 2:]) / 2
+        seen = crop.holds(centers[..., 1], picture, 0) & crop.holds(centers[..., 0], picture, 1)
         left_out = (labels == self.background) & (rng.random(labels.shape) >= self.share)
         labels[left_out | ~seen] = IGNORED
         return labels

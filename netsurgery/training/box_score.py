@@ -3,7 +3,7 @@
 In each picture the boxes of a class are taken in the order of their scores. One is of the object of
 its class with which it shares the largest part of their union, where that part is at least 0.5
 (MATCH); it is right if no box before it was of that object, and else a repetition. One that is of
-no object does not count where its centre lies in a box that does not count, and else is false.
+no object does not count where its center lies in a box that does not count, and else is false.
 
 Average precision is the area below precision over recall as the threshold sinks, as Pascal VOC has
 measured it since 2010: over all boxes of the class in the order of their scores, with the precision
@@ -66,7 +66,7 @@ def outcomes(boxes: Sequence[MapBox], truth: Truth) -> list[Outcome]:
 
 
 def _is_ignored(box: Box, ignored: Iterable[Box]) -> bool:
-    """Whether its centre lies in a box that does not count."""
+    """Whether its center lies in a box that does not count."""
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     return any(left <= x < right and top <= y < bottom for left, top, right, bottom in ignored)
 

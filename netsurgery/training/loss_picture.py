@@ -50,7 +50,7 @@ def loss_scene(content: LossPicture) -> Scene:
     scene = Scene(sheet.width, scale=sheet.scale)
     room = sheet.width - 2 * MARGIN
     scene.text((MARGIN, MARGIN), picture.title, 18, INK, room=room)
-    words = "loss of each cell, drawn about the centre of its window; clear where it is below 0.1"
+    words = "loss of each cell, drawn about the center of its window; clear where it is below 0.1"
     top = scene.paragraph((MARGIN, MARGIN + 28), words, 13, PALE, room=room) + 12
     height, width = sheet.picture
     box = (MARGIN, top, MARGIN + width, top + height)

@@ -23,7 +23,7 @@ class TrueObject:
     """An object of the class `label`; a point is a box of size 0.
 
     >>> cat = TrueObject("cat", (10, 20, 50, 40))
-    >>> cat.centre, cat.size, cat.is_point
+    >>> cat.center, cat.size, cat.is_point
     ((30.0, 30.0), (40, 20), False)
     """
 
@@ -31,7 +31,7 @@ class TrueObject:
     box: Box
 
     @property
-    def centre(self) -> tuple[float, float]:
+    def center(self) -> tuple[float, float]:
         """Across and down."""
         left, top, right, bottom = self.box
         return (left + right) / 2, (top + bottom) / 2

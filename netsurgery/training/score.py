@@ -177,9 +177,9 @@ def nearest_cells(geometry: Geometry, axis: int, count: int) -> NDArray[np.intp]
     assert geometry.window is not None
     cells = geometry.stride[axis] * np.arange(count, dtype=np.float64)
     at = geometry.start[axis] + geometry.window[axis] / 2 + cells
-    centres = geometry.placement.to_image(at, axis)
+    centers = geometry.placement.to_image(at, axis)
     pixels = np.arange(geometry.placement.image[axis]) + 0.5
-    between = (centres[1:] + centres[:-1]) / 2
+    between = (centers[1:] + centers[:-1]) / 2
     return np.searchsorted(between, pixels)
 
 

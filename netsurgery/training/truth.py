@@ -1,20 +1,20 @@
 """What is true of each cell of a map: the class of the object in the cell's window.
 
 Windows are those that `classify-map` gives (`Geometry.windows`), in pixels of the picture. An
-object's distance from a window is that of their centres, in widths of the window across and in
-heights of it down, the larger of the two: within 0.5 the object's centre lies in the window. Its
+object's distance from a window is that of their centers, in widths of the window across and in
+heights of it down, the larger of the two: within 0.5 the object's center lies in the window. Its
 size against the window is the larger of width to width and height to height.
 
 * A cell is of an object's class where the object's distance is `near` or less and its size is from
   `scale[0]` to `scale[1]` times the window's; a point fits any window. Of several objects the
   nearest counts, of equally near ones the smallest, of equally large ones the first.
-* Else it is IGNORED where any object's distance is `far` or less, and where the window's centre
+* Else it is IGNORED where any object's distance is `far` or less, and where the window's center
   lies in a box that does not count.
 * Else it is background, wherever the window lies.
 
 A picture of which its class is known is one object that fills it.
 
-With a mask a cell is of the class of the pixel at the window's centre, or of most pixels whose
+With a mask a cell is of the class of the pixel at the window's center, or of most pixels whose
 middles lie in the window (of equally many the lowest number). It is IGNORED where these do not
 count or there are none, as beyond the picture's edge.
 """
@@ -59,7 +59,7 @@ __all__ = [
 IGNORED = -1
 
 #: Which pixels of a window say its class: that in the middle, or most of them.
-MaskRule: TypeAlias = Literal["centre", "majority"]
+MaskRule: TypeAlias = Literal["center", "majority"]
 
 
 @checks_arguments()
@@ -68,7 +68,7 @@ class TruthRules:
     """Which cells are of an object's class, which are background, and which do not count.
 
     near, far: distances of an object from a window, in parts of the window's size; scale: the
-    least and the most that an object's size may be, in window sizes; mask: "centre" or "majority".
+    least and the most that an object's size may be, in window sizes; mask: "center" or "majority".
     Raises SettingsError for near < 0, far < near, and scales that are no range.
 
     >>> TruthRules(near=0.1).far
@@ -78,7 +78,7 @@ class TruthRules:
     near: float = 0.15
     far: float = 0.3
     scale: tuple[float, float] = (0.7, 1.4)
-    mask: MaskRule = "centre"
+    mask: MaskRule = "center"
 
     def __post_init__(self) -> None:
         low, high = self.scale
@@ -201,7 +201,7 @@ class _Axis:
     high: Boxes
 
     @cached_property
-    def centres(self) -> Boxes:
+    def centers(self) -> Boxes:
         return (self.low + self.high) / 2
 
     @cached_property
@@ -209,8 +209,8 @@ class _Axis:
         return self.high - self.low
 
     def distances(self, at: float) -> Boxes:
-        """Of a place from each window's centre, in windows' sizes."""
-        return np.abs(at - self.centres) / self.sizes
+        """Of a place from each window's center, in windows' sizes."""
+        return np.abs(at - self.centers) / self.sizes
 
     def within(self, distances: Boxes, most: float) -> slice:
         """The windows that are no further: neighbours, as all of them are in order."""
@@ -218,8 +218,8 @@ class _Axis:
         return slice(int(close[0]), int(close[-1]) + 1) if len(close) else slice(0, 0)
 
     def inside(self, low: float, high: float) -> slice:
-        """The windows whose centres lie from `low` to before `high`."""
-        close = np.flatnonzero((low <= self.centres) & (self.centres < high))
+        """The windows whose centers lie from `low` to before `high`."""
+        close = np.flatnonzero((low <= self.centers) & (self.centers < high))
         return slice(int(close[0]), int(close[-1]) + 1) if len(close) else slice(0, 0)
 
 
@@ -244,7 +244,7 @@ def _of_objects(
     order = sorted(range(len(truth.objects)), key=lambda number: _area(truth.objects[number]))
     for number in order:
         thing = truth.objects[number]
-        x, y = thing.centre
+        x, y = thing.center
         from_rows, from_columns = down.distances(y), across.distances(x)
         rows, columns = down.within(from_rows, rules.far), across.within(from_columns, rules.far)
         if rows.start == rows.stop or columns.start == columns.stop:
@@ -273,17 +273,17 @@ def _size(thing: TrueObject, heights: Boxes, widths: Boxes) -> Boxes:
 
 
 def _of_mask(mask: Numbers, down: _Axis, across: _Axis, rules: TruthRules) -> Numbers:
-    if rules.mask == "centre":
-        return _at_centres(mask, down, across)
+    if rules.mask == "center":
+        return _at_centers(mask, down, across)
     return _most_pixels(mask, down, across)
 
 
-def _at_centres(mask: Numbers, down: _Axis, across: _Axis) -> Numbers:
+def _at_centers(mask: Numbers, down: _Axis, across: _Axis) -> Numbers:
     labels = np.full((len(down.low), len(across.low)), IGNORED, np.int32)
     places = [
         (np.flatnonzero((at >= 0) & (at < side)), at.astype(np.intp))
         for at, side in zip(
-            (np.floor(down.centres), np.floor(across.centres)), mask.shape, strict=True
+            (np.floor(down.centers), np.floor(across.centers)), mask.shape, strict=True
         )
     ]
     (rows, y), (columns, x) = places
@@ -340,7 +340,7 @@ def why_missed(
     """The numbers of the objects of which no cell is, and why.
 
     "too large", "too small" (for the windows), "too near the border" or "between two cells" (no
-    window's centre is near), "another is nearer".
+    window's center is near), "another is nearer".
     """
     got = set(np.unique(owners).tolist())
     down, across = _axes(windows)
@@ -350,7 +350,7 @@ def why_missed(
 
 
 def _why(thing: TrueObject, down: _Axis, across: _Axis, rules: TruthRules) -> str:
-    x, y = thing.centre
+    x, y = thing.center
     size = _size(thing, down.sizes[:1], across.sizes[:1]).item()
     if not thing.is_point and size > rules.scale[1]:
         return "too large"
@@ -359,6 +359,6 @@ def _why(thing: TrueObject, down: _Axis, across: _Axis, rules: TruthRules) -> st
     if (down.distances(y) <= rules.near).any() and (across.distances(x) <= rules.near).any():
         return "another is nearer"
     between = all(
-        axis.centres[0] <= at <= axis.centres[-1] for axis, at in ((down, y), (across, x))
+        axis.centers[0] <= at <= axis.centers[-1] for axis, at in ((down, y), (across, x))
     )
     return "between two cells" if between else "too near the border"

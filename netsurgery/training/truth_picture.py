@@ -61,7 +61,7 @@ def truth_scene(content: TruthPicture) -> Scene:
     scene = Scene(sheet.width, scale=sheet.scale)
     room = sheet.width - 2 * MARGIN
     scene.text((MARGIN, MARGIN), content.picture.title, 18, INK, room=room)
-    words = "truth of each cell, drawn about the centre of its window"
+    words = "truth of each cell, drawn about the center of its window"
     top = scene.paragraph((MARGIN, MARGIN + 28), words, 13, PALE, room=room) + 12
     height, width = sheet.picture
     box = (MARGIN, top, MARGIN + width, top + height)

@@ -193,7 +193,7 @@ def test_a_softmax_shares_out_what_is_left(edited: Edited) -> None:
 
 def test_hdf5_out(edited: Edited) -> None:
     edited(net_text("convolution without bias"), "fold-mean:42", suffix=".caffemodel.h5")
-    centred = image() - np.float32(42)
-    old, new = edited.run(edited.old, centred), edited.run(edited.new, image())
+    centered = image() - np.float32(42)
+    old, new = edited.run(edited.old, centered), edited.run(edited.new, image())
     (name,) = old
     assert np.abs(old[name] - new[name]).max() <= 2e-5 * np.abs(old[name]).max()
