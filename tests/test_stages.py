@@ -47,6 +47,7 @@ from netsurgery.net.shapes import infer
 from netsurgery.net.stages import StagedPlan
 from netsurgery.net.staging import Staging, find_stages
 from netsurgery.net.tiles import EXACT_CELLS, Tiling
+from netsurgery.net.tiling import find_tiling
 from netsurgery.net.windows import pool_window
 
 Array = NDArray[np.float32]
@@ -138,6 +139,29 @@ def test_stages_give_the_numbers_of_the_whole(
     with staged(engine, net, plan, pixels((height, width)), True) as (values, whole):
         for blob in blobs:
             np.testing.assert_array_equal(values[blob], whole[blob])
+
+
+@settings(max_examples=60, deadline=None)
+@given(strided_nets(), st.integers(24, 300), st.integers(24, 300), st.data())
+def test_a_part_is_cut_into_tiles_as_if_it_were_walked_over_by_itself(
+    drawn: tuple[str, str], height: int, width: int, data: st.DataObject
+) -> None:
+    net = net_of(drawn[0])
+    blobs = [drawn[1], data.draw(st.sampled_from([*net.blob_names][1:-1]))]
+    assume(isinstance(checked(net, (height, width), blobs), Tiling))
+    staging = staging_of(net, (height, width), blobs)
+    for part in staging.parts.values():
+        (source,) = part.net.inputs
+        assert source.shape is not None
+        alone = find_tiling(part.net, part.input, source.shape, part.tiling.size, part.blobs)
+        assert isinstance(alone, Tiling)
+        assert part.tiling.counts == alone.counts
+        for axis, own in zip(part.tiling.axes, alone.axes, strict=True):
+            assert (axis.size, axis.stride) == (own.size, own.stride)
+            assert (axis.overlap, axis.smallest) == (own.overlap, own.smallest)
+            for side in (1, axis.size // 2):
+                tile = axis.largest(side)
+                assert list(axis.cuts(tile)) == list(own.cuts(tile))
 
 
 @pytest.mark.parametrize("remainder", range(8))

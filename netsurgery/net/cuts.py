@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate
 
-from netsurgery.formats.prototxt import Prototxt, quoted
+from netsurgery.formats.prototxt import quoted
 from netsurgery.net import types
 from netsurgery.net.field import fields
 from netsurgery.net.layer import Layer, Shape
@@ -146,19 +146,11 @@ def part_between(
     """
     if cut is None:
         return only_needed(net, blobs)
-    pending, indices = set(blobs), set()
-    for layer in reversed(net.layers):
-        if (pending - {cut}).intersection(layer.tops):
-            indices.add(layer.index)
-            pending.difference_update(layer.tops)
-            pending.update(layer.bottoms)
+    indices = {layer.index for layer in needed(net, blobs, cut)[0]}
     root = net.prototxt.root
     declared = [field.value for name in INPUT_FIELDS for field in root.all(name)]
     dropped = [layer.message for layer in net.layers if layer.index not in indices]
-    blanked = without(net.prototxt, [*dropped, *declared])
     dims = " ".join(f"dim: {dim}" for dim in shape)
-    text = f"{blanked.text}\ninput: {quoted(cut)} input_shape {{ {dims} }}\n"
-    prototxt = replace(
-        Prototxt.parse(text, blanked.path), bom=blanked.bom, original=blanked.original
-    )
+    declaration = f"\ninput: {quoted(cut)} input_shape {{ {dims} }}\n"
+    prototxt = without(net.prototxt, [*dropped, *declared], declaration)
     return NetDefinition.of(prototxt, replace(net.state, shapes=()))

@@ -37,14 +37,17 @@ def listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[-_LISTED:])}{more}"
 
 
-def needed(net: NetDefinition, blobs: Sequence[str]) -> tuple[list[Layer], list[str]]:
+def needed(
+    net: NetDefinition, blobs: Sequence[str], cut: str | None = None
+) -> tuple[list[Layer], list[str]]:
     """The layers that `blobs`, seen after their last writer, depend on, and the net's inputs.
 
-    Both in file order; layers that are inputs are not among the layers.
+    Both in file order; layers that are inputs are not among the layers. cut: a blob that is there
+    already.
     """
     pending, layers = set(blobs), []
     for layer in reversed(net.layers):
-        if not types.is_input(layer) and pending.intersection(layer.tops):
+        if not types.is_input(layer) and (pending - {cut}).intersection(layer.tops):
             layers.append(layer)
             # In this order: a layer in place needs its own top, from the writer before it.
             pending.difference_update(layer.tops)
@@ -107,8 +110,11 @@ def _declarations(root: Message, left: Sequence[int]) -> list[object]:
     return declarations
 
 
-def without(prototxt: Prototxt, dropped: Sequence[object]) -> Prototxt:
-    """The prototxt with blanks for the fields of these values, which lie at its top level."""
+def without(prototxt: Prototxt, dropped: Sequence[object], more: str = "") -> Prototxt:
+    """The prototxt with blanks for the fields of these values, which lie at its top level.
+
+    more: a text behind it.
+    """
     # By identity: two layers may be written alike.
     gone = {id(value) for value in dropped}
     text = prototxt.text
@@ -121,7 +127,7 @@ def without(prototxt: Prototxt, dropped: Sequence[object]) -> Prototxt:
             text = _blanked(text, field.start, separated(prototxt.text, field.end))
     for elements in lists.values():
         text = _thinned(text, elements, gone)
-    blanked = Prototxt.parse(text, prototxt.path)
+    blanked = Prototxt.parse(text + more, prototxt.path)
     return replace(blanked, bom=prototxt.bom, original=prototxt.original or prototxt.text)
 
 

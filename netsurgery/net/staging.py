@@ -19,7 +19,7 @@ from netsurgery.net.shapes import infer
 from netsurgery.net.stage_tiles import Choice, Memory, NetPart
 from netsurgery.net.stages import StagedPlan
 from netsurgery.net.tiles import Tiling
-from netsurgery.net.tiling import Untileable, find_tiling
+from netsurgery.net.tiling import Untileable, walk_net
 
 __all__ = ["Staging", "find_stages"]
 
@@ -55,11 +55,7 @@ class Staging:
     @property
     def cuts(self) -> tuple[str, ...]:
         """The blobs at which the net can be cut."""
-        return tuple(
-            self.parts[place, place + 1].input
-            for place in range(1, self.end)
-            if (place, place + 1) in self.parts
-        )
+        return tuple(self.parts[place, place + 1].input for place in range(1, self.end))
 
     @property
     def smallest_side(self) -> int:
@@ -101,9 +97,8 @@ class Staging:
         for end in range(1, self.end + 1):
             ways: list[_Way] = [(inf, {})]
             for start, (before, tiles) in enumerate(best):
-                if (start, end) in self.parts:
-                    memory, tile = self.parts[start, end].least(cells)
-                    ways.append((before + memory, {**tiles, (start, end): tile}))
+                memory, tile = self.parts[start, end].least(cells)
+                ways.append((before + memory, {**tiles, (start, end): tile}))
             best.append(min(ways, key=lambda way: way[0]))
         return self.plan(best[-1][1])
 
@@ -147,7 +142,7 @@ class Staging:
         session = _WORTH * self.parts[0, self.end].once
         cheapest: _Way = (inf, {})
         for start in range(end):
-            for used, choice in enumerate(costs.get((start, end), ())[: total + 1]):
+            for used, choice in enumerate(costs[start, end][: total + 1]):
                 cost, tiles = best[start][total - used]
                 if choice is not None and cost + choice.cost + session < cheapest[0]:
                     cheapest = cost + choice.cost + session, {**tiles, (start, end): choice.tile}
@@ -184,30 +179,22 @@ def find_stages(
     (('conv1', 'norm1'), ('norm1',), 1.07)
     """
     net = only_needed(net, blobs)
-    whole = find_tiling(net, input, shape, size, blobs)
-    if isinstance(whole, Untileable):
-        return whole
+    walked = walk_net(net, input, shape, size, blobs)
+    if isinstance(walked, Untileable):
+        return walked
     shapes = infer(net, {input: (1, *shape[1:])})
     places: list[str | None] = [None, *find_cuts(net, shapes, blobs), None]
-    sizes = {input: size}
     parts: dict[tuple[int, int], NetPart] = {}
     for first, cut in enumerate(places[:-1]):
         start = cut or input
-        if start not in sizes:
-            continue
+        channels = shapes.blobs[start][1]
         for last, end in enumerate(places[first + 1 :], first + 1):
             own = _blobs_between(net, blobs, cut, end)
             outputs = (*own, *([] if end is None else [end]))
-            declared = (1, *shapes.blobs[start][1:])
-            part = part_between(net, cut, declared, outputs)
-            tiling = find_tiling(part, start, declared, sizes[start], outputs)
-            if isinstance(tiling, Untileable):  # the whole is not: at other places it can be cut
-                continue
-            if end is not None:
-                sizes[end] = tiling.maps[end]
-            parts[first, last] = NetPart(
-                part, start, declared[1], end, own, not first, tiling, memory
-            )
+            part = part_between(net, cut, (1, *shapes.blobs[start][1:]), outputs)
+            tiling = walked.tiling(part, (start, channels), outputs)
+            parts[first, last] = NetPart(part, start, channels, end, own, not first, tiling, memory)
+    whole = parts[0, len(places) - 1].tiling
     return Staging(net, whole, parts)
 
 

@@ -13,7 +13,7 @@ its own cells; the rest is the overlap, as large whatever the tile's size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, floor, lcm
@@ -27,7 +27,7 @@ from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import Shapes, infer
 from netsurgery.net.tiles import AxisTiles, MapAxis, Tiling
 
-__all__ = ["Untileable", "find_tiling"]
+__all__ = ["Untileable", "WalkedNet", "find_tiling", "walk_net"]
 
 Size = tuple[int, int]
 
@@ -67,12 +67,21 @@ def find_tiling(
     >>> print(find_tiling(net, "data", (1, 1, 32, 32), (1001, 1503), ["prob"]))
     layer 'ip1' (InnerProduct) looks at the whole map
     """
+    walked = walk_net(net, input, shape, size, blobs)
+    if isinstance(walked, Untileable):
+        return walked
+    return walked.tiling(net, (input, shape[1]), blobs)
+
+
+def walk_net(
+    net: NetDefinition, input: str, shape: Shape, size: Size, blobs: Sequence[str]
+) -> WalkedNet | Untileable:
+    """What `find_tiling` finds the tiles by, of the net and of its parts behind cuts."""
     walk = _BlobWalk(net, input, shape[1], blobs)
     declared = walk.at((shape[2], shape[3]))
     if isinstance(declared, Untileable):
         return declared
-    axes: list[AxisTiles] = []
-    counts: list[dict[str, tuple[int, Fraction]]] = []
+    axes = []
     for axis in range(2):
         probe = _probe(declared, axis, size[axis])
         sides = [
@@ -86,11 +95,37 @@ def find_tiling(
         refused = _uneven(seen, larger, axis, probe.stride)
         if refused is not None:
             return refused
-        tiles = _axis(seen, axis, size[axis], probe, blobs)
-        axes.append(replace(tiles, least=_least(walk, sides[0], axis, tiles.smallest, probe)))
-        counts.append({blob.blob: _counted(blob, axis, size[axis] - probe.size) for blob in seen})
-    rows, columns = counts
-    return Tiling((axes[0], axes[1]), {blob: (rows[blob], columns[blob]) for blob in rows})
+        axes.append(_WalkedAxis(axis, size[axis], probe, seen))
+    return WalkedNet(net, (axes[0], axes[1]))
+
+
+@dataclass(frozen=True)
+class WalkedNet:
+    """A net that can be run in tiles, walked over at sizes that stand for the whole.
+
+    All that is behind a cut depends on it alone, and so its fields in the map of the cut follow
+    from those in the input: a part of the net need not be walked over again.
+    """
+
+    net: NetDefinition
+    axes: tuple[_WalkedAxis, _WalkedAxis]
+
+    def tiling(self, part: NetDefinition, input: tuple[str, int], blobs: Sequence[str]) -> Tiling:
+        """How a part of the net, or all of it, is run in tiles for `blobs`.
+
+        input: a cut that the part begins at, or the net's input, and its channels.
+        """
+        layers, _ = needed(self.net, blobs, input[0])
+        read = {*blobs, *(bottom for layer in layers for bottom in layer.bottoms)}
+        indices = {layer.index for layer in layers}
+        axes = [axis.behind(input[0], indices, read) for axis in self.axes]
+        rows, columns = (axis.tiles(blobs) for axis in axes)
+        least = _least(part, input, axes, (rows.smallest, columns.smallest))
+        counts = [axis.counts() for axis in axes]
+        return Tiling(
+            (replace(rows, least=least[0]), replace(columns, least=least[1])),
+            {blob: (counts[0][blob], counts[1][blob]) for blob in counts[0]},
+        )
 
 
 @dataclass(frozen=True)
@@ -101,6 +136,56 @@ class _WalkedBlob:
     blob: str
     field: ReceptiveField
     cells: Size
+
+
+@dataclass(frozen=True)
+class _WalkedAxis:
+    """The blobs of a net along one axis, at the probe's size; size: of the whole's input."""
+
+    axis: int
+    size: int
+    probe: _ProbeSizes
+    seen: Sequence[_WalkedBlob]
+
+    def behind(self, start: str, layers: Collection[int], read: Collection[str]) -> _WalkedAxis:
+        """Those that layers of these numbers make and that are read, as the blob `start` has them.
+
+        What it does not read is its own: `start` is the input then, or a cut.
+        """
+        axis = self.axis
+        first = self.seen[0]
+        if start != first.blob:
+            first = [each for each in self.seen if each.blob == start][-1]
+        behind = [
+            replace(each, field=_within(each.field, first))
+            for each in self.seen
+            if each.layer is not None and each.layer.index in layers and each.blob in read
+        ]
+        begin = _WalkedBlob(None, start, ReceptiveField(start), first.cells)
+        size, _ = _counted(first, axis, self.size - self.probe.size)
+        probe = _ProbeSizes(first.cells[axis], _stride([begin, *behind], axis))
+        return _WalkedAxis(axis, size, probe, [begin, *behind])
+
+    def tiles(self, blobs: Sequence[str]) -> AxisTiles:
+        """What tiles keep to."""
+        return _axis(self.seen, self.axis, self.size, self.probe, blobs)
+
+    def counts(self) -> dict[str, tuple[int, Fraction]]:
+        """Of each blob the whole's cells, and how far they are apart."""
+        more = self.size - self.probe.size
+        return {each.blob: _counted(each, self.axis, more) for each in self.seen}
+
+
+def _within(field: ReceptiveField, cut: _WalkedBlob) -> ReceptiveField:
+    """The field of a blob in the cells of a cut, which all of it depends on, in place of pixels."""
+    origin = cut.field
+    axes = range(2)
+    stride = [field.stride[i] / origin.stride[i] for i in axes]
+    offset = [(field.offset[i] - origin.offset[i]) / origin.stride[i] for i in axes]
+    size = [(field.size[i] - origin.size[i]) / origin.stride[i] + 1 for i in axes]
+    return ReceptiveField(
+        cut.blob, (stride[0], stride[1]), (offset[0], offset[1]), (size[0], size[1])
+    )
 
 
 @dataclass(frozen=True)
@@ -180,10 +265,14 @@ def _probe(seen: Sequence[_WalkedBlob], axis: int, size: int) -> _ProbeSizes:
     A tile that begins at p pixels begins at p / stride cells of each blob: that is a whole number
     for multiples of every numerator, whatever the denominators that a Deconvolution makes.
     """
-    stride = lcm(*(each.field.stride[axis].numerator for each in seen))
+    stride = _stride(seen, axis)
     reach = ceil(max(each.field.size[axis] + abs(each.field.offset[axis]) for each in seen))
     least = max(reach, seen[0].cells[axis])
     return _ProbeSizes(least + (size - least) % stride, stride)
+
+
+def _stride(seen: Sequence[_WalkedBlob], axis: int) -> int:
+    return lcm(*(each.field.stride[axis].numerator for each in seen))
 
 
 def _uneven(
@@ -217,21 +306,34 @@ def _axis(
     )
 
 
-def _least(walk: _BlobWalk, seen: Size, axis: int, smallest: int, probe: _ProbeSizes) -> int:
-    """The smallest tile, from `smallest` on, that all of the net takes.
+def _least(
+    part: NetDefinition, input: tuple[str, int], axes: Sequence[_WalkedAxis], smallest: Size
+) -> Size:
+    """The smallest tile, from `smallest` on, that all of a part takes; input: with its channels.
 
     Layers that no blob asked for depends on are run too, where others share params with them.
     """
+    blob, channels = input
 
-    def taken(side: int) -> bool:
+    def taken(tile: Size) -> bool:
         try:
-            walk.shapes((side, seen[1]) if axis == 0 else (seen[0], side))
+            infer(part, {blob: (1, channels, *tile)})
         except PrototxtError:
             return False
         return True
 
-    sides = range(smallest, max(smallest, probe.size) + 1, probe.stride)
-    return next((side for side in sides if taken(side)), sides[-1])
+    if taken(smallest):
+        return smallest
+    # What a layer takes along one axis has nothing to do with the other.
+    height, width = (axis.probe.size for axis in axes)
+    rows, columns = (
+        range(side, max(side, axis.probe.size) + 1, axis.probe.stride)
+        for side, axis in zip(smallest, axes, strict=True)
+    )
+    return (
+        next((side for side in rows if taken((side, width))), rows[-1]),
+        next((side for side in columns if taken((height, side))), columns[-1]),
+    )
 
 
 def _end(blob: _WalkedBlob, axis: int, cell: int) -> Fraction:
