@@ -23,6 +23,7 @@ from test_tiling import (
     close,
     conv,
     engine,
+    is_any_window_empty,
     layer,
     net_of,
     nets,
@@ -48,7 +49,6 @@ from netsurgery.net.stages import StagedPlan
 from netsurgery.net.staging import Staging, find_stages
 from netsurgery.net.tiles import EXACT_CELLS, Tiling
 from netsurgery.net.tiling import find_tiling
-from netsurgery.net.windows import pool_window
 
 Array = NDArray[np.float32]
 Size = tuple[int, int]
@@ -96,22 +96,6 @@ def strided_nets(draw: st.DrawFn) -> tuple[str, str]:
     text, bottom = draw(nets())
     strided = conv("s", bottom, "kernel_size: 3 stride: 2 pad: 1")
     return text + strided + draw(windows("z", "s")), "z"
-
-
-def is_any_window_empty(net: NetDefinition, size: Size) -> bool:
-    """Whether a window of MAX begins behind its map, as it can where the stride is larger than it.
-
-    Its cell is the least float32, as in Caffe: sums of that are no exact numbers, but infinite or
-    NaN, and these ONNX Runtime's MAX gives as they are or not, whatever it makes of the net.
-    """
-    shapes = infer(net, {"x": (1, 2, *size)}).blobs
-    for pooling in (each for each in net.layers if each.type == "Pooling"):
-        of_bottom, cells = shapes[pooling.bottoms[0]][2:], shapes[pooling.tops[0]][2:]
-        window = pool_window(pooling, of_bottom)
-        axes = zip(cells, window.stride, window.pad, of_bottom, strict=True)
-        if any((count - 1) * stride - pad >= end for count, stride, pad, end in axes):
-            return True
-    return False
 
 
 @settings(max_examples=60, deadline=None)
