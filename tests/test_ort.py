@@ -627,6 +627,40 @@ def test_reshape_refuses(
     assert str(caught.value) == what.format(net=net)
 
 
+#: Blobs that hold the numbers of the input: its own, and those of layers that move none.
+MOVED = """
+input: "data" input_shape { dim: 2 dim: 2 dim: 3 dim: 3 }
+layer { name: "flat" type: "Flatten" bottom: "data" top: "flat" }
+layer { name: "split" type: "Split" bottom: "data" top: "s1" top: "s2" }
+layer { name: "silence" type: "Silence" bottom: "s2" }
+layer { name: "drop" type: "Dropout" bottom: "s1" top: "drop" }
+layer { name: "relu" type: "ReLU" bottom: "data" top: "data" }
+"""
+
+
+def test_inputs_are_copied_and_results_are_not_written_to(
+    engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    """An input is kept in the memory of the one before, which no result lies in."""
+    random = np.random.default_rng(0)
+    wide = random.standard_normal((2, 2, 5, 7)).astype(np.float32)
+    first, second = wide[:, :, 1:4, 2:5], wide[:, ::-1, 2:, ::3]
+    expected = first.copy()
+    with engine.load(written(tmp_path, MOVED)) as loaded:
+        blobs = [*loaded.blobs]
+        results = loaded.forward({"data": first}, blobs)
+        copies = {blob: array.copy() for blob, array in results.items()}
+        for blob in set(blobs) - {"data"}:
+            np.testing.assert_array_equal(results[blob].ravel(), expected.ravel())
+        first[:] = 7
+        for blob, array in loaded.forward({}, blobs).items():
+            np.testing.assert_array_equal(array, copies[blob])
+        moved = loaded.forward({"data": second}, ["flat"])["flat"]
+        np.testing.assert_array_equal(moved.ravel(), second.ravel())
+        for blob, array in results.items():
+            np.testing.assert_array_equal(array, copies[blob])
+
+
 def test_closed(engine: EmbeddedEngine, net: Path, model: Path) -> None:
     loaded = engine.load(net, model)
     engine.close()

@@ -226,8 +226,8 @@ class EmbeddedNet(Closeable):
                 raise EngineError(f"{self._net.prototxt.path} has no blob {name}; there is {known}")
         # Sessions map the file: what is written into it now would be computed with.
         self._model.check_unchanged()
-        # Copies: the caller may change an array that a later forward still needs.
-        self._held.update({k: np.array(v, np.float32, order="C") for k, v in inputs.items()})
+        for name, array in inputs.items():
+            self._hold(name, array)
         names = tuple(dict.fromkeys(blobs))
         session = self._session(names)
         feed = {name: self._input(name) for name in session.inputs}
@@ -290,6 +290,16 @@ class EmbeddedNet(Closeable):
         self._sessions.clear()  # which compute with the memory that is written to now
         self._weights.replace(layer, index, array)
         self._copied = self._check_params()
+
+    def _hold(self, name: str, array: Array) -> None:
+        """Keep a copy: the caller may change an array that a later forward still needs.
+
+        It takes the memory of the one before, which is there, page by page.
+        """
+        if name in self._held:
+            np.copyto(self._held[name], array)
+        else:
+            self._held[name] = np.array(array, np.float32, order="C")
 
     def _input(self, name: str) -> Array:
         shape = self._shapes.of(name)

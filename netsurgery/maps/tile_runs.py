@@ -75,9 +75,9 @@ def run_tiles(
     """The blobs of `plan.maps`, float32 1 x C x rows x columns.
 
     cut: gives the input's pixels from a row and column on, 1 x C x height x width, of a height and
-    width. run: gives the blobs for a tile, C-contiguous and always of the one shape. make: gives
-    the array that a whole blob of a shape is written into. store: knows which rows of the blobs are
-    done already, and keeps those that are.
+    width. run: gives the blobs for a tile, always of the one shape, which it does not keep. make:
+    gives the array that a whole blob of a shape is written into. store: knows which rows of the
+    blobs are done already, and keeps those that are.
     """
     maps = _Maps(plan.maps, make, store)
     for _ in _rows(plan, cut, run, maps):
@@ -101,7 +101,7 @@ def _rows(
         if maps.have(rows) and (band is None or band.is_past(rows)):
             continue
         for tile in tiles:
-            results = run(np.ascontiguousarray(cut(tile.start, plan.tile)))
+            results = run(cut(tile.start, plan.tile))
             for blob, part in tile.parts.items():
                 source = part.source
                 for sink in (maps, band):
