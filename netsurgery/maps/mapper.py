@@ -103,14 +103,13 @@ class Mapper(NetRunner):
         #: What was made of pictures before their turn; None where there is one alone.
         self.ahead: Ahead | None = None
         #: How the last picture was run in tiles, moved, or at which scales; "" where it was not.
-        self.tiled = self.stitched = self.scaled = ""
+        #: And what became of tiles that an earlier run left.
+        self.tiled = self.stitched = self.scaled = self.resumed = ""
         #: Whether there is no other picture in memory. Tiles are chosen by what memory there is:
         #: beside others a MemoryLimitError is raised in their place.
         self.alone = True
         #: Called with the runs done and those in all, where a map takes many.
         self.step_to: Callable[[int, int], None] | None = None
-        #: What became of tiles that an earlier run left, for the last picture; "" for none.
-        self.resumed = ""
 
     @checks_arguments()
     def check_class(self, text: str) -> None:
@@ -282,10 +281,7 @@ class Mapper(NetRunner):
         return self.source.input_size(options, picture.size)
 
     def make_input(self, picture: Picture) -> None:
-        """Make a picture's input ahead, for `blobs` to take; another thread may run the net.
-
-        See `Ahead.make`. Raises MemoryLimitError.
-        """
+        """Make a picture's input ahead, as `Ahead.make`; another thread may run the net."""
         ahead = self.ahead or self.expect(None)
         ahead.make(picture, self._input_size(picture, None), self.transformer)
 
