@@ -78,6 +78,28 @@ def test_a_finer_map_is_that_of_one_process(stride: int) -> None:
         assert Path(f"many/{name}").read_bytes() == Path(f"one/{name}").read_bytes()
 
 
+def test_however_much_memory_a_worker_has(capsys: pytest.CaptureFixture[str]) -> None:
+    """That of one process is enough for the whole, a part of it for tiles."""
+    numbers = np.random.default_rng(0).integers(0, 256, (300, 407), np.uint8)
+    Image.fromarray(numbers).save("large.png")
+    words = ["large.png", "a.png", "--max-memory", "60MiB", "--threads", "1", "--json"]
+    words += ["--tile", "auto"]
+
+    def outputs(name: str, *job: str) -> dict[str, bytes | str]:
+        files = ["--npy", f"{name}/", "--html", f"{name}.html", "--parquet", f"{name}.parquet"]
+        assert classify(*words, *files, *job) == 0
+        paths = [f"{name}.html", f"{name}.parquet", f"{name}/large.npy", f"{name}/a.npy"]
+        printed = capsys.readouterr()
+        assert ("the net was run in" in printed.err) == (name == "two")
+        contents = {path.removeprefix(name): Path(path).read_bytes() for path in paths}
+        return {**contents, "records": printed.out}
+
+    single = outputs("single")
+    for name, workers in ("one", "1"), ("two", "2"):
+        by_workers = outputs(name, "--job", f"{name}.job", "--workers", workers)
+        assert {key for key in single if by_workers[key] != single[key]} == set()
+
+
 def test_another_stride_is_another_job(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["a.png", "--job", JOB, "--workers", "1", "-q"]
     assert classify(*words, "--stride", "2") == 0

@@ -117,10 +117,16 @@ def test_many_threads_share_out_the_cells_of_a_tile(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_json_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_json_says_so_where_bits_may_differ(capsys: pytest.CaptureFixture[str]) -> None:
+    """Else it is that of the whole: with more memory there would be no tiles."""
+    assert classify("--tile", "none", "--json") == 0
+    whole = capsys.readouterr().out
     assert classify("--tile", "190", "--json") == 0
+    assert capsys.readouterr().out == whole
+    assert classify("--tile", "60", "--threads", "16", "--json") == 0
     (note,) = json.loads(capsys.readouterr().out)["notes"]
     assert note.startswith("the net was run in")
+    assert note.endswith(" to rounding")
 
 
 @pytest.mark.usefixtures("folder")

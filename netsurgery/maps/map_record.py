@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from netsurgery.maps.boxes import MapBox
     from netsurgery.maps.classmap import ClassMap
 
-__all__ = ["map_html", "map_record", "recorded_notes"]
+__all__ = ["TO_ROUNDING", "map_html", "map_record", "recorded_notes"]
+
+#: What the note on tiles has of those that are not known to give the very bits of the whole.
+TO_ROUNDING = " to rounding"
 
 #: What a class and a score take as JSON's values and as text.
 _NUMBERS = 400
@@ -64,12 +67,19 @@ def recorded_notes(notes: Mapping[str, str]) -> list[str]:
     """Of the notes on a picture's blobs, by kind, those that its record has.
 
     The engine's has a place of its own. What was left of an earlier run is a fact of this one, not
-    of the blobs: however often a run was ended, its outputs are the same.
+    of the blobs, and so are tiles that give the bits of the whole: however often a run was ended,
+    and however much memory it had, its outputs are the same.
 
-    >>> recorded_notes({"engine": "slow", "tiles": "run in 4 tiles", "resume": "36% was done"})
-    ['run in 4 tiles']
+    >>> tiles = "run in 4 tiles, with the numbers of the whole"
+    >>> recorded_notes({"engine": "slow", "tiles": tiles, "resume": "36% was done"})
+    []
+    >>> recorded_notes({"tiles": f"{tiles} to rounding"})
+    ['run in 4 tiles, with the numbers of the whole to rounding']
     """
-    return [note for kind, note in notes.items() if kind not in ("engine", "resume")]
+    of_run = {"engine", "resume"}
+    if TO_ROUNDING not in notes.get("tiles", ""):
+        of_run.add("tiles")
+    return [note for kind, note in notes.items() if kind not in of_run]
 
 
 def _row(class_map: ClassMap, row: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from netsurgery.errors import MemoryLimitError, NetError, NetsurgeryError
 from netsurgery.io.memory import Claim, left
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument, counted
+from netsurgery.maps.map_record import TO_ROUNDING
 from netsurgery.maps.picture_limits import check_enlarged
 from netsurgery.maps.picture_options import TileSize
 from netsurgery.maps.row_blocks import map_memory
@@ -243,7 +244,7 @@ def tiles_note(plan: StagedPlan, engine: str, options: EngineOptions) -> str:
     return (
         f"the net was run in {counted(first.plan.count, 'tile')} of {shape_text(first.plan.tile)}"
         f"{behind}, {plan.overhead:.2f} times the arithmetic, with the numbers of the whole"
-        f"{'' if exact else ' to rounding'}"
+        f"{'' if exact else TO_ROUNDING}"
     )
 
 
