@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from killed_jobs import JOB
-from PIL import Image
+from PIL import Image, ImageFont
 
 from netsurgery.cli import run
 
@@ -98,6 +98,24 @@ def test_however_much_memory_a_worker_has(capsys: pytest.CaptureFixture[str]) ->
     for name, workers in ("one", "1"), ("two", "2"):
         by_workers = outputs(name, "--job", f"{name}.job", "--workers", workers)
         assert {key for key in single if by_workers[key] != single[key]} == set()
+
+
+def test_a_font_is_opened_where_something_is_drawn(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a worker in the folder of the plan, not by whoever looks at the job elsewhere."""
+    font = ImageFont.load_default(10)
+    assert isinstance(font, ImageFont.FreeTypeFont)
+    Path("own.ttf").write_bytes(font.font_bytes)
+    words = ["a.png", "--picture", "a.svg", "--font", "own.ttf"]
+    assert classify(*words, "--job", JOB, "--workers", "1", "-q") == 0
+    job, drawn = Path(JOB).absolute(), Path("a.svg").read_bytes()
+    assert classify(*words, "--force") == 0
+    assert Path("a.svg").read_bytes() == drawn
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert run(["job", "status", str(job), "-q"]) == 0
+    assert run(["job", "merge", str(job), "--picture", "again.svg", "-q"]) == 0
+    assert Path("again.svg").read_bytes() == drawn
 
 
 def test_another_stride_is_another_job(capsys: pytest.CaptureFixture[str]) -> None:

@@ -170,7 +170,7 @@ class JobPlan:
             "scales": record["scales"] and Scales(**_decoded(record["scales"])),
             "boxes": record["boxes"] and BoxSearch.of_json(record["boxes"]),
             "state": NetState(**_decoded(record["state"])),
-            "view": MapView(**{**view, "look": PictureLook(**view["look"])}),
+            "view": MapView(**{**view, "look": _planned_look(view["look"])}),
         }
         plan = cls(**values)
         if plan.chunk < 1:
@@ -302,6 +302,16 @@ def _checksum(path: Path) -> str:
 
 def _look(look: PictureLook) -> dict[str, Any]:
     return {each.name: getattr(look, each.name) for each in fields(PictureLook)}
+
+
+def _planned_look(record: Mapping[str, Any]) -> PictureLook:
+    """The look that a plan has. Its font is opened where something is drawn: only there need it be,
+    and only there do names count from the plan's folder."""
+    look, font = PictureLook(**{**record, "font": None}), record["font"]
+    if not isinstance(font, str | Path | None):
+        raise TypeError(f"font: found {font!r}, expected a path")
+    object.__setattr__(look, "font", font)
+    return look
 
 
 def _encoded(value: Any) -> Any:
