@@ -12,7 +12,7 @@ from pathlib import Path
 from netsurgery.errors import OutputError
 from netsurgery.io.mapping import shortened
 from netsurgery.io.ownership import foreign_link
-from netsurgery.io.unreadable import url_in
+from netsurgery.io.unreadable import local_path, url_in
 from netsurgery.io.wording import argument, listed
 
 __all__ = [
@@ -89,7 +89,7 @@ class FileSet:
 def _identity(path: str) -> tuple[int, int] | None:
     """What two paths that lead to one file have in common; None where there is no file."""
     try:
-        state = os.stat(path)
+        state = os.stat(local_path(path))
     except FileNotFoundError:
         return None
     return state.st_dev, state.st_ino

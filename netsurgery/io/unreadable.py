@@ -11,7 +11,7 @@ from pathlib import Path
 from netsurgery.errors import NetsurgeryError
 from netsurgery.io.nearest import did_you_mean, nearest, question
 
-__all__ = ["as_url", "check_file", "check_folder", "unreadable", "url_in"]
+__all__ = ["as_url", "check_file", "check_folder", "local_path", "unreadable", "url_in"]
 
 #: As a `Path` has it, slashes may be lost.
 _URL = re.compile(r"(?i)(https?|ftp|file|s3|gs):(/+)")
@@ -47,6 +47,19 @@ def as_url(path: str | os.PathLike[str]) -> str:
     """
     text = os.fspath(path)
     return text if _ANY_URL.match(text) else url_in(text)
+
+
+def local_path(path: str | os.PathLike[str]) -> str:
+    """The path of a URL that leads to a file of this machine; anything else as it is.
+
+    >>> local_path("file:///maps/a.png"), local_path("simplecache::file:///a.png")
+    ('/maps/a.png', '/a.png')
+    >>> local_path("a.png"), local_path("s3://bucket/a.png")
+    ('a.png', 's3://bucket/a.png')
+    """
+    protocols, _, rest = as_url(path).rpartition("://")
+    is_local = protocols.rpartition("::")[2].lower() in ("file", "local")
+    return rest if is_local else os.fspath(path)
 
 
 def unreadable(path: str | Path, error: OSError, expected: str) -> tuple[str, str]:

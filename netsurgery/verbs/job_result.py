@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from netsurgery.engines.contract import AnyEngine, as_engine_options
@@ -16,7 +15,6 @@ from netsurgery.io.cores import cores
 from netsurgery.io.memory import allowed
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.short_repr import ShortRepr
-from netsurgery.io.targets import check_outputs
 from netsurgery.io.wording import argument, counted, names_options
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.jobs.crew import run_crew
@@ -295,13 +293,12 @@ class Job(ShortRepr):
         listed = [] if records is None else [os.fspath(records)]
         every = [*places.values(), *listed]
         check_places(self._folder.store, every)
-        images = list(self._plan.pictures)
-        read = [*images, *self._plan.files, *self._plan.settings.files]
-        inputs = [str(Path(self._plan.folder, name)) for name in read]
         merging = Merging(self._folder.store, every)
-        again = merging.again
-        files = MapFiles.plan(images, places, inputs=inputs, force=force, repeatable=again)
-        check_outputs(listed, inputs=files.inputs, force=force or again)
+        images = list(self._plan.pictures)
+        files = MapFiles.plan(
+            images, places, inputs=self._plan.read_files, force=force, repeatable=merging.again,
+            besides=listed,
+        )  # fmt: skip
         merge = Merge(self._folder, files, listed)
         with merging:
             merge.run(with_tables=tally.done > 0)

@@ -25,12 +25,13 @@ from pathlib import Path
 from typing import Any
 
 from netsurgery.errors import JobError, OutputError
+from netsurgery.io.unreadable import local_path
 from netsurgery.io.wording import argument
 from netsurgery.verbs.jobs.bands import BANDS, BandFolder
 from netsurgery.verbs.jobs.merging import MERGING
 from netsurgery.verbs.jobs.notes import NOTES
 from netsurgery.verbs.jobs.plan import PLAN, RECORD, JobPlan, read_plan
-from netsurgery.verbs.jobs.store import OVER, JobLease, JobStore, open_store
+from netsurgery.verbs.jobs.store import NET, OVER, JobLease, JobStore, open_store
 
 __all__ = ["ERROR", "Chunk", "DoneParts", "JobFolder", "Tally", "check_places", "file_name"]
 
@@ -352,9 +353,11 @@ class Tally:
 
 def check_places(store: JobStore, places: Iterable[str]) -> None:
     """Raise OutputError where an output would be among the files that the job is made of."""
-    if store.folder is None:
+    folder = local_path(store.address)
+    if not os.path.isabs(folder):  # a URL of files elsewhere
         return
-    own = [os.path.realpath(store.folder / name) for name in (PLAN, _PARTS, NOTES, MERGING)]
+    names = (PLAN, _PARTS, NOTES, MERGING, NET)
+    own = [os.path.realpath(os.path.join(folder, name)) for name in names]
     for place in places:
         path = os.path.realpath(place)
         if any(path == each or path.startswith(f"{each}{os.sep}") for each in own):

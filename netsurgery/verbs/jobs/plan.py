@@ -22,7 +22,7 @@ from netsurgery.formats.settings import Settings
 from netsurgery.io.argument_types import as_names, checks_arguments
 from netsurgery.io.checksum import sha256_of
 from netsurgery.io.targets import STDOUT, WrongOutput
-from netsurgery.io.unreadable import as_url
+from netsurgery.io.unreadable import as_url, local_path
 from netsurgery.io.wording import argument
 from netsurgery.maps.box_rules import BoxSearch
 from netsurgery.maps.picture_limits import max_pixels
@@ -62,7 +62,8 @@ class JobPlan:
 
     folder: the one that names are relative to. outputs: kind -> where `merge` puts it. engine: its
     description, which is to be the same everywhere; engine_note: why it is not another. files: the
-    net's and its settings' -> SHA-256. max_pixels: how many a picture may have. chunk: how many
+    net's and its settings' -> SHA-256. inputs: all files that it was planned from, but the
+    pictures; no output replaces one. max_pixels: how many a picture may have. chunk: how many
     pictures a worker takes at once.
     """
 
@@ -81,6 +82,7 @@ class JobPlan:
     engine: str
     engine_note: str
     files: Mapping[str, str]
+    inputs: tuple[str, ...]
     max_pixels: int
     chunk: int
 
@@ -95,6 +97,12 @@ class JobPlan:
         if output.is_one_file or not output.suffix:  # a part of it is no file of its own kind
             return f".{kind}"
         return self.view.suffix if kind == "picture" else output.suffix
+
+    @property
+    def read_files(self) -> list[str]:
+        """The files that no output may replace; they may be on other machines alone."""
+        names = (*self.pictures, *self.inputs)
+        return [os.path.join(self.folder, local_path(name)) for name in names]
 
     @property
     def is_all_at_urls(self) -> bool:
@@ -146,6 +154,7 @@ class JobPlan:
             "netsurgery": __version__,
             **record,
             "pictures": list(self.pictures),
+            "inputs": list(self.inputs),
             "settings": {key: _encoded(value) for key, value in settings.items()},
             "size": asdict(self.size),
             "scales": None if self.scales is None else _encoded(asdict(self.scales)),
@@ -164,6 +173,7 @@ class JobPlan:
         view = _decoded(record["view"])
         values |= {
             "pictures": tuple(as_names(record["pictures"], "pictures")),
+            "inputs": tuple(as_names(record["inputs"], "inputs")),
             "outputs": places_of(record["outputs"]),
             "settings": Settings(**_decoded(record["settings"])),
             "size": PictureOptions(**record["size"]),
@@ -220,6 +230,7 @@ def make_plan(
         job = maps.to_files(outputs, view, inputs=inputs, force=force)
         job.mapper.load()
         description = engine_record(job.mapper.engine)["description"]
+        read = filter(os.path.isfile, set(job.files.inputs) - set(images))
         notes = [*maps.notes, *general_notes(job.mapper)]
     named = [settings.prototxt, settings.weights, settings.mean, settings.labels, view.look.font]
     files = [str(file) for file in named if isinstance(file, str | Path)]
@@ -239,6 +250,7 @@ def make_plan(
         engine=str(description),
         engine_note=job.mapper.note,
         files={file: _checksum(Path(file)) for file in files},
+        inputs=tuple(sorted(map(os.path.realpath, read))),  # of /dev/stdin the file
         max_pixels=max_pixels(),
         chunk=max(1, min(_MOST_OF_CHUNK, len(images) // _CHUNKS)),
     )

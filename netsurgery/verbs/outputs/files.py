@@ -61,11 +61,13 @@ class MapFiles:
         inputs: Iterable[str] = (),
         force: bool = False,
         repeatable: bool = False,
+        besides: Sequence[str] = (),
     ) -> MapFiles:
         """Name every output and refuse, before any work, those that must not be written.
 
         outputs: kind -> the name that was given. inputs: the files of the images are among them.
-        Raises OutputError, and WrongOutput for what contradicts itself.
+        besides: files that are written as well. Raises OutputError, and WrongOutput for what
+        contradicts itself.
         """
         printed = [argument(f"--{kind}") for kind, name in outputs.items() if name == STDOUT]
         if len(printed) > 1:
@@ -82,7 +84,7 @@ class MapFiles:
             if joined and (os.path.isdir(name) or name.endswith(("/", os.sep))):
                 raise WrongOutput(f"{argument(f'--{kind}')} {name}: is a folder; expected a file")
             files.paths[kind] = files._named(images[:1] if joined else images, kind, name)
-        files._check()
+        files._check(besides)
         return files
 
     def _named(self, images: Sequence[str], kind: str, name: str) -> list[str]:
@@ -99,10 +101,10 @@ class MapFiles:
         self.folders.add(name)
         return [str(Path(name, stem + suffix)) for stem in stems(images)]
 
-    def _check(self) -> None:
+    def _check(self, besides: Sequence[str]) -> None:
         """Folders that do not exist yet are made later: nothing in them can be in the way."""
         later = {Path(folder) for folder in self.folders if not os.path.isdir(folder)}
-        files = []
+        files = list[str]()
         for kind, paths in self.paths.items():
             places = [path for path in paths if path != STDOUT and Path(path).parent not in later]
             if signs := OUTPUTS[kind].signs:
@@ -111,7 +113,7 @@ class MapFiles:
                 check_output_folders(places, signs, inputs=self.inputs, force=self.force)
             else:
                 files += places
-        check_outputs(files, inputs=self.inputs, force=self.force or self.repeatable)
+        check_outputs([*files, *besides], inputs=self.inputs, force=self.force or self.repeatable)
 
     def outputs(self, paths: Sequence[str]) -> Outputs:
         """Those files, which appear together and replace what these may. Raises OutputError."""
