@@ -37,7 +37,7 @@ from s3_server import BUCKET, s3_server
 
 import netsurgery as ns
 from netsurgery.io.children import kill_others
-from netsurgery.io.owned_scratch import owned_scratch
+from netsurgery.io.scratch import scratch_folder
 
 __all__ = ["NETSURGERY", "KilledJob", "ray_cluster"]
 
@@ -255,7 +255,7 @@ def killed_on_ray(job: KilledJob, seed: int) -> str:
     if job.place != JOB:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(tempfile, "tempdir", str(job.temporary))
-            with owned_scratch():  # the next worker of a machine removes what killed ones left
+            with scratch_folder():  # the next worker of a machine removes what killed ones left
                 pass
     # The driver's workers, one a node, die with it.
     deaths = 1 + 1 + len(nodes) + 1

@@ -27,7 +27,6 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import JobError, NetError, OutputError
 from netsurgery.io import url_lease
 from netsurgery.io.lease import LEASE, own_note
-from netsurgery.io.owned_scratch import owned_scratch
 from netsurgery.io.url_files import UrlFolder
 from netsurgery.verbs.jobs import plan as plan_module
 from netsurgery.verbs.jobs.folder import JobFolder, Tally
@@ -485,21 +484,3 @@ def _request(line: str) -> str:
     method = re.search(r"(GET|HEAD|PUT|DELETE) ", line)
     assert method is not None
     return "list" if "?list-type" in line else method[1]
-
-
-def test_what_killed_processes_left_is_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    notes = {"dead": own_note({}) | {"started": "1"}, "alive": own_note({}), "elsewhere": {}}
-    for name, note in notes.items():
-        (tmp_path / f"netsurgery-{name}").mkdir()
-        (tmp_path / f"netsurgery-{name}" / "owner.json").write_text(json.dumps(note))
-    (tmp_path / "netsurgery-others").mkdir()
-    (tmp_path / "netsurgery-link").symlink_to(tmp_path / "netsurgery-dead")
-    with owned_scratch() as folder:
-        left = {"alive", "elsewhere", "link", "others"}
-        assert {path.name for path in tmp_path.iterdir()} == {
-            folder.name, *(f"netsurgery-{name}" for name in left)
-        }  # fmt: skip
-    assert not folder.exists()

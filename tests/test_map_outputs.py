@@ -22,6 +22,7 @@ from netsurgery.cli import run
 from netsurgery.engines.ort import EmbeddedNet
 from netsurgery.errors import OutputError
 from netsurgery.io.files import Outputs
+from netsurgery.io.locked_folder import machine_mark
 from netsurgery.maps import row_blocks as row_blocks_module
 from netsurgery.maps.box_rules import BoxRules
 from netsurgery.maps.boxes import map_boxes, with_boxes
@@ -327,7 +328,7 @@ def test_a_full_disk_costs_no_tiles(
     assert capsys.readouterr().err == "error: m.zarr: No space left on device\n"
     of_run = {".m.zarr.netsurgery-journal", ".m.zarr.netsurgery-tiles"}
     assert {path.name for path in folder.iterdir() if "netsurgery-" in path.name} == of_run
-    (folder / ".m.zarr.0123456789ab.netsurgery-tmp").mkdir()
+    (folder / f".m.zarr.{machine_mark()}.0123456789ab.netsurgery-tmp").mkdir()
     with monkeypatch.context() as patch:
         patch.setattr(EmbeddedNet, "forward", None)
         assert run(line) == 0

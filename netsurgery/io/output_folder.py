@@ -1,7 +1,7 @@
 """Outputs that are folders, and appear whole or not at all, as `netsurgery.io.files` has it.
 
-A folder is filled under a temporary name beside its place and renamed when it is complete. It is
-locked for as long as the process that made it lives, so that a later run removes dead ones only.
+A folder is filled under a temporary name beside its place and renamed when it is complete; a later
+run removes what killed ones have left (`netsurgery.io.locked_folder`).
 """
 
 from __future__ import annotations
@@ -9,12 +9,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from netsurgery.errors import OutputError
 from netsurgery.io.cleanup import Undo, step
-from netsurgery.io.files import TEMPORARY, temporary_name
-from netsurgery.io.locks import lock
+from netsurgery.io.files import temporary_name
+from netsurgery.io.locked_folder import (
+    lock_folder,
+    machine_mark,
+    make_locked_folder,
+    remove_dead_folders,
+)
 from netsurgery.io.segments import close_quietly
 from netsurgery.io.targets import check_links, one_line
 from netsurgery.io.unreadable import url_in
@@ -68,6 +74,10 @@ def _check(
         )
 
 
+#: Of the temporary names.
+_PATTERN = r"\..*\.{}\.[0-9a-f]{{12}}\.netsurgery-tmp"
+
+
 class OutputFolder:
     """A folder that is filled as `temporary`, and takes its place when the ``with`` is left."""
 
@@ -77,35 +87,41 @@ class OutputFolder:
 
     def __enter__(self) -> OutputFolder:
         with one_line(self.path):
-            _remove_dead(os.path.dirname(self.target))
+            pattern = _PATTERN.format(machine_mark())
+            remove_dead_folders(os.path.dirname(self.target), pattern, _remove)
             with step:
-                self.temporary = temporary_name(self.target)
-                os.mkdir(self.temporary)
-                self._undo = Undo(lambda: shutil.rmtree(self.temporary, ignore_errors=True))
-            self._fd = _opened(self.temporary)
-            if self._fd >= 0:
-                lock(self._fd, wait=True)
+                self.temporary, self._fd = make_locked_folder(self._new_name)
+                self._undo = Undo(lambda: _remove(self.temporary))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         try:
             if kind is None:
-                with one_line(self.path), step:
-                    old = self._put()
-                if old is not None:
-                    shutil.rmtree(old, ignore_errors=True)
+                with ExitStack() as stack, one_line(self.path):
+                    with step:
+                        old = self._put(stack)
+                    if old is not None:
+                        _remove(old)
         finally:
             self._undo()
             close_quietly(self._fd)
 
-    def _put(self) -> str | None:
-        """Put the folder in its place; what was there has another name then, which is returned."""
+    def _new_name(self, mark: str) -> str:
+        """A temporary name beside the target; one has 255 bytes at most."""
+        folder, name = os.path.split(self.target)
+        short = os.fsdecode(os.fsencode(name)[:180])
+        return temporary_name(os.path.join(folder, f"{short}.{mark}"))
+
+    def _put(self, stack: ExitStack) -> str | None:
+        """Put the folder in its place; what was there has another name then, which is returned, and
+        is locked as long as the stack lasts."""
         check_links(self.path)
         old = None
         if os.path.lexists(self.target):
             if not self.force:
                 raise OutputError(f"{self.path}: exists already; {argument('--force')} replaces it")
-            old = temporary_name(self.target)
+            stack.callback(close_quietly, lock_folder(self.target, wait=False))
+            old = self._new_name(machine_mark())
             os.rename(self.target, old)
         try:
             os.rename(self.temporary, self.target)
@@ -116,21 +132,5 @@ class OutputFolder:
         return old
 
 
-def _remove_dead(folder: str) -> None:
-    """Remove temporary folders whose makers are gone."""
-    for name in os.listdir(folder):
-        path = os.path.join(folder, name)
-        if not TEMPORARY.fullmatch(name) or os.path.islink(path) or not os.path.isdir(path):
-            continue
-        fd = _opened(path)
-        if fd >= 0 and lock(fd, wait=False):
-            shutil.rmtree(path, ignore_errors=True)
-        close_quietly(fd)
-
-
-def _opened(folder: str) -> int:
-    """A descriptor to lock the folder by; -1 where there is none, as on Windows."""
-    try:
-        return os.open(folder, os.O_RDONLY)
-    except OSError:
-        return -1
+def _remove(folder: str) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

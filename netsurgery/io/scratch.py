@@ -1,33 +1,50 @@
-"""Temporary folders."""
+"""Temporary folders; those of processes that were killed go with the next that is made."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from netsurgery.errors import OutputError
 from netsurgery.io.cleanup import Undo, step
 from netsurgery.io.ownership import exposure
+from netsurgery.io.segments import close_quietly
 
 __all__ = ["remove_scratch", "scratch_folder"]
 
+_NAME = "netsurgery-{}"
+#: The ending of one that is being removed.
+_GOING = "-going"
 #: How often a folder is emptied into which a call under way may still put a file.
 _TRIES = 3
 
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """An empty private folder, removed with the context.
+    """An empty private folder, removed with the context; those of dead processes are removed first.
 
     Raises OutputError, also where others could put another folder in its place: in one that all may
     write to, as /tmp, the sticky bit forbids that.
     """
     import tempfile
 
+    from netsurgery.io.locked_folder import (
+        machine_mark,
+        make_locked_folder,
+        remove_dead_folders,
+        short_text,
+    )
+
+    fd = -1
     try:
+        place = os.path.abspath(tempfile.gettempdir())
         with step:
-            folder = Path(tempfile.mkdtemp(prefix="netsurgery-"))
+            path, fd = make_locked_folder(
+                lambda mark: os.path.join(place, _NAME.format(mark) + short_text(_random())), 0o700
+            )
+            folder = Path(path)
             undo = Undo(lambda: remove_scratch(folder))
         why = exposure(folder)
     except OSError as error:
@@ -40,9 +57,16 @@ def scratch_folder() -> Iterator[Path]:
                 f"no folder for temporary files: {why}, so that others could move it ({folder}); "
                 "TMPDIR names another"
             )
+        pattern = f"{_NAME.format(machine_mark())}[0-9a-z]{{4}}({_GOING})?"
+        remove_dead_folders(place, pattern, lambda dead: remove_scratch(Path(dead)))
         yield folder
     finally:
         undo()
+        close_quietly(fd)
+
+
+def _random() -> int:
+    return int.from_bytes(os.urandom(4), "big")
 
 
 def remove_scratch(folder: Path) -> None:
@@ -52,7 +76,7 @@ def remove_scratch(folder: Path) -> None:
     """
     import shutil  # tempfile imported it: no file is opened for it here
 
-    going = folder.with_name(f"{folder.name}-going")
+    going = folder.with_name(folder.name.removesuffix(_GOING) + _GOING)
     try:
         folder.rename(going)
     except OSError:  # somebody has that name

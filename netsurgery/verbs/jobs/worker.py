@@ -30,8 +30,7 @@ from netsurgery.errors import (
 from netsurgery.io.cleanup import Undo, end
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import set_max_memory
-from netsurgery.io.owned_scratch import owned_scratch
-from netsurgery.io.scratch import remove_scratch
+from netsurgery.io.scratch import remove_scratch, scratch_folder
 from netsurgery.io.targets import FileSet
 from netsurgery.io.terminal import say
 from netsurgery.io.wording import argument, counted, naming_options
@@ -113,7 +112,7 @@ class JobWorker(Closeable):
             #: Where outputs are made that then go to a URL.
             self._scratch: Path | None = None
             if isinstance(store, UrlStore):
-                scratch = assignment.scratch or str(stack.enter_context(owned_scratch()))
+                scratch = assignment.scratch or str(stack.enter_context(scratch_folder()))
                 self._scratch = _own_folder(scratch)
             _enter(plan, self._scratch is not None and plan.is_all_at_urls)
             set_max_memory(assignment.memory)
