@@ -182,6 +182,17 @@ def test_modules_are_compiled_before_caffe_is_confined(machine: Machine) -> None
     assert (machine.install().parent / "root/usr/bin/python3.9.compiled").exists()
 
 
+def test_no_module_of_the_current_folder_is_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Importing Caffe there would run it."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("caffe", "numpy"):
+        (tmp_path / f"{name}.py").write_text(f"open('imported-{name}', 'w')")
+    debian._compile(Path(sys.executable))
+    assert sorted(os.listdir()) == ["caffe.py", "numpy.py"]
+
+
 def test_launcher_works_through_a_link_and_after_a_move(machine: Machine, tmp_path: Path) -> None:
     machine.install()
     moved = tmp_path / "moved"

@@ -314,7 +314,8 @@ def _fetch_and_unpack(
 def _compile(python: Path) -> None:
     """Have Python leave the compiled modules of Caffe in the tree: confined, it never can."""
     with contextlib.suppress(OSError):  # the probe says what is wrong
-        run([str(python), "-c", "import caffe"], env=guest_environment())
+        # Where it is started is the first place that it looks for modules in.
+        run([str(python), "-c", "import caffe"], env=guest_environment(), cwd="/")
 
 
 def _size_of(folder: Path) -> int:

@@ -33,8 +33,9 @@ _GRACE = 2.0
 _DEATHS = 5
 
 #: The package's folder comes last: nothing beside it may take the place of a module of Python's.
+#: Nor may anything beside the pictures, where the worker goes.
 _START = (
-    "import sys; sys.path.append(sys.argv[1]); "
+    "import sys; sys.path[:] = [*filter(None, sys.path), sys.argv[1]]; "
     "from netsurgery.verbs.jobs.worker import main; main()"
 )
 _PACKAGES = Path(__file__).resolve().parents[3]

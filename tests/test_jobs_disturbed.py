@@ -1,0 +1,42 @@
+"""What may happen to a job besides kills: its folder moves, the disk is full, a second driver."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from killed_jobs import JOB
+
+import netsurgery as ns
+from netsurgery.engines.contract import EngineOptions
+from netsurgery.verbs.jobs.worker import JobAssignment, JobWorker
+
+ENGINE = EngineOptions("embedded", threads=1)
+PICTURES = ["a.png", "b.png", "c.png"]
+
+
+@pytest.fixture(autouse=True)
+def folder(converted_net: Path, repo_root: Path) -> Path:
+    """A current folder with a converted net and three pictures."""
+    for name in PICTURES:
+        shutil.copy(repo_root / "examples/digits_canvas.png", name)
+    return converted_net
+
+
+def planned(pictures: list[str] = PICTURES, place: str = JOB) -> ns.Job:
+    settings = ns.Settings("digits_deploy_full_conv.prototxt", "digits_full_conv.caffemodel")
+    outputs = {"npy": "maps/", "html": "maps.html"}
+    return ns.plan_job(pictures, settings, place, outputs=outputs, engine=ENGINE)
+
+
+def worker(place: str = JOB) -> JobWorker:
+    return JobWorker(JobAssignment(place, ENGINE, "run", None, True))
+
+
+@pytest.mark.parametrize("module", ["numpy", "PIL", "onnxruntime", "html", "tempfile"])
+def test_no_module_beside_the_pictures_is_imported(module: str) -> None:
+    job = planned()
+    Path(f"{module}.py").write_text("open('imported', 'w')")
+    assert job.resume(workers=1).done == 3
+    assert not Path("imported").exists()
