@@ -195,6 +195,7 @@ def test_whoever_made_a_lease_has_it_if_the_answer_was_lost(
 def test_whoever_may_only_read_sees_who_is_at_a_job(
     store: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    store.prepare()
     store.write("lease", b'{"place": "elsewhere", "pid": 1}')
 
     def refuse(*_: Any, **__: Any) -> None:

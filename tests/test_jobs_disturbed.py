@@ -10,6 +10,7 @@ from killed_jobs import JOB
 
 import netsurgery as ns
 from netsurgery.engines.contract import EngineOptions
+from netsurgery.errors import JobError
 from netsurgery.verbs.jobs.worker import JobAssignment, JobWorker
 
 ENGINE = EngineOptions("embedded", threads=1)
@@ -32,6 +33,22 @@ def planned(pictures: list[str] = PICTURES, place: str = JOB) -> ns.Job:
 
 def worker(place: str = JOB) -> JobWorker:
     return JobWorker(JobAssignment(place, ENGINE, "run", None, True))
+
+
+@pytest.mark.parametrize("done", [0, 1])
+def test_no_folder_without_a_plan_takes_the_place_of_one_that_moved(done: int) -> None:
+    job = planned()
+    with worker() as moved:
+        for chunk in moved.folder.chunks[:done]:
+            assert moved.do(chunk)
+        Path(JOB).rename("elsewhere.job")
+        with pytest.raises(JobError, match=f"^{JOB}: is not there any more; "):
+            moved.do(moved.folder.chunks[done])
+    with pytest.raises(JobError, match=f"^{JOB}: is not there any more; "):
+        job._folder.chunks[done].fail(done, "an error")
+    assert not Path(JOB).exists()
+    resumed = ns.open_job("elsewhere.job")
+    assert (resumed.status().done, resumed.resume(workers=1).done) == (done, 3)
 
 
 @pytest.mark.parametrize("module", ["numpy", "PIL", "onnxruntime", "html", "tempfile"])

@@ -184,6 +184,7 @@ class FolderStore(JobStore):
 
     def write(self, name: str, content: bytes, *, new: bool = False) -> None:
         path = self.path / name
+        self._check_there()
         make_folder(str(path.parent))
         with Outputs([path], force=not new) as outputs:
             outputs[path].write(content)
@@ -218,6 +219,7 @@ class FolderStore(JobStore):
         path = self.path / name
         with job_errors(self._called(posixpath.dirname(name))):
             if new_folder:
+                self._check_there()
                 path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 return Lease.take(path, note)
@@ -233,6 +235,14 @@ class FolderStore(JobStore):
     def is_held(self, name: str) -> bool:
         with job_errors(self._called(name)):
             return is_held(self.path / name)
+
+    def _check_there(self) -> None:
+        """Raise JobError where the folder is gone, before one without a plan takes its place."""
+        if not self.path.is_dir():
+            raise JobError(
+                f"{self.name}: is not there any more; where it was moved, `netsurgery job resume` "
+                "goes on with it"
+            )
 
     def _called(self, name: str) -> str:
         """What the user calls a file of it."""
