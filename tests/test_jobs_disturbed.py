@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from killed_jobs import JOB
 
 import netsurgery as ns
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.errors import JobError
+from netsurgery.errors import JobError, OutputError
 from netsurgery.verbs.jobs.worker import JobAssignment, JobWorker
 
 ENGINE = EngineOptions("embedded", threads=1)
@@ -49,6 +50,23 @@ def test_no_folder_without_a_plan_takes_the_place_of_one_that_moved(done: int) -
     assert not Path(JOB).exists()
     resumed = ns.open_job("elsewhere.job")
     assert (resumed.status().done, resumed.resume(workers=1).done) == (done, 3)
+
+
+def test_two_drivers_of_one_job_write_the_same_outputs() -> None:
+    """The same command twice, begun before the outputs were there: neither is in the other's way,
+    and what is not an output of the job is."""
+    first, second, third = planned(), planned(), planned()
+    first.resume(workers=1)
+    written = first.merge().written
+    assert second.resume(workers=1).done == 3
+    before = {name: os.stat(name).st_mtime_ns for name in written}
+    second.merge()
+    assert {name: os.stat(name).st_mtime_ns for name in written} == before
+    with pytest.raises(OutputError, match=r"a\.npy: exists already; "):
+        ns.open_job(JOB).merge()
+    Path("maps/b.npy").write_bytes(b"of somebody else")
+    with pytest.raises(OutputError, match=r"b\.npy: exists already, with another content"):
+        third.merge()
 
 
 @pytest.mark.parametrize("module", ["numpy", "PIL", "onnxruntime", "html", "tempfile"])

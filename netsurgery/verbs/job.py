@@ -93,7 +93,7 @@ def plan_job(
         boxes=box_search(boxes, box_scales), blob=blob, drop_labels=drop, engine=engine,
         state=state, inputs=inputs, force=force,
     )  # fmt: skip
-    return Job(_placed(plan, store), notes)
+    return Job(_placed(plan, store), notes, is_planned=True)
 
 
 def _placed(plan: JobPlan, store: JobStore) -> JobFolder:

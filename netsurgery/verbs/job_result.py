@@ -132,8 +132,12 @@ class Job(ShortRepr):
     ['{"image": "examples/digits_canvas.png",']
     """
 
-    def __init__(self, folder: JobFolder, notes: Sequence[str] = ()) -> None:
-        self._folder, self._plan = folder, folder.plan
+    def __init__(
+        self, folder: JobFolder, notes: Sequence[str] = (), *, is_planned: bool = False
+    ) -> None:
+        """is_planned: whether it was planned just now, which has found its places free, or taken by
+        outputs that may be replaced."""
+        self._folder, self._plan, self._is_planned = folder, folder.plan, is_planned
         self.folder, self.engine = folder.store.name, folder.plan.engine
         self.notes = list(notes)
 
@@ -294,9 +298,11 @@ class Job(ShortRepr):
         every = [*places.values(), *listed]
         check_places(self._folder.store, every)
         merging = Merging(self._folder.store, every)
+        # What another driver of the job has put there since is what this one would.
+        again = merging.again or (self._is_planned and not outputs and records is None)
         images = list(self._plan.pictures)
         files = MapFiles.plan(
-            images, places, inputs=self._plan.read_files, force=force, repeatable=merging.again,
+            images, places, inputs=self._plan.read_files, force=force, repeatable=again,
             besides=listed,
         )  # fmt: skip
         merge = Merge(self._folder, files, listed)
