@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 from killed_jobs import JOB
 
 import netsurgery as ns
+from netsurgery.cli import run
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import JobError, OutputError
+from netsurgery.io.lease import LEASE
+from netsurgery.verbs.jobs.store import open_store
 from netsurgery.verbs.jobs.worker import JobAssignment, JobWorker
 
 ENGINE = EngineOptions("embedded", threads=1)
@@ -67,6 +71,35 @@ def test_two_drivers_of_one_job_write_the_same_outputs() -> None:
     Path("maps/b.npy").write_bytes(b"of somebody else")
     with pytest.raises(OutputError, match=r"b\.npy: exists already, with another content"):
         third.merge()
+
+
+@pytest.mark.parametrize("root", ["", "file://"])
+def test_a_lease_from_the_future_is_over(root: str, tmp_path: Path) -> None:
+    """Of a holder on another machine that died before the clock of the files was set back."""
+    store = open_store(f"{root}{tmp_path}/there")
+    store.prepare()
+    assert store.take("parts/0/lease", {}) is not None
+    path = tmp_path / "there/parts/0/lease"
+    for ahead, is_held in ((0, True), (LEASE / 2, True), (LEASE * 2, False)):
+        path.write_text('{"place": "elsewhere", "pid": 1}')
+        os.utime(path, (time.time() + ahead, time.time() + ahead))
+        assert store.is_held("parts/0/lease") == is_held
+
+
+@pytest.mark.parametrize(
+    "note",
+    ['{"x": 1}', '{"place": 3, "pid": 1}', '{"place": "x", "pid": null}', "[1]", "[" * 9999, ""],
+)
+def test_a_lease_that_names_nobody(note: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever wrote it: it is waited for as one that was just taken, and nobody is shown."""
+    job = planned()
+    lease = Path(JOB, "parts/00000/lease")
+    lease.parent.mkdir(parents=True)
+    lease.write_text(note)
+    assert run(["job", "status", JOB]) == 0
+    assert capsys.readouterr().out == f"{JOB}: 0 of 3 pictures done, 3 left\n"
+    os.utime(lease, (0, 0))
+    assert job.resume(workers=1).done == 3
 
 
 @pytest.mark.parametrize("module", ["numpy", "PIL", "onnxruntime", "html", "tempfile"])

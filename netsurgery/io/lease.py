@@ -20,7 +20,17 @@ from typing import Any
 
 from netsurgery.io.segments import close_quietly
 
-__all__ = ["LEASE", "Lease", "holder_lives", "is_held", "note_of", "own_note", "read_lease"]
+__all__ = [
+    "LEASE",
+    "Lease",
+    "holder_lives",
+    "is_held",
+    "is_young",
+    "names_holder",
+    "note_of",
+    "own_note",
+    "read_lease",
+]
 
 #: Seconds after which a lease that was not renewed from another machine is over.
 LEASE = 60.0
@@ -96,9 +106,18 @@ def is_held(path: Path) -> bool:
     if lives is not None:
         return lives
     try:
-        return _clock(path.parent) - path.stat().st_mtime < LEASE
+        return is_young(_clock(path.parent) - path.stat().st_mtime)
     except FileNotFoundError:
         return False
+
+
+def is_young(age: float) -> bool:
+    """Whether a lease that was renewed so long ago is still held.
+
+    One from the future was renewed before the clock was set back: its holder would have done so
+    again since.
+    """
+    return abs(age) < LEASE
 
 
 def own_note(note: dict[str, Any]) -> dict[str, Any]:
@@ -110,9 +129,14 @@ def note_of(content: bytes) -> dict[str, Any]:
     """What the bytes of a lease say; {} where nothing is in it yet."""
     try:
         value = json.loads(content)
-    except ValueError:
+    except (RecursionError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def names_holder(note: dict[str, Any]) -> bool:
+    """Whether a lease says who holds it, as one of ours does."""
+    return isinstance(note.get("place"), str) and type(note.get("pid")) is int
 
 
 def holder_lives(note: dict[str, Any]) -> bool | None:

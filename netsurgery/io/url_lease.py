@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from netsurgery.io.lease import LEASE, holder_lives, note_of, own_note
+from netsurgery.io.lease import LEASE, holder_lives, is_young, note_of, own_note
 from netsurgery.io.url_files import UrlFolder
 
 __all__ = ["UrlLease", "is_url_held", "read_url_lease"]
@@ -102,7 +102,7 @@ def _holds(folder: UrlFolder, name: str, note: dict[str, Any]) -> bool:
     if lives is not None:
         return lives
     try:
-        return folder.age(name) < LEASE
+        return is_young(folder.age(name))
     except FileNotFoundError:
         return False
 

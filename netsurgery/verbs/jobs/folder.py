@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from netsurgery.errors import JobError, OutputError
+from netsurgery.io.lease import names_holder
 from netsurgery.io.unreadable import local_path
 from netsurgery.io.wording import argument
 from netsurgery.verbs.jobs.bands import BANDS, BandFolder
@@ -306,7 +307,8 @@ class Tally:
         notes = [holder for holder in holders if holder is not None]
         for index in self.bands:  # whoever has the chunk may be at a band of it, too
             notes += self.folder.chunk_of(index).bands(index).held_by()
-        return list({(note.get("place"), note.get("pid")): note for note in notes}.values())
+        named = filter(names_holder, notes)
+        return list({(note["place"], note["pid"]): note for note in named}.values())
 
     def count(self) -> Tally:
         """Count again."""
