@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from killed_jobs import JOB
@@ -108,3 +110,21 @@ def test_no_module_beside_the_pictures_is_imported(module: str) -> None:
     Path(f"{module}.py").write_text("open('imported', 'w')")
     assert job.resume(workers=1).done == 3
     assert not Path("imported").exists()
+
+
+def test_no_room_for_a_copy_is_not_the_pictures_fault(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = pytest.importorskip("fsspec.implementations.local").LocalFileSystem
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    picture, place = f"file://{folder}/a.png", f"file://{folder}/there/{JOB}"
+    job = planned([picture], place)
+    with monkeypatch.context() as patch:
+        patch.setattr(local, "get_file", full)
+        with worker(place) as of_job, pytest.raises(OutputError, match=r"^no room for a copy of "):
+            of_job.do_all()
+    assert job.status().to_json()["left"] == 1
+    assert job.resume(workers=1).done == 1

@@ -253,7 +253,8 @@ def _one_error(url: str) -> Iterator[None]:
     except NotImplementedError as error:
         raise OSError(errno.ENOTSUP, "this file system cannot do it", url) from error
     except Exception as error:  # each file system raises its own library's
-        raise OSError(errno.EIO, _reason(error), url) from error
+        number = error.errno if isinstance(error, OSError) else None
+        raise OSError(number or errno.EIO, _reason(error), url) from error
 
 
 def _reason(error: BaseException) -> str:

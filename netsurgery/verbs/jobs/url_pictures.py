@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netsurgery.errors import ImageError, MemoryLimitError
+from netsurgery.errors import ImageError, MemoryLimitError, OutputError
 from netsurgery.io.unreadable import as_url
 from netsurgery.io.url_files import copy_name, fetch_url
 
@@ -35,7 +36,8 @@ def picture_at(name: str, scratch: Path | None) -> Iterator[AnyPicture]:
 
     scratch: where its copy is meanwhile; None where nothing is to be copied. Raises ImageError
     where a picture at a URL cannot be fetched or read, or is no file, for which it would be waited,
-    and JobError where the library that it needs is not installed.
+    OutputError where there is no room for the copy, and JobError where the library that it needs is
+    not installed.
     """
     if is_read_once(name):  # as /dev/stdin, where the driver's was a file
         raise ImageError(f"{name}: is not a regular file")
@@ -57,6 +59,10 @@ def _opened_url(url: str, scratch: Path) -> Iterator[Picture]:
             folder.mkdir(exist_ok=True)
             copy = str(stack.enter_context(fetch_url(url, folder)))
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):  # which is not the picture's fault
+                raise OutputError(
+                    f"no room for a copy of {url}: {error.strerror}; TMPDIR names another folder"
+                ) from error
             raise ImageError(f"{url}: {error.strerror}") from error
         try:
             with out_of_memory_named(url):
