@@ -104,6 +104,17 @@ def test_a_lease_that_names_nobody(note: str, capsys: pytest.CaptureFixture[str]
     assert job.resume(workers=1).done == 3
 
 
+@pytest.mark.parametrize("memory", ["1B", "10KiB"])
+def test_memory_that_is_too_little_for_several(
+    memory: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planned()
+    assert run(["job", "resume", JOB, "--max-memory", memory, "--workers", "2"]) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1, err
+    assert err.endswith("; 2 workers share the memory, fewer (--workers) have more each\n")
+
+
 @pytest.mark.parametrize("module", ["numpy", "PIL", "onnxruntime", "html", "tempfile"])
 def test_no_module_beside_the_pictures_is_imported(module: str) -> None:
     job = planned()

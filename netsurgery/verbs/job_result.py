@@ -259,7 +259,7 @@ class Job(ShortRepr):
         workers = workers or min(cores(), left)
         if options.threads is None:
             options = replace(options, threads=max(1, cores() // workers))
-        memory = allowed() // workers
+        memory = max(1, allowed() // workers)
         assignment = JobAssignment(
             folder, options, run, memory, command, workers=workers, scratch=scratch
         )

@@ -298,8 +298,8 @@ def main() -> None:
     """Carry out the assignment on standard input, and exit: 0 done, 1 for an error, on one line."""
     assignment = JobAssignment.of_json(json.loads(sys.stdin.readline()))
     _thread.start_new_thread(_end_with_driver, (assignment.scratch,))
-    try:
-        with naming_options() if assignment.as_command else nullcontext():
+    with naming_options() if assignment.as_command else nullcontext():
+        try:
             if assignment.on:
                 from netsurgery.verbs.jobs.on_ray import do_all
 
@@ -307,9 +307,9 @@ def main() -> None:
             else:
                 with JobWorker(assignment) as worker:
                     worker.do_all()
-    except NetsurgeryError as error:
-        say(f"{assignment.reason(error)}\n")
-        end(1)
+        except NetsurgeryError as error:
+            say(f"{assignment.reason(error)}\n")
+            end(1)
     end(0)
 
 
