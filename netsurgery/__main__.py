@@ -36,7 +36,10 @@ def main() -> None:
     except KeyboardInterrupt:  # before `die_of_interrupts` was done
         sys.exit(130)
     except (ImportError, OSError) as error:  # a broken installation, no descriptors
-        sys.exit(f"error: netsurgery cannot start: {ascii(str(error))[1:-1]}")
+        why = ascii(str(error))[1:-1]
+        print(f"error: netsurgery cannot start: {why}", file=sys.stderr, flush=True)
+        # Python's own way ends the second thread, by a library that it needs a descriptor to load.
+        os._exit(1)
     command_line()
 
 
