@@ -29,9 +29,6 @@ class FakeMapper:
     def __init__(self, run: Callable[[str], ClassMap]) -> None:
         self.run, self.ahead = run, None
 
-    def expect(self, pictures: int | None) -> None:
-        pass
-
     def load(self) -> None:
         pass
 

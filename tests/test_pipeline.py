@@ -340,9 +340,9 @@ def test_errors_may_be_of_each_other() -> None:
     assert list(stages(run=run).results(range(2))) == [(0, "too large"), (1, "too large")]
 
 
-def test_more_threads_prepare_once_it_is_widened() -> None:
+def test_more_threads_prepare_once_that_is_worth_it() -> None:
     """Three at once, where each waits for two others."""
-    together = threading.Barrier(3)
+    together, done = threading.Barrier(3), list[int]()
 
     def prepare(item: int) -> int:
         if item >= 12:
@@ -350,20 +350,32 @@ def test_more_threads_prepare_once_it_is_widened() -> None:
         return item
 
     def run(item: int, alone: bool) -> int:
-        pipe.widen(3)
+        done.append(item)
         return item
 
-    pipe = stages(prepare, run)
+    pipe = stages(prepare, run, at_once=lambda: 3 if done else 1)
     assert list(pipe.results(range(30))) == list(range(30))
 
 
 def test_nothing_is_prepared_ahead_again_that_lacked_memory() -> None:
     def run(item: int, alone: bool) -> int:
-        pipe.widen(3)
         if item == 3 and not alone:
             raise lacking()
         return item
 
-    pipe = stages(run=run)
+    pipe = stages(run=run, at_once=lambda: 3)
     assert list(pipe.results(range(9))) == list(range(9))
     assert pipe.ahead == 0
+
+
+def test_it_is_gone_with_its_results() -> None:
+    """What it holds, a net for instance, is not left to the collector of cycles."""
+    gc.disable()
+    try:
+        pipe = stages()
+        list(pipe.results(range(5)))
+        state = weakref.ref(pipe)
+        del pipe
+        assert state() is None
+    finally:
+        gc.enable()

@@ -26,6 +26,7 @@ from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim, left
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted
 from netsurgery.net.memory import embedded_memory
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -254,7 +255,9 @@ class EmbeddedNet(Closeable):
         if options.gpu is not None or count < 2:
             return 1, partial(self.forward, blobs=names)
         self._sessions.pop(key, None)
-        claim = Claim(count * needed, f"{self._net.prototxt.path}: running the net {count} times")
+        claim = Claim(
+            count * needed, f"{self._net.prototxt.path}: running the net {counted(count, 'time')}"
+        )
         session = self._make_session(names, replace(options, threads=threads // count))
         self._sessions[key, count] = session, claim
         return count, partial(self._run_at_once, (key, count), names)

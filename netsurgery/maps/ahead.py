@@ -55,8 +55,8 @@ class Ahead:
     at_once: how many threads run the net at the same time, 1 where they work at each run together.
     """
 
-    def __init__(self, runner: NetRunner, pictures: int | None) -> None:
-        """pictures: how many are to come; None where that is not known."""
+    def __init__(self, runner: NetRunner, pictures: int | None = None) -> None:
+        """pictures: how many are to come, None where that is not known."""
         self.at_once = 1
         self._runner, self._thread = runner, get_ident()
         self._made: WeakKeyDictionary[Picture, _Made] = WeakKeyDictionary()

@@ -282,15 +282,11 @@ class Mapper(NetRunner):
 
     def make_input(self, picture: Picture) -> None:
         """Make a picture's input ahead, as `Ahead.make`; another thread may run the net."""
-        ahead = self.ahead or self.expect(None)
-        ahead.make(picture, self._input_size(picture, None), self.transformer)
+        if self.ahead is None:
+            from netsurgery.maps.ahead import Ahead
 
-    def expect(self, pictures: int | None) -> Ahead:
-        """So many pictures are to come; None where that is not known."""
-        from netsurgery.maps.ahead import Ahead
-
-        self.ahead = Ahead(self, pictures)
-        return self.ahead
+            self.ahead = Ahead(self)
+        self.ahead.make(picture, self._input_size(picture, None), self.transformer)
 
     def _input(self, picture: Picture, size: Size) -> tuple[Array, Placement]:
         ready = None if self.ahead is None else self.ahead.input(picture, size)

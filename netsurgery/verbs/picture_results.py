@@ -140,8 +140,6 @@ def results_of(
                 return name, run(*numbered)
         finally:
             mapper.alone = True
-            if mapper.ahead is not None:
-                pipeline.widen(mapper.ahead.at_once)
 
     def finish_named(ran: tuple[str, Ran]) -> T:
         with out_of_memory_named(ran[0]):
@@ -155,10 +153,13 @@ def results_of(
         is_kept=lambda item: _can_be_read_later(item[1][0], held),
         worth_a_thread=worth_a_thread,
         make_room=mapper.unload,
+        at_once=lambda: 1 if mapper.ahead is None else mapper.ahead.at_once,
     )
     count = len(pictures) if isinstance(pictures, Sized) else None
     if count != 1:
-        mapper.expect(count)
+        from netsurgery.maps.ahead import Ahead
+
+        mapper.ahead = Ahead(mapper, count)
     return pipeline.results(enumerate(pictures))
 
 

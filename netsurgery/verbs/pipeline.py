@@ -71,6 +71,7 @@ class Pipeline(Generic[PipeItem, Ready, Ran, PipeResult]):
     and can be prepared again. One that does not is worked on alone, and nothing behind it is asked
     for before its result has been taken. make_room: called in the caller's thread before an item is
     finished again that lacked memory. ahead: how many items are prepared ahead at most.
+    at_once: how many are worth preparing at the same time by now; there are some threads anyway.
     """
 
     prepare: Callable[[PipeItem], Ready]
@@ -81,6 +82,7 @@ class Pipeline(Generic[PipeItem, Ready, Ran, PipeResult]):
     worth_a_thread: bool = True
     make_room: Callable[[], None] = lambda: None
     ahead: int = AHEAD
+    at_once: Callable[[], int] = lambda: 1
     _width: int = field(default=_THREADS, init=False)
     _waiting: deque[_Waiting[PipeItem, Ready]] = field(default_factory=deque, init=False)
     _behind: deque[_Behind[PipeItem, Ran, PipeResult]] = field(default_factory=deque, init=False)
@@ -101,14 +103,16 @@ class Pipeline(Generic[PipeItem, Ready, Ran, PipeResult]):
                 yield from self._through(self._waiting.popleft())
             yield from self._results(lambda: True)
 
-    def widen(self, count: int) -> None:
-        """Prepare `count` items at once from now on, where any are prepared ahead."""
+    def _widen(self) -> None:
+        """Prepare as many items at once as may be by now, where any are prepared ahead."""
+        count = self.at_once()
         if self.ahead and count > self._width:
             self._width, self.ahead = count, max(self.ahead, count + 1)
             self._ahead_pool = self._pool(count)
 
     def _read_ahead(self, source: Iterator[PipeItem]) -> bool:
         """Have the next items prepared; whether there are any."""
+        self._widen()
         waiting = self._waiting
         while not waiting or (len(waiting) <= self.ahead and waiting[-1].kept):
             busy = bool(waiting or self._behind)  # else there is nothing to do meanwhile
