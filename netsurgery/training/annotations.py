@@ -114,7 +114,7 @@ def _missing(annotations: Annotations, images: Path) -> dict[str, FormatError]:
     if len(missing) == len(annotations.pictures) > 1:
         first = next(iter(missing.values()))
         raise FormatError(
-            f"{first}; none of the {len(missing)} annotated pictures lies below {images}"
+            f"{first}; none of the {counted(len(missing), 'annotated picture')} lies below {images}"
         )
     return missing
 
