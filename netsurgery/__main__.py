@@ -36,10 +36,11 @@ def main() -> None:
     except KeyboardInterrupt:  # before `die_of_interrupts` was done
         sys.exit(130)
     except (ImportError, OSError) as error:  # a broken installation, no descriptors
-        why = ascii(str(error))[1:-1]
-        print(f"error: netsurgery cannot start: {why}", file=sys.stderr, flush=True)
-        # Python's own way ends the second thread, by a library that it needs a descriptor to load.
-        os._exit(1)
+        try:
+            os.write(2, f"error: netsurgery cannot start: {ascii(str(error))[1:-1]}\n".encode())
+        finally:
+            # Python's own way to end ends threads, by a library that takes a descriptor to load.
+            os._exit(1)
     command_line()
 
 

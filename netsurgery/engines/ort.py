@@ -255,9 +255,8 @@ class EmbeddedNet(Closeable):
         if options.gpu is not None or count < 2:
             return 1, partial(self.forward, blobs=names)
         self._sessions.pop(key, None)
-        claim = Claim(
-            count * needed, f"{self._net.prototxt.path}: running the net {counted(count, 'time')}"
-        )
+        what = f"{self._net.prototxt.path}: running the net {counted(count, 'time')} at once"
+        claim = Claim(count * needed, what)
         session = self._make_session(names, replace(options, threads=threads // count))
         self._sessions[key, count] = session, claim
         return count, partial(self._run_at_once, (key, count), names)
