@@ -109,7 +109,6 @@ def test_no_output_replaces_what_the_job_was_planned_from(
 
 def test_files_of_urls_are_not_replaced(folder: Path) -> None:
     """Of file://, whose pictures and whose job are files of this machine."""
-    pytest.importorskip("fsspec")
     settings, url = ns.Settings("net.prototxt", "net.caffemodel"), f"file://{folder}/a.job"
     picture = f"file://{folder}/a.png"
     Path("out.npy").symlink_to("a.png")

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def test_no_module_beside_the_pictures_is_imported(module: str) -> None:
 def test_no_room_for_a_copy_is_not_the_pictures_fault(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    local = pytest.importorskip("fsspec.implementations.local").LocalFileSystem
+    local = import_module("fsspec.implementations.local").LocalFileSystem
 
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
