@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 from xml.etree import ElementTree
 
+from netsurgery.diagram.typeface import text_width
 from netsurgery.net.net import NetDefinition
 
 __all__ = [
@@ -161,7 +162,9 @@ def _rect(item: ElementTree.Element | None) -> Rect:
 
 def _text(item: ElementTree.Element) -> Rect:
     x, y = float(item.attrib["x"]), float(item.attrib["y"])
-    size, width = float(item.attrib["font-size"]), float(item.attrib["textLength"])
+    size, filled = float(item.attrib["font-size"]), item.get("textLength")
+    # A text that is in whatever font has the room of the widest one.
+    width = text_width(item.text or "", size) if filled is None else float(filled)
     return Rect(x, y - 0.72 * size, x + width, y)
 
 

@@ -389,9 +389,11 @@ def test_names_are_text_and_never_markup(draw: Path) -> None:
     assert tags == {"svg", "title", "style", "rect", "g", "path", "text"}
     attributes = {name for element in root.iter() for name in element.attrib}
     assert not any(name.startswith("on") or "href" in name for name in attributes)
-    # The page has the same tags, whatever the names are; of a long one no more lines.
+    # The page has the same tags, whatever the names are; of a long one no more lines. But a text
+    # fills its room only in the font that this was measured in.
+    fill = {"textlength", "lengthadjust"}
     ours, theirs = (
-        {(tag, tuple(attributes)) for tag, attributes in elements(drawing.html())}
+        {(tag, tuple(n for n in names if n not in fill)) for tag, names in elements(drawing.html())}
         for drawing in (hostile, plain)
     )
     assert ours == theirs

@@ -93,6 +93,12 @@ def test_a_text_takes_the_width_that_it_was_laid_out_to_have() -> None:
         assert text.get("textLength") == expected
 
 
+@pytest.mark.parametrize("words", ["Жук", "卷积", "תא"])
+def test_a_text_of_another_font_does_not_fill_the_room_of_the_widest(words: str) -> None:
+    text = element(Text((5, 5), words, 14, width=80.0), "text")
+    assert (text.get("textLength"), text.text) == (None, words)
+
+
 def test_tones_have_another_colour_in_the_dark() -> None:
     svg = to_svg(Scene(60, 40, items=[Line((0, 0), (9, 9), RED)], tones=[RED], title="a < b"))
     assert "@media (prefers-color-scheme:dark){.netsurgery-net .f-red{fill:#ff8080}" in svg

@@ -132,17 +132,21 @@ def _rect(item: Rect) -> str:
 
 
 def _written(scene: Scene, item: Text) -> str:
-    """As wide as it was laid out, whatever font it is shown in."""
+    """As wide as it was laid out, whatever font it is shown in.
+
+    But a text that the first font does not have was given room for the widest one: letters of
+    another font would be drawn apart to fill it.
+    """
     x, y = item.at
     y += _BASELINES[item.anchor[1]] * item.size
-    width = item.width
-    if width is None:
-        width = scene.fonts.length(item.words, item.size)
+    fonts, fill = scene.fonts, ""
+    if item.width is None or fonts.is_common(item.words):
+        width = fonts.length(item.words, item.size) if item.width is None else item.width
+        fill = f'textLength="{_n(width)}" lengthAdjust="spacingAndGlyphs" '
     weight = 'font-weight="bold" ' if item.bold else ""
     return (
         f'<text {_look(item.color)} x="{_n(x)}" y="{_n(y)}" font-size="{_n(item.size)}" '
-        f'{weight}text-anchor="{_ANCHORS[item.anchor[0]]}" textLength="{_n(width)}" '
-        f'lengthAdjust="spacingAndGlyphs" xml:space="preserve">'
+        f'{weight}text-anchor="{_ANCHORS[item.anchor[0]]}" {fill}xml:space="preserve">'
         f"{_text(item.words)}</text>"
     )
 
