@@ -105,7 +105,7 @@ bench: $(STAMP) caffe
 	$(BIN)/python -m benchmarks.bench --write docs/performance.md
 
 bench-huge: $(STAMP)
-	$(BIN)/python -m benchmarks.huge
+	$(BIN)/python -m benchmarks.huge --write docs/performance.md
 
 bench-gpu: $(STAMP)
 	$(BIN)/python -m benchmarks.gpu --write docs/performance.md

@@ -1,13 +1,14 @@
 """Pictures larger than the memory: what the map of one takes, whatever its size.
 
-    python -m benchmarks.huge [--folder DIR] [SIDE...]
+    python -m benchmarks.huge [--folder DIR] [--write DOCUMENT] [SIDE...]
 
 Each row is a process of its own, with one thread, that maps a picture of SIDE x SIDE pixels, by
 default of 5,000 to 40,000: the digits of examples/digits_canvas.png side by side, in color. It is
 read in strips, and run in the largest tiles that 700 MiB allow; the map is written into a mapped
 file. Measured are CPU seconds from when the net is loaded, and the peak of anonymous memory: up to
 20,000 it may be 1.1 times that of the first of the sides, beyond it 1 GiB. JPEGs are made to
-40,000, PNG and TIFF to 20,000.
+40,000, PNG and TIFF to 20,000. --write puts the table into a document, and beside it a drawing of
+the time per pixel.
 """
 
 from __future__ import annotations
@@ -18,11 +19,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.forwards import ROOT
+from benchmarks.line_plot import Line, line_plot
 from benchmarks.peak import watch_peak
+from benchmarks.table import pasted
+from netsurgery.drawing.svg import to_svg
 
 __all__ = ["main", "measure"]
 
@@ -33,6 +38,9 @@ KINDS = {"jpg": 40_000, "png": 20_000, "tif": 20_000}
 #: What may be used, which is too little for any of them as a whole; and what is too much.
 LIMIT = 700 << 20
 MOST_TIMES, MOST = 1.1, 1 << 30
+
+BEGIN = "<!-- make bench-huge writes from here -->"
+PLOT = "time_per_pixel.svg"
 
 NET = ROOT / "prototxt/digits_deploy.prototxt", ROOT / "models/digits/digits.caffemodel"
 
@@ -91,11 +99,37 @@ def _make(folder: Path, side: int, kind: str) -> Path:
     return path
 
 
-def _rows(folder: Path, sides: list[int]) -> bool:
-    """Print a row for each kind and side; whether all of them are as they should be."""
-    good = True
-    print("| picture | tile | CPU | CPU, ns a pixel | anonymous memory | times the first |")
-    print("|---|---|---|---|---|---|")
+class _Mapped(NamedTuple):
+    """What the map of one picture took. first: the peak of memory of the smallest of its kind."""
+
+    kind: str
+    side: int
+    tile: int
+    cpu: float
+    peak: float
+    first: float
+
+    @property
+    def per_pixel(self) -> float:
+        """CPU nanoseconds."""
+        return 1e9 * self.cpu / self.side**2
+
+    @property
+    def good(self) -> bool:
+        """Whether it took no more memory than it may."""
+        return self.peak <= (MOST if self.side > 20_000 else MOST_TIMES * self.first)
+
+    def cells(self) -> tuple[str, ...]:
+        """As under _HEAD."""
+        picture = f"{self.kind} {self.side:,} x {self.side:,}"
+        memory = f"{self.peak / 2**20:.0f} MiB", f"{self.peak / self.first:.2f}"
+        return picture, f"{self.tile}", f"{self.cpu:.1f} s", f"{self.per_pixel:.1f}", *memory
+
+
+_HEAD = "picture", "tile", "CPU", "CPU, ns a pixel", "anonymous memory", "times the first"
+
+
+def _mapped(folder: Path, sides: Sequence[int]) -> Iterator[_Mapped]:
     for kind, last in KINDS.items():
         first = 0.0
         for side in sides:
@@ -108,14 +142,19 @@ def _rows(folder: Path, sides: list[int]) -> bool:
             ).stdout
             result = json.loads(output)
             first = first or result["peak"]
-            good &= result["peak"] <= (MOST if side > 20_000 else MOST_TIMES * first)
-            print(
-                f"| {kind} {side:,} x {side:,} | {result['tile']:.0f} | {result['cpu']:.1f} s "
-                f"| {1e9 * result['cpu'] / side**2:.1f} | {result['peak'] / 2**20:.0f} MiB "
-                f"| {result['peak'] / first:.2f} |",
-                flush=True,
-            )
-    return good
+            yield _Mapped(kind, side, round(result["tile"]), result["cpu"], result["peak"], first)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _plot(rows: Sequence[_Mapped]) -> str:
+    lines = [
+        Line(kind, [(row.side, row.per_pixel) for row in rows if row.kind == kind])
+        for kind in dict.fromkeys(row.kind for row in rows)
+    ]
+    return to_svg(line_plot(lines, "CPU nanoseconds a pixel, by the side of the picture"))
 
 
 def main(words: list[str]) -> int:
@@ -125,6 +164,7 @@ def main(words: list[str]) -> int:
         return 0
     parser = argparse.ArgumentParser("benchmarks.huge")
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--write", type=Path, help="the document that holds the table")
     parser.add_argument("sides", type=int, nargs="*", default=SIDES)
     arguments = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as scratch:
@@ -132,7 +172,18 @@ def main(words: list[str]) -> int:
         convert = [sys.executable, "-m", "netsurgery", "convert", *map(str, NET), "-o", str(folder)]
         options = ["--engine", "embedded", "--force", "-q"]
         subprocess.run([*convert, *options], cwd=ROOT, check=True)
-        return 0 if _rows(folder, list(arguments.sides)) else 1
+        rows, block = [], _line(_HEAD) + _line(["---"] * len(_HEAD))
+        print(block, end="")
+        for row in _mapped(folder, arguments.sides):
+            print(_line(row.cells()), end="", flush=True)
+            rows.append(row)
+    if arguments.write is not None:
+        document: Path = arguments.write
+        (document.parent / PLOT).write_text(_plot(rows))
+        block += "".join(_line(row.cells()) for row in rows)
+        block += f"\n![CPU nanoseconds a pixel, by the side of the picture]({PLOT})"
+        document.write_text(pasted(document.read_text(), block, BEGIN))
+    return 0 if all(row.good for row in rows) else 1
 
 
 if __name__ == "__main__":

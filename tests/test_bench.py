@@ -6,15 +6,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # benchmarks/ is not installed
 
 from benchmarks import gpu, table
+from benchmarks.huge import BEGIN as HUGE
+from benchmarks.huge import PLOT
+from benchmarks.line_plot import Line, line_plot
 from benchmarks.materials import SMALL, Materials, with_fillers
 from benchmarks.measure import Run, Summary, alternate, run
 from benchmarks.table import BEGIN, END, Row, at_least, at_most, pasted
+from netsurgery.drawing.svg import to_svg
 from netsurgery.engines.contract import EngineOptions
 
 ROW = Row("2 x faster", "at least 4 x", False, "this", "1 s", "that: 2 s", "0.5 s")
@@ -109,6 +114,37 @@ def test_the_documented_table_has_its_place(repo_root: Path) -> None:
     pasted(document, "new")
     assert table.table([])[:-1] in document
     assert "new" in pasted(document, "new", gpu.BEGIN).partition(gpu.BEGIN)[2]
+
+
+def test_the_drawing_of_the_time_per_pixel() -> None:
+    """Values from 0 up; every number has its place, and equal ratios are equally far apart."""
+    lines = [Line("jpg", [(5, 40.0), (10, 30.0), (20, 30.0)]), Line("png", [(5, 90.0)])]
+    root = ElementTree.fromstring(to_svg(line_plot(lines, "time")))
+    texts = {each.text: each for each in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"time", "jpg", "png", "0", "50", "200", "5", "10", "20"} <= set(texts)
+    fives, tens, twenties = (float(texts[number].attrib["x"]) for number in ("5", "10", "20"))
+    assert tens - fives == pytest.approx(twenties - tens, abs=0.1)
+    dots = [
+        each
+        for each in root.iter("{http://www.w3.org/2000/svg}rect")
+        if each.attrib["width"] == each.attrib["height"] == "6"
+    ]
+    heights = [float(each.attrib["y"]) for each in dots]
+    assert heights[1] == heights[2] > heights[0] > heights[3]
+
+
+def test_large_pictures_at_toy_size(repo_root: Path, tmp_path: Path) -> None:
+    """The table and the drawing take their places; too much memory is an exit code of 1."""
+    document = tmp_path / "performance.md"
+    document.write_text(f"Before.\n\n{HUGE}\n{END}\n")
+    command = [sys.executable, "-m", "benchmarks.huge", "--write", str(document), "700"]
+    done = subprocess.run(command, cwd=repo_root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() in document.read_text()
+    assert f"]({PLOT})" in document.read_text()
+    assert [line.split(" |")[0] for line in done.stdout.splitlines()[2:]] == [
+        f"| {kind} 700 x 700" for kind in ("jpg", "png", "tif")
+    ]
+    ElementTree.parse(tmp_path / PLOT)
 
 
 def test_the_whole_benchmark_at_toy_size(repo_root: Path, tmp_path: Path) -> None:
