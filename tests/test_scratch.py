@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from netsurgery.io import locked_folder, locks
+from netsurgery.io.files import Outputs
 from netsurgery.io.locked_folder import machine_mark, make_locked_folder, remove_dead_folders
 from netsurgery.io.output_folder import OutputFolder
 from netsurgery.io.scratch import scratch_folder
@@ -124,6 +125,24 @@ def test_what_others_have_stays(place: Path) -> None:
             assert set(os.listdir(place)) == others | {alive.name, second.name}
     assert set(os.listdir(place)) == others
     assert alive.name.startswith(named(""))
+
+
+def test_outputs_within_wait_for_no_lock_of_our_own(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as an output of many that is made there first: each would wait for seconds."""
+
+    def sleep(_: float) -> None:
+        pytest.fail("waited")
+
+    monkeypatch.setattr("netsurgery.io.files.time.sleep", sleep)
+    before = set(locks.held)
+    with scratch_folder() as scratch, OutputFolder(str(place / "a.zarr")) as filled:
+        for folder in (str(scratch), filled.temporary):
+            with Outputs([f"{folder}/a", f"{folder}/b"]):
+                pass
+            assert set(os.listdir(folder)) == {"a", "b"}
+    assert locks.held == before
 
 
 def test_what_another_user_has_stays(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import OutputError
 from netsurgery.io.cleanup import Undo, step
-from netsurgery.io.locks import lock
+from netsurgery.io.locks import is_held, lock
 from netsurgery.io.ownership import is_own
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.segments import Segment, close_quietly, write_segments
@@ -252,14 +252,15 @@ def _print(output: OutputFile) -> None:
 def _held(folders: Iterable[str]) -> Iterator[None]:
     """Lock the folders, so that two runs do not mix their outputs.
 
-    A lock that is held for longer than a run takes is not waited for.
+    A lock that is held for longer than a run takes is not waited for, and neither is the one that
+    this process has on a temporary folder of its own.
     """
     held = []
     try:
         for folder in sorted(folders):
             with contextlib.suppress(OSError):
                 held.append(os.open(folder, os.O_RDONLY))
-                until = time.monotonic() + _PATIENCE
+                until = time.monotonic() + (0 if is_held(held[-1]) else _PATIENCE)
                 while lock(held[-1], wait=False) is False and time.monotonic() < until:
                     time.sleep(0.01)
         yield

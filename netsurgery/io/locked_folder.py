@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 
+from netsurgery.io import locks
 from netsurgery.io.locks import lock
 from netsurgery.io.segments import close_quietly
 
@@ -26,6 +27,7 @@ __all__ = [
     "make_locked_folder",
     "remove_dead_folders",
     "short_text",
+    "unlock_folder",
 ]
 
 #: Of folders that could not be locked, which are nobody's to remove.
@@ -38,7 +40,8 @@ _CLEARING = 1.0
 
 
 def make_locked_folder(name: Callable[[str], str], mode: int = 0o777) -> tuple[str, int]:
-    """Make a folder, and lock it until the descriptor is closed: its path, and that, -1 for none.
+    """Make a folder, and lock it until `unlock_folder` gets the descriptor: its path, and that,
+    -1 for none.
 
     name: a new path, with the mark that is given. Raises OSError.
     """
@@ -53,6 +56,8 @@ def make_locked_folder(name: Callable[[str], str], mode: int = 0o777) -> tuple[s
         try:
             # Whoever was clearing up may have met it before it was locked.
             if _is_at(path, fd) or mark == _NO_MACHINE:
+                if fd >= 0:
+                    locks.held.add(locks.identity(fd))
                 return path, fd
             if fd < 0:
                 with suppress(FileNotFoundError):
@@ -65,6 +70,13 @@ def make_locked_folder(name: Callable[[str], str], mode: int = 0o777) -> tuple[s
             raise
         close_quietly(fd)
     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+
+
+def unlock_folder(fd: int) -> None:
+    """Close the descriptor that `make_locked_folder` gave, and with it release the lock."""
+    if fd >= 0:
+        locks.held.discard(locks.identity(fd))
+        close_quietly(fd)
 
 
 def short_text(number: int) -> str:

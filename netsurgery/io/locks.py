@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
-__all__ = ["lock"]
+__all__ = ["held", "identity", "is_held", "lock"]
 
 if sys.platform == "win32":
 
@@ -25,3 +26,18 @@ else:
         except OSError:
             return None
         return True
+
+
+#: Device and inode of the folders that this process has made and keeps locked.
+held: set[tuple[int, int]] = set()
+
+
+def is_held(fd: int) -> bool:
+    """Whether this process keeps the folder locked: nobody else works in it."""
+    return identity(fd) in held
+
+
+def identity(fd: int) -> tuple[int, int]:
+    """What `held` has of a folder that is open."""
+    state = os.fstat(fd)
+    return state.st_dev, state.st_ino

@@ -20,6 +20,7 @@ from netsurgery.io.locked_folder import (
     machine_mark,
     make_locked_folder,
     remove_dead_folders,
+    unlock_folder,
 )
 from netsurgery.io.segments import close_quietly
 from netsurgery.io.targets import check_links, one_line
@@ -104,7 +105,7 @@ class OutputFolder:
                         _remove(old)
         finally:
             self._undo()
-            close_quietly(self._fd)
+            unlock_folder(self._fd)
 
     def _new_name(self, mark: str) -> str:
         """A temporary name beside the target; one has 255 bytes at most."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from netsurgery.errors import OutputError
 from netsurgery.io.cleanup import Undo, step
 from netsurgery.io.ownership import exposure
-from netsurgery.io.segments import close_quietly
 
 __all__ = ["remove_scratch", "scratch_folder"]
 
@@ -35,6 +34,7 @@ def scratch_folder() -> Iterator[Path]:
         make_locked_folder,
         remove_dead_folders,
         short_text,
+        unlock_folder,
     )
 
     fd = -1
@@ -62,7 +62,7 @@ def scratch_folder() -> Iterator[Path]:
         yield folder
     finally:
         undo()
-        close_quietly(fd)
+        unlock_folder(fd)
 
 
 def _random() -> int:
