@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -170,30 +171,26 @@ class Seen(dict[tuple[str, object], bool]):
 Look = Callable[[Ran, Seen], None]
 
 
-def until_seen(look: Look) -> Look:
-    """Looks at the first few configurations, and at more of them only until all has been seen."""
-    tried = 0
-
-    def look_if_needed(ran: Ran, seen: Seen) -> None:
-        nonlocal tried
-        tried += 1
-        if tried <= TRIES or not all(seen.values()):
-            look(ran, seen)
-
-    return look_if_needed
+class Enough(Exception):
+    """All that was looked for has been seen: what is still to be drawn would not be looked at."""
 
 
 def over_trials(kind: str, engine: EmbeddedEngine, folder: Path, look: Look) -> None:
-    """Look at random configurations; at more of them where not all has been seen."""
-    seen, look = Seen({("looked at", kind): False}), until_seen(look)
+    """Look at the first few random configurations, and at more where not all has been seen."""
+    seen, looked = Seen({("looked at", kind): False}), 0
     for tries in (TRIES, 10 * TRIES, 80 * TRIES):
 
         @settings(few, max_examples=tries)
         @given(ALL_TRIALS[kind], st.integers(0, 2**32 - 1))
         def attempt(trial: Trial, seed: int) -> None:
+            nonlocal looked
+            if looked >= TRIES and all(seen.values()):
+                raise Enough
+            looked += 1
             look(run(engine, folder, trial, seed), seen)
 
-        attempt()
+        with suppress(Enough):
+            attempt()
         if all(seen.values()):
             break
     seen.insist()
