@@ -496,10 +496,10 @@ print(peak - before)
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a map of 1000 x 250 x 250 values, 238 MiB."""
+    """A folder with a map of 1000 x 176 x 176 values, 118 MiB."""
     folder = tmp_path_factory.mktemp("large")
     values = np.lib.format.open_memmap(
-        folder / "large.npy", "w+", np.dtype(np.float32), (1000, 250, 250)
+        folder / "large.npy", "w+", np.dtype(np.float32), (1000, 176, 176)
     )
     random = np.random.default_rng(0)
     for plane in values:
@@ -511,7 +511,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc says how much memory is anonymous")
 @pytest.mark.parametrize("name", AVAILABLE)
 def test_a_map_in_a_file_is_not_read_whole(name: str, large: Path) -> None:
-    """238 MiB of it. HTML takes what it claims, 1000 bytes a cell, and 18 for each of its text;
+    """118 MiB of it. HTML takes what it claims, 1000 bytes a cell, and 18 for each of its text;
     Parquet 200 bytes for each of two rows a cell.
     """
     measured = subprocess.run(
@@ -520,4 +520,4 @@ def test_a_map_in_a_file_is_not_read_whole(name: str, large: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert measured.returncode == 0, measured.stderr
-    assert float(measured.stdout) < {"html": 156, "parquet": 64}.get(name, 40)
+    assert float(measured.stdout) < {"html": 78, "parquet": 32}.get(name, 40)
