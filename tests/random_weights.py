@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.net.state import TEST, NetState
 
-__all__ = ["fill_randomly"]
+__all__ = ["fill_randomly", "thin"]
 
 
 def fill_randomly(
@@ -32,3 +33,8 @@ def fill_randomly(
                 net.set_param(layer, index, values.astype(np.float32))
         net.save(path)
     return path
+
+
+def thin(text: str) -> str:
+    """The net with an eighth of its channels, which is as deep as before."""
+    return re.sub(r"num_output: (\d+)", lambda m: f"num_output: {max(4, int(m[1]) // 8)}", text)

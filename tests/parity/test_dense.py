@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from finer_maps import agreement
-from random_weights import fill_randomly
+from random_weights import fill_randomly, thin
 
 import netsurgery as ns
 from netsurgery.engines.contract import EngineOptions
@@ -62,11 +61,6 @@ CASES = {
     ),
     "digits": Case("", "ip2-conv", 88, (4, 2, 1)),
 }  # fmt: skip
-
-
-def thin(text: str) -> str:
-    """The net with an eighth of its channels, which is as deep as before."""
-    return re.sub(r"num_output: (\d+)", lambda m: f"num_output: {max(4, int(m[1]) // 8)}", text)
 
 
 @pytest.fixture(scope="module")
