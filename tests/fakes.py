@@ -95,7 +95,12 @@ class FakeEngine(Closeable):
         return self
 
     def load(
-        self, net: Path | NetDefinition, weights: Path | None = None, *, state: NetState = TEST
+        self,
+        net: Path | NetDefinition,
+        weights: Path | None = None,
+        *,
+        state: NetState = TEST,
+        in_turn: bool = False,
     ) -> FakeNet:
         path = Path(net.prototxt.path) if isinstance(net, NetDefinition) else net
         self.log.append(("load", path, weights))

@@ -240,11 +240,17 @@ class Engine(Closeable, Protocol):
         """Why "auto" is this engine although there is another; "" where nothing is to be said."""
 
     def load(
-        self, net: Path | NetDefinition, weights: Path | None = None, *, state: NetState = TEST
+        self,
+        net: Path | NetDefinition,
+        weights: Path | None = None,
+        *,
+        state: NetState = TEST,
+        in_turn: bool = False,
     ) -> LoadedNet:
         """Load a net, of a prototxt in `state`; without weights its params are as its fillers give.
 
-        A `Net` is loaded as it is, in its own state: it may be less than its prototxt.
+        A `Net` is loaded as it is, in its own state: it may be less than its prototxt. in_turn:
+        nets that are loaded so share the memory that a run takes, where the engine can.
         """
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netsurgery.engines.contract import EngineOptions, Shape, check_array, check_shape, no_backward
+from netsurgery.engines.ort_arena import SharedArena
 from netsurgery.engines.ort_session import VERSION, Session, find_cuda, providers
 from netsurgery.errors import EngineError, MemoryLimitError, PrototxtError
 from netsurgery.export.layers import NetParams, check_types, write_net
@@ -27,7 +28,7 @@ from netsurgery.io.memory import Claim, left
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import counted
-from netsurgery.net.memory import embedded_memory
+from netsurgery.net.memory import embedded_memory, embedded_work
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import Shapes, infer
@@ -64,6 +65,7 @@ class EmbeddedEngine(Closeable):
     def __init__(self, options: EngineOptions, note: str = "") -> None:
         self.options, self.note = options, note
         self._nets: list[EmbeddedNet] = []
+        self._arena = SharedArena()
 
     @property
     def description(self) -> str:
@@ -73,11 +75,17 @@ class EmbeddedEngine(Closeable):
 
     @checks_arguments()
     def load(
-        self, net: Path | NetDefinition, weights: Path | None = None, *, state: NetState = TEST
+        self,
+        net: Path | NetDefinition,
+        weights: Path | None = None,
+        *,
+        state: NetState = TEST,
+        in_turn: bool = False,
     ) -> EmbeddedNet:
         """Load a net, of a prototxt in `state`; without weights its params are as its fillers give.
 
         A `Net` is loaded as it is. The phase is TEST: what else training computes is Caffe's alone.
+        in_turn: those that are loaded so share the memory that a run takes.
 
         Raises FormatError and its children for files that cannot be read, and NetError or
         PrototxtError, naming the layer, for a net that this engine cannot run or that the
@@ -97,7 +105,8 @@ class EmbeddedEngine(Closeable):
             # Where Caffe was passed over, the way out is not to ask for it.
             raise (error.more(f" ({self.note})") if self.note else error) from None
         try:
-            loaded = EmbeddedNet(self, model)
+            arena = self._arena if in_turn and self.options.gpu is None else None
+            loaded = EmbeddedNet(self, model, arena)
         except BaseException:
             model.close()
             raise
@@ -113,8 +122,12 @@ class EmbeddedEngine(Closeable):
 class EmbeddedNet(Closeable):
     """A net, its weights, and the sessions made for the shapes and blobs asked for."""
 
-    def __init__(self, engine: EmbeddedEngine, model: NetWithWeights) -> None:
+    def __init__(
+        self, engine: EmbeddedEngine, model: NetWithWeights, arena: SharedArena | None
+    ) -> None:
+        """arena: what runs take their memory from, None for one of each session's own."""
         self._engine, self._net, self._model = engine, model.net, model
+        self._arena = arena
         self._names = dict.fromkeys(blob.name for blob in model.net.inputs)
         self._weights = NetParams(model)
         self._shapes = model.shapes
@@ -125,6 +138,8 @@ class EmbeddedNet(Closeable):
         self._needed = lru_cache(SESSIONS)(partial(_memory, self._net))
         self.open = True
         self._copied = self._check_params()
+        if arena is not None:
+            arena.join()
 
     def _check_params(self) -> int:
         """Every layer's params are there and fit, before anything is run.
@@ -198,13 +213,21 @@ class EmbeddedNet(Closeable):
         sizes = ", ".join(f"{name} of {shape_text(shape)}" for name, shape in inputs.items())
         what = f"{self._net.prototxt.path}: running the net with {sizes or 'no input'}"
         count = self.memory(inputs, blobs) + more
+        work = 0 if self._arena is None else self._work(inputs, blobs)
         while True:
             try:
-                return Claim(count, what)
+                if self._arena is not None:
+                    self._arena.reserve(work, what)
+                return Claim(count - work, what)
             except MemoryLimitError:
                 if not self._sessions:
                     raise
                 self._sessions.popitem(last=False)
+
+    def _work(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
+        """What of `memory` is free again between runs."""
+        shapes = self._inferred(self._inputs_at(inputs))
+        return embedded_work(self._net, shapes, tuple(blobs))
 
     def forward(self, inputs: Mapping[str, Array], blobs: Sequence[str]) -> dict[str, Array]:
         """Run what the blobs asked for depend on and return them, the caller's own.
@@ -322,7 +345,7 @@ class EmbeddedNet(Closeable):
     def _make_session(self, blobs: tuple[str, ...], options: EngineOptions) -> Session:
         graph = write_net(self._net, self._shapes, blobs, self._weights.of)
         weights = self._model.weights if self._model.has_weights else None
-        return Session(graph, weights, options)
+        return Session(graph, weights, options, self._arena is not None)
 
     def _check_input(self, name: str) -> None:
         if name not in self._names:
@@ -331,9 +354,11 @@ class EmbeddedNet(Closeable):
 
     def close(self) -> None:
         """Release the net and its weights. May be called again."""
-        self.open = False
+        was_open, self.open = self.open, False
         self._sessions.clear()
         self._model.close()
+        if was_open and self._arena is not None:
+            self._arena.leave()
 
 
 def _infer(net: NetDefinition, inputs: _Inputs) -> Shapes:

@@ -16,6 +16,7 @@ import numpy as np
 
 from netsurgery import __version__
 from netsurgery.engines.contract import EngineOptions
+from netsurgery.engines.ort_arena import share
 from netsurgery.errors import EngineError, EngineFailed, EngineMissing, EngineTimeout
 from netsurgery.export import protobuf
 from netsurgery.export.graph import Constant, Graph
@@ -97,12 +98,21 @@ class _Form(NamedTuple):
 class Session:
     """A graph that can be run; `inputs` are the names it takes, `outputs` those it gives."""
 
-    def __init__(self, graph: Graph, model: WeightsFile | None, options: EngineOptions) -> None:
-        """Raises EngineFailed, with ONNX Runtime's own words, for what it does not take."""
+    def __init__(
+        self,
+        graph: Graph,
+        model: WeightsFile | None,
+        options: EngineOptions,
+        shares_arena: bool = False,
+    ) -> None:
+        """shares_arena: as in `ort_arena.share`.
+
+        Raises EngineFailed, with ONNX Runtime's own words, for what it does not take.
+        """
         self.inputs, self.outputs = list(graph.inputs), list(graph.outputs)
         self._starts = {value: layer for value, (layer, _) in graph.starts.items()}
         graph.outputs.update({value: shape for value, (_, shape) in graph.starts.items()})
-        self._options = options
+        self._options, self._shares_arena = options, shares_arena
         self._session = self._created(graph, model)
         used = self._session.get_providers()[0]
         if options.gpu is not None and used != "CUDAExecutionProvider":
@@ -140,6 +150,8 @@ class Session:
         settings.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN))
         if self._options.threads is not None:
             settings.intra_op_num_threads = self._options.threads
+        if self._shares_arena:
+            share(settings)
         if form.folder is not None:
             settings.add_session_config_entry(_FOLDER, form.folder)
         if form.values:

@@ -203,6 +203,7 @@ class PycaffeEngine(Closeable):
         *,
         state: NetState = TEST,
         partial: bool = False,
+        in_turn: bool = False,
     ) -> CaffeNet:
         """Load a net, of a prototxt in `state`; without weights its params are as its fillers give.
 
@@ -213,7 +214,8 @@ class PycaffeEngine(Closeable):
         for files that are not there, and CaffemodelError for weights that are not a caffemodel,
         which Caffe may load without a word. Raises EffectRefused for a layer that reads, writes or
         imports by itself where `options.allow` does not say so, and what `Net.read` raises: Caffe
-        is given the text that was read here, never the file.
+        is given the text that was read here, never the file. in_turn: does nothing here, where
+        every net keeps its blobs.
         """
         for path in (net, weights):
             if isinstance(path, Path):

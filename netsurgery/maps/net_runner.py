@@ -82,7 +82,7 @@ class NetRunner(Closeable):
             for stage in plan.stages:
                 net = loaded
                 if stage.net is not self.source.net:
-                    net = self._engine.load(stage.net, Path(self.source.model.path))
+                    net = self._engine.load(stage.net, Path(self.source.model.path), in_turn=True)
                     stack.enter_context(net)
                 net.reshape({stage.input: stage.input_shape})
                 nets[stage] = net

@@ -19,7 +19,7 @@ from netsurgery.maps.picture_limits import check_enlarged
 from netsurgery.maps.picture_options import TileSize
 from netsurgery.maps.row_blocks import map_memory
 from netsurgery.net import types
-from netsurgery.net.memory import caffe_memory, embedded_memory, largest_size
+from netsurgery.net.memory import caffe_memory, embedded_memory, embedded_work, largest_size
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import TOO_MANY, infer
 from netsurgery.net.stages import StagedPlan
@@ -172,9 +172,10 @@ class Tiler:
 
     def _staging(self, size: Size) -> Staging | Untileable:
         source, names = self.runner.source, tuple(self.names)
-        memory = caffe_memory if self.runner.engine.startswith("caffe") else embedded_memory
+        is_caffe = self.runner.engine.startswith("caffe")
+        memory = (caffe_memory, None) if is_caffe else (embedded_memory, embedded_work)
         return self.runner.find_stages(
-            source.net, source.input.name, source.shape, size, names, memory
+            source.net, source.input.name, source.shape, size, names, *memory
         )
 
     def _beside(self, staging: Staging, plan: StagedPlan) -> int:

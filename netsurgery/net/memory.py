@@ -31,6 +31,7 @@ __all__ = [
     "caffe_memory",
     "caffe_training",
     "embedded_memory",
+    "embedded_work",
     "graph_memory",
     "is_rewritten",
     "largest_size",
@@ -117,6 +118,17 @@ def embedded_memory(
     copies = _INLINE * params + 2 * distinct_params(net, shapes, is_rewritten)
     numbers = copies + int(_ARENA * _live(net, shapes, blobs)) + 2 * handed
     return _EMBEDDED + NUMBER_BYTES * numbers + graph_memory(net, shapes)
+
+
+def embedded_work(net: NetDefinition, shapes: Shapes, blobs: Collection[str] = ()) -> int:
+    """What of `embedded_memory` is free again when a run has ended and `blobs` are put elsewhere.
+
+    Kept are an engine's own, params, tables, and the inputs, which the next run may not give.
+    """
+    inputs = _numbers(shapes, [blob.name for blob in net.inputs])
+    return NUMBER_BYTES * (
+        int(_ARENA * _live(net, shapes, blobs)) + inputs + 2 * _numbers(shapes, blobs)
+    )
 
 
 def is_rewritten(shape: Shape) -> bool:

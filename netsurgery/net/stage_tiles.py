@@ -63,12 +63,31 @@ class _Strip(NamedTuple):
         )
 
 
+class _Limit(NamedTuple):
+    """Memory, and what tiles take of it: without pixels, for each pixel and for each row."""
+
+    memory: float
+    base: float
+    pixel: float
+    row: float
+
+    def is_met(self) -> bool:
+        """Whether the smallest of tiles may take less."""
+        return self.memory >= self.base
+
+    def rows(self, width: int, most: int) -> float:
+        """How high tiles of a width may be; `most` where the height takes nothing."""
+        a_row = self.pixel * width + self.row
+        return (self.memory - self.base) / a_row if a_row else most
+
+
 @dataclass(frozen=True, eq=False)
 class NetPart:
     """What the net does between two cuts.
 
     input: the cut it begins at, with `channels`, or the net's own. cut: the one that it ends at,
-    None for the last part. wanted: what else it gives. memory: what running a net takes.
+    None for the last part. wanted: what else it gives. memory: what running a net takes. work:
+    what of that parts that run in turn share.
     """
 
     net: NetDefinition
@@ -79,6 +98,7 @@ class NetPart:
     is_first: bool
     tiling: Tiling
     memory: Memory
+    work: Memory | None = None
 
     @property
     def blobs(self) -> tuple[str, ...]:
@@ -114,6 +134,10 @@ class NetPart:
         running = self.memory(self.net, self.shapes(tile), self.blobs)
         return running + int(tile[0] * self._bands)
 
+    def work_of(self, tile: Size) -> int:
+        """What of `memory_of` other parts take in their turn."""
+        return 0 if self.work is None else self.work(self.net, self.shapes(tile), self.blobs)
+
     @cached_property
     def _bands(self) -> float:
         """Bytes of a row of the map that it reads and of what it makes of that row."""
@@ -140,8 +164,16 @@ class NetPart:
     @cached_property
     def _line(self) -> tuple[float, float]:
         """Bytes of a tile without pixels, and for each of its pixels."""
+        return self._line_of(self.memory)
+
+    @cached_property
+    def _work_line(self) -> tuple[float, float]:
+        """Of these what other parts take in their turn."""
+        return (0.0, 0.0) if self.work is None else self._line_of(self.work)
+
+    def _line_of(self, taken: Memory) -> tuple[float, float]:
         (small, few), (large, many) = self._samples
-        low, high = (self.memory(self.net, each, self.blobs) for each in (few, many))
+        low, high = (taken(self.net, each, self.blobs) for each in (few, many))
         slope = (high - low) / (prod(large) - prod(small)) if large != small else 0.0
         return low - slope * prod(small), slope
 
@@ -150,17 +182,19 @@ class NetPart:
         base, slope = self._line
         return base + slope * pixels
 
-    def best(self, memory: float, cells: int, side: int | None) -> Choice | None:
+    def best(
+        self, memory: float, cells: int, side: int | None, work: float | None = None
+    ) -> Choice | None:
         """The tiles that compute least within so much memory; None where none fit.
 
         cells: how many the smallest map of a tile is to have. side: the most pixels along a side.
+        work: what they may take besides `memory` while they run.
         """
-        rows, (base, slope) = self.tiling.axes[0], self._line
+        rows, limits = self.tiling.axes[0], self._limits(memory, work)
         choices, higher = [], {}
-        for width, strip in self._strips.items() if memory >= base else ():
-            a_row = slope * width + self._bands
-            most = min((memory - base) / a_row if a_row else rows.size, side or rows.size)
-            most = int(min(most, rows.size) + 1e-6)
+        for width, strip in self._strips.items() if all(map(_Limit.is_met, limits)) else ():
+            fitting = (limit.rows(width, rows.size) for limit in limits)
+            most = int(min(*fitting, side or rows.size, rows.size) + 1e-6)
             height = rows.largest(most)
             if height <= most and width <= (side or width):
                 choices.append(self._choice(strip, rows.balanced(height)))
@@ -172,6 +206,17 @@ class NetPart:
             if lacking in higher:
                 heappush(choices, self._choice(*higher.pop(lacking)))
         return choices[0] if choices else None
+
+    def _limits(self, memory: float, work: float | None) -> list[_Limit]:
+        """What tiles have to keep to, as in `best`."""
+        base, slope = self._line
+        if work is None:
+            return [_Limit(memory, base, slope, self._bands)]
+        base_of_work, slope_of_work = self._work_line
+        return [
+            _Limit(memory, base - base_of_work, slope - slope_of_work, self._bands),
+            _Limit(work, base_of_work, slope_of_work, 0.0),
+        ]
 
     def least(self, cells: int) -> tuple[float, Size]:
         """The least memory that tiles with so many cells in the smallest map take, and the tile."""

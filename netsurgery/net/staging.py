@@ -31,8 +31,15 @@ _Way = tuple[float, _PartTiles]
 
 #: How many portions memory is divided into.
 _PORTIONS = 40
+#: Shares of the memory that are tried for what stages take in turn.
+_WORK = (0.25, 0.4, 0.5, 0.65)
 #: A stage more has to save this share of the arithmetic: it has a session of its own.
 _WORTH = 0.05
+
+
+def _cost(plan: StagedPlan) -> float:
+    """What a plan computes, and what its sessions are worth."""
+    return plan.overhead + _WORTH * len(plan.stages)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +75,24 @@ class Staging:
 
         cells, side: as in `of_side`.
         """
+        shares = [None, *(_WORK if self._parts_share else [])]
+        plans = [self._within(memory, cells, side, share) for share in shares]
+        if not any(plans) and side is None:
+            plans = [self.least(cells)]
+        fitting = [plan for plan in plans if plan is not None and plan.memory <= memory]
+        return min(fitting, key=_cost, default=None)
+
+    @property
+    def _parts_share(self) -> bool:
+        """Whether what a part takes while it runs is there for the next one."""
+        return any(part.work is not None for part in self.parts.values())
+
+    def _within(
+        self, memory: int, cells: int, side: int | None, share: float | None
+    ) -> StagedPlan | None:
+        """As `within`, with a share of the memory for what parts take in turn; None: for none."""
         budget = float(memory)
-        while tiles := self._cheapest(self._choices(budget, cells, side), _PORTIONS):
+        while tiles := self._cheapest(self._choices(budget, cells, side, share), _PORTIONS):
             try:
                 plan = self.plan(tiles)
             except NetsurgeryError:  # more numbers than Caffe counts
@@ -78,16 +101,23 @@ class Staging:
             if plan.memory <= memory:
                 return plan
             budget *= 0.98 * memory / plan.memory  # what tiles take was an estimate
-        least = None if side else self.least(cells)
-        return least if least and least.memory <= memory else None
+        return None
 
     def _choices(
-        self, memory: float, cells: int, side: int | None
+        self, memory: float, cells: int, side: int | None, share: float | None
     ) -> dict[tuple[int, int], list[Choice | None]]:
-        """What each part does best with 0, 1, ... parts of the memory."""
-        shares = [memory * number / _PORTIONS for number in range(1, _PORTIONS + 1)]
+        """What each part does best with 0, 1, ... portions of the memory.
+
+        share: of it, which all have in turn.
+        """
+        work = None if share is None else memory * share
+        memory -= work or 0
+        portions = [memory * number / _PORTIONS for number in range(1, _PORTIONS + 1)]
         return {
-            ends: [None, *(part.best(each, cells, None if ends[0] else side) for each in shares)]
+            ends: [
+                None,
+                *(part.best(each, cells, None if ends[0] else side, work) for each in portions),
+            ]
             for ends, part in self.parts.items()
         }
 
@@ -152,6 +182,8 @@ class Staging:
         """The parts that are given, from the input to the end, each in tiles of that size."""
         stages = tuple(self.parts[ends].stage(tile) for ends, tile in tiles.items())
         memory = sum(self.parts[ends].memory_of(tile) for ends, tile in tiles.items())
+        work = [self.parts[ends].work_of(tile) for ends, tile in tiles.items()]
+        memory -= sum(work) - max(work)
         tiling = self.tiling
         representative = tiling.largest(max(tiling.smallest_exact))
         return StagedPlan(self.net, stages, tiling.maps, representative, memory)
@@ -164,11 +196,13 @@ def find_stages(
     size: Size,
     blobs: Sequence[str],
     memory: Memory,
+    work: Memory | None = None,
 ) -> Staging | Untileable:
     """How an input of `size` can be run in tiles and stages for `blobs`, or why it cannot.
 
     input: the blob the picture is fed to, of `shape`, N x C x H x W, in the prototxt. memory: what
-    a part of the net takes. Raises PrototxtError and NetError as `infer`.
+    a part of the net takes; work: what of that its parts take in turn. Raises PrototxtError and
+    NetError as `infer`.
 
     >>> from netsurgery.net.memory import embedded_memory
     >>> net = NetDefinition.read("prototxt/small_caffenet.prototxt")
@@ -193,7 +227,9 @@ def find_stages(
             outputs = (*own, *([] if end is None else [end]))
             part = part_between(net, cut, (1, *shapes.blobs[start][1:]), outputs)
             tiling = walked.tiling(part, (start, channels), outputs)
-            parts[first, last] = NetPart(part, start, channels, end, own, not first, tiling, memory)
+            parts[first, last] = NetPart(
+                part, start, channels, end, own, not first, tiling, memory, work
+            )
     whole = parts[0, len(places) - 1].tiling
     return Staging(net, whole, parts)
 

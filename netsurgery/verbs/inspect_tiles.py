@@ -12,7 +12,7 @@ from netsurgery.io.memory import size_text
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
 from netsurgery.net import types
-from netsurgery.net.memory import embedded_memory
+from netsurgery.net.memory import embedded_memory, embedded_work
 from netsurgery.net.needed import only_needed
 from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.staging import Staging, find_stages
@@ -147,7 +147,8 @@ def report_tiles(net: NetDefinition, inputs: Mapping[str, Shape]) -> TilesReport
     size = (shape[2], shape[3])
     try:
         reported = size if source.name in inputs else _large_size(net, source.name, shape)
-        staging = find_stages(net, source.name, shape, reported, net.outputs, embedded_memory)
+        memory = embedded_memory, embedded_work
+        staging = find_stages(net, source.name, shape, reported, net.outputs, *memory)
         if isinstance(staging, Untileable):
             return TilesReport(size, str(staging))
         costs = _costs(staging)
