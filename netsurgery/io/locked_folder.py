@@ -17,8 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 
-from netsurgery.io import locks
-from netsurgery.io.locks import lock
+from netsurgery.io.locks import held, lock
 from netsurgery.io.segments import close_quietly
 
 __all__ = [
@@ -40,8 +39,7 @@ _CLEARING = 1.0
 
 
 def make_locked_folder(name: Callable[[str], str], mode: int = 0o777) -> tuple[str, int]:
-    """Make a folder, and lock it until `unlock_folder` gets the descriptor: its path, and that,
-    -1 for none.
+    """Make a folder, and lock it: its path, and the descriptor for `unlock_folder`, -1 for none.
 
     name: a new path, with the mark that is given. Raises OSError.
     """
@@ -57,7 +55,7 @@ def make_locked_folder(name: Callable[[str], str], mode: int = 0o777) -> tuple[s
             # Whoever was clearing up may have met it before it was locked.
             if _is_at(path, fd) or mark == _NO_MACHINE:
                 if fd >= 0:
-                    locks.held.add(locks.identity(fd))
+                    held.add(fd)
                 return path, fd
             if fd < 0:
                 with suppress(FileNotFoundError):
@@ -75,7 +73,7 @@ def make_locked_folder(name: Callable[[str], str], mode: int = 0o777) -> tuple[s
 def unlock_folder(fd: int) -> None:
     """Close the descriptor that `make_locked_folder` gave, and with it release the lock."""
     if fd >= 0:
-        locks.held.discard(locks.identity(fd))
+        held.discard(fd)
         close_quietly(fd)
 
 

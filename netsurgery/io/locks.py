@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-__all__ = ["held", "identity", "is_held", "lock"]
+__all__ = ["held", "is_held", "lock"]
 
 if sys.platform == "win32":
 
@@ -28,16 +28,10 @@ else:
         return True
 
 
-#: Device and inode of the folders that this process has made and keeps locked.
-held: set[tuple[int, int]] = set()
+#: The descriptors of the folders that this process has made and keeps locked.
+held: set[int] = set()
 
 
 def is_held(fd: int) -> bool:
-    """Whether this process keeps the folder locked: nobody else works in it."""
-    return identity(fd) in held
-
-
-def identity(fd: int) -> tuple[int, int]:
-    """What `held` has of a folder that is open."""
-    state = os.fstat(fd)
-    return state.st_dev, state.st_ino
+    """Whether this process keeps the folder that is open locked: nobody else works in it."""
+    return any(os.path.sameopenfile(fd, each) for each in tuple(held))
