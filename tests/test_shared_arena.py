@@ -56,13 +56,13 @@ _MAPPED = r"""
 import hashlib, json, re, sys
 import numpy as np
 import netsurgery as ns
-from netsurgery.engines import ort_session
+from netsurgery.engines import ort_arena
 def status():
     with open("/proc/self/status") as file:
         return {k: int(v) << 10 for k, v in re.findall(r"(\w+):\s+(\d+) kB", file.read())}
 limit, tile, shared = sys.argv[1:]
 if not shared:
-    ort_session.share = lambda settings: None
+    ort_arena.share = lambda settings: None
 ns.set_max_memory(limit)
 tile = int(tile) if tile.isdigit() else tile
 engine = ns.EngineOptions("embedded", threads=1)

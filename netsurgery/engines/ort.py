@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netsurgery.engines.contract import EngineOptions, Shape, check_array, check_shape, no_backward
-from netsurgery.engines.ort_arena import SharedArena
 from netsurgery.engines.ort_session import VERSION, Session, find_cuda, providers
 from netsurgery.errors import EngineError, MemoryLimitError, PrototxtError
 from netsurgery.export.layers import NetParams, check_types, write_net
@@ -36,6 +35,7 @@ from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Array
+    from netsurgery.engines.ort_arena import SharedArena
 
     #: Inputs by name, with their shapes.
     _Inputs = tuple[tuple[str, Shape], ...]
@@ -65,7 +65,7 @@ class EmbeddedEngine(Closeable):
     def __init__(self, options: EngineOptions, note: str = "") -> None:
         self.options, self.note = options, note
         self._nets: list[EmbeddedNet] = []
-        self._arena = SharedArena()
+        self._arena: SharedArena | None = None
 
     @property
     def description(self) -> str:
@@ -105,13 +105,21 @@ class EmbeddedEngine(Closeable):
             # Where Caffe was passed over, the way out is not to ask for it.
             raise (error.more(f" ({self.note})") if self.note else error) from None
         try:
-            arena = self._arena if in_turn and self.options.gpu is None else None
-            loaded = EmbeddedNet(self, model, arena)
+            loaded = EmbeddedNet(self, model, self._arena_for(in_turn))
         except BaseException:
             model.close()
             raise
         self._nets = [*(net for net in self._nets if net.open), loaded]
         return loaded
+
+    def _arena_for(self, in_turn: bool) -> SharedArena | None:
+        """What runs of a net take their memory from, None for one of each session's own."""
+        if not in_turn or self.options.gpu is not None:
+            return None
+        from netsurgery.engines.ort_arena import SharedArena
+
+        self._arena = self._arena or SharedArena()
+        return self._arena
 
     def close(self) -> None:
         """Release every net."""
@@ -125,7 +133,7 @@ class EmbeddedNet(Closeable):
     def __init__(
         self, engine: EmbeddedEngine, model: NetWithWeights, arena: SharedArena | None
     ) -> None:
-        """arena: what runs take their memory from, None for one of each session's own."""
+        """arena: as of `EmbeddedEngine._arena_for`."""
         self._engine, self._net, self._model = engine, model.net, model
         self._arena = arena
         self._names = dict.fromkeys(blob.name for blob in model.net.inputs)

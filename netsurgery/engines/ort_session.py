@@ -16,7 +16,6 @@ import numpy as np
 
 from netsurgery import __version__
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.engines.ort_arena import share
 from netsurgery.errors import EngineError, EngineFailed, EngineMissing, EngineTimeout
 from netsurgery.export import protobuf
 from netsurgery.export.graph import Constant, Graph
@@ -151,6 +150,8 @@ class Session:
         if self._options.threads is not None:
             settings.intra_op_num_threads = self._options.threads
         if self._shares_arena:
+            from netsurgery.engines.ort_arena import share
+
             share(settings)
         if form.folder is not None:
             settings.add_session_config_entry(_FOLDER, form.folder)
