@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import subprocess
+import tempfile
 from pathlib import Path
 
 from netsurgery.engines.debian import installed_python
@@ -30,7 +31,15 @@ def caffe_tool(name: str) -> list[str] | None:
 
 
 def run_tool(tool: list[str], *arguments: object) -> tuple[int, str]:
-    """Its exit status and what it says; without leaving a core where it aborts."""
+    """Its exit status and what it says; without leaving a core where it aborts, or its logs."""
     command = ["sh", "-c", 'ulimit -c 0; exec "$@"', "sh", *tool, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    with tempfile.TemporaryDirectory() as logs:
+        done = subprocess.run(
+            command,
+            env={**os.environ, "GLOG_log_dir": logs},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
     return done.returncode, done.stderr
