@@ -140,9 +140,9 @@ class Tiler:
         What the picture takes depends on the tiles, so that what is left for them is searched.
         """
         low, high = 0, left() - self._beside_tiles(staging.tiling, staging.tiling.smallest)
-        budget, best = high, None
+        budget, best, shares = high, None, staging.best_shares(high, cells, side)
         for _ in range(_TRIES):
-            plan = self._first(partial(staging.within, budget, side=side), cells)
+            plan = self._first(partial(staging.within, budget, side=side, shares=shares), cells)
             if plan is not None and self._fits(staging, plan):
                 low, best = budget, plan
             elif plan is not None:

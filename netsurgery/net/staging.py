@@ -70,17 +70,42 @@ class Staging:
         first = (part for (start, _), part in self.parts.items() if start == 0)
         return min(max(part.tiling.smallest) for part in first)
 
-    def within(self, memory: int, cells: int, side: int | None = None) -> StagedPlan | None:
+    def within(
+        self,
+        memory: int,
+        cells: int,
+        side: int | None = None,
+        shares: Sequence[float | None] | None = None,
+    ) -> StagedPlan | None:
         """What computes least within so much memory; None where nothing fits.
 
-        cells, side: as in `of_side`.
+        cells, side: as in `of_side`. shares: as `best_shares` gives them, None for all there are.
         """
-        shares = [None, *(_WORK if self._parts_share else [])]
+        shares = self._shares if shares is None else shares
         plans = [self._within(memory, cells, side, share) for share in shares]
         if not any(plans) and side is None:
             plans = [self.least(cells)]
         fitting = [plan for plan in plans if plan is not None and plan.memory <= memory]
         return min(fitting, key=_cost, default=None)
+
+    def best_shares(
+        self, memory: int, cells: int, side: int | None = None
+    ) -> Sequence[float | None]:
+        """The shares worth trying for about so much memory: none of it, and what is best there.
+
+        Each takes as long as all else that is planned, so that a search does not try them all.
+        """
+
+        def cost(share: float | None) -> float:
+            plan = self._within(memory, cells, side, share)
+            return inf if plan is None else _cost(plan)
+
+        return list(dict.fromkeys([None, min(self._shares, key=cost)]))
+
+    @property
+    def _shares(self) -> Sequence[float | None]:
+        """Of the memory, for what parts take in turn; None for none."""
+        return [None, *(_WORK if self._parts_share else [])]
 
     @property
     def _parts_share(self) -> bool:
