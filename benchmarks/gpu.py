@@ -24,7 +24,7 @@ import numpy as np
 
 import netsurgery as ns
 from benchmarks.materials import CAFFENET, SMALL, Materials
-from benchmarks.table import pasted, seconds
+from benchmarks.table import head, line, pasted, seconds
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.registry import open_engine
 from netsurgery.errors import EngineError
@@ -155,17 +155,16 @@ def _timed(run: Callable[[], Array]) -> tuple[float, Array]:
 
 
 def _table(rows: list[Compared], engine: str) -> str:
-    lines = [_HEAD, ("---",) * len(_HEAD), *(row.cells() for row in rows)]
-    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    text = (head(_HEAD) + "".join(line(row.cells()) for row in rows)).rstrip()
     return f"Measured with {engine}, {_device()}; medians of {_RUNS} runs.\n\n{text}"
 
 
 def _device() -> str:
     """What the driver says the first GPU is."""
     for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
-        for line in file.read_text().splitlines():
-            if line.startswith("Model:"):
-                return line.partition(":")[2].strip()
+        for said in file.read_text().splitlines():
+            if said.startswith("Model:"):
+                return said.partition(":")[2].strip()
     return "an unnamed GPU"
 
 

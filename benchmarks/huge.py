@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from benchmarks.forwards import ROOT
 from benchmarks.line_plot import Line, line_plot
 from benchmarks.peak import watch_peak
-from benchmarks.table import pasted
+from benchmarks.table import head, line, pasted
 from netsurgery.drawing.svg import to_svg
 
 __all__ = ["main", "measure"]
@@ -145,10 +145,6 @@ def _mapped(folder: Path, sides: Sequence[int]) -> Iterator[_Mapped]:
             yield _Mapped(kind, side, round(result["tile"]), result["cpu"], result["peak"], first)
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |\n"
-
-
 def _plot(rows: Sequence[_Mapped]) -> str:
     lines = [
         Line(kind, [(row.side, row.per_pixel) for row in rows if row.kind == kind])
@@ -172,15 +168,15 @@ def main(words: list[str]) -> int:
         convert = [sys.executable, "-m", "netsurgery", "convert", *map(str, NET), "-o", str(folder)]
         options = ["--engine", "embedded", "--force", "-q"]
         subprocess.run([*convert, *options], cwd=ROOT, check=True)
-        rows, block = [], _line(_HEAD) + _line(["---"] * len(_HEAD))
+        rows, block = [], head(_HEAD)
         print(block, end="")
         for row in _mapped(folder, arguments.sides):
-            print(_line(row.cells()), end="", flush=True)
+            print(line(row.cells()), end="", flush=True)
             rows.append(row)
     if arguments.write is not None:
         document: Path = arguments.write
         (document.parent / PLOT).write_text(_plot(rows))
-        block += "".join(_line(row.cells()) for row in rows)
+        block += "".join(line(row.cells()) for row in rows)
         block += f"\n![CPU nanoseconds a pixel, by the side of the picture]({PLOT})"
         document.write_text(pasted(document.read_text(), block, BEGIN))
     return 0 if all(row.good for row in rows) else 1

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from netsurgery.drawing.colors import FRAME, Color
+from netsurgery.drawing.colors import FRAME
 from netsurgery.drawing.scene import Line as Stroke
 from netsurgery.drawing.scene import Rect, Scene
+from netsurgery.maps.palette import class_color
 
 __all__ = ["Line", "line_plot"]
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _MARGIN = 720, 300, 60, 64, 40
 _LABEL = 12
-#: Distinct to those who are color-blind, too.
-_COLORS: Sequence[Color] = ((0, 90, 160), (200, 90, 0), (0, 130, 100), (150, 60, 130))
 _STEPS = 4
 
 
@@ -55,7 +54,8 @@ def line_plot(lines: Sequence[Line], title: str) -> Scene:
     for number in places:
         scene.text((x_of(number), bottom + 8), f"{number:,g}", _LABEL, anchor="ma")
     name_at: float = _LEFT
-    for line, color in zip(lines, _COLORS, strict=False):
+    for rank, line in enumerate(lines):
+        color = class_color(rank)
         scene.text((name_at, _TOP - 20), line.name, _LABEL, color)
         name_at += scene.fonts.length(line.name, _LABEL) + 24
         dots = [(x_of(number), y_of(value)) for number, value in line.points]

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["BEGIN", "END", "Row", "at_least", "at_most", "pasted", "seconds", "size", "table"]
+__all__ = [
+    "BEGIN",
+    "END",
+    "Row",
+    "at_least",
+    "at_most",
+    "head",
+    "line",
+    "pasted",
+    "seconds",
+    "size",
+    "table",
+]
 
 BEGIN = "<!-- make bench writes from here -->"
 END = "<!-- to here -->"
@@ -56,8 +68,17 @@ def size(count: float) -> str:
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as a Markdown table, ending in a line end."""
-    lines = [_HEAD, ("---",) * len(_HEAD), *(row.cells() for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return head(_HEAD) + "".join(line(row.cells()) for row in rows)
+
+
+def head(cells: Sequence[str]) -> str:
+    """The first two lines of a Markdown table."""
+    return line(cells) + line(["---"] * len(cells))
+
+
+def line(cells: Sequence[str]) -> str:
+    """A line of a Markdown table, with its end."""
+    return f"| {' | '.join(cells)} |\n"
 
 
 def pasted(document: str, block: str, opening: str = BEGIN) -> str:

@@ -105,12 +105,8 @@ class Staging:
     @property
     def _shares(self) -> Sequence[float | None]:
         """Of the memory, for what parts take in turn; None for none."""
-        return [None, *(_WORK if self._parts_share else [])]
-
-    @property
-    def _parts_share(self) -> bool:
-        """Whether what a part takes while it runs is there for the next one."""
-        return any(part.work is not None for part in self.parts.values())
+        share = any(part.work is not None for part in self.parts.values())
+        return [None, *(_WORK if share else [])]
 
     def _within(
         self, memory: int, cells: int, side: int | None, share: float | None
