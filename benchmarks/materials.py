@@ -119,13 +119,14 @@ class Materials:
         """This process's own, without what would change how netsurgery works.
 
         Bytecode is kept beside the rest, so that no Python, Caffe's own included, compiles its
-        modules again in each run.
+        modules again in each run; likewise kernels that are laid out for the processor.
         """
         variables = {
             k: v for k, v in os.environ.items() if not k.startswith(("NETSURGERY_", "PYTHON"))
         }
-        bytecode = {"PYTHONPYCACHEPREFIX": str(self.folder / "bytecode")}
-        return {**variables, **bytecode, "GLOG_minloglevel": "2"}
+        of_runs = {"PYTHONPYCACHEPREFIX": "bytecode", "NETSURGERY_CACHE": "cache"}
+        folders = {name: str(self.folder / folder) for name, folder in of_runs.items()}
+        return {**variables, **folders, "GLOG_minloglevel": "2"}
 
     def make(self) -> None:
         """Make the nets, their weights and the picture."""

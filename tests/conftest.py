@@ -7,6 +7,7 @@ import gzip
 import os
 import shutil
 import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,9 +27,21 @@ from netsurgery.io import memory
 REPO_ROOT = Path(__file__).resolve().parent.parent
 
 
-def pytest_configure() -> None:
-    """No test sees what whoever runs it has configured (`netsurgery caffe use`)."""
+#: Where this run, all its processes, keeps what netsurgery keeps in the user's cache.
+CACHE = "NETSURGERY_CACHE"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """No test sees what whoever runs it has configured (`netsurgery caffe use`) or in a cache."""
     os.environ["XDG_CONFIG_HOME"] = os.devnull
+    if not hasattr(config, "workerinput"):  # processes of workers have that of whom started them
+        os.environ[CACHE] = tempfile.mkdtemp(prefix="cache-of-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """What was kept goes with the run."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ[CACHE], ignore_errors=True)
 
 
 def pytest_collection_finish() -> None:

@@ -1108,7 +1108,7 @@ def test_places(
 USAGE = [
     ("convect", "convect: no such command; did you mean convert?"),
     ("\x1b[2Jconvert", "\\x1b[2Jconvert: no such command; did you mean convert?"),
-    ("nonsense", "nonsense: no such command; its commands are convert, classify-map, dense, inspect, draw, check and 16 more"),
+    ("nonsense", "nonsense: no such command; its commands are convert, classify-map, dense, inspect, draw, check and 17 more"),
     ("convert", "missing argument DEPLOY.prototxt"),
     ("convert a b --nonsense", "--nonsense: no such option"),
     ("convert a b --enginee caffe", "--enginee: no such option; did you mean --engine?"),

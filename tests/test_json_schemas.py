@@ -102,6 +102,7 @@ RUNS: dict[str, list[str]] = {
     "job-merge": ["job --npy merged/ --force"],
     "job-resume": ["job"],
     "job-status": ["job"],
+    "cache": ["", "--clear"],
     "presets": [""],
     "setup": ["NET MODEL --image grey.png --class 3 --engine embedded --force"],
     "transplant": [

@@ -60,7 +60,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_no_command_is_left_out() -> None:
-    assert set(COMMANDS) == set(NAMES) - {"caffe", "completion", "help", "job", "presets"}
+    assert set(COMMANDS) == set(NAMES) - {
+        *("cache", "caffe", "completion", "help", "job", "presets")
+    }
 
 
 @pytest.mark.parametrize("kind", KINDS)

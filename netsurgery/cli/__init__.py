@@ -50,6 +50,7 @@ COMMANDS = {
     "train": ("train", "Train a classifier by sliding windows."),
     "job": ("job", "Look at a job of classify-map, go on with it, merge its outputs."),
     "presets": ("presets", "List the preprocessing presets of --preprocess."),
+    "cache": ("cache", "Show, or delete, what is kept to run nets faster."),
     "caffe": ("caffe", "Install real Caffe, and choose what runs nets."),
     "completion": ("completion", "Print a completion script for bash, zsh or fish."),
     "help": ("help", "Show the help of a command."),

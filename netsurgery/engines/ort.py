@@ -27,7 +27,8 @@ from netsurgery.io.memory import Claim, left
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import counted
-from netsurgery.net.memory import embedded_memory, embedded_work
+from netsurgery.net.cost import NUMBER_BYTES, distinct_params
+from netsurgery.net.memory import embedded_memory, embedded_work, is_laid_out
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import Shapes, infer
@@ -36,6 +37,7 @@ from netsurgery.net.state import TEST, NetState
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Array
     from netsurgery.engines.ort_arena import SharedArena
+    from netsurgery.engines.ort_kernels import LaidOut
 
     #: Inputs by name, with their shapes.
     _Inputs = tuple[tuple[str, Shape], ...]
@@ -146,8 +148,18 @@ class EmbeddedNet(Closeable):
         self._needed = lru_cache(SESSIONS)(partial(_memory, self._net))
         self.open = True
         self._copied = self._check_params()
+        self._kernels = self._laid_out()
         if arena is not None:
             arena.join()
+
+    def _laid_out(self) -> LaidOut | None:
+        numbers = distinct_params(self._net, self._shapes, is_laid_out)
+        if not numbers or self._engine.options.gpu is not None:
+            return None
+        from netsurgery.engines.ort_kernels import LaidOut
+
+        source = self._model.weights.source if self._model.has_weights else None
+        return LaidOut(source, NUMBER_BYTES * numbers)
 
     def _check_params(self) -> int:
         """Every layer's params are there and fit, before anything is run.
@@ -353,6 +365,8 @@ class EmbeddedNet(Closeable):
     def _make_session(self, blobs: tuple[str, ...], options: EngineOptions) -> Session:
         graph = write_net(self._net, self._shapes, blobs, self._weights.of)
         weights = self._model.weights if self._model.has_weights else None
+        if self._kernels is not None:
+            graph = self._kernels.graph(graph)
         return Session(graph, weights, options, self._arena is not None)
 
     def _check_input(self, name: str) -> None:
@@ -365,6 +379,8 @@ class EmbeddedNet(Closeable):
         was_open, self.open = self.open, False
         self._sessions.clear()
         self._model.close()
+        if self._kernels is not None:
+            self._kernels.close()
         if was_open and self._arena is not None:
             self._arena.leave()
 

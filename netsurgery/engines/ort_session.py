@@ -21,11 +21,14 @@ from netsurgery.export import protobuf
 from netsurgery.export.graph import Constant, Graph
 from netsurgery.export.protobuf import ExternalData
 from netsurgery.io.mapping import watch
+from netsurgery.io.segments import FileSource
 from netsurgery.io.terminal import unheard
 from netsurgery.io.wording import argument
 from netsurgery.net.memory import is_rewritten
 
 if TYPE_CHECKING:
+    from mmap import mmap
+
     from netsurgery.engines.contract import Array, Shape
     from netsurgery.formats.weights import WeightsFile
 
@@ -126,17 +129,18 @@ class Session:
         if model is None or not _ranges(graph):
             return self._opened(_Form(_encoded(slim, "memory"), None, arrays))
         real = os.path.realpath(model.path)
-        folder, name = os.path.split(real)
+        root = os.path.splitdrive(real)[0] + os.sep
         try:
             real.encode("utf-8")
             watch(real, model.source.size)  # which ONNX Runtime maps
-            return self._opened(_Form(_encoded(slim, name), folder, arrays))
-        except (EngineFailed, UnicodeEncodeError):
+            located = _below(slim, root)
+            return self._opened(_Form(_encoded(located, os.path.relpath(real, root)), root, arrays))
+        except (EngineFailed, UnicodeEncodeError, ValueError):
             # A name or a place that ONNX Runtime refuses (hard links, links inside the path,
             # names that are not UTF-8): hand it the mapped arrays instead. Trouble of the graph
             # itself comes up again.
             mapped = {**_mapped(graph, model), **arrays}
-            return self._opened(_Form(_encoded(slim, "weights"), None, mapped))
+            return self._opened(_Form(_encoded(_below(slim, None), "weights"), None, mapped))
 
     def _opened(self, form: _Form) -> ort.InferenceSession:
         settings = ort.SessionOptions()
@@ -214,7 +218,8 @@ def _encoded(graph: Graph, location: str | None) -> bytes:
         if name in kernels and not is_rewritten(constant.shape)
     }
     pieces = replace(graph, inputs={**graph.inputs, **large}).encode("net", location)
-    return protobuf.join(protobuf.model(pieces, {}, __version__))
+    domains = sorted({node.domain for node in graph.nodes if node.domain})
+    return protobuf.join(protobuf.model(pieces, {}, __version__, domains))
 
 
 def _apart(graph: Graph) -> tuple[Graph, dict[str, Array]]:
@@ -245,13 +250,37 @@ def _ranges(graph: Graph) -> dict[str, tuple[Shape, ExternalData]]:
     }
 
 
+def _below(graph: Graph, root: str | None) -> Graph:
+    """The graph with the paths of its external data below a folder, or with none at all.
+
+    Raises ValueError for one on another drive.
+    """
+
+    def below(constant: Constant) -> Constant:
+        data = constant.data
+        if not (isinstance(data, ExternalData) and data.path):
+            return constant
+        path = "" if root is None else os.path.relpath(os.path.realpath(data.path), root)
+        return Constant(constant.shape, data._replace(path=path))
+
+    return replace(graph, constants={k: below(c) for k, c in graph.constants.items()})
+
+
 def _mapped(graph: Graph, model: WeightsFile) -> dict[str, Array]:
-    """The constants that are in the file of weights, as views of the mapped file."""
-    mapped = model.source.map()
-    return {
-        name: np.frombuffer(mapped, "<f4", data.length // 4, data.offset).reshape(shape)
-        for name, (shape, data) in _ranges(graph).items()
-    }
+    """The constants that are in files, as views of the mapped files. Raises EngineFailed."""
+    arrays = {}
+    for name, (shape, data) in _ranges(graph).items():
+        mapped = model.source.map() if not data.path else _map(data.path)
+        arrays[name] = np.frombuffer(mapped, "<f4", data.length // 4, data.offset).reshape(shape)
+    return arrays
+
+
+def _map(path: str) -> mmap:
+    try:
+        with FileSource(path) as source:
+            return source.map()
+    except OSError as error:
+        raise EngineFailed(f"{path}: cannot be mapped: {error.strerror or error}") from None
 
 
 def _line(error: Exception) -> str:

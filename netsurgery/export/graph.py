@@ -19,7 +19,7 @@ class Node(NamedTuple):
     """A node of an ONNX graph, and the layer it is part of.
 
     ``name`` is its first output's original name, before that was renamed after a blob: it contains
-    the layer's name.
+    the layer's name. ``domain``: whose operation it is, "" for ONNX's own.
     """
 
     kind: str
@@ -28,6 +28,7 @@ class Node(NamedTuple):
     attributes: Mapping[str, Attribute]
     name: str
     layer: str = ""
+    domain: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +104,9 @@ class Graph:
     def encode(self, name: str, location: str | None = None) -> list[Piece]:
         """The GraphProto; file ranges become external data in `location`, or pieces inside."""
         pieces: list[Piece] = [
-            protobuf.field(1, protobuf.node(o.kind, o.inputs, o.outputs, o.attributes, o.name))
+            protobuf.field(
+                1, protobuf.node(o.kind, o.inputs, o.outputs, o.attributes, o.name, o.domain)
+            )
             for o in self.nodes
         ]
         # onnx.checker refuses a graph without a name.

@@ -42,10 +42,11 @@ OPSET, IR_VERSION = 21, 10
 
 
 class ExternalData(NamedTuple):
-    """Bytes [offset, offset + length) of the file the weights are in."""
+    """Bytes [offset, offset + length) of the file at `path`, or of the weights' without one."""
 
     offset: int
     length: int
+    path: str = ""
 
 
 Piece: TypeAlias = bytes | ExternalData
@@ -98,11 +99,12 @@ def node(
     outputs: Sequence[str],
     attributes: Mapping[str, Attribute],
     name: str,
+    domain: str = "",
 ) -> bytes:
-    """A NodeProto."""
+    """A NodeProto. domain: whose operation it is, "" for ONNX's own."""
     encoded = b"".join(field(1, name) for name in inputs)
     encoded += b"".join(field(2, name) for name in outputs)
-    encoded += field(3, name) + field(4, kind)
+    encoded += field(3, name) + field(4, kind) + (field(7, domain) if domain else b"")
     return encoded + b"".join(field(5, attribute(k, v)) for k, v in attributes.items())
 
 
@@ -113,8 +115,9 @@ def tensor(name: str, kind: int, shape: Sequence[int], raw: Sequence[Piece]) -> 
 
 
 def external_tensor(name: str, shape: Sequence[int], location: str, where: ExternalData) -> bytes:
-    """A TensorProto of float32 whose data are a range of the file `location`."""
-    entries = {"location": location, "offset": str(where.offset), "length": str(where.length)}
+    """A TensorProto of float32 whose data are a range of a file: of `location` without a path."""
+    place = {"offset": str(where.offset), "length": str(where.length)}
+    entries = {"location": where.path or location, **place}
     encoded = packed_varints(1, shape) + field(2, FLOAT) + field(8, name)
     encoded += b"".join(field(13, field(1, k) + field(2, v)) for k, v in entries.items())
     return encoded + field(14, 1)  # data_location: EXTERNAL
@@ -127,9 +130,15 @@ def value_info(name: str, shape: Sequence[int | str]) -> bytes:
     return field(1, name) + field(2, field(1, typed))
 
 
-def model(graph: Sequence[Piece], metadata: Mapping[str, str], version: str) -> list[Piece]:
-    """A ModelProto around the pieces of a GraphProto."""
+def model(
+    graph: Sequence[Piece], metadata: Mapping[str, str], version: str, domains: Sequence[str] = ()
+) -> list[Piece]:
+    """A ModelProto around the pieces of a GraphProto.
+
+    domains: whose operations it has besides ONNX's own, of version 1 each.
+    """
     head = field(1, IR_VERSION) + field(2, "netsurgery") + field(3, version)
     tail = field(8, field(1, "") + field(2, OPSET))
+    tail += b"".join(field(8, field(1, domain) + field(2, 1)) for domain in domains)
     tail += b"".join(field(14, field(1, k) + field(2, v)) for k, v in metadata.items())
     return [head, *message(7, graph), tail]

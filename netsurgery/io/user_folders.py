@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["config_folder", "data_folder"]
+__all__ = ["cache_folder", "config_folder", "data_folder"]
+
+
+def cache_folder() -> Path | None:
+    """The folder of what can be made again; None for a user without a home."""
+    return _folder("user_cache_dir")
 
 
 def config_folder() -> Path | None:

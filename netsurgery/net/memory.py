@@ -9,7 +9,8 @@ its product with the weights needs, kernel volume x channels x the top's cells. 
 params twice, as they are read and where they are kept.
 
 The embedded engine keeps blobs until their last reader has run, and maps the weights from their
-file; only small kernels, which it rewrites, and those that are stored in another form are copied.
+file, or from one of the user's cache; only small kernels, which it rewrites, and those that are
+stored in another form are copied.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ __all__ = [
     "embedded_memory",
     "embedded_work",
     "graph_memory",
+    "is_laid_out",
     "is_rewritten",
     "largest_size",
 ]
@@ -40,8 +42,9 @@ __all__ = [
 #: Bytes of a Convolution's kernels up to which the embedded engine rewrites their layout. A run of
 #: the layer then takes a sixth less of the processor's time, and the copying, 2 ms for each MB, is
 #: won back within the first few runs (`python -m benchmarks.layouts`): not where kernels are
-#: larger, with fewer cells for each number, such as those of an InnerProduct. It depends on the
-#: layer alone, so that the last digits of a result do not depend on tiles or numbers of pictures.
+#: larger, with fewer cells for each number, such as those of an InnerProduct; these are laid out
+#: once for all processes. It depends on the layer alone, so that the last digits of a result do
+#: not depend on tiles or numbers of pictures.
 REWRITTEN = 4 << 20
 
 #: What an engine takes for any net: buffers of its threads (OpenBLAS has large ones), the net.
@@ -134,6 +137,15 @@ def embedded_work(net: NetDefinition, shapes: Shapes, blobs: Collection[str] = (
 def is_rewritten(shape: Shape) -> bool:
     """Whether the embedded engine rewrites the layout of a Convolution's kernels of this shape."""
     return len(shape) == 4 and NUMBER_BYTES * prod(shape) <= REWRITTEN
+
+
+def is_laid_out(shape: Shape) -> bool:
+    """Whether the embedded engine has kernels of this shape, of one group, laid out once for all.
+
+    Larger ones than it rewrites, of as many channels as fill blocks of 8 or 16, and not on a GPU.
+    """
+    whole = len(shape) == 4 and all(count % 16 == 0 for count in shape[:2])
+    return whole and not is_rewritten(shape)
 
 
 def graph_memory(net: NetDefinition, shapes: Shapes) -> int:

@@ -32,6 +32,7 @@ NOTED: dict[str, list[str]] = {
     "check": ["v0.prototxt"],
     "diff": ["v0.prototxt v0.prototxt --text"],
     "presets": [""],
+    "cache": [""],
     "job status": ["grey.job"],
     "job resume": ["grey.job"],
     "job merge": ["grey.job --npy merged.npy --force"],

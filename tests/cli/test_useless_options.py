@@ -287,6 +287,7 @@ ALWAYS = """
     plan:--drop plan:--momentum plan:--decay plan:--seed plan:--pictures plan:--force
     run:--resume run:--evaluate run:--snapshot run:--loss-map run:--caffe-python run:--allow
     run:--force report:--curves report:--force
+    cache:--clear
 """.split()
 
 CALLS = {
