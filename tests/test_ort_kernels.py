@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from test_ort import forms
 
 import netsurgery as ns
 from netsurgery.engines import ort_kernels
@@ -154,6 +155,15 @@ def test_a_changed_caffemodel_is_another(
         file.write(np.float32(1).tobytes())
     os.utime(weights, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert not np.array_equal(forward(net, weights), before)
+
+
+def test_files_that_are_refused_give_the_same_bits(
+    net: Path, weights: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = forward(net, weights)
+    seen = forms(monkeypatch, refuse=True)
+    assert np.array_equal(forward(net, weights), expected)
+    assert [form.folder is None for form in seen[-2:]] == [False, True]
 
 
 def test_kernels_in_other_forms_give_the_same_bits(

@@ -32,6 +32,7 @@ from netsurgery.io.closeable import Closeable
 from netsurgery.io.cores import cores
 from netsurgery.io.mapping import watch
 from netsurgery.io.memory import empty
+from netsurgery.io.reader import Reader
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.user_cache import UserCache, boot_mark, user_cache
@@ -115,8 +116,7 @@ class LaidOut(Closeable):
         if isinstance(place, np.ndarray):  # in memory already
             return _in_memory(place, block)
         assert self._source is not None  # what is not in its file is an array
-        mapped = np.frombuffer(self._source.map(), "<f4", place.length // 4, place.offset)
-        kernels = mapped.reshape(constant.shape)
+        kernels = Reader(self._source).floats(place.offset, constant.shape)
         path = self._file(self._source, kernels, place.offset, block)
         if path is None:
             return _in_memory(kernels, block)

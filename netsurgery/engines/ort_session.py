@@ -21,14 +21,12 @@ from netsurgery.export import protobuf
 from netsurgery.export.graph import Constant, Graph
 from netsurgery.export.protobuf import ExternalData
 from netsurgery.io.mapping import watch
-from netsurgery.io.segments import FileSource
+from netsurgery.io.reader import Reader, open_source
 from netsurgery.io.terminal import unheard
 from netsurgery.io.wording import argument
 from netsurgery.net.memory import is_rewritten
 
 if TYPE_CHECKING:
-    from mmap import mmap
-
     from netsurgery.engines.contract import Array, Shape
     from netsurgery.formats.weights import WeightsFile
 
@@ -267,20 +265,13 @@ def _below(graph: Graph, root: str | None) -> Graph:
 
 
 def _mapped(graph: Graph, model: WeightsFile) -> dict[str, Array]:
-    """The constants that are in files, as views of the mapped files. Raises EngineFailed."""
+    """The constants that are in files, as views of the mapped files. Raises CaffemodelError."""
     arrays = {}
     for name, (shape, data) in _ranges(graph).items():
-        mapped = model.source.map() if not data.path else _map(data.path)
-        arrays[name] = np.frombuffer(mapped, "<f4", data.length // 4, data.offset).reshape(shape)
+        weights = contextlib.nullcontext(model.source)
+        with open_source(data.path) if data.path else weights as source:
+            arrays[name] = Reader(source).floats(data.offset, shape)
     return arrays
-
-
-def _map(path: str) -> mmap:
-    try:
-        with FileSource(path) as source:
-            return source.map()
-    except OSError as error:
-        raise EngineFailed(f"{path}: cannot be mapped: {error.strerror or error}") from None
 
 
 def _line(error: Exception) -> str:

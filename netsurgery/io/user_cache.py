@@ -25,10 +25,10 @@ from netsurgery.io.ownership import exposure, is_own
 from netsurgery.io.segments import close_quietly
 from netsurgery.io.user_folders import cache_folder
 
-__all__ = ["FOLDER_VARIABLE", "SIZE_VARIABLE", "CachedFile", "UserCache", "boot_mark", "user_cache"]
+__all__ = ["CachedFile", "UserCache", "boot_mark", "user_cache"]
 
-FOLDER_VARIABLE = "NETSURGERY_CACHE"
-SIZE_VARIABLE = "NETSURGERY_CACHE_SIZE"
+_FOLDER_VARIABLE = "NETSURGERY_CACHE"
+_SIZE_VARIABLE = "NETSURGERY_CACHE_SIZE"
 
 #: Bytes of all files together, where the user says nothing else.
 _SIZE = 2 << 30
@@ -52,15 +52,15 @@ def user_cache() -> UserCache | None:
 
     Raises NetsurgeryError for a NETSURGERY_CACHE_SIZE that does not say bytes.
     """
-    named = os.environ.get(FOLDER_VARIABLE, "")
+    named = os.environ.get(_FOLDER_VARIABLE, "")
     folder = cache_folder() if not named else None if named == "none" else Path(named)
     if folder is None or exposure(folder) is not None:
         return None
-    text = os.environ.get(SIZE_VARIABLE, "")
+    text = os.environ.get(_SIZE_VARIABLE, "")
     try:
         limit = parse_memory(text) if text else _SIZE
     except ValueError as error:
-        raise NetsurgeryError(f"{SIZE_VARIABLE}: {error}") from None
+        raise NetsurgeryError(f"{_SIZE_VARIABLE}: {error}") from None
     return UserCache(folder, limit)
 
 
